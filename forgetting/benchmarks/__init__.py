@@ -1,0 +1,1 @@
+"""The benchmarks family: one file a member, named by its file."""

@@ -1,0 +1,98 @@
+"""The command line: arguments in, an exit status out; every mistake is one line on stderr and status 2."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from jsonargparse import ArgumentParser, Namespace
+
+from forgetting import __version__, wording
+from forgetting.cli import arguments, folders, listing, report, simulate
+from forgetting.errors import UsageError
+from forgetting.spec import Spec
+
+DESCRIPTION = """How much will a distilled student forget when it is fine-tuned, at which capacity and at which dose?
+
+Students of many capacities are distilled, fed contaminating data, and measured again and again; the record, the
+curves and a report are written to a folder. In the embedded world this takes a minute or two on two CPU cores."""
+
+EXAMPLES = """  forgetting simulate                                   the quick study
+  forgetting simulate --config experiments/quick.yaml   the same from its file
+  forgetting resume runs/quick-0123abcd                 go on after an interruption
+  forgetting report runs/quick-0123abcd                 rebuild figures and report.html
+  forgetting list contamination                         parts, settings, units, defaults
+"""
+
+Command = tuple[Callable[[], ArgumentParser], Callable[[Namespace], int], str]
+
+COMMANDS: dict[str, Command] = {
+    "simulate": (simulate.simulate_parser, simulate.simulate, "run a study, or continue it"),
+    "resume": (simulate.resume_parser, simulate.resume, "continue a study from its folder"),
+    "report": (report.parser, report.report, "rebuild the views of studies from their records"),
+    "distil": (simulate.distil_parser, simulate.distil, "make the students of a spec, without contaminating them"),
+    "list": (listing.parser, listing.listing, "show the parts, their settings and the ladder of models"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Status: 0 done, 2 bad input or a failed write (one line on stderr), 130 interrupted."""
+    try:
+        status = _command(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except UsageError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt as error:
+        again = f"; continue with: {error.args[0]}" if error.args else ""
+        sys.stderr.write(f"forgetting: interrupted{again}\n")
+        return 130
+    except BrokenPipeError:
+        _close_stdout()
+        return 141
+    except OSError as error:
+        if error.filename is None:
+            _close_stdout()
+        return _fail(f"{error.filename or 'standard output'}: cannot be read or written: {folders.reason(error)}")
+    return status
+
+
+def _command(argv: list[str]) -> int:
+    chosen = next((a for a in argv if not a.startswith("-")), "")
+    parser, command = _parser(chosen)
+    try:
+        given = parser.parse_args(argv, defaults=False)
+    except SystemExit as done:
+        return int(done.code or 0)
+    except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
+        options = [o for action in (command or parser)._actions for o in action.option_strings]
+        raise wording.one_line(str(error), Spec, options) from None
+    if "command" not in given:
+        raise UsageError(f"command: must be one of {', '.join(COMMANDS)}; see forgetting --help")
+    return COMMANDS[given.command][1](given[given.command])
+
+
+def _parser(chosen: str) -> tuple[ArgumentParser, ArgumentParser | None]:
+    """The whole parser, and that of the chosen command; the others stay empty, which saves their making."""
+    parser = arguments.parser("COMMAND [OPTIONS]", DESCRIPTION, EXAMPLES)
+    version = f"forgetting {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="print the version and exit")
+    commands = parser.add_subcommands(
+        required=False, dest="command", title="commands", description="forgetting COMMAND --help explains each of them"
+    )
+    for name, (make, _, help_text) in COMMANDS.items():
+        commands.add_subcommand(name, make() if name == chosen else ArgumentParser(), help=help_text)
+    return parser, commands.choices.get(chosen)
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"forgetting: error: {wording.shorten(message, 600)}\n")
+    return 2
+
+
+def _close_stdout() -> None:
+    """Point stdout elsewhere, so that the interpreter's last flush cannot fail again."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

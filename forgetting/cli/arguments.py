@@ -1,0 +1,111 @@
+"""What several commands share: the options of a spec, how a file and the options become one spec, and the help."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from argparse import SUPPRESS, Action
+from collections.abc import Mapping
+from typing import Any
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+
+from forgetting import config, wording
+from forgetting.errors import UsageError, require
+from forgetting.spec import Spec
+
+OUTPUT = "runs"
+
+
+class Formatter(DefaultHelpFormatter):
+    """Help that keeps the line breaks of examples, and shows types and defaults as a user would write them."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "".join(indent + line for line in text.splitlines(keepends=True))
+
+    def _expand_help(self, action: Action) -> str:
+        original = action.default
+        if original is None:
+            action.default = SUPPRESS
+        elif isinstance(original, (list, tuple)):
+            action.default = f"[{', '.join(map(str, original))}]"
+        elif isinstance(original, bool):
+            action.default = str(original).lower()
+        try:
+            return super()._expand_help(action)
+        finally:
+            action.default = original
+
+    def _get_type_str(self, action: Action) -> str | None:
+        hint = getattr(action, "_typehint", None)
+        if hint in (None, str):
+            return None
+        return wording.wants(hint)
+
+
+def parser(usage: str, description: str, examples: str = "") -> ArgumentParser:
+    """A command's parser; it raises instead of exiting, and knows no abbreviations."""
+    return ArgumentParser(
+        usage=f"forgetting {usage}",
+        description=description,
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=Formatter,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+
+
+def add_spec(command: ArgumentParser) -> None:
+    """``--config``, ``--print_config`` and one option for every setting of a spec."""
+    command.add_argument(
+        "--config", type=str, metavar="FILE", help="YAML file with a whole or a partial spec; options override it"
+    )
+    command.add_argument(
+        "--print_config", action="store_true", help="print the spec as YAML, every setting explained, and exit"
+    )
+    command.add_class_arguments(Spec)
+    for action in command._actions:
+        if type(action).__name__ == "_ActionConfigLoad":
+            action.help = SUPPRESS
+
+
+def add_workers(command: ArgumentParser) -> None:
+    """``--workers`` and ``--quiet``."""
+    what = "processes that train side by side, 0 for this process only, auto for as many as cores (default: auto)"
+    command.add_argument("--workers", type=str, metavar="N", help=what)
+    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def spec_of(given: Namespace) -> Spec:
+    """The spec of ``--config`` with the options on top. An error that is the file's own names the file."""
+    path = given.get("config")
+    in_file = config.read_mapping(path) if path else {}
+    names = {f.name for f in dataclasses.fields(Spec)}
+    options = {k: v for k, v in given.as_dict().items() if k in names}
+    try:
+        return config.spec_from(_merged(in_file, options, Spec))
+    except UsageError:
+        if path:
+            config.spec_from(in_file, source=f"{path}: ")
+        raise
+
+
+def workers_of(given: Namespace) -> int | None:
+    """The number of processes; None for ``auto``."""
+    value = given.get("workers") or "auto"
+    if value == "auto":
+        return None
+    require(value.isascii() and value.isdigit(), "workers", "auto or a whole number", value)
+    return int(value)
+
+
+def _merged(low: Any, high: Mapping[str, Any], cls: type) -> Any:
+    """``high`` over ``low``, setting by setting; a part's own settings are replaced as a whole."""
+    if not isinstance(low, Mapping):
+        return low
+    hints = typing.get_type_hints(cls)
+    merged = dict(low)
+    for key, value in high.items():
+        nested = dataclasses.is_dataclass(hints[key]) and key in low
+        merged[key] = _merged(low[key], value, typing.cast(type, hints[key])) if nested else value
+    return merged

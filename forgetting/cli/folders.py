@@ -1,0 +1,59 @@
+"""Checks of the folders that a command reads and writes, before anything trains; nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from forgetting.errors import UsageError
+
+PROBE_BYTES = 65_536
+
+
+def check_writable(folder: Path, field: str) -> None:
+    """Raise ``UsageError`` unless files can be written into ``folder``, which is made for the check if need be."""
+    made: list[Path] = []
+    probe = folder / f".writable.{os.getpid()}.tmp"
+    try:
+        _make(folder, made)
+        with open(probe, "xb") as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UsageError(
+            f"{field}: must be a folder that can be written to, got {str(folder)!r} ({reason(error)})"
+        ) from None
+    finally:
+        _remove(probe, made)
+
+
+def existing(value: str, field: str) -> Path:
+    """A folder that is there; what must be in it is checked by whoever reads it."""
+    folder = Path(value)
+    if not folder.is_dir():
+        what = "which is a file" if folder.exists() else "which does not exist"
+        raise UsageError(f"{field}: must be a study's folder, got {value!r} ({what})")
+    return folder
+
+
+def reason(error: OSError) -> str:
+    """What the system says, in small letters."""
+    return (error.strerror or str(error)).lower()
+
+
+def _make(folder: Path, made: list[Path]) -> None:
+    """Make the folder and its missing ancestors, noting which; an existing file raises."""
+    for path in (*reversed(folder.parents), folder):
+        if not path.is_dir():
+            path.mkdir()
+            made.append(path)
+
+
+def _remove(probe: Path, made: list[Path]) -> None:
+    with contextlib.suppress(OSError):
+        probe.unlink()
+    for path in reversed(made):
+        with contextlib.suppress(OSError):
+            path.rmdir()

@@ -1,0 +1,135 @@
+"""``list``: every part of every family with its settings, and the ladder with its sizes; as tables or as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import typing
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from forgetting import registry, wording
+from forgetting.cli import arguments
+from forgetting.contracts import FAMILIES
+from forgetting.errors import unknown
+
+LIST = """Show the parts that a spec can name, with their settings, units and defaults, and the ladder of models."""
+
+NAMES = ("models", *FAMILIES)
+
+
+def parser() -> ArgumentParser:
+    """The options of ``forgetting list``."""
+    examples = "  forgetting list\n  forgetting list contamination\n  forgetting list models --json\n"
+    command = arguments.parser("list [--json] [FAMILY]", LIST, examples)
+    command.add_argument(
+        "family", nargs="?", type=str, metavar="FAMILY", help=f"one of {', '.join(NAMES)}; all without it"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return command
+
+
+def listing(given: Namespace) -> int:
+    """Print the families."""
+    chosen = given.get("family")
+    if chosen is not None and chosen not in NAMES:
+        raise unknown("family", chosen, NAMES)
+    families = {name: models() if name == "models" else parts(name) for name in ((chosen,) if chosen else NAMES)}
+    if given.get("json"):
+        sys.stdout.write(json.dumps(families, indent=1) + "\n")
+    else:
+        _print_tables(families)
+    return 0
+
+
+def parts(family: str) -> list[dict[str, Any]]:
+    """Every member of a family: name, what it is, settings with type, meaning (and unit) and default."""
+    members = []
+    for name in registry.names(family):
+        cls = registry.part_class(family, name)
+        hints, notes = typing.get_type_hints(cls), wording.notes(cls)
+        settings = [
+            {"name": f.name, "type": wording.wants(hints[f.name]), "default": _default(f), "meaning": notes[f.name]}
+            for f in dataclasses.fields(cls)
+        ]
+        members.append({"name": name, "what": wording.summary(cls), "settings": settings})
+    return members
+
+
+def models() -> list[dict[str, Any]]:
+    """Every architecture by strand: sizes, and parameter counts in the embedded world's vocabulary."""
+    from forgetting import ladder
+    from forgetting.world.vocabulary import vocabulary
+
+    words = len(vocabulary())
+    strands = {
+        "ladder": ladder.LADDER,
+        "width strand": ladder.WIDTH_STRAND,
+        "depth strand": ladder.DEPTH_STRAND,
+        "defined, not trained here": ladder.GPU_RUNGS,
+    }
+    return [
+        {
+            "name": a.name,
+            "strand": strand,
+            "hidden_size": a.hidden_size,
+            "layers": a.layers,
+            "heads": a.heads,
+            "key_value_heads": a.key_value_heads,
+            "head_dim": a.head_dim,
+            "intermediate_size": a.intermediate_size,
+            "parameters": a.parameters(words),
+            "non_embedding": a.non_embedding(),
+        }
+        for strand, rungs in strands.items()
+        for a in rungs
+    ]
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else "(must be given)"
+
+
+def _print_tables(families: dict[str, list[dict[str, Any]]]) -> None:
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for family, members in families.items():
+        console.print(f"\n[bold]{family}[/bold]", highlight=False)
+        console.print(_model_table(members) if family == "models" else _part_table(members))
+
+
+def _model_table(rungs: list[dict[str, Any]]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    table.add_column("name", no_wrap=True)
+    sizes = "hidden size", "layers", "heads", "kv heads", "head size", "feed-forward"
+    for column in (*sizes, "parameters", "non-embedding"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("strand", no_wrap=True)
+    for rung in rungs:
+        numbers = [f"{value:,}" for key, value in rung.items() if key not in ("name", "strand")]
+        table.add_row(rung["name"], *numbers, rung["strand"])
+    return table
+
+
+def _part_table(members: list[dict[str, Any]]) -> Any:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, show_lines=False)
+    for column in ("name", "setting", "default", "type", "meaning and unit"):
+        table.add_column(column, overflow="fold")
+    for member in members:
+        table.add_row(f"[bold]{escape(member['name'])}[/bold]", "", "", "", escape(member["what"]))
+        for setting in member["settings"]:
+            cells = setting["name"], json.dumps(setting["default"]), setting["type"], setting["meaning"]
+            table.add_row("", *map(escape, cells))
+    return table

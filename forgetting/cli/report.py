@@ -1,0 +1,41 @@
+"""``report``: the views of studies, rebuilt from their records without torch."""
+
+from __future__ import annotations
+
+import sys
+
+from jsonargparse import ArgumentParser, Namespace
+
+from forgetting.cli import arguments, folders
+from forgetting.errors import UsageError
+
+REPORT = """Rebuild every view of finished studies from their records: figures, TensorBoard events, report.html."""
+
+
+def parser() -> ArgumentParser:
+    """The options of ``forgetting report``."""
+    command = arguments.parser("report FOLDER [FOLDER ...]", REPORT, "  forgetting report runs/*\n")
+    command.add_argument("folders", nargs="+", type=str, metavar="FOLDER", help="studies' folders")
+    return command
+
+
+def report(given: Namespace) -> int:
+    """Rebuild the views."""
+    from forgetting.report.folder import read_record
+
+    studies = [folders.existing(value, "folder") for value in given.folders]
+    for study in studies:
+        read_record(study)
+        folders.check_writable(study, "folder")
+
+    from pyarrow import ArrowException
+
+    from forgetting.report.build import build_views
+
+    for study in studies:
+        try:
+            written = build_views(study)
+        except (ArrowException, KeyError) as error:
+            raise UsageError(f"folder: must be a readable study, got {str(study)!r} ({error})") from error
+        sys.stdout.write("".join(f"{path}\n" for path in written))
+    return 0

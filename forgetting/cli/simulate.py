@@ -1,0 +1,162 @@
+"""The commands that train: ``simulate``, ``resume``, ``distil``. All is checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from jsonargparse import ArgumentParser, Namespace
+
+from forgetting import config
+from forgetting.cli import arguments, folders
+from forgetting.errors import UsageError
+from forgetting.study import construct
+
+T = TypeVar("T")
+
+SIMULATE = """Run a study: distil students of many capacities, feed them contaminating data, measure what they forget.
+
+Without arguments this is the quick study in the embedded world (see --print_config). The study's folder is
+OUTPUT/NAME-FINGERPRINT; running the same spec again continues it where it stopped."""
+
+SIMULATE_EXAMPLES = """  forgetting simulate
+  forgetting simulate --config experiments/quick.yaml --seeds 3
+  forgetting simulate --name dose --ladder.students '[10k, 34k]' --doses.dose 10240 --shifts '[1.0, 0.2]'
+  forgetting simulate --contaminations '[dialogue, {name: altered_syntax, form: snippet}]'
+  forgetting simulate --seeds 5 --print_config > mine.yaml
+
+Doses are counted in contaminating samples, capacities in parameters, rates per step.
+"""
+
+RESUME = """Continue a study that was interrupted; its numbers equal those of an uninterrupted run, bit for bit."""
+
+STORE_HELP = "where teachers and students are kept by fingerprint (default: the user's cache folder)"
+
+DISTIL = """Make the teacher and the students of a spec and keep them in the store (--export: also as checkpoints)."""
+
+
+def simulate_parser() -> ArgumentParser:
+    """The options of ``forgetting simulate``."""
+    usage = "simulate [--config FILE] [--output DIR] [--store DIR] [--workers N] [--quiet] [--SETTING VALUE ...]"
+    parser = arguments.parser(usage, SIMULATE, SIMULATE_EXAMPLES)
+    parser.add_argument(
+        "--output", type=str, metavar="DIR", help=f"where the study's folder is made (default: {arguments.OUTPUT})"
+    )
+    parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
+    arguments.add_workers(parser)
+    arguments.add_spec(parser)
+    return parser
+
+
+def resume_parser() -> ArgumentParser:
+    """The options of ``forgetting resume``."""
+    parser = arguments.parser(
+        "resume [--store DIR] [--workers N] [--quiet] FOLDER", RESUME, "  forgetting resume runs/quick-0123abcd\n"
+    )
+    parser.add_argument("folder", type=str, metavar="FOLDER", help="a study's folder")
+    parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
+    arguments.add_workers(parser)
+    return parser
+
+
+def distil_parser() -> ArgumentParser:
+    """The options of ``forgetting distil``."""
+    usage = "distil [--config FILE] [--store DIR] [--export DIR] [--workers N] [--quiet] [--SETTING VALUE ...]"
+    example = "  forgetting distil --config experiments/reference_ladder.yaml --export students\n"
+    parser = arguments.parser(usage, DISTIL, example)
+    parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
+    parser.add_argument(
+        "--export", type=str, metavar="DIR", help="write every student there as a Hugging Face checkpoint"
+    )
+    arguments.add_workers(parser)
+    arguments.add_spec(parser)
+    return parser
+
+
+def simulate(given: Namespace) -> int:
+    """Run a study."""
+    spec = arguments.spec_of(given)
+    study = construct(spec)
+    if given.get("print_config"):
+        return _print(config.dump(spec))
+    workers = arguments.workers_of(given)
+    output = Path(given.get("output", arguments.OUTPUT))
+    folder = output / f"{spec.name}-{study.fingerprint[:8]}"
+    folders.check_writable(folder, "output")
+    store = _store(given)
+
+    from forgetting.simulate import run_study
+
+    _training(
+        lambda: run_study(spec, output=output, store=store, workers=workers, quiet=bool(given.get("quiet"))),
+        folder,
+        f"forgetting resume {folder}",
+    )
+    return 0
+
+
+def resume(given: Namespace) -> int:
+    """Continue a study."""
+    folder = folders.existing(given.folder, "folder")
+    workers = arguments.workers_of(given)
+    store = _store(given)
+    folders.check_writable(folder, "folder")
+
+    from forgetting.simulate import resume
+
+    try:
+        _training(
+            lambda: resume(folder, store=store, workers=workers, quiet=bool(given.get("quiet"))),
+            folder,
+            f"forgetting resume {folder}",
+        )
+    except UsageError as error:
+        raise UsageError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
+    return 0
+
+
+def distil(given: Namespace) -> int:
+    """Make a ladder."""
+    spec = arguments.spec_of(given)
+    construct(spec)
+    if given.get("print_config"):
+        return _print(config.dump(spec))
+    workers = arguments.workers_of(given)
+    store = _store(given)
+    export = Path(given.export) if "export" in given else None
+    if export:
+        folders.check_writable(export, "export")
+
+    from forgetting.stages import distil_ladder
+
+    _training(
+        lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),
+        export or store or Path(),
+        "the same command",
+    )
+    return 0
+
+
+def _store(given: Namespace) -> Path | None:
+    if "store" not in given:
+        return None
+    folders.check_writable(Path(given.store), "store")
+    return Path(given.store)
+
+
+def _training(work: Callable[[], T], folder: Path, again: str) -> T:
+    """Do the work; a full disk names the folder, an interruption says how to go on."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(again) from None
+    except OSError as error:
+        place = error.filename or folder
+        raise UsageError(f"{place}: cannot be read or written: {folders.reason(error)}") from error
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text)
+    return 0

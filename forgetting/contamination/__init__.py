@@ -1,0 +1,1 @@
+"""The contamination family: one file a member, named by its file."""

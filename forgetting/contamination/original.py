@@ -1,0 +1,51 @@
+"""More of the original distribution, the world's own training mixture: what students are distilled on, and a control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isclose, isfinite
+from typing import TYPE_CHECKING
+
+from forgetting.contracts import Contamination, Sample
+from forgetting.errors import require
+from forgetting.world import training
+from forgetting.world.maths import MAX_DEPTH
+from forgetting.world.splits import from_numpy
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Original(Contamination):
+    """Shares of the skills, and of the depths 1, 2, ... of maths; each set sums to 1."""
+
+    maths: float = 0.40
+    code: float = 0.35
+    traps: float = 0.05
+    lookup: float = 0.10
+    classification: float = 0.10
+    maths_depth_shares: tuple[float, ...] = training.MATHS_DEPTH_SHARES
+
+    def __post_init__(self) -> None:
+        for skill, share in self._shares().items():
+            require(_is_share(share), f"original.{skill}", "a share from 0 to 1", share)
+        total = sum(self._shares().values())
+        require(isclose(total, 1, abs_tol=1e-9), "original", "shares that sum to 1", total)
+        depths = self.maths_depth_shares
+        field = "original.maths_depth_shares"
+        require(1 <= len(depths) <= MAX_DEPTH, field, f"1 to {MAX_DEPTH} shares", depths)
+        require(all(map(_is_share, depths)), field, "shares from 0 to 1", depths)
+        require(isclose(sum(depths), 1, abs_tol=1e-9), field, "shares that sum to 1", depths)
+
+    def _shares(self) -> dict[str, float]:
+        return {skill: getattr(self, skill) for skill in training.SKILLS}
+
+    def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
+        """Samples of the train split with gold answers."""
+        return training.samples(from_numpy(rng), self._shares(), self.maths_depth_shares)
+
+
+def _is_share(value: float) -> bool:
+    return isfinite(value) and 0 <= value <= 1

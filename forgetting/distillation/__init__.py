@@ -1,0 +1,1 @@
+"""The distillation family: one file a member, named by its file."""

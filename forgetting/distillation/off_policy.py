@@ -1,0 +1,49 @@
+"""Off-policy distillation: the student imitates answers that the teacher wrote, or the teacher's distribution over them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from forgetting import losses
+from forgetting.batching import encode, texts, tokens
+from forgetting.contracts import Batch, Distillation, Model, Stream
+from forgetting.errors import require, unknown
+
+
+@dataclass(frozen=True)
+class OffPolicy(Distillation):
+    """Sequence level: cross-entropy on teacher-written answers (arXiv 1606.07947). Word level: KL(teacher || student).
+
+    Args:
+        level: ``sequence`` or ``word``; both learn on the teacher's greedy answers
+        max_new_tokens: longest answer that the teacher may write, in tokens
+    """
+
+    level: Literal["sequence", "word"] = "sequence"
+    max_new_tokens: int = 80
+
+    def __post_init__(self) -> None:
+        if self.level not in ("sequence", "word"):
+            raise unknown("off_policy.level", self.level, ("sequence", "word"))
+        require(self.max_new_tokens >= 1, "off_policy.max_new_tokens", "at least 1", self.max_new_tokens)
+
+    def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
+        """The stream's batches with every answer written by the teacher, greedily, before the first step."""
+        prompts = tokens([s.prompt for s in stream.samples], teacher.tokenizer)
+        answers = teacher.generate([prompts], max_new_tokens=self.max_new_tokens)[0]
+        written = [
+            dataclasses.replace(sample, answer=answer)
+            for sample, answer in zip(stream.samples, texts(answers, teacher.tokenizer), strict=True)
+        ]
+        encoded = encode(written, student.tokenizer)
+        for index in stream:
+            yield encoded.batch(index, stream.batch_size)
+
+    def loss(self, student: Model, teacher: Model, batch: Batch) -> Tensor:
+        """Cross-entropy or forward KL on the answers, ``[R]``."""
+        return losses.cross_entropy(student, batch) if self.level == "sequence" else losses.forward_kl(student, teacher, batch)

@@ -1,0 +1,42 @@
+"""One Lightning fit: the Trainer as this project uses it, from the stream's first step or from a later one."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import lightning
+
+from forgetting.contracts import Batch
+from forgetting.engine.module import BatchData, FitModule
+
+
+def fit(module: FitModule, batches: Callable[[], Iterator[Batch]], callbacks: Sequence[lightning.Callback] = ()) -> None:
+    """Train ``module`` to its last step on one device. Lightning's own logging, bars and checkpoints are off: ours replace them."""
+    remaining = module.total_steps - module.first_step
+    _quiet()
+    trainer = lightning.Trainer(
+        max_steps=max(remaining, 0),
+        max_epochs=1,
+        accelerator="auto",
+        devices=1,
+        logger=False,
+        callbacks=list(callbacks),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        gradient_clip_val=module.optimiser.clip_norm or None,
+        use_distributed_sampler=False,
+    )
+    if remaining > 0:
+        module.network.train()
+        trainer.fit(module, datamodule=BatchData(batches))
+
+
+def _quiet() -> None:
+    """Lightning's notices about devices and loader workers say nothing about a one-device fit of prepared batches."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")

@@ -1,0 +1,116 @@
+"""The one training path: a LightningModule and a LightningDataModule that teach, distil and contaminate alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from forgetting.contracts import Batch, Mitigation, Model
+from forgetting.spec import Optimiser
+
+REFERENCE_HIDDEN_SIZE = 32
+
+
+class _Batches(IterableDataset[Batch]):
+    def __init__(self, make: Callable[[], Iterator[Batch]]) -> None:
+        self.make = make
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.make()
+
+
+class BatchData(lightning.LightningDataModule):
+    """Ready batches from a function that starts the stream at the fit's first step."""
+
+    def __init__(self, make: Callable[[], Iterator[Batch]]) -> None:
+        super().__init__()
+        self.make = make
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches as they are, in order, in this process."""
+        return DataLoader(_Batches(self.make), batch_size=None)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Both tensors to the device; the denominator stays a number."""
+        return Batch(batch.tokens_RBT.to(device), batch.answer_RBT.to(device), batch.denominator)
+
+
+class FitModule(lightning.LightningModule):
+    """Trains a model on a loss ``[R]`` of batches, with a mitigation's penalty. ``step`` counts from the stream's start."""
+
+    def __init__(
+        self,
+        student: Model,
+        loss: Callable[[Batch], Tensor],
+        optimiser: Optimiser,
+        *,
+        total_steps: int,
+        first_step: int = 0,
+        mitigation: Mitigation | None = None,
+        memory: Any = None,
+        optimiser_state: dict[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = student.network
+        self.student = student
+        self.loss = loss
+        self.optimiser = optimiser
+        self.total_steps = total_steps
+        self.first_step = first_step
+        self.mitigation = mitigation
+        self.memory = memory
+        self.optimiser_state = optimiser_state
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps since the stream's start, over all resumes."""
+        return self.first_step + self.trainer.global_step
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The loss summed over replicas."""
+        loss = self.loss(batch)
+        penalty = self.mitigation.penalty(self.student, self.memory) if self.mitigation else None
+        return (loss if penalty is None else loss + penalty).sum()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
+        """The mitigation's last seam."""
+        if self.mitigation:
+            self.mitigation.after_step(self.student, self.memory)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW whose rate follows the schedule from ``first_step`` on; its state comes back on resume."""
+        o = self.optimiser
+        rate = o.learning_rate
+        if o.rate_policy == "inverse_width":
+            rate *= REFERENCE_HIDDEN_SIZE / self.student.hidden_size
+        names, parameters = zip(*self.student.named_parameters(), strict=True)
+        adam = torch.optim.AdamW(parameters, lr=rate, betas=o.betas, weight_decay=o.weight_decay)
+        if self.optimiser_state:
+            for name, parameter in zip(names, parameters, strict=True):
+                adam.state[parameter] = {
+                    key: self.optimiser_state[f"{name}:{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, self._rate_factor)
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate_factor(self, steps_here: int) -> float:
+        step = self.first_step + steps_here
+        warm = min(1.0, (step + 1) / self.optimiser.warmup_steps) if self.optimiser.warmup_steps else 1.0
+        if self.optimiser.schedule == "constant":
+            return warm
+        return warm * max(0.0, 1 - step / self.total_steps)
+
+    def optimiser_tensors(self) -> dict[str, Tensor]:
+        """The optimizer's state by parameter name, as it is (not copies); empty before the first step."""
+        adam = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(adam, torch.optim.Optimizer)
+        return {
+            f"{name}:{key}": value
+            for name, parameter in self.student.named_parameters()
+            for key, value in adam.state.get(parameter, {}).items()
+        }

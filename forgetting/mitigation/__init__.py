@@ -1,0 +1,1 @@
+"""The mitigation family: one file a member, named by its file."""

@@ -1,0 +1,12 @@
+"""No mitigation: every seam as the contract leaves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forgetting.contracts import Mitigation
+
+
+@dataclass(frozen=True)
+class Unmitigated(Mitigation):
+    """Plain fine-tuning."""

@@ -1,0 +1,1 @@
+"""The models family: implementations of ``contracts.Model``."""

@@ -1,0 +1,132 @@
+"""The record on disk, the source of truth: ledger rows, score rows, and the files of a study and of its runs.
+
+    STUDY/
+      record.json         spec, fingerprint, commit, versions, hardware, seconds by stage, seeds, statuses; written last
+      scores.jsonl        one score row per (run, dose, benchmark, variant, depth); recomputed from the ledger
+      ledger.parquet      one ledger row per (run, dose, item): the finest grain, everything else follows from it
+      runs/KEY/           one folder a run: run.json, ledger/dose-00000160.parquet, scores.jsonl, checkpoint/
+      tensorboard/  figures/  report.html      views, rebuilt from the record by ``forgetting report``
+
+A run's KEY is ``STUDENT-ARM-dN-sN`` (d: distillation seed, s: contamination seed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# One row per (run, dose, item, variant). Sums are over the answer tokens of the gold trace, in nats.
+LEDGER_COLUMNS: dict[str, str] = {
+    "student": "string",
+    "capacity": "int64",  # total parameters
+    "arm": "string",
+    "distillation_seed": "int64",
+    "seed": "int64",  # contamination seed
+    "dose": "int64",  # contaminating samples trained on
+    "dose_tokens": "int64",  # their loss-bearing tokens
+    "stream_samples": "int64",  # all samples trained on
+    "benchmark": "string",
+    "skill": "string",
+    "variant": "string",  # original, a perturbation, or (benchmark "probe") the source of the probe's samples
+    "item": "string",
+    "problem": "string",  # items of one problem are twins across variants
+    "template": "string",
+    "depth": "int64",
+    "coverage": "string",
+    "verdict": "string",  # right, wrong, unparsed, right_in_dialect; "" for probes
+    "kind": "string",  # class of the error
+    "steps_right": "int64",
+    "steps_total": "int64",
+    "answer": "list<int32>",  # answer tokens, without the end token
+    "gold_tokens": "int64",
+    "nll_sum": "float64",  # of the gold answer under the tuned model
+    "base_ce_sum": "float64",  # L_f: cross-entropy of the tuned model against the base model's own predictions
+    "kl_sum": "float64",  # forward KL(base || tuned)
+}
+
+RUN_KEY = ("student", "arm", "distillation_seed", "seed")
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score: a run at a dose on one benchmark, variant and depth (None: all depths). ``None`` where undefined."""
+
+    student: str
+    capacity: int
+    arm: str
+    distillation_seed: int
+    seed: int
+    dose: int
+    dose_tokens: int
+    stream_samples: int
+    benchmark: str
+    version: int
+    skill: str
+    variant: str
+    depth: int | None
+    items: int
+    chance: float
+    accuracy: float | None
+    accuracy_low: float | None  # Wilson, 95%
+    accuracy_high: float | None
+    retention: float | None
+    relative_drop: float | None
+    drop_points: float | None
+    status: str  # "ok" or a Status name whose text is the remedy
+    lost: float | None  # F10: share of items right at dose 0 and not now
+    gained: float | None  # F01
+    mcnemar_p: float | None
+    valid_rate: float | None  # share of answers that parse
+    dialect_rate: float | None  # share right in the dialect
+    step_accuracy: float | None
+    nll: float | None  # gold-trace NLL per token, nats
+    delta_nll: float | None
+    base_ce: float | None  # L_f per token, nats
+    kl: float | None  # forward KL(base || tuned) per token, nats
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledger = folder / "ledger"
+        self.scores = folder / "scores.jsonl"
+        self.checkpoint = folder / "checkpoint"
+        self.complete = folder / "complete.json"  # the completion marker
+
+    def ledger_part(self, dose: int) -> Path:
+        """The ledger rows of one dose."""
+        return self.ledger / f"dose-{dose:08d}.parquet"
+
+    def doses(self) -> list[int]:
+        """The doses whose ledger rows are on disk, ascending."""
+        return sorted(int(p.stem.removeprefix("dose-")) for p in self.ledger.glob("dose-*.parquet"))
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write, fsync, rename: the file is either the old one or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Readable JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def jsonl(rows: Iterable[dict[str, Any]]) -> str:
+    """Rows as JSON lines, keys in their own order."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)

@@ -1,0 +1,90 @@
+"""Parts by name: a short name (a file of the family's folder) or an import path, plus settings, becomes a constructed part."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import pkgutil
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from forgetting.contracts import FAMILIES, Part
+from forgetting.errors import UsageError, require, unknown
+
+
+def names(family: str) -> list[str]:
+    """The short names of a family's members, from its folder's files."""
+    package = importlib.import_module(f"forgetting.{family}")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def _member(module_name: str, family: str) -> type[Part]:
+    module = importlib.import_module(module_name)
+    base = FAMILIES[family]
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, base) and value is not base and value.__module__ == module_name:
+            return value
+    raise UsageError(f"{family}: module {module_name!r} defines no {base.__name__}")
+
+
+def part_class(family: str, name: str, field: str | None = None) -> type[Part]:
+    """The class behind a short name or an import path (``package.module.Class``); ``UsageError`` with the nearest name."""
+    field = field or family
+    if family not in FAMILIES:
+        raise unknown("family", family, FAMILIES)
+    if not name or type(name) is not str:
+        raise UsageError(f"{field}: must be a name or a mapping with a name, got {name!r}")
+    if name in names(family):
+        return _member(f"forgetting.{family}.{name}", family)
+    if "." not in name:
+        raise unknown(field, name, names(family))
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"{field}: cannot import {name!r}: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, FAMILIES[family])):
+        raise UsageError(f"{field}: {name!r} is not a {FAMILIES[family].__name__}")
+    return found
+
+
+def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None = None) -> Part:
+    """Construct a part from ``"name"``, ``{"name": ..., setting: value}`` or a part; every mistake is a ``UsageError``."""
+    field = field or family
+    if isinstance(value, Part):
+        if not isinstance(value, FAMILIES[family]):
+            raise UsageError(f"{field}: must be a {FAMILIES[family].__name__}, got {value!r}")
+        return value
+    settings = dict(value) if isinstance(value, Mapping) else {"name": value}
+    cls = part_class(family, settings.pop("name", ""), field)
+    hints = typing.get_type_hints(cls)
+    known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+    for key, given in settings.items():
+        if key not in known:
+            raise unknown(f"{field}.{cls.short_name()}", key, known or ["(no settings)"])
+        settings[key] = _checked(given, known[key], f"{field}.{cls.short_name()}.{key}")
+    try:
+        return cls(**settings)
+    except TypeError as error:
+        raise UsageError(f"{field}.{cls.short_name()}: {error}") from None
+
+
+def _checked(value: Any, hint: Any, field: str) -> Any:
+    """The value as the hint wants it: int where float is wanted, tuple where a list came; else ``UsageError``."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise unknown(field, value, map(str, typing.get_args(hint)))
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise UsageError(f"{field}: must be a list, got {value!r}")
+        return tuple(_checked(v, typing.get_args(hint)[0], field) for v in value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        require(math.isfinite(value), field, "a finite number", value)
+        return float(value)
+    if isinstance(hint, type) and (not isinstance(value, hint) or (hint is not bool and isinstance(value, bool))):
+        raise UsageError(f"{field}: must be of type {hint.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,74 @@
+"""Every view of a study rebuilt from its record: ``curves.csv``, ``figures/``, ``tensorboard/`` and ``report.html``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from forgetting.errors import UsageError, unknown
+from forgetting.records import write_atomically
+from forgetting.report.folder import CURVES_FILE, StudyFolder, open_study
+
+VIEWS = ("curves", "figures", "tensorboard", "html")
+
+
+def build_views(folder: Path | str, what: Iterable[str] = VIEWS) -> list[Path]:
+    """Rebuild the views of the study in ``folder``; returns the files written."""
+    return write_views(open_study(folder), what)
+
+
+def write_views(study: StudyFolder, what: Iterable[str] = VIEWS, into: Path | None = None) -> list[Path]:
+    """Write views of a study into its own folder, or another one. Figures and report are drawn once for both.
+
+    Raises:
+        UsageError: an unknown view, or a place that cannot be written
+    """
+    wanted, target = tuple(what), into or study.folder
+    for name in wanted:
+        if name not in VIEWS:
+            raise unknown("view", name, VIEWS)
+    with _writing(target):
+        return _write(study, wanted, target)
+
+
+def write_html(study: StudyFolder, path: Path) -> Path:
+    """Write the report of a study as one file at ``path``."""
+    from forgetting.report import drawing, figures, html
+
+    with _writing(path):
+        write_atomically(path, html.page(study, drawing.vectors(figures.figures(study))))
+    return path
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Turn a place that cannot be written into a line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{error.filename or target}: cannot be written ({error.strerror or error})") from None
+
+
+def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Path]:
+    paths: list[Path] = []
+    if "curves" in wanted and study.ledger is not None:
+        write_atomically(target / CURVES_FILE, study.curve_frame().to_csv(index=False, float_format="%.6g"))
+        paths.append(target / CURVES_FILE)
+    if "figures" in wanted or "html" in wanted:
+        from forgetting.report import drawing, figures
+
+        drawn = figures.figures(study)
+        vector = drawing.vectors(drawn)
+        if "figures" in wanted:
+            paths += drawing.save(drawn, vector, target / "figures")
+        if "html" in wanted:
+            from forgetting.report import html
+
+            write_atomically(target / "report.html", html.page(study, vector))
+            paths.append(target / "report.html")
+    if "tensorboard" in wanted:
+        from forgetting.report import events
+
+        paths += events.write_events(study, target / "tensorboard")
+    return paths

@@ -1,0 +1,197 @@
+"""How figures look: style, colours by capacity, grids of panels, dose and retention axes; saving as SVG and PNG."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from forgetting.curves import ForgettingCurve
+from forgetting.metrics import LEVELS, Floats, Status
+from forgetting.records import write_atomically
+from forgetting.report.folder import StudyFolder
+
+MARKERS = "osD^vP*X"
+STYLE: Any = {
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "lines.markersize": 4,
+    "lines.linewidth": 1.5,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "forgetting",
+}
+PANEL_WIDTH, PANEL_HEIGHT, COLUMNS = 2.6, 1.9, 3  # inches of a panel's axes; panels in a row
+DOTS_PER_INCH = 130
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def styled(function: Callable[P, T]) -> Callable[P, T]:
+    """Draw with this file's style, leaving matplotlib's settings as they were."""
+
+    @functools.wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        with matplotlib.rc_context(STYLE):
+            return function(*args, **kwargs)
+
+    return inner
+
+
+def save(drawn: dict[str, Figure], vector: dict[str, str], folder: Path) -> list[Path]:
+    """Write each figure as SVG (its text in ``vector``) and PNG; the same study gives the same SVG, byte for byte."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in drawn.items():
+        paths += [folder / f"{name}.svg", folder / f"{name}.png"]
+        write_atomically(paths[-2], vector[name])
+        with matplotlib.rc_context(STYLE):
+            figure.set_dpi(DOTS_PER_INCH)  # drawing SVG leaves it at 72
+            FigureCanvasAgg(figure).print_png(paths[-1], metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return paths
+
+
+def vectors(drawn: dict[str, Figure]) -> dict[str, str]:
+    """The SVG text of every figure, by name."""
+    return {name: svg(figure) for name, figure in drawn.items()}
+
+
+def svg(figure: Figure) -> str:
+    """A figure as SVG text, without date."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
+
+
+def colours(study: StudyFolder) -> dict[str, Any]:
+    """A colour for each student, light to dark by capacity (viridis, which survives colour blindness and grey print)."""
+    ladder = students(study)
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.82, 0.0, max(len(ladder), 2)))
+    return dict(zip(ladder, shades, strict=False))
+
+
+def students(study: StudyFolder) -> list[str]:
+    """All students in ascending order of capacity."""
+    found = {
+        s: next(iter(own.values())).capacity for arm in study.arms.values() for s, own in arm.curves.items() if own
+    }
+    return sorted(found, key=lambda student: (found[student], student))
+
+
+def grid(panels: int, columns: int, title: str, *, below: float = 0.5) -> tuple[Figure, Any]:
+    """A figure with a panel each in rows of at most ``columns``; panels that are not needed are hidden.
+
+    Laid out in inches, since solving for the layout would cost more than drawing; ``below`` is what a panel's tick
+    labels and axis label need.
+    """
+    columns = min(columns, panels)
+    rows, left, above, gap, head, foot = -(-panels // columns), 0.6, 0.28, 0.3, 0.5, 0.3
+    width = left + columns * PANEL_WIDTH + (columns - 1) * gap + 0.15
+    height = head + rows * (above + PANEL_HEIGHT + below) + foot
+    figure = Figure(figsize=(max(width, 4.6), height), dpi=DOTS_PER_INCH)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - 0.15 / width,
+        bottom=(foot + below) / height,
+        top=1 - (head + above) / height,
+        wspace=gap / PANEL_WIDTH,
+        hspace=(above + below) / PANEL_HEIGHT,
+    )
+    figure.suptitle(title, x=0.01, y=1 - 0.08 / height, ha="left", va="top", fontsize=10)
+    for ax in axes.flat[panels:]:
+        ax.set_visible(False)
+    return figure, axes
+
+
+def line(ax: Axes, study: StudyFolder, curve: ForgettingCurve, x: Floats | None) -> None:
+    """One student's curve in the student's colour and marker."""
+    number = students(study).index(curve.student)
+    style = {"color": colours(study)[curve.student], "marker": MARKERS[number % len(MARKERS)], "label": curve.student}
+    draw(ax, curve, x, style)
+
+
+def draw(ax: Axes, curve: ForgettingCurve, x: Floats | None, style: dict[str, Any]) -> None:
+    if curve.status != Status.ok.name:
+        return
+    across = curve.dose if x is None else x
+    ax.plot(across, curve.retention, zorder=3, **style)
+    if x is None:
+        ax.fill_between(across, curve.low, curve.high, color=style["color"], alpha=0.16, linewidth=0)
+    else:
+        error = np.clip([curve.retention - curve.low, curve.high - curve.retention], 0, None)
+        ax.errorbar(across, curve.retention, yerr=error, fmt="none", ecolor=style["color"], alpha=0.35, linewidth=0.8)
+
+
+def dose_axis(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
+    """Dose on a log axis with dose 0 at its left end (linear below the first dose)."""
+    doses = np.unique(np.concatenate([curve.dose for curve in found]))
+    positive = doses[doses > 0]
+    ax.set_xlabel("dose (contaminating samples)")
+    if not len(positive):
+        return
+    ax.set_xscale("symlog", linthresh=float(positive[0]), linscale=0.6)
+    keep = doses if len(doses) <= 6 else np.unique([0, *positive[:: -(-len(positive) // 5)], positive[-1]])
+    ax.xaxis.set_major_locator(FixedLocator([float(dose) for dose in keep]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticklabels([short_dose(int(dose)) for dose in keep])
+    ax.set_xlim(-0.12 * float(positive[0]), float(positive[-1]) * 1.15)
+
+
+def retention_axes(axes: Any) -> None:
+    """The same retention axis in every panel, with dashed lines at the levels."""
+    used = [ax for ax in axes.flat if ax.get_visible()]
+    drawn = [ax.dataLim for ax in used if np.isfinite(ax.dataLim.get_points()).all()]
+    low = min([-0.05, *(max(box.y0 - 0.05, -0.3) for box in drawn)])
+    high = max([1.08, *(min(box.y1 + 0.05, 1.3) for box in drawn)])
+    for ax in used:
+        ax.set_ylim(low, high)
+        ax.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
+        for level in LEVELS:
+            ax.axhline(level, color="#8a8a8a", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("retention")
+
+
+def say_what_is_missing(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
+    missing = [curve.student for curve in found if curve.status != Status.ok.name]
+    if missing:
+        ax.annotate(
+            f"not learned: {', '.join(missing)}", (0.03, 0.04), xycoords="axes fraction", fontsize=7.5, color="#666666"
+        )
+
+
+def legend(figure: Figure, axes: Any, order: Sequence[str]) -> None:
+    """One legend for all panels, below them, in the given order."""
+    entries: dict[str, Any] = {}
+    for ax in axes.flat:
+        handles, labels = ax.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    names = [name for name in order if name in entries] or list(entries)
+    if names:
+        handles = [entries[name] for name in names]
+        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 8), frameon=False)
+
+
+def short_dose(dose: int) -> str:
+    """A dose in few letters: 320, 1.3k, 10k."""
+    return str(dose) if dose < 1000 else f"{dose / 1000:.1f}".removesuffix(".0") + "k"

@@ -1,0 +1,195 @@
+"""TensorBoard event files without torch: a writer for one run, and the whole folder rebuilt from a study's score rows.
+
+One TensorBoard run per student, arm and seeds, with the step counting the dose. The top of the folder holds what is of
+the study: the HPARAMS experiment and a custom scalar layout in which all students share a chart for each skill.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as layout_metadata
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from forgetting.curves import ORIGINAL
+from forgetting.report.folder import StudyFolder, part_name
+from forgetting.scores import PROBE
+
+HParam = str | float | bool
+SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation replay".split()
+GROUPS = ("retention", "accuracy", "relative_drop", "delta_nll")
+PER_SKILL = "accuracy retention relative_drop nll delta_nll base_ce kl valid_rate step_accuracy".split()
+
+
+class EventsWriter:
+    """One TensorBoard run. Opening a folder removes the event files in it, so that nothing is shown twice.
+
+    Every call writes through to the disk, and nothing runs in the background.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for old in self.folder.glob("*tfevents*"):
+            old.unlink()
+        self._file = open(self.folder / f"events.out.tfevents.{time.time():.0f}.forgetting", "wb")  # noqa: SIM115
+        self._records = RecordWriter(self._file)
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def scalars(self, dose: int, values: Mapping[str, float | None]) -> None:
+        """Scalars by tag at one dose; those that are None (not learned, say) are left out."""
+        shown = [Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items() if v is not None and v == v]
+        self._write(Event(wall_time=time.time(), step=dose, summary=Summary(value=shown)))
+
+    def session(self, settings: Mapping[str, HParam]) -> None:
+        """This run's row of the HPARAMS tab."""
+        start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+        for name, value in settings.items():
+            kind = {bool: "bool_value", str: "string_value"}.get(type(value), "number_value")
+            setattr(start.hparams[name], kind, value)
+        end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
+        self._hparams(hparams_metadata.SESSION_START_INFO_TAG, session_start_info=start)
+        self._hparams(hparams_metadata.SESSION_END_INFO_TAG, session_end_info=end)
+
+    def experiment(self, settings: Mapping[str, list[HParam]], metrics: Iterable[str]) -> None:
+        """The columns of the HPARAMS tab: every setting with its values, and the metrics by tag."""
+        about = api_pb2.Experiment(
+            hparam_infos=[_hparam_info(name, values) for name, values in settings.items()],
+            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=tag) for tag in metrics],
+            time_created_secs=time.time(),
+        )
+        self._hparams(hparams_metadata.EXPERIMENT_TAG, experiment=about)
+
+    def layout(self, skills: Iterable[str], other: Iterable[str]) -> None:
+        """The CUSTOM SCALARS tab: a category for each group of scalars, a chart for each skill, all runs in each chart."""
+        skills = list(skills)
+        categories = [_category(group, [f"{group}/{skill}" for skill in skills]) for group in GROUPS]
+        layout = layout_pb2.Layout(category=[*categories, _category("contaminating task", list(other))])
+        tensor = TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[layout.SerializeToString()])
+        self._value(layout_metadata.CONFIG_SUMMARY_TAG, layout_metadata.create_summary_metadata(), tensor)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _hparams(self, tag: str, **data: Any) -> None:
+        content = plugin_data_pb2.HParamsPluginData(**data)
+        self._value(tag, hparams_metadata.create_summary_metadata(content), hparams_metadata.NULL_TENSOR)
+
+    def _value(self, tag: str, metadata: Any, tensor: Any) -> None:
+        value = Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+        self._write(Event(wall_time=time.time(), summary=Summary(value=[value])))
+
+    def _write(self, event: Any) -> None:
+        self._records.write(event.SerializeToString())
+        self._file.flush()
+
+
+def scalar_values(rows: Iterable[Mapping[str, Any]], new_source: str = "new") -> dict[int, dict[str, float | None]]:
+    """By dose, the scalars of one run by tag, from its score rows as plain values.
+
+    Tags: ``accuracy/SKILL``, ``accuracy/SKILL/depth-3``, ``accuracy/SKILL/VARIANT`` and so on; of the probes
+    ``new/nll``, ``new/kl``, ``plasticity`` (fall of the new task's NLL, nats per token) and ``original/kl``.
+    """
+    found: dict[int, dict[str, float | None]] = {}
+    for row in rows:
+        values = found.setdefault(int(row["dose"]), {})
+        if row["benchmark"] == PROBE:
+            source = "original" if row["variant"] == ORIGINAL != new_source else "new"
+            values |= {f"{source}/nll": _known(row["nll"]), f"{source}/kl": _known(row["kl"])}
+            if source == "new" and _known(row["delta_nll"]) is not None:
+                values["plasticity"] = -float(row["delta_nll"])
+            continue
+        name = str(row["skill"]) + ("" if row["variant"] == ORIGINAL else f"/{row['variant']}")
+        name += "" if _known(row["depth"]) is None else f"/depth-{int(row['depth'])}"
+        whole = _known(row["depth"]) is None
+        values |= {f"{group}/{name}": _known(row[group]) for group in (PER_SKILL if whole else PER_SKILL[:2])}
+    return found
+
+
+def write_run(folder: Path, rows: Iterable[Mapping[str, Any]], settings: Mapping[str, HParam], new_source: str) -> None:
+    """Write the event file of one run from its score rows."""
+    writer = EventsWriter(folder)
+    writer.session(settings)
+    for dose, values in sorted(scalar_values(rows, new_source).items()):
+        writer.scalars(dose, values)
+    writer.close()
+
+
+def write_events(study: StudyFolder, folder: Path) -> list[Path]:
+    """Rebuild the TensorBoard folder of a study; event files that were there are replaced."""
+    for old in folder.glob("**/*tfevents*"):
+        old.unlink()
+    arms = {str(arm["name"]): dict(arm) for arm in study.record.get("arms", [])}
+    sessions: list[dict[str, HParam]] = []
+    runs = study.scores.groupby(["student", "arm", "distillation_seed", "seed"], sort=False, observed=True)
+    for (student, arm, distillation_seed, seed), rows in runs:
+        settings = run_settings(arms.get(str(arm), {"name": arm}), str(student), int(rows["capacity"].iloc[0]))
+        sessions.append(settings | {"distillation_seed": int(str(distillation_seed)), "seed": int(str(seed))})
+        run = folder / f"{student}-{arm}-d{distillation_seed}-s{seed}"
+        write_run(run, plain(rows), sessions[-1], str(settings.get("contamination", "new")))
+    write_overview(folder, sessions, _skills(study.scores))
+    return sorted(folder.glob("**/*tfevents*"))
+
+
+def write_overview(folder: Path, sessions: list[dict[str, HParam]], skills: list[str]) -> None:
+    """What is of the study as a whole: the HPARAMS experiment and the custom scalar layout."""
+    writer = EventsWriter(folder)
+    names = list(dict.fromkeys(name for session in sessions for name in session))
+    columns = {name: [session[name] for session in sessions if name in session] for name in names}
+    tags = [f"{group}/{skill}" for group in GROUPS[:2] for skill in skills]
+    writer.experiment(columns, [*tags, "plasticity"])
+    writer.layout(skills, ("plasticity", "new/nll", "new/kl", "original/kl"))
+    writer.close()
+
+
+def run_settings(arm: Mapping[str, Any], student: str, capacity: int) -> dict[str, HParam]:
+    """A run's row in the HPARAMS tab, from its arm as the record has it."""
+    known = {"student": student, "capacity": capacity, **arm, "arm": str(arm.get("name", ""))}
+    known |= {name: part_name(known[name]) for name in ("contamination", "mitigation") if name in known}
+    return {name: known[name] for name in SETTINGS if isinstance(known.get(name), (str, int, float))}
+
+
+def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as plain values by column."""
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _skills(scores: pd.DataFrame) -> list[str]:
+    return [str(skill) for skill in scores.loc[scores["benchmark"] != PROBE, "skill"].unique()]
+
+
+def _known(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def _category(title: str, tags: list[str]) -> layout_pb2.Category:
+    charts = [layout_pb2.Chart(title=tag, multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$"])) for tag in tags]
+    return layout_pb2.Category(title=title, chart=charts)
+
+
+def _hparam_info(name: str, values: list[HParam]) -> api_pb2.HParamInfo:
+    info = api_pb2.HParamInfo(name=name, display_name=name)
+    kinds = {type(value) for value in values}
+    if kinds <= {bool}:
+        info.type = api_pb2.DATA_TYPE_BOOL
+    elif str in kinds:
+        info.type = api_pb2.DATA_TYPE_STRING
+        info.domain_discrete.extend(sorted({str(value) for value in values}))
+    else:
+        info.type = api_pb2.DATA_TYPE_FLOAT64
+        info.domain_interval.min_value = min(float(value) for value in values)
+        info.domain_interval.max_value = max(float(value) for value in values)
+    return info

@@ -1,0 +1,115 @@
+"""From a study to ``report.html``: one file with its figures inline, every number behind them, and how they were made."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from forgetting.report import tables
+from forgetting.report.folder import StudyFolder
+
+CAPTIONS = {
+    "retention": "Dashed lines: .9 (retained) and .5 (half lost). Bands: 95%, paired hierarchical bootstrap.",
+    "depth": "Loss grows with depth by itself: at per-step accuracy q, k steps score q to the power k.",
+    "coverage": "Common and rare: how much of the original training data is of the item's kind.",
+    "perturbation": "The same problems in other words, names, orders or numbers. Bars: 95% intervals.",
+    "plasticity": (
+        "Plasticity is the fall of the contaminating task's validation NLL, as a share of the fall to the lowest NLL "
+        "that any student reached on this source in this study."
+    ),
+    "rates": "Arms that differ in nothing but the multiple of the learning rate.",
+}
+CURVE_COLUMNS = (
+    "student capacity skill variant depth coverage dose accuracy accuracy_low accuracy_high retention low high "
+    "relative_drop drop_points delta_nll items seeds status"
+).split()
+
+
+def page(study: StudyFolder, vector: dict[str, str]) -> str:
+    """The report as HTML text: no script, nothing fetched from anywhere."""
+    template = _environment().get_template("report.html.jinja")
+    return template.render(
+        study=study,
+        record=study.record,
+        sections=_sections(study, vector),
+        last=_html_table(tables.at_last_dose(study)),
+        statuses=tables.statuses(study).to_dict("records"),
+        controls=tables.controls(study),
+        seeds=tables.seeds_text(study),
+        floor_text=tables.floor_text(study),
+        floor=_html_table(study.noise_floor),
+        seconds=_html_table(tables.seconds(study)),
+        rates=[figure for name, figure in _inline(vector).items() if name.startswith("rates-")],
+        captions=CAPTIONS,
+        spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
+    )
+
+
+def notebook(study: StudyFolder) -> str:
+    """A short HTML view of a study for notebooks."""
+    columns = ["arm", "student", "skill", "dose", "retention", "low", "high", "status"]
+    head = Markup("<p><b>{}</b>: retention at the last dose (full report: {})</p>")
+    return str(head.format(study.name, study.folder / "report.html") + _html_table(tables.at_last_dose(study)[columns]))
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("forgetting.report", ".")
+    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def _sections(study: StudyFolder, vector: dict[str, str]) -> list[dict[str, Any]]:
+    """One section an arm: its figures, then the numbers drawn in them."""
+    learnt, inline, sections = tables.plasticity(study), _inline(vector), []
+    for name, arm in study.arms.items():
+        shown = [
+            {"svg": svg, "caption": CAPTIONS[key.split("-")[0]]}
+            for key, svg in inline.items()
+            if key.removesuffix(name).rstrip("-")
+            in ("retention", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity")
+        ]
+        own = learnt[learnt["arm"] == name].drop(columns=["arm"])
+        frame = arm.curves.to_frame()
+        sections.append(
+            {"arm": arm, "figures": shown, "curves": _html_table(frame[CURVE_COLUMNS]), "plasticity": _html_table(own)}
+        )
+    return sections
+
+
+def _inline(vector: dict[str, str]) -> dict[str, Markup]:
+    """Figures as SVG elements for an HTML page: no prologue, no metadata, no namespaces (HTML knows them)."""
+    found = {}
+    for number, (name, text) in enumerate(vector.items()):
+        text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+        text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
+        text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>f{number}-", text)
+        found[name] = Markup(text)
+    return found
+
+
+def _html_table(frame: pd.DataFrame) -> Markup:
+    """A frame as an HTML table; numbers right-aligned in a fixed number of digits, what is undefined as a dash."""
+    cells = [
+        [_shown(value, name) for name, value in zip(frame.columns, row, strict=True)]
+        for row in frame.itertuples(index=False)
+    ]
+    head = Markup("").join(Markup("<th>{}</th>").format(str(name).replace("_", " ")) for name in frame.columns)
+    body = Markup("").join(Markup("<tr>{}</tr>\n").format(Markup("").join(row)) for row in cells)
+    return Markup('<div class="table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
+        head, body
+    )
+
+
+def _shown(value: Any, column: str) -> Markup:
+    if value is None or value is pd.NA or value != value:
+        return Markup("<td>–</td>")
+    if isinstance(value, bool | str) or (not isinstance(value, int | float) and not hasattr(value, "dtype")):
+        return Markup("<td>{}</td>").format(value)
+    if column in ("depth", "capacity", "dose", "items", "seeds"):
+        return Markup('<td class="n">{}</td>').format(f"{int(value):,}")
+    digits = 1 if column in ("seconds", "drop_points") else 3
+    return Markup('<td class="n">{}</td>').format(f"{float(value):.{digits}f}")

@@ -1,0 +1,67 @@
+"""A measured study in the hands of a user: its forgetting curves, tables and views; what ``simulate`` and ``load`` return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from rich.console import RenderableType
+
+from forgetting.errors import UsageError
+from forgetting.report.folder import StudyFolder, read_record
+
+
+class Result(StudyFolder):
+    """What a study measured.
+
+    ``result.curves["34k"]["maths"]`` is a forgetting curve of the first arm, ``result.arm("altered_syntax").curves``
+    has those of another; ``result.arms`` has all of them by name. Keys of skills: ``maths``, ``maths:3`` (depth 3),
+    ``maths@rare`` (coverage), ``maths/renamed`` (variant).
+    """
+
+    def to_frame(self) -> pd.DataFrame:
+        """All score rows: one per run, dose, benchmark, variant and depth (columns of ``records.ScoreRow``)."""
+        return self.scores
+
+    def summary(self) -> RenderableType:
+        """Retention at the last dose by student and skill, as a rich renderable."""
+        from forgetting.report import terminal
+
+        return terminal.summary(self)
+
+    def report(self, path: Path | str | None = None, what: Iterable[str] | None = None) -> Path:
+        """Build all views in the study's folder, or only ``report.html`` at ``path`` (a file or a folder); returns its path."""
+        from forgetting.report import build
+
+        if path is None:
+            build.write_views(self, build.VIEWS if what is None else what)
+            return self.folder / "report.html"
+        target = Path(path)
+        if target.suffix == ".html":
+            return build.write_html(self, target)
+        build.write_views(self, ("html",) if what is None else what, target)
+        return target / "report.html"
+
+    def __repr__(self) -> str:
+        students = ", ".join(self.curves)
+        return f"Result({self.name!r}: {len(self.arm_names)} arms ({', '.join(self.arm_names)}), students {students})"
+
+    def _repr_html_(self) -> str:
+        """A notebook shows retention at the last dose, and where the folder is."""
+        from forgetting.report import html
+
+        return html.notebook(self)
+
+
+def load(path: Path | str) -> Result:
+    """The result in a study's folder.
+
+    Raises:
+        UsageError: the folder is missing, unfinished or broken; one line says which
+    """
+    folder = Path(path)
+    result = Result(folder, read_record(folder))
+    if result.ledger is None and result.scores.empty:
+        raise UsageError(f"{folder}: has neither ledger.parquet nor scores.jsonl")
+    return result

@@ -1,0 +1,195 @@
+"""The tables behind the views: what is left at the last dose, plasticity, statuses, controls, seconds by stage."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from forgetting.curves import ORIGINAL, ForgettingCurve
+from forgetting.metrics import Status
+from forgetting.report.folder import ArmCurves, StudyFolder, part_name
+from forgetting.scores import PROBE
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control of the protocol, and the arms that ran it."""
+
+    name: str
+    meaning: str
+    arms: tuple[str, ...]
+
+
+CONTROLS = {
+    "sham": "rate 0: nothing may change",
+    "rate_quarter": "a quarter of the learning rate",
+    "rate_four": "four times the learning rate",
+    "original": "the same steps on the original distribution",
+    "noise": "noise text of equal length",
+    "replay_1": "1% of the stream replayed from the original distribution",
+    "replay_5": "5% of the stream replayed from the original distribution",
+    "joint": "original and contaminating data trained at once",
+}
+
+
+def _is_control(arm: dict[str, Any], control: str) -> bool:
+    """Whether an arm's settings are those of a control."""
+    rate, replay = float(arm.get("rate_multiple", 1)), float(arm.get("replay", 0) or 0)
+    return {
+        "sham": rate == 0,
+        "rate_quarter": math.isclose(rate, 0.25),
+        "rate_four": math.isclose(rate, 4),
+        "original": part_name(arm.get("contamination")) == "original",
+        "noise": part_name(arm.get("contamination")) == "noise",
+        "replay_1": math.isclose(replay, 0.01),
+        "replay_5": math.isclose(replay, 0.05),
+        "joint": bool(arm.get("joint")),
+    }[control]
+
+
+def controls(study: StudyFolder) -> list[Control]:
+    """Every control of the protocol with the arms that ran it; an empty tuple says that it did not run."""
+    arms = [arm for arm in study.record.get("arms", []) if arm["name"] in study.arm_names]
+    return [
+        Control(name, meaning, tuple(str(arm["name"]) for arm in arms if _is_control(arm, name)))
+        for name, meaning in CONTROLS.items()
+    ]
+
+
+def is_control(arm: ArmCurves) -> bool:
+    """Whether an arm is a control only: the original distribution, noise, or the sham."""
+    return any(_is_control(arm.settings, name) for name in ("sham", "original", "noise")) if arm.settings else False
+
+
+def skills(study: StudyFolder) -> list[str]:
+    """The skills of a study, in the order in which they were measured."""
+    return list(dict.fromkeys(c.skill for arm in study.arms.values() for s in arm.curves.values() for c in s.values()))
+
+
+def main_curves(arm: ArmCurves, skill: str) -> list[ForgettingCurve]:
+    """The curves of one skill over all depths and items, one a student, in order of capacity."""
+    return [own[skill] for own in arm.curves.values() if skill in own]
+
+
+def at_last_dose(study: StudyFolder) -> pd.DataFrame:
+    """One row per (arm, student, skill): accuracy at dose 0, and what is left of it at the last dose measured."""
+    rows = []
+    for arm in study.arms.values():
+        for skill in skills(study):
+            for curve in main_curves(arm, skill):
+                last = curve.to_frame().iloc[-1].to_dict()
+                rows.append(last | {"accuracy_0": float(curve.accuracy[0])})
+    columns = (
+        "arm student capacity skill dose accuracy_0 accuracy retention low high relative_drop drop_points "
+        "delta_nll items seeds status"
+    )
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def plasticity(study: StudyFolder) -> pd.DataFrame:
+    """How well the contaminating task was learned at each dose: mean over seeds, one row per (arm, student, dose).
+
+    ``plasticity`` is the fall of the new task's validation NLL since dose 0, in nats per token; ``share`` is that fall
+    over the achievable one, taken as the lowest NLL that any student reached on the same source in this study;
+    ``kl_new`` and ``kl_original`` are forward KL(base || tuned) on new and on original inputs.
+    """
+    if "plasticity" not in study.kept:
+        study.kept["plasticity"] = _plasticity(study)
+    return study.kept["plasticity"]
+
+
+def _plasticity(study: StudyFolder) -> pd.DataFrame:
+    probes = study.scores[study.scores["benchmark"] == PROBE]
+    frames = []
+    for name, rows in probes.groupby("arm", sort=False, observed=True):
+        new = rows[rows["variant"] == _new_source(study, str(name), rows)]
+        keys = ["student", "capacity", "dose"]
+        mean = new.groupby(keys)[["nll", "delta_nll", "kl"]].mean().rename(columns={"kl": "kl_new"})
+        mean["kl_original"] = rows[rows["variant"] == ORIGINAL].groupby(keys)["kl"].mean()
+        source = part_name(_settings(study, str(name)).get("contamination", name))
+        frames.append(mean.reset_index().assign(arm=name, source=source))
+    if not frames:
+        return pd.DataFrame(columns="student capacity dose nll kl_new kl_original arm source plasticity share".split())
+    frame = pd.concat(frames, ignore_index=True)
+    frame["plasticity"] = -frame.pop("delta_nll")
+    achievable = frame["nll"] + frame["plasticity"] - frame.groupby("source")["nll"].transform("min")
+    frame["share"] = frame["plasticity"] / achievable.where(achievable > 0)
+    return frame.sort_values(["arm", "capacity", "dose"], ignore_index=True)
+
+
+def statuses(study: StudyFolder) -> pd.DataFrame:
+    """Every status that is not ``ok``, where it holds, and its remedy: from the curves and from the record."""
+    rows = []
+    for arm in study.arms.values():
+        for own in arm.curves.values():
+            for curve in own.values():
+                if curve.status != Status.ok.name:
+                    rows.append((curve.status, f"{curve.student}, {curve.key}", arm.name, curve.remedy))
+        for dose in arm.settings.get("not_reached", ()):
+            rows.append((Status.not_reached.name, f"dose {dose:,}", arm.name, Status.not_reached.value))
+    for entry in study.record.get("statuses", []):
+        known = entry if isinstance(entry, dict) else {"status": entry}
+        name = str(known.get("status", known.get("name", "unknown")))
+        remedy = str(known.get("remedy") or (Status[name].value if name in Status.__members__ else ""))
+        about = {k: v for k, v in known.items() if k not in ("status", "name", "remedy", "arm", "skill")}
+        where = ", ".join(f"{key} {value}" for key, value in about.items())
+        rows.append((name, where, str(known.get("arm", "")), remedy))
+    frame = pd.DataFrame(rows, columns=["status", "where", "arm", "remedy"])
+    return frame.groupby(["status", "where", "remedy"], sort=False, as_index=False).agg({"arm": _joined})
+
+
+def seconds(study: StudyFolder) -> pd.DataFrame:
+    """Wall seconds by stage; those of ``runs: ...`` are added up over processes, and their share is of that sum."""
+    spent = {str(k): float(v) for k, v in study.record.get("seconds", {}).items() if isinstance(v, (int, float))}
+    inside = sum(value for name, value in spent.items() if name.startswith("runs: "))
+    whole = spent.get("study") or sum(spent.values()) - inside
+    rows = [(name, v, v / max(inside if name.startswith("runs: ") else whole, 1e-9)) for name, v in spent.items()]
+    rows.sort(key=lambda row: (row[0].startswith("runs: "), row[0] == "study"))
+    return pd.DataFrame(rows, columns=["stage", "seconds", "share"])
+
+
+def seeds_text(study: StudyFolder) -> str:
+    """One sentence: how many seeds, and whether they share one student or distil a fresh one each."""
+    known = study.record.get("seeds", {})
+    count = len(known.get("contamination", [])) or 1
+    if known.get("shared_students", True):
+        how = "all of them contaminate the same distilled student, so the noise of distillation is not in the intervals"
+    else:
+        how = "each distils a fresh student, so the noise of distillation is in the intervals"
+    plural = "one contamination seed" if count == 1 else f"{count} contamination seeds"
+    few = " With one seed the intervals cover items only." if count == 1 else ""
+    return f"{plural.capitalize()}: {how}.{few}"
+
+
+def floor_text(study: StudyFolder) -> str:
+    """One sentence with the noise floor: the largest standard error of a difference of nothing, over all cells."""
+    floor = study.noise_floor
+    if floor.empty:
+        return "Noise floor: not available, since the ledger is not in this folder."
+    widest, error = floor["difference"].abs().max(), floor["standard_error"].max()
+    text = (
+        f"Noise floor: two disjoint halves of {int(floor['items'].min())} or more items differ by up to "
+        f"{widest:.3f} in accuracy (standard error at most {error:.3f})"
+    )
+    spread = floor["seed_spread"].max()
+    return text + (f"; the spread of seeds is at most {spread:.3f}." if pd.notna(spread) else "; one seed, no spread.")
+
+
+def _joined(names: pd.Series) -> str:
+    return ", ".join(dict.fromkeys(str(name) for name in names if name))
+
+
+def _settings(study: StudyFolder, arm: str) -> dict[str, Any]:
+    return next((dict(a) for a in study.record.get("arms", []) if a["name"] == arm), {})
+
+
+def _new_source(study: StudyFolder, arm: str, probes: pd.DataFrame) -> str:
+    """The probe variant that holds the new task: ``new``, the contamination's name, or the one that is not original."""
+    found = [str(v) for v in probes["variant"].unique()]
+    for name in ("new", part_name(_settings(study, arm).get("contamination", ""))):
+        if name in found:
+            return name
+    return next((name for name in found if name != ORIGINAL), ORIGINAL)

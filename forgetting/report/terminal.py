@@ -1,0 +1,137 @@
+"""A study in a terminal: retention at the last dose, a small plot, the noise floor, seconds by stage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import plotext
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from forgetting.curves import ForgettingCurve
+from forgetting.metrics import LEVELS, Status
+from forgetting.report import tables
+from forgetting.report.folder import ArmCurves, StudyFolder
+
+COLOURS = ("blue+", "cyan+", "green+", "orange+", "magenta+", "red+", "gray", "white")
+LETTERS = "abcdefghijklmnop"
+
+
+def show(study: StudyFolder, console: Console | None = None) -> None:
+    """Print the summary of a study."""
+    console = console or Console()
+    console.print(summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower()))
+
+
+def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> RenderableType:
+    """Everything that the end of a run prints, as one rich renderable."""
+    parts: list[RenderableType] = []
+    found = tables.skills(study)
+    shown = [arm for arm in study.arms.values() if not tables.is_control(arm)] or list(study.arms.values())
+    for arm in shown:
+        parts += [Text(f"Retention at dose {_last(arm):,} · {arm.title}", style="bold"), retention_table(arm, found)]
+    if shown and found:
+        parts += [plot(shown[0], "maths" if "maths" in found else found[0], width, unicode=unicode), Text()]
+    parts += [_control_line(arm, found) for arm in study.arms.values() if arm not in shown]
+    statuses = tables.statuses(study)
+    for status, rows in statuses.groupby("status", sort=False):
+        remedy = str(rows["remedy"].iloc[0])
+        parts.append(Text(f"{status} ({len(rows)}): {remedy}", style="yellow"))
+    parts += [Text(tables.floor_text(study)), Text(tables.seeds_text(study)), seconds_table(study)]
+    return Group(*parts)
+
+
+def retention_table(arm: ArmCurves, skills: list[str]) -> Table:
+    """Retention of each student and skill at the last dose with its 95% interval, or the status."""
+    last, table = _last(arm), Table()
+    table.add_column("student", justify="right")
+    for skill in skills:
+        table.add_column(skill, justify="right")
+    for student, own in arm.curves.items():
+        table.add_row(student, *[_cell(own[skill], last) if skill in own else Text("-") for skill in skills])
+    return table
+
+
+def seconds_table(study: StudyFolder) -> Table:
+    """Wall seconds by stage and their share of the whole."""
+    table = Table(title="Wall time", title_justify="left", title_style="bold")
+    for column in ("stage", "seconds", "share"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage, spent, share in tables.seconds(study).itertuples(index=False):
+        table.add_row(str(stage), f"{spent:.1f}", f"{share:.0%}")
+    return table
+
+
+def plot(arm: ArmCurves, skill: str, width: int = 78, height: int = 16, *, unicode: bool = True) -> Text:
+    """Retention of one skill against log dose, one line a student; dose 0 stands one step left of the first dose."""
+    drawn = [curve for curve in tables.main_curves(arm, skill) if curve.status == Status.ok.name]
+    if not drawn:
+        return Text(f"No student has learned {skill}: there is nothing to plot.", style="yellow")
+    figure = plotext.figure
+    figure.clear.all()
+    figure.theme("colorless")
+    figure.plot_size(width, height)
+    for number, curve in enumerate(drawn):
+        _line(figure, curve, number, "braille" if unicode else ".")
+    doses = max((curve.dose for curve in drawn), key=len)
+    figure.ruler("x").ticks(_positions(doses).tolist(), [_short(int(dose)) for dose in doses])
+    figure.ruler("y").lim(min(0.0, *(float(np.nanmin(c.retention)) for c in drawn)), 1.05)
+    figure.ruler("y").ticks([0.0, LEVELS[1], LEVELS[0], 1.0], ["0", ".5", ".9", "1"])
+    figure.title(f"Retention of {skill} against dose, {arm.name}")
+    text = Text.from_ansi(figure.build().string())
+    figure.clear.all()
+    for number, curve in enumerate(drawn):
+        text.append(f"   {LETTERS[number % len(LETTERS)]} {curve.student}")
+    return text
+
+
+def _line(figure: plotext.plot_class, curve: ForgettingCurve, number: int, trace: str) -> None:
+    """The trace of a curve, then a letter at every dose, so that students can be told apart without colour."""
+    known = np.isfinite(curve.retention)
+    x, y = _positions(curve.dose)[known].tolist(), curve.retention[known].tolist()
+    colour, letter = COLOURS[number % len(COLOURS)], LETTERS[number % len(LETTERS)]
+    figure.draw(figure.signal(x, y, marker=plotext.marker(trace, colour)).lines())
+    figure.draw(figure.signal(x, y, marker=plotext.marker(letter, colour)))
+
+
+def _positions(dose: np.ndarray) -> np.ndarray:
+    """log10 of the dose; dose 0 one typical step below the first."""
+    positive = np.log10(dose[dose > 0].astype(float))
+    step = float(positive[1] - positive[0]) if len(positive) > 1 else 0.5
+    return np.where(dose > 0, np.log10(np.maximum(dose, 1)), (positive[0] if len(positive) else 0.0) - step)
+
+
+def _last(arm: ArmCurves) -> int:
+    """The last dose that any student of the arm reached."""
+    return max((int(curve.dose[-1]) for own in arm.curves.values() for curve in own.values()), default=0)
+
+
+def _control_line(arm: ArmCurves, skills: list[str]) -> Text:
+    """A control in one line: the lowest retention at its last dose."""
+    found = [c for skill in skills for c in tables.main_curves(arm, skill) if np.isfinite(c.retention[-1])]
+    if not found:
+        return Text(f"control {arm.name}: no skill was learned")
+    lowest = min(found, key=lambda curve: float(curve.retention[-1]))
+    interval = f"{lowest.retention[-1]:.2f} ({lowest.low[-1]:.2f} to {lowest.high[-1]:.2f})"
+    return Text(
+        f"control {arm.name}: lowest retention at dose {_last(arm):,} is {interval}, {lowest.student} {lowest.key}"
+    )
+
+
+def _cell(curve: ForgettingCurve, last: int) -> Text:
+    if curve.status != Status.ok.name:
+        return Text(f"{curve.status.replace('_', ' ')}\n(start {curve.accuracy[0]:.2f})", style="dim")
+    value, low, high = (float(values[-1]) for values in (curve.retention, curve.low, curve.high))
+    if math.isnan(value):
+        return Text("-")
+    style = "green" if value >= LEVELS[0] else "yellow" if value >= LEVELS[1] else "red"
+    text = Text(f"{value:.2f}", style=f"bold {style}")
+    text.append(f"\n{low:.2f} to {high:.2f}", style="dim")
+    return text if curve.dose[-1] == last else text.append(f"\nat {_short(int(curve.dose[-1]))}", style="dim")
+
+
+def _short(dose: int) -> str:
+    """A dose in few letters: 320, 1.3k, 10k."""
+    return str(dose) if dose < 1000 else f"{dose / 1000:.1f}".removesuffix(".0") + "k"

@@ -1,0 +1,171 @@
+"""From ledger rows to score rows: one per (run, dose, benchmark, variant), over all depths and at each depth.
+
+A score is relative to the rows of the *same run* at dose 0, item by item. Probes (benchmark ``probe``) carry no
+answers: their accuracy is None and their NLL, L_f and KL are what counts; they have no rows by depth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forgetting import metrics
+from forgetting.metrics import Floats, Status
+from forgetting.records import RUN_KEY, ScoreRow
+
+PROBE = "probe"
+RUN_COLUMNS = [*RUN_KEY, "capacity", "dose", "dose_tokens", "stream_samples"]
+CELL_COLUMNS = ["benchmark", "skill", "variant"]
+PAIR_KEY = [*RUN_KEY, "benchmark", "variant", "item"]
+SUMS = ("gold_tokens", "nll_sum", "base_ce_sum", "kl_sum", "steps_right", "steps_total")
+
+
+def score_rows(
+    ledger: pd.DataFrame,
+    chances: Mapping[str, float],
+    versions: Mapping[str, int],
+    base: pd.DataFrame | None = None,
+) -> list[ScoreRow]:
+    """The score rows of a ledger that holds one run or many.
+
+    Args:
+        ledger: columns of ``records.LEDGER_COLUMNS``; the doses to be scored
+        chances: by benchmark, the accuracy of a random guesser
+        versions: by benchmark, the version of its prompts and grading
+        base: the rows at dose 0, where ``ledger`` does not hold them itself
+    """
+    if not len(ledger):
+        return []
+    paired = _paired(ledger, ledger if base is None else base)
+    graded = paired[paired["benchmark"] != PROBE]
+    found = _scores(paired, False, chances, versions) + _scores(graded, True, chances, versions)
+    return sorted(
+        found, key=lambda row: (*_run(row), row.benchmark, row.variant, row.depth is not None, row.depth or 0)
+    )
+
+
+def score_dicts(rows: Iterable[ScoreRow]) -> list[dict[str, Any]]:
+    """Score rows as plain values, ready for ``records.jsonl``."""
+    return [asdict(row) for row in rows]
+
+
+def _run(row: ScoreRow) -> tuple[str, str, int, int, int]:
+    return row.student, row.arm, row.distillation_seed, row.seed, row.dose
+
+
+def _paired(ledger: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
+    """Ledger rows beside the same run's row of the same item at dose 0 (columns ending in ``_0``)."""
+    right = base.loc[base["dose"] == 0, [*PAIR_KEY, "verdict", "gold_tokens", "nll_sum"]]
+    renamed = right.rename(columns={name: f"{name}_0" for name in ("verdict", "gold_tokens", "nll_sum")})
+    return ledger.merge(renamed, on=PAIR_KEY, how="left", validate="many_to_one")
+
+
+def _counts(frame: pd.DataFrame) -> dict[str, Floats]:
+    """What is summed over the items of a cell, one value a row."""
+    verdict, verdict_0 = frame["verdict"].to_numpy(object), frame["verdict_0"].to_numpy(object)
+    right, right_0 = verdict == "right", verdict_0 == "right"
+    columns: dict[str, Any] = {
+        "items": np.ones(len(frame)),
+        "right": right,
+        "right_0": right_0,
+        "paired": frame["gold_tokens_0"].notna(),
+        "lost": right_0 & ~right,
+        "gained": right & ~right_0,
+        "valid": verdict != "unparsed",
+        "dialect": verdict == "right_in_dialect",
+        "nll_sum_0": frame["nll_sum_0"].fillna(0.0),
+        "gold_tokens_0": frame["gold_tokens_0"].fillna(0),
+    }
+    return {name: np.asarray(values, float) for name, values in (columns | {n: frame[n] for n in SUMS}).items()}
+
+
+def _scores(
+    frame: pd.DataFrame, by_depth: bool, chances: Mapping[str, float], versions: Mapping[str, int]
+) -> list[ScoreRow]:
+    """One score row for each cell of ``frame``."""
+    if not len(frame):
+        return []
+    keys = [*RUN_COLUMNS, *CELL_COLUMNS, *(["depth"] if by_depth else [])]
+    groups = frame.groupby(keys, sort=False, observed=True)
+    codes = groups.ngroup().to_numpy()
+    cells = frame.loc[~pd.Series(codes).duplicated().to_numpy(), keys].to_dict("records")
+    sums = {name: np.bincount(codes, weights=values) for name, values in _counts(frame).items()}
+    return [
+        _row(cell, {name: float(values[i]) for name, values in sums.items()}, chances, versions)
+        for i, cell in enumerate(cells)
+    ]
+
+
+def _ratio(above: float, below: float) -> float | None:
+    return above / below if below and math.isfinite(above) else None
+
+
+def _number(value: Floats) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _row(
+    cell: dict[Any, Any], total: dict[str, float], chances: Mapping[str, float], versions: Mapping[str, int]
+) -> ScoreRow:
+    benchmark = str(cell["benchmark"])
+    probe = benchmark == PROBE
+    nll, nll_0 = _ratio(total["nll_sum"], total["gold_tokens"]), _ratio(total["nll_sum_0"], total["gold_tokens_0"])
+    head: dict[str, Any] = {name: int(cell[name]) for name in RUN_COLUMNS if name not in ("student", "arm")}
+    return ScoreRow(
+        student=str(cell["student"]),
+        arm=str(cell["arm"]),
+        **head,
+        benchmark=benchmark,
+        version=int(versions.get(benchmark, 0)),
+        skill=str(cell["skill"]),
+        variant=str(cell["variant"]),
+        depth=int(cell["depth"]) if "depth" in cell else None,
+        items=int(total["items"]),
+        chance=0.0 if probe else float(chances[benchmark]),
+        **(_no_answers() if probe else _accuracy(total, float(chances[benchmark]))),
+        nll=nll,
+        delta_nll=None if nll is None or nll_0 is None or total["paired"] < total["items"] else nll - nll_0,
+        base_ce=_ratio(total["base_ce_sum"], total["gold_tokens"]),
+        kl=_ratio(total["kl_sum"], total["gold_tokens"]),
+    )
+
+
+def _no_answers() -> dict[str, Any]:
+    names = (
+        "accuracy accuracy_low accuracy_high retention relative_drop drop_points lost gained mcnemar_p "
+        "valid_rate dialect_rate step_accuracy"
+    )
+    return dict.fromkeys(names.split()) | {"status": Status.no_answers.name}
+
+
+def _accuracy(total: dict[str, float], chance: float) -> dict[str, Any]:
+    """The fields of a score row that come from graded answers."""
+    items, accuracy = total["items"], total["right"] / total["items"]
+    low, high = metrics.wilson(total["right"], items)
+    fields = {
+        "accuracy": accuracy,
+        "accuracy_low": float(low),
+        "accuracy_high": float(high),
+        "valid_rate": total["valid"] / items,
+        "dialect_rate": total["dialect"] / items,
+        "step_accuracy": _ratio(total["steps_right"], total["steps_total"]),
+    }
+    if total["paired"] < items:
+        missing = "retention relative_drop drop_points lost gained mcnemar_p".split()
+        return fields | dict.fromkeys(missing) | {"status": Status.no_baseline.name}
+    accuracy_0 = total["right_0"] / items
+    status = Status.ok if metrics.learned(accuracy_0, chance) else Status.not_learned
+    return fields | {
+        "retention": _number(metrics.retention(accuracy, accuracy_0, chance)),
+        "relative_drop": _number(metrics.relative_drop(accuracy, accuracy_0)),
+        "drop_points": _number(metrics.drop_points(accuracy, accuracy_0)),
+        "status": status.name,
+        "lost": total["lost"] / items,
+        "gained": total["gained"] / items,
+        "mcnemar_p": float(metrics.mcnemar_p(total["lost"], total["gained"])),
+    }

@@ -1,0 +1,280 @@
+"""The main job: a spec becomes students, runs, a record, and views of it. The story of a study, start to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forgetting.errors import UsageError, require
+from forgetting.executor import Executor, Task
+from forgetting.records import RunFolder, write_atomically, write_json
+from forgetting.spec import Control, Keep, PartValue, Spec, from_plain
+from forgetting.store import Store, manifest
+from forgetting.study import RunKey, Study, construct, fingerprint
+
+if TYPE_CHECKING:
+    from forgetting.report.result import Result
+    from forgetting.progress import Bars
+
+
+def simulate(
+    spec: Spec | None = None,
+    *,
+    students: Sequence[str] | None = None,
+    teacher: str | None = None,
+    contamination: PartValue | Sequence[PartValue] | None = None,
+    dose: int | None = None,
+    shift: float | Sequence[float] | None = None,
+    rate_multiple: float | Sequence[float] | None = None,
+    replay: float | Sequence[float] | None = None,
+    mitigation: PartValue | Sequence[PartValue] | None = None,
+    controls: Sequence[Control] | None = None,
+    seeds: int | None = None,
+    fresh_students: bool | None = None,
+    name: str | None = None,
+    keep: Keep | None = None,
+    output: str | Path = "runs",
+    store: str | Path | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> Result:
+    """Measure how much students forget. Plain arguments change the given spec (by default the quick one).
+
+    Args:
+        spec: the study to start from
+        students: capacities by name, ascending, such as ``["10k", "34k"]``
+        teacher: the teacher's capacity by name
+        contamination: one source of competing data or several, by name or with settings
+        dose: contaminating samples at the end of each run
+        shift: share of contaminating samples in the stream, above 0, at most 1; one or several
+        rate_multiple: multiple of the learning rate; one or several
+        replay: share of the stream replaced by original samples; one or several
+        mitigation: what may slow forgetting; one or several
+        controls: the protocol's controls to run as further arms
+        seeds: contamination seeds
+        fresh_students: distil a fresh student for each seed instead of sharing one
+        name: names the study's folder
+        keep: which checkpoints stay after completion
+        output: the folder that holds study folders; a study found there is continued, or given back if complete
+        store: where trained students are kept; by default the user's cache folder
+        workers: worker processes, one thread each; by default as many as cores; 0 runs everything in this process
+        quiet: print nothing
+
+    Returns:
+        the result: ``.curves[student][skill]``, ``.to_frame()``, ``.report(path)``
+
+    Raises:
+        UsageError: one line that says which argument is wrong and why
+    """
+    spec = spec or Spec()
+    ladder = _with(spec.ladder, students=students and tuple(students), teacher=teacher, fresh_students=fresh_students)
+    doses = spec.doses
+    if dose is not None:
+        require(isinstance(dose, int) and dose >= 1, "dose", "a whole number, at least 1", dose)
+        doses = dataclasses.replace(doses, dose=dose, first=min(doses.first, dose))
+    spec = _with(
+        spec,
+        ladder=ladder,
+        doses=doses,
+        contaminations=_several(contamination),
+        shifts=_several(shift),
+        rate_multiples=_several(rate_multiple),
+        replays=_several(replay),
+        mitigations=_several(mitigation),
+        controls=controls and tuple(controls),
+        seeds=seeds,
+        name=name,
+        keep=keep,
+    )
+    return run_study(spec, output=Path(output), store=Path(store) if store else None, workers=workers, quiet=quiet)
+
+
+def run_study(
+    spec: Spec, *, output: Path, store: Path | None = None, workers: int | None = None, quiet: bool = False
+) -> Result:
+    """Run a study in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result."""
+    study = construct(spec)
+    folder = output / f"{spec.name}-{study.fingerprint[:8]}"
+    return _carry_out(study, folder, Store(store), workers, quiet)
+
+
+def resume(folder: Path, *, store: Path | None = None, workers: int | None = None, quiet: bool = False) -> Result:
+    """Go on with the study in ``folder``. ``UsageError`` if there is none, or if it was made by other code."""
+    try:
+        plan = json.loads((folder / "spec.json").read_text())
+        spec = from_plain(plan["spec"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"resume: no study in {str(folder)!r}: {error}") from error
+    study = construct(spec)
+    require(study.fingerprint == plan["fingerprint"], "resume", f"a study of this version (fingerprint {study.fingerprint})", plan["fingerprint"])
+    return _carry_out(study, folder, Store(store), workers, quiet)
+
+
+def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, quiet: bool) -> Result:
+    from forgetting.progress import Bars
+
+    if (folder / "record.json").is_file():
+        return _given(folder, quiet)
+    begin = time.perf_counter()
+    _prepare(study, folder)
+    plain, runs = dataclasses.asdict(study.spec), study.runs()
+    common: Task = {"spec": plain, "store": str(store.root)}
+    made: dict[str, float] = {}
+    with Executor(_cores() if workers is None else workers) as executor, Bars(quiet) as bars:
+        if missing := _missing_students(study, store, runs):
+            if store.find(fingerprint(study.teacher_form())) is None:
+                _batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
+            _batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
+        tasks = [
+            {**common, "make": "run", "key": dataclasses.asdict(key), "folder": str(_run_folder(folder, key))}
+            for key in sorted(runs, key=lambda k: -study.students.index(_architecture(study, k)))
+            if not RunFolder(_run_folder(folder, key)).complete.is_file()
+        ]
+        _batch(executor, bars, "contamination", tasks, made)
+    _assemble(study, folder, store, made, time.perf_counter() - begin)
+    _views(folder, begin)
+    return _given(folder, quiet)
+
+
+def _prepare(study: Study, folder: Path) -> None:
+    """The study's folder with its spec; ``UsageError`` where it cannot be written."""
+    try:
+        write_json(folder / "spec.json", {"fingerprint": study.fingerprint, "spec": dataclasses.asdict(study.spec)})
+    except OSError as error:
+        raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
+
+
+def _missing_students(study: Study, store: Store, runs: Sequence[RunKey]) -> list[dict[str, Any]]:
+    """Students that some run needs and the store lacks, the largest first."""
+    wanted: dict[str, dict[str, Any]] = {}
+    for key in reversed(runs):
+        arm, architecture = study.arm(key.arm), _architecture(study, key)
+        for joint in (None, arm) if arm.joint else (None,):
+            mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))
+            if store.find(mark) is None:
+                wanted[mark] = {"student": key.student, "distillation_seed": key.distillation_seed, "arm": joint and joint.name}
+    return list(wanted.values())
+
+
+def _batch(executor: Executor, bars: Bars, stage: str, tasks: list[Task], made: dict[str, float]) -> None:
+    begin = time.perf_counter()
+    if tasks:
+        with bars.stage(stage, [_title(t) for t in tasks]) as watch:
+            executor.run(tasks, watch)
+    made[stage] = time.perf_counter() - begin
+
+
+def _title(task: Task) -> str:
+    if task["make"] == "run":
+        return f"{task['key']['student']} {task['key']['arm']} seed {task['key']['seed']}"
+    return f"{task.get('student', 'teacher')} {task.get('arm') or ''}".strip()
+
+
+def _assemble(study: Study, folder: Path, store: Store, made: dict[str, float], wall_seconds: float) -> None:
+    """Join the runs' ledgers and scores in the record's order; ``record.json`` is written last."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
+    tables, lines = [], []
+    for key in study.runs():
+        run = RunFolder(_run_folder(folder, key))
+        tables += [pq.read_table(run.ledger_part(dose)) for dose in run.doses()]
+        lines.append(run.scores.read_text())
+        for name, value in json.loads(run.complete.read_text())["wall_seconds"].items():
+            seconds[f"runs: {name}"] = round(seconds.get(f"runs: {name}", 0.0) + value, 2)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
+    write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
+    write_atomically(folder / "scores.jsonl", "".join(lines))
+    write_json(folder / "record.json", _record(study, store, {**seconds, "study": round(wall_seconds, 2)}))
+
+
+def _record(study: Study, store: Store, seconds: dict[str, float]) -> dict[str, Any]:
+    from forgetting.provenance import commit, hardware, versions
+
+    spec = study.spec
+    runs = study.runs()
+    students = {}
+    for key in runs:
+        home = store.find(fingerprint(study.student_form(_architecture(study, key), key.distillation_seed)))
+        assert home is not None
+        made = manifest(home)
+        entry = students.setdefault(key.student, {"name": key.student, "capacity": made["capacity"],
+                                                  "capacity_non_embedding": made["capacity_non_embedding"], "weights": {}})
+        entry["weights"][str(key.distillation_seed)] = made["files"]["model.safetensors"]
+    return {
+        "name": spec.name,
+        "fingerprint": study.fingerprint,
+        "spec": dataclasses.asdict(spec),
+        "canonical": study.canonical(),
+        "arms": [{"name": a.name, **a.canonical(), "rate_policy": spec.fine_tuning.rate_policy,
+                  "doses": list(study.reached(a)), "not_reached": [d for d in spec.doses.values() if d not in study.reached(a)]}
+                 for a in study.arms],
+        "students": list(students.values()),
+        "seeds": {
+            "distillation": sorted({k.distillation_seed for k in runs}),
+            "contamination": sorted({k.seed for k in runs}),
+            "shared_students": not spec.ladder.fresh_students,
+        },
+        "benchmarks": {b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks},
+        "commit": commit(),
+        "versions": versions(),
+        "hardware": hardware(),
+        "seconds": seconds,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _views(folder: Path, begin: float) -> None:
+    """All views; their own time is added to the record afterwards."""
+    from forgetting.report.build import build_views
+
+    start = time.perf_counter()
+    build_views(folder)
+    record = json.loads((folder / "record.json").read_text())
+    record["seconds"] |= {"views": round(time.perf_counter() - start, 2), "study": round(time.perf_counter() - begin, 2)}
+    write_json(folder / "record.json", record)
+
+
+def _given(folder: Path, quiet: bool) -> Result:
+    """The result in ``folder``, shown on the terminal unless quiet."""
+    from forgetting.report.result import load
+    from forgetting.report.terminal import show
+
+    result = load(folder)
+    if not quiet:
+        show(result)
+    return result
+
+
+def _run_folder(folder: Path, key: RunKey) -> Path:
+    return folder / "runs" / str(key)
+
+
+def _architecture(study: Study, key: RunKey) -> Any:
+    return next(s for s in study.students if s.name == key.student)
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _several(value: Any) -> tuple[Any, ...] | None:
+    if value is None:
+        return None
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _with(thing: Any, **changes: Any) -> Any:
+    return dataclasses.replace(thing, **{name: value for name, value in changes.items() if value is not None})
+
+

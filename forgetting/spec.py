@@ -1,0 +1,244 @@
+"""A study as data: frozen dataclasses that hold everything a result depends on, and the few settings that it does not.
+
+A part is given as ``"name"`` or ``{"name": ..., setting: value}``, by short name or import path. A spec checks its own
+fields when it is made; ``forgetting.study`` constructs the parts, the arms and the doses.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, cast, get_args, get_type_hints
+
+from forgetting.errors import require, unknown
+
+PartValue = str | dict[str, Any]
+RatePolicy = Literal["constant", "inverse_width"]
+Schedule = Literal["constant", "linear"]
+Spacing = Literal["geometric", "linear"]
+Perturbed = Literal["ends", "every", "never"]
+Keep = Literal["all", "last", "none"]
+Control = Literal["sham", "rate_quarter", "rate_four", "original", "noise", "replay_1", "replay_5", "joint"]
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW with warm-up; by default at constant rate afterwards, so that every interval is a valid end point.
+
+    Args:
+        batch_size: samples a step
+        learning_rate: rate after warm-up, before the rate policy and the arm's multiple
+        rate_policy: ``constant``, or ``inverse_width``: the rate times 32 / hidden size
+        schedule: after warm-up: ``constant``, or ``linear`` to zero at the last step
+        warmup_steps: steps of linear warm-up
+        betas: AdamW's two decay rates
+        weight_decay: AdamW's decoupled weight decay
+        clip_norm: largest gradient norm; 0 switches clipping off
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    rate_policy: RatePolicy = "constant"
+    schedule: Schedule = "constant"
+    warmup_steps: int = 20
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+        for name in ("learning_rate", "weight_decay", "clip_norm"):
+            value = getattr(self, name)
+            require(math.isfinite(value) and value >= 0, name, "a finite number, 0 or more", value)
+        require(self.warmup_steps >= 0, "warmup_steps", "0 or more", self.warmup_steps)
+        require(all(0 <= b < 1 for b in self.betas), "betas", "two numbers from 0 to below 1", self.betas)
+        _choice("rate_policy", self.rate_policy, RatePolicy)
+        _choice("schedule", self.schedule, Schedule)
+
+
+@dataclass(frozen=True)
+class Fit(Optimiser):
+    """One training from scratch: an optimiser and the data it sees.
+
+    Args:
+        samples: samples trained on, in all
+        pool: distinct samples that they are drawn from, one epoch after another
+    """
+
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    schedule: Schedule = "linear"
+    warmup_steps: int = 100
+    samples: int = 192_000
+    pool: int = 48_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.samples >= 1, "samples", "at least 1", self.samples)
+        require(self.pool >= 1, "pool", "at least 1", self.pool)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """How the students are made: which capacities, by which teacher, from which data.
+
+    Args:
+        students: capacities by name, ascending (``forgetting list models``)
+        teacher: the teacher's capacity by name
+        original: the original distribution, a source of samples with its shares of skills
+        teaching: how the teacher is trained
+        distillation: how students learn from the teacher
+        distilling: how long and at which rate
+        seed: root of the teacher's and the students' randomness
+        fresh_students: distil a fresh student for each seed (a published verdict) or share one (exploratory)
+    """
+
+    students: tuple[str, ...] = ("10k", "34k", "100k", "175k")
+    teacher: str = "1m"
+    original: PartValue = "original"
+    teaching: Fit = field(default_factory=Fit)
+    distillation: PartValue = "off_policy"
+    distilling: Fit = field(default_factory=Fit)
+    seed: int = 0
+    fresh_students: bool = False
+
+    def __post_init__(self) -> None:
+        require(len(self.students) > 0, "students", "at least one capacity", self.students)
+        require(len(set(self.students)) == len(self.students), "students", "free of repeats", self.students)
+        require(self.seed >= 0, "seed", "0 or more", self.seed)
+
+
+@dataclass(frozen=True)
+class Doses:
+    """At which doses a run is measured; dose 0 always comes first.
+
+    Args:
+        dose: the last dose, in contaminating samples
+        spacing: ``geometric`` (first, first x ratio, ...) or ``linear`` (first, 2 x first, ...)
+        first: the first dose after 0
+        ratio: the factor between geometric doses
+        stream_cap: most samples of stream, contaminating and original; doses beyond it are reported as not reached
+    """
+
+    dose: int = 2_560
+    spacing: Spacing = "geometric"
+    first: int = 20
+    ratio: float = 4.0
+    stream_cap: int = 50_000
+
+    def __post_init__(self) -> None:
+        require(self.dose >= 1, "dose", "at least 1", self.dose)
+        require(1 <= self.first <= self.dose, "first", f"from 1 to the dose ({self.dose})", self.first)
+        require(math.isfinite(self.ratio) and self.ratio > 1, "ratio", "above 1", self.ratio)
+        require(self.stream_cap >= 1, "stream_cap", "at least 1", self.stream_cap)
+        _choice("spacing", self.spacing, Spacing)
+
+    def values(self) -> tuple[int, ...]:
+        """All doses in samples, ascending: 0, the spaced ones, the last one."""
+        doses, position = [0], float(self.first)
+        while round(position) < self.dose:
+            doses.append(round(position))
+            position = position * self.ratio if self.spacing == "geometric" else position + self.first
+        return tuple(sorted({*doses, self.dose}))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured at every interval.
+
+    Args:
+        benchmarks: the benchmarks, by name or with settings
+        perturbed: evaluate the perturbed variants at both ``ends``, at ``every`` dose, or ``never``
+        probe_items: held-out samples of the contamination, for plasticity and KL on new inputs
+        max_new_tokens: longest answer, in tokens
+        batch_items: items decoded together; changes speed, and at most one verdict in a thousand
+    """
+
+    benchmarks: tuple[PartValue, ...] = ("maths", "code", "traps", "lookup", "classification")
+    perturbed: Perturbed = "ends"
+    probe_items: int = 200
+    max_new_tokens: int = 64
+    batch_items: int = 128
+
+    def __post_init__(self) -> None:
+        require(len(self.benchmarks) > 0, "benchmarks", "at least one benchmark", self.benchmarks)
+        _choice("perturbed", self.perturbed, Perturbed)
+        for name in ("probe_items", "max_new_tokens", "batch_items"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A study: students of a ladder, each contaminated in every arm with every seed, measured at every dose.
+
+    The arms are all combinations of ``contaminations``, ``shifts``, ``rate_multiples``, ``replays`` and
+    ``mitigations``; ``controls`` adds arms to each contamination at the first shift.
+
+    Args:
+        name: names the study's folder; no result depends on it
+        ladder: the students and how they are made
+        contaminations: sources of competing data
+        shifts: shares of contaminating samples in the stream, above 0, at most 1
+        rate_multiples: multiples of the learning rate; 0 is the sham
+        replays: shares of the stream replaced by original samples, from 0 to below 1
+        mitigations: what may slow forgetting
+        controls: the controls of the protocol, as further arms
+        doses: the dose axis
+        fine_tuning: how the contaminating stream is trained on
+        evaluation: what is measured
+        seeds: contamination seeds, counted from ``first_seed``
+        first_seed: the first of them
+        keep: checkpoints that stay after completion; until then the last durable one always stays
+    """
+
+    name: str = "quick"
+    ladder: Ladder = field(default_factory=Ladder)
+    contaminations: tuple[PartValue, ...] = ("dialogue", "altered_syntax")
+    shifts: tuple[float, ...] = (1.0,)
+    rate_multiples: tuple[float, ...] = (1.0,)
+    replays: tuple[float, ...] = (0.0,)
+    mitigations: tuple[PartValue, ...] = ("none",)
+    controls: tuple[Control, ...] = ()
+    doses: Doses = field(default_factory=Doses)
+    fine_tuning: Optimiser = field(default_factory=Optimiser)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    seeds: int = 1
+    first_seed: int = 0
+    keep: Keep = "last"
+
+    def __post_init__(self) -> None:
+        require(bool(self.name) and not set(self.name) & set("/\\\0") and not self.name.startswith("."),
+                "name", "a file name without slashes or a leading dot", self.name)
+        for name in ("contaminations", "shifts", "rate_multiples", "replays", "mitigations"):
+            require(len(getattr(self, name)) > 0, name, "at least one value", getattr(self, name))
+        for shift in self.shifts:
+            require(math.isfinite(shift) and 0 < shift <= 1, "shifts", "above 0 and at most 1", shift)
+        for rate in self.rate_multiples:
+            require(math.isfinite(rate) and rate >= 0, "rate_multiples", "0 or more", rate)
+        for replay in self.replays:
+            require(math.isfinite(replay) and 0 <= replay < 1, "replays", "from 0 to below 1", replay)
+        require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
+        require(self.first_seed >= 0, "first_seed", "0 or more", self.first_seed)
+        for control in self.controls:
+            _choice("controls", control, Control)
+        _choice("keep", self.keep, Keep)
+
+
+def _choice(field_name: str, value: str, literal: Any) -> None:
+    if value not in get_args(literal):
+        raise unknown(field_name, value, get_args(literal))
+
+
+def from_plain(data: Any, kind: type[Any] = Spec, where: str = "spec") -> Any:
+    """The spec (or one of its dataclasses) that ``dataclasses.asdict`` turned into plain values; ``UsageError`` otherwise."""
+    require(isinstance(data, dict), where, "a mapping", data)
+    known = {f.name: f for f in fields(kind)}
+    hints = get_type_hints(kind)
+    values = {}
+    for name, value in data.items():
+        if name not in known:
+            raise unknown(where, name, known)
+        if is_dataclass(hints[name]):
+            value = from_plain(value, cast(type[Any], hints[name]), name)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)

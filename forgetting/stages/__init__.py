@@ -1,0 +1,1 @@
+"""The stages of a study: teach, distil, contaminate; each one Lightning fit."""

@@ -1,0 +1,111 @@
+"""One contamination run: a student, an arm and two seeds become ledger rows at every dose; resumable at any moment."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forgetting import losses, seeds
+from forgetting.batching import encode
+from forgetting.contracts import Contamination
+from forgetting.engine.evaluation import Evaluator, IntervalEvaluation
+from forgetting.engine.fit import fit
+from forgetting.engine.module import FitModule
+from forgetting.engine.plan import MixPlan, mixed
+from forgetting.engine.progress import Progress, Report, silent
+from forgetting.engine.recorder import Recorder
+from forgetting.engine.snapshots import Snapshots, last, read, restore_generators, tidy
+from forgetting.engine.stopwatch import Stopwatch
+from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.records import RunFolder
+from forgetting.stages import distil
+from forgetting.store import Store
+from forgetting.study import RunKey, Study, fingerprint, run_optimiser
+
+MEMORY_SAMPLES = 256
+
+
+def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent) -> None:
+    """Carry a run out, or on from its last durable checkpoint; does nothing if it is complete.
+
+    The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on the same hardware.
+    """
+    run, mark = RunFolder(folder), fingerprint(study.run_form(key))
+    if run.complete.is_file():
+        return
+    watch, arm = Stopwatch(), study.arm(key.arm)
+    architecture = next(s for s in study.students if s.name == key.student)
+    home = distil.student(study, architecture, key.distillation_seed, store)
+    model, base = distil.load(home), distil.load(home)
+    doses = study.reached(arm)
+    plan = mixed(
+        arm.contamination, study.original, share=arm.share(), doses=doses,
+        batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(key.seed, "stream"),
+    )  # fmt: skip
+    stops = plan.stops(doses)
+    steps = {dose: step for step, dose in stops.items()}
+    evaluator = Evaluator(base, study.benchmarks, _probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation)
+    recorder = Recorder(run, _columns(key, model), study.benchmarks, watch)
+    answer_tokens = encode(plan.samples, model.tokenizer)
+
+    def measure(dose: int, student: HuggingFaceModel = model) -> None:
+        perturbed = study.spec.evaluation.perturbed
+        everything = perturbed == "every" or (perturbed == "ends" and dose in (0, doses[-1]))
+        trained = plan.trained(steps[dose])
+        contaminating = trained[plan.contaminating[trained]]
+        with watch("evaluation"):
+            rows = evaluator.measure(student, perturbed=everything)
+        clock = {"dose": dose, "dose_tokens": answer_tokens.answer_tokens(contaminating), "stream_samples": len(trained)}
+        with watch("logging"):
+            recorder.add(rows, clock)
+        report(steps[dose], plan.steps)
+
+    if arm.joint:
+        recorder.start_at(-1)
+        measure(0)
+        measure(doses[-1], distil.load(distil.student(study, architecture, key.distillation_seed, store, report, arm)))
+        recorder.finish(mark)
+        return
+    original = list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
+    memory = arm.mitigation.prepare(model, original)
+    first, state = 0, None
+    if last(run.checkpoint).is_file() and (checkpoint := read(last(run.checkpoint))).fingerprint == mark:
+        model.load_state(checkpoint.weights)
+        restore_generators(checkpoint.generators)
+        first, state = checkpoint.step, checkpoint.optimiser
+    recorder.start_at(stops[first])
+    if stops[first] not in run.doses():
+        measure(stops[first])
+    snapshots = Snapshots(run.checkpoint, model, stops, mark, watch, keep_all=study.spec.keep == "all")
+    module = FitModule(
+        model,
+        lambda batch: losses.cross_entropy(model, batch),
+        run_optimiser(study.spec.fine_tuning, arm.rate_multiple),
+        total_steps=plan.steps,
+        first_step=first,
+        mitigation=arm.mitigation,
+        memory=memory,
+        optimiser_state=state,
+    )
+    try:
+        with watch("training"):
+            stream = plan.starting_at(first)
+            fit(module, lambda: (answer_tokens.batch(i, plan.batch_size) for i in stream),
+                [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)])
+    finally:
+        snapshots.close()
+    recorder.finish(mark)
+    tidy(run.checkpoint, study.spec.keep)
+
+
+def _probe(study: Study, contamination: Contamination) -> list[Any]:
+    """Held-out samples of the contamination, the same for every seed."""
+    return list(islice(contamination.samples(seeds.generator(0, "probe")), study.spec.evaluation.probe_items))
+
+
+def _columns(key: RunKey, model: HuggingFaceModel) -> dict[str, Any]:
+    return {**dataclasses.asdict(key), "capacity": model.capacity}

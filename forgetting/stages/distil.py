@@ -1,0 +1,141 @@
+"""Teacher and students: trained from scratch through the one fit, stored by the fingerprint of what made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from forgetting import losses, seeds
+from forgetting.batching import encode
+from forgetting.contracts import Batch, Model
+from forgetting.engine.evaluation import Evaluator
+from forgetting.engine.fit import fit
+from forgetting.engine.module import FitModule
+from forgetting.engine.plan import MixPlan, epochs
+from forgetting.engine.progress import Progress, Report, silent
+from forgetting.engine.snapshots import Snapshots, last, read, restore_generators
+from forgetting.engine.stopwatch import Stopwatch
+from forgetting.ladder import Architecture
+from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.spec import Fit
+from forgetting.store import Store, verify
+from forgetting.study import Arm, Study, fingerprint
+from forgetting.world.tokenizer import tokenizer
+
+CHECKPOINT_STEPS = 500
+
+
+def teacher(study: Study, store: Store, report: Report = silent) -> Path:
+    """The teacher's folder: from the store, or trained on the original distribution and stored."""
+    form = study.teacher_form()
+    mark = fingerprint(form)
+    if (found := store.find(mark)) is not None:
+        return found
+    seed = study.spec.ladder.seed
+    plan = _plan(study, study.spec.ladder.teaching, seeds.integer(seed, "teaching"))
+    model = HuggingFaceModel.create(study.teacher, tokenizer(), seeds.integer(seed, "teacher"))
+    encoded = encode(plan.samples, model.tokenizer)
+
+    def batches(stream: MixPlan) -> Iterator[Batch]:
+        return (encoded.batch(index, stream.batch_size) for index in stream)
+
+    watch = _train(study.spec.ladder.teaching, model, lambda b: losses.cross_entropy(model, b), plan, batches, store, mark, report)
+    return _add(study, store, mark, model, {"role": "teacher", "made_from": form}, watch)
+
+
+def student(
+    study: Study, architecture: Architecture, distillation_seed: int, store: Store, report: Report = silent, joint: Arm | None = None
+) -> Path:
+    """A student's folder: from the store, or distilled and stored. A joint arm's student learns its contamination too."""
+    form = study.student_form(architecture, distillation_seed, joint)
+    mark = fingerprint(form)
+    if (found := store.find(mark)) is not None:
+        return found
+    root = seeds.integer(study.spec.ladder.seed, "student", distillation_seed)
+    mentor = HuggingFaceModel.load(teacher(study, store, report))
+    model = HuggingFaceModel.create(architecture, tokenizer(), root)
+    distilling, method = study.spec.ladder.distilling, study.distillation
+    plan = _plan(study, distilling, root, joint)
+
+    def batches(stream: MixPlan) -> Iterator[Batch]:
+        return method.batches(model, mentor, stream)
+
+    watch = _train(distilling, model, lambda b: method.loss(model, mentor, b), plan, batches, store, mark, report)
+    return _add(study, store, mark, model, {"role": "student", "made_from": form}, watch)
+
+
+def load(folder: Path) -> HuggingFaceModel:
+    """A stored model, after its files' hashes were checked."""
+    verify(folder)
+    return HuggingFaceModel.load(folder)
+
+
+def _plan(study: Study, training: Fit, root: int, joint: Arm | None = None) -> MixPlan:
+    extra = []
+    if joint is not None:
+        last_dose = study.reached(joint)[-1]
+        extra = list(islice(joint.contamination.samples(seeds.generator(root, "joint")), last_dose))
+    return epochs(
+        study.original, samples=training.samples + len(extra), pool=training.pool, batch_size=training.batch_size, seed=root, extra=extra
+    )
+
+
+def _train(
+    training: Fit,
+    model: HuggingFaceModel,
+    loss: Callable[[Batch], torch.Tensor],
+    plan: MixPlan,
+    batches: Callable[[MixPlan], Iterator[Batch]],
+    store: Store,
+    mark: str,
+    report: Report,
+) -> Stopwatch:
+    """Fit from the last durable checkpoint of an interrupted attempt, or from the start."""
+    work, watch, first, state = store.work(mark), Stopwatch(), 0, None
+    if last(work).is_file():
+        checkpoint = read(last(work))
+        if checkpoint.fingerprint == mark:
+            model.load_state(checkpoint.weights)
+            restore_generators(checkpoint.generators)
+            first, state = checkpoint.step, checkpoint.optimiser
+    stops = {step: step for step in range(CHECKPOINT_STEPS, plan.steps, CHECKPOINT_STEPS)}
+    snapshots = Snapshots(work, model, stops, mark, watch)
+    module = FitModule(model, loss, training, total_steps=plan.steps, first_step=first, optimiser_state=state)
+    try:
+        with watch("training"):
+            fit(module, lambda: batches(plan.starting_at(first)), [snapshots, Progress(report, plan.steps)])
+    finally:
+        snapshots.close()
+    return watch
+
+
+def _add(study: Study, store: Store, mark: str, model: HuggingFaceModel, about: dict[str, Any], watch: Stopwatch) -> Path:
+    """Round the weights to bfloat16, as real checkpoints are, measure the rounded model, and store it."""
+
+    def fill(folder: Path) -> dict[str, Any]:
+        model.network.to(torch.bfloat16)
+        model.save(folder)
+        model.network.float()
+        with watch("evaluation"):
+            accuracy = accuracies(study, model)
+        wall = {name: round(seconds, 1) for name, seconds in watch.wall_seconds.items()}
+        sizes = {"capacity": model.capacity, "capacity_non_embedding": model.capacity_non_embedding}
+        return {**about, **sizes, "accuracy": accuracy, "wall_seconds": wall}
+
+    return store.add(mark, fill)
+
+
+def accuracies(study: Study, model: Model) -> dict[str, dict[str, float]]:
+    """Accuracy on the unperturbed test items: by benchmark, in all and by depth."""
+    ledger = Evaluator(model, study.benchmarks, [], "", study.spec.evaluation).measure(model, perturbed=False)
+    ledger["right"] = ledger["verdict"] == "right"
+    out = {}
+    for name, rows in ledger.groupby("benchmark"):
+        by_depth = {f"depth {d}": round(float(r), 4) for d, r in rows.groupby("depth")["right"].mean().items()}
+        out[str(name)] = {"all": round(float(rows["right"].mean()), 4), **by_depth}
+    return json.loads(json.dumps(out))

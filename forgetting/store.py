@@ -1,0 +1,88 @@
+"""A store of trained models: folders named by the fingerprint of what made them, complete or absent; a shipped one below."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from forgetting.errors import UsageError
+from forgetting.records import write_json
+
+REFERENCE = Path(__file__).parent / "reference"
+MANIFEST = "manifest.json"
+
+
+def default_root() -> Path:
+    """``$FORGETTING_STORE``, else ``forgetting`` in the user's cache folder."""
+    if "FORGETTING_STORE" in os.environ:
+        return Path(os.environ["FORGETTING_STORE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "forgetting"
+
+
+class Store:
+    """Entries are read from ``root`` first, then from the students shipped with the package; written to ``root`` only."""
+
+    def __init__(self, root: Path | None = None, *, reference: Path | None = REFERENCE) -> None:
+        self.root = root or default_root()
+        self.reference = reference
+
+    def find(self, fingerprint: str) -> Path | None:
+        """The entry's folder, or None."""
+        for root in (self.root, self.reference):
+            if root is not None and (root / fingerprint / MANIFEST).is_file():
+                return root / fingerprint
+        return None
+
+    def work(self, fingerprint: str) -> Path:
+        """Where the unfinished entry keeps its checkpoint."""
+        return self.root / "unfinished" / fingerprint
+
+    def add(self, fingerprint: str, fill: Callable[[Path], dict[str, Any]]) -> Path:
+        """Make an entry: ``fill`` writes files into a folder and returns the manifest; the entry appears whole or not at all."""
+        target = self.root / fingerprint
+        self.root.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{fingerprint}.", dir=self.root))
+        try:
+            manifest = fill(temporary)
+            files = {p.name: file_hash(p) for p in sorted(temporary.iterdir()) if p.is_file()}
+            write_json(temporary / MANIFEST, {"fingerprint": fingerprint, "files": files, **manifest})
+            temporary.chmod(0o755)
+            try:
+                temporary.rename(target)
+            except OSError:
+                if not (target / MANIFEST).is_file():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(self.work(fingerprint), ignore_errors=True)
+        return target
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """An entry's manifest. ``UsageError`` if it is missing or broken."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"store: no readable manifest in {str(folder)!r}: {error}") from error
+    if not isinstance(found, dict) or "files" not in found:
+        raise UsageError(f"store: manifest without files in {str(folder)!r}")
+    return found
+
+
+def verify(folder: Path) -> None:
+    """``UsageError`` unless every file of an entry has the hash that its manifest says."""
+    for name, expected in manifest(folder)["files"].items():
+        path = folder / name
+        if not path.is_file() or file_hash(path) != expected:
+            raise UsageError(f"store: {str(path)!r} does not have the hash of its manifest; delete the folder to make it anew")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

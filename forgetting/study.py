@@ -1,0 +1,245 @@
+"""From a spec to a study: every part constructed and checked, arms and doses laid out, canonical form and fingerprints.
+
+Nothing here trains or loads weights, and nothing imports torch: a typo dies in the first second.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+from forgetting import registry
+from forgetting.contracts import Benchmark, Contamination, Distillation, Mitigation, Part
+from forgetting.errors import UsageError, require
+from forgetting.ladder import Architecture, architecture
+from forgetting.spec import Evaluation, Optimiser, PartValue, Spec
+from forgetting.world import WORLD_VERSION
+
+# Raised whenever a change of the code changes the numbers that an unchanged spec gives.
+RESULTS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One condition of a study. ``rate_multiple`` scales the learning rate, ``replay`` is a share of the stream."""
+
+    name: str
+    contamination: Contamination
+    shift: float = 1.0
+    rate_multiple: float = 1.0
+    replay: float = 0.0
+    mitigation: Mitigation = dataclasses.field(default_factory=lambda: cast(Mitigation, registry.build("mitigation", "none")))
+    joint: bool = False
+
+    def share(self) -> float:
+        """The share of contaminating samples in the stream."""
+        return self.mitigation.mix(self.shift * (1 - self.replay))
+
+    def canonical(self) -> dict[str, Any]:
+        """What the arm's numbers depend on, as plain values."""
+        return {
+            "contamination": self.contamination.settings(),
+            "shift": self.shift,
+            "rate_multiple": self.rate_multiple,
+            "replay": self.replay,
+            "mitigation": self.mitigation.settings(),
+            "joint": self.joint,
+        }
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """One run: a student in an arm with its two seeds."""
+
+    student: str
+    arm: str
+    distillation_seed: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.student}-{self.arm}-d{self.distillation_seed}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A spec with everything constructed. Build it with ``construct``."""
+
+    spec: Spec
+    students: tuple[Architecture, ...]
+    teacher: Architecture
+    original: Contamination
+    distillation: Distillation
+    benchmarks: tuple[Benchmark, ...]
+    arms: tuple[Arm, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change exactly when a result could change."""
+        return fingerprint(self.canonical())
+
+    def canonical(self) -> dict[str, Any]:
+        """The canonical form: every setting that a result depends on, defaults filled in, as plain values."""
+        spec = self.spec
+        return {
+            "students": [dataclasses.asdict(s) for s in self.students],
+            "teacher": self.teacher_form(),
+            "distillation": self.distillation.settings(),
+            "distilling": dataclasses.asdict(spec.ladder.distilling),
+            "fresh_students": spec.ladder.fresh_students,
+            "arms": {arm.name: arm.canonical() for arm in self.arms},
+            "doses": dataclasses.asdict(spec.doses),
+            "fine_tuning": dataclasses.asdict(spec.fine_tuning),
+            "evaluation": self.evaluation_form(),
+            "seeds": [spec.first_seed, spec.seeds],
+            "results_version": RESULTS_VERSION,
+        }
+
+    def teacher_form(self) -> dict[str, Any]:
+        """What the teacher's weights depend on."""
+        ladder = self.spec.ladder
+        return {
+            "world": WORLD_VERSION,
+            "architecture": dataclasses.asdict(self.teacher),
+            "original": self.original.settings(),
+            "teaching": dataclasses.asdict(ladder.teaching),
+            "seed": ladder.seed,
+            "results_version": RESULTS_VERSION,
+        }
+
+    def student_form(self, student: Architecture, distillation_seed: int, joint: Arm | None = None) -> dict[str, Any]:
+        """What a student's weights depend on; a joint arm's student also learns the arm's contamination."""
+        form = {
+            "teacher": self.teacher_form(),
+            "architecture": dataclasses.asdict(student),
+            "distillation": self.distillation.settings(),
+            "distilling": dataclasses.asdict(self.spec.ladder.distilling),
+            "distillation_seed": distillation_seed,
+        }
+        return form if joint is None else {**form, "joint": joint.canonical(), "doses": dataclasses.asdict(self.spec.doses)}
+
+    def evaluation_form(self) -> dict[str, Any]:
+        """What the scores depend on beside the weights."""
+        form = dataclasses.asdict(self.spec.evaluation)
+        return {**form, "benchmarks": [{**b.settings(), "version": b.version} for b in self.benchmarks]}
+
+    def run_form(self, key: RunKey) -> dict[str, Any]:
+        """What one run's rows depend on."""
+        student = next(s for s in self.students if s.name == key.student)
+        return {
+            "student": self.student_form(student, key.distillation_seed),
+            "arm": self.arm(key.arm).canonical(),
+            "doses": dataclasses.asdict(self.spec.doses),
+            "fine_tuning": dataclasses.asdict(self.spec.fine_tuning),
+            "evaluation": self.evaluation_form(),
+            "seed": key.seed,
+        }
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return next(a for a in self.arms if a.name == name)
+
+    def runs(self) -> tuple[RunKey, ...]:
+        """All runs in the record's order: student, arm, seed."""
+        spec = self.spec
+        seeds = range(spec.first_seed, spec.first_seed + spec.seeds)
+        return tuple(
+            RunKey(s.name, a.name, seed if spec.ladder.fresh_students else 0, seed)
+            for s in self.students
+            for a in self.arms
+            for seed in seeds
+        )
+
+    def reached(self, arm: Arm) -> tuple[int, ...]:
+        """The doses of an arm that the stream cap allows."""
+        return tuple(d for d in self.spec.doses.values() if d / arm.share() <= self.spec.doses.stream_cap)
+
+
+def construct(spec: Spec) -> Study:
+    """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
+    ladder = spec.ladder
+    students = tuple(architecture(name, f"ladder.students[{i}]") for i, name in enumerate(ladder.students))
+    sizes = [s.non_embedding() for s in students]
+    require(sizes == sorted(sizes), "ladder.students", "in ascending order of capacity", list(ladder.students))
+    return Study(
+        spec=spec,
+        students=students,
+        teacher=architecture(ladder.teacher, "ladder.teacher"),
+        original=cast(Contamination, registry.build("contamination", ladder.original, "ladder.original")),
+        benchmarks=_benchmarks(spec.evaluation),
+        arms=_arms(spec),
+        # Last: this family imports torch, and a typo elsewhere is to be found in the first second.
+        distillation=cast(Distillation, registry.build("distillation", ladder.distillation, "ladder.distillation")),
+    )
+
+
+def fingerprint(form: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON (sorted keys, no spaces), first sixteen hexadecimal digits."""
+    text = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
+    built = tuple(
+        cast(Benchmark, registry.build("benchmarks", value, f"evaluation.benchmarks[{i}]"))
+        for i, value in enumerate(evaluation.benchmarks)
+    )
+    names = [b.short_name() for b in built]
+    require(len(set(names)) == len(names), "evaluation.benchmarks", "free of repeats", names)
+    return built
+
+
+def _arms(spec: Spec) -> tuple[Arm, ...]:
+    """All combinations of the axes, then the controls; a name says only what differs from the defaults."""
+    arms = [
+        _arm(contamination, shift, rate, replay, mitigation)
+        for contamination in spec.contaminations
+        for shift in spec.shifts
+        for rate in spec.rate_multiples
+        for replay in spec.replays
+        for mitigation in spec.mitigations
+    ]
+    for control in spec.controls:
+        if control in ("original", "noise"):
+            arms.append(_arm(control, spec.shifts[0], 1.0, 0.0, "none"))
+            continue
+        rate = {"sham": 0.0, "rate_quarter": 0.25, "rate_four": 4.0}.get(control, 1.0)
+        replay = {"replay_1": 0.01, "replay_5": 0.05}.get(control, 0.0)
+        arms += [_arm(c, spec.shifts[0], rate, replay, "none", control == "joint") for c in spec.contaminations]
+    unique = {arm.name: arm for arm in arms}
+    if len(unique) < len(arms) and not spec.controls:
+        raise UsageError(f"contaminations, shifts, rates, replays, mitigations: free of repeats, got arms {[a.name for a in arms]}")
+    return tuple(unique.values())
+
+
+def _arm(
+    contamination: PartValue, shift: float, rate: float, replay: float, mitigation: PartValue, joint: bool = False
+) -> Arm:
+    source = cast(Contamination, registry.build("contamination", contamination, "contaminations"))
+    against = cast(Mitigation, registry.build("mitigation", mitigation, "mitigations"))
+    name = _part_name(source)
+    name += f"-shift{shift:g}" if shift != 1 else ""
+    name += f"-rate{rate:g}" if rate != 1 else ""
+    name += f"-replay{replay:g}" if replay else ""
+    name += f"-{_part_name(against)}" if against.short_name() != "none" else ""
+    return Arm(name + ("-joint" if joint else ""), source, shift, rate, replay, against, joint)
+
+
+def _part_name(part: Part) -> str:
+    """The short name, then the settings that differ from their defaults."""
+    name = part.short_name().rsplit(".", 1)[-1]
+    for f in dataclasses.fields(part):
+        value = getattr(part, f.name)
+        if value != f.default:
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            name += f".{shown}" if isinstance(value, str) else f".{f.name}{shown}"
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+
+def run_optimiser(optimiser: Optimiser, rate_multiple: float) -> Optimiser:
+    """The arm's optimiser: the study's, with its rate multiplied."""
+    return dataclasses.replace(optimiser, learning_rate=optimiser.learning_rate * rate_multiple)
+
+

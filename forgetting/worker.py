@@ -1,0 +1,75 @@
+"""A worker process: tasks come in as JSON lines, progress and outcomes go out as JSON lines; one torch thread.
+
+A task is a plain value (a spec, what to make, where), so that any executor can carry it. ``carry_out`` runs one in this
+process; ``python -m forgetting.worker`` serves them from standard input until it closes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Report = Callable[[int, int], None]
+
+
+def carry_out(task: dict[str, Any], report: Report) -> None:
+    """Make what the task says: ``teacher``, ``student`` (with its seed and, for a joint run, its arm) or ``run``."""
+    import torch
+
+    from forgetting.spec import from_plain
+    from forgetting.stages import contaminate, distil
+    from forgetting.store import Store
+    from forgetting.study import RunKey, construct
+
+    torch.set_num_threads(1)
+    study, store = construct(from_plain(task["spec"])), Store(Path(task["store"]))
+    if task["make"] == "teacher":
+        distil.teacher(study, store, report)
+    elif task["make"] == "student":
+        architecture = next(s for s in study.students if s.name == task["student"])
+        joint = study.arm(task["arm"]) if task.get("arm") else None
+        distil.student(study, architecture, task["distillation_seed"], store, report, joint)
+    else:
+        contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report)
+
+
+def serve() -> None:
+    """Carry out tasks until standard input closes; dies with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: an orphan would write beside its successor
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def say(**message: Any) -> None:
+        answers.write(json.dumps(message) + "\n")
+
+    def report(done: int, total: int) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+        say(done=done, total=total)
+
+    from forgetting.errors import UsageError
+
+    for line in sys.stdin:
+        try:
+            carry_out(json.loads(line), report)
+            say(outcome="done")
+        except UsageError as error:
+            say(outcome="usage", message=str(error))
+        except OSError as error:
+            say(outcome="usage", message=f"{error.filename or 'files'}: {error.strerror or error}")
+        except Exception as error:
+            say(outcome="failed", message=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,32 @@
+"""The training distribution of the world: a random generator and the shares of skills in, samples of the train split out."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+
+from forgetting.contracts import Sample
+from forgetting.world import code, maths, simple, traps
+
+SKILLS = ("maths", "code", "traps", "lookup", "classification")
+MATHS_DEPTH_SHARES = (0.22, 0.28, 0.28, 0.14, 0.08)
+
+
+def samples(
+    rng: random.Random, shares: Mapping[str, float], maths_depth_shares: Sequence[float] = MATHS_DEPTH_SHARES
+) -> Iterator[Sample]:
+    """An endless mixture by ``shares`` (skill to share, summing to 1); answers are gold."""
+    depth_ends = list(accumulate(maths_depth_shares))[:-1]
+    makers: dict[str, Callable[[], Sample]] = {
+        "maths": lambda: maths.sample(rng, 1 + bisect(depth_ends, rng.random())),
+        "code": lambda: code.sample(rng),
+        "traps": lambda: traps.sample(rng),
+        "lookup": lambda: simple.draw_lookup(rng, "train").sample(),
+        "classification": lambda: simple.draw_classification(rng, "train").sample(),
+    }
+    used = [skill for skill in SKILLS if shares[skill] > 0]
+    ends = list(accumulate(shares[skill] for skill in used))[:-1]
+    while True:
+        yield makers[used[bisect(ends, rng.random())]]()

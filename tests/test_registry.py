@@ -1,0 +1,149 @@
+"""Parts by name: short names, import paths from elsewhere, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from forgetting import registry
+from forgetting.contracts import FAMILIES, Contamination, Part
+from forgetting.errors import UsageError
+
+OUTSIDER = '''
+"""Somebody else's package."""
+from dataclasses import dataclass
+from typing import Literal
+
+from forgetting.contracts import Contamination, Sample
+from forgetting.errors import require
+
+
+@dataclass(frozen=True)
+class Silence(Contamination):
+    """Nothing is said."""
+
+    length: int = 1
+    weight: float = 0.5
+    loud: bool = False
+    shape: Literal["flat", "round"] = "flat"
+    widths: tuple[int, ...] = (1, 2)
+
+    def __post_init__(self):
+        require(self.length >= 0, "silence.length", "0 or more", self.length)
+
+    def samples(self, rng):
+        while True:
+            yield Sample("", "", "dialogue", 0, "silence")
+
+
+@dataclass(frozen=True)
+class Needy(Contamination):
+    """Cannot do without a setting."""
+
+    length: int
+
+    def samples(self, rng):
+        yield from ()
+
+
+broken = 3
+'''
+
+
+@pytest.fixture
+def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an importable module outside the package."""
+    (tmp_path / "outsider_parts.py").write_text(OUTSIDER)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "outsider_parts"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_file_of_a_family_is_one_member(family: str) -> None:
+    names = registry.names(family)
+    assert names
+    for name in names:
+        cls = registry.part_class(family, name)
+        assert issubclass(cls, FAMILIES[family])
+        assert cls.short_name() == name
+        assert dataclasses.is_dataclass(cls)
+        assert registry.build(family, name).settings()["name"] == name
+
+
+def test_an_outsiders_part_by_its_import_path(outsider: str) -> None:
+    part = registry.build("contamination", {"name": f"{outsider}.Silence", "length": 3, "weight": 1, "widths": [4]})
+    assert isinstance(part, Contamination)
+    assert part.settings() == {
+        "name": "outsider_parts.Silence",
+        "length": 3,
+        "weight": 1.0,
+        "loud": False,
+        "shape": "flat",
+        "widths": (4,),
+    }
+
+
+def test_an_outsiders_part_runs_in_a_study(outsider: str) -> None:
+    from forgetting import Spec
+    from forgetting.study import construct
+
+    study = construct(Spec(contaminations=(f"{outsider}.Silence",)))
+    assert study.arms[0].name == "Silence"
+
+
+def test_a_part_is_taken_as_it_is() -> None:
+    part = registry.build("contamination", "noise")
+    assert registry.build("contamination", part) is part
+    with pytest.raises(UsageError, match="must be a Benchmark"):
+        registry.build("benchmarks", part)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("dialoge", "unknown name 'dialoge'; did you mean 'dialogue'"),
+        ("", "must be a name or a mapping with a name"),
+        (3, "must be a name or a mapping with a name"),
+        (None, "must be a name or a mapping with a name"),
+        ({}, "must be a name or a mapping with a name"),
+        ({"name": ["dialogue"]}, "must be a name or a mapping with a name"),
+        ({"name": "dialogue", "turn": 1}, "unknown name 'turn'; did you mean 'turns'"),
+        ({"name": "dialogue", "turns": "two"}, "must be of type int, got 'two'"),
+        ({"name": "dialogue", "turns": True}, "must be of type int, got True"),
+        ({"name": "dialogue", "turns": 1.0}, "must be of type int, got 1.0"),
+        ({"name": "altered_syntax", "form": "snipet"}, "did you mean 'snippet'"),
+        ("nowhere.Part", "cannot import 'nowhere.Part'"),
+        ("outsider_parts.Missing", "cannot import"),
+        ("outsider_parts.broken", "is not a Contamination"),
+        ("forgetting.mitigation.l2_sp.L2SP", "is not a Contamination"),
+        ("outsider_parts.Needy", "length"),
+        ({"name": "outsider_parts.Silence", "length": -1}, "silence.length: must be 0 or more, got -1"),
+        ({"name": "outsider_parts.Silence", "weight": float("nan")}, "must be a finite number, got nan"),
+        ({"name": "outsider_parts.Silence", "weight": "1"}, "must be of type float"),
+        ({"name": "outsider_parts.Silence", "loud": 1}, "must be of type bool"),
+        ({"name": "outsider_parts.Silence", "widths": 3}, "must be a list, got 3"),
+        ({"name": "outsider_parts.Silence", "widths": [1, "a"]}, "must be of type int, got 'a'"),
+    ],
+)
+@pytest.mark.usefixtures("outsider")
+def test_every_mistake_is_one_line(value: object, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        registry.build("contamination", value, "contaminations")  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_family() -> None:
+    with pytest.raises(UsageError, match="did you mean 'benchmarks'"):
+        registry.part_class("benchmark", "maths")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_settings_are_plain_values(family: str) -> None:
+    import json
+
+    for name in registry.names(family):
+        part: Part = registry.build(family, name)
+        assert json.loads(json.dumps(part.settings()))

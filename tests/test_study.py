@@ -1,0 +1,182 @@
+"""Studies: arms, runs, doses reached, and a fingerprint that changes exactly when a result could change."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import typing
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgetting import Doses, Evaluation, Ladder, Spec, config, wording
+from forgetting.errors import UsageError
+from forgetting.study import construct, run_optimiser
+
+# No number depends on these two; every other setting must change the fingerprint.
+FREE = {"name", "keep"}
+
+# Settings whose rules ask for a particular other value.
+OTHERS: dict[str, Any] = {
+    "name": "another",
+    "ladder.students": ["10k", "20k"],
+    "ladder.teacher": "3m",
+    "ladder.original": {"name": "original", "maths": 0.5, "code": 0.25},
+    "ladder.distillation": {"name": "off_policy", "level": "word"},
+    "contaminations": ["noise"],
+    "shifts": [0.5],
+    "rate_multiples": [0.25],
+    "replays": [0.05],
+    "mitigations": ["l2_sp"],
+    "controls": ["sham"],
+    "evaluation.benchmarks": ["maths", "code"],
+}
+
+
+def leaves() -> list[str]:
+    """Every setting that is not a group of settings."""
+    return [p for p in wording.setting_paths(Spec) if not dataclasses.is_dataclass(wording.setting_type(Spec, p))]
+
+
+def another(path: str, value: Any) -> Any:
+    """A valid value other than the given one; a new kind of setting must be given a rule here."""
+    hint = wording.setting_type(Spec, path)
+    if path in OTHERS:
+        return OTHERS[path]
+    if typing.get_origin(hint) is typing.Literal:
+        return next(v for v in typing.get_args(hint) if v != value)
+    if hint is bool:
+        return not value
+    if hint is int:
+        return value + 1
+    if hint is float:
+        return value * 2 if value else 0.5
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[0] is float:
+        return [v / 2 for v in value]
+    raise AssertionError(f"no rule for another value of {path}")
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    """``a.b`` and a value as ``{"a": {"b": value}}``."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return value
+
+
+def fingerprint(values: dict[str, Any]) -> str:
+    return construct(config.spec_from(values)).fingerprint
+
+
+def shuffled(values: Any, order: random.Random) -> Any:
+    """The mapping with its keys in another order, at every level."""
+    if not isinstance(values, dict):
+        return values
+    names = list(values)
+    order.shuffle(names)
+    return {name: shuffled(values[name], order) for name in names}
+
+
+@pytest.mark.parametrize("path", leaves())
+def test_the_fingerprint_changes_with_every_setting_but_two(path: str) -> None:
+    value = config.to_mapping(Spec())
+    for name in path.split("."):
+        value = value[name]
+    changed = fingerprint(nested(path, another(path, value)))
+    assert (changed == construct(Spec()).fingerprint) == (path in FREE)
+
+
+@given(st.sets(st.sampled_from(leaves())), st.randoms(use_true_random=False))
+def test_the_fingerprint_ignores_explicit_defaults_and_order(given_paths: set[str], order: random.Random) -> None:
+    full = config.to_mapping(Spec())
+    values: dict[str, Any] = {}
+    for path in given_paths:
+        *groups, leaf = path.split(".")
+        here, source = values, full
+        for group in groups:
+            here, source = here.setdefault(group, {}), source[group]
+        here[leaf] = source[leaf]
+    assert fingerprint(shuffled(values, order)) == construct(Spec()).fingerprint
+
+
+def test_the_fingerprint_ignores_how_a_part_is_written() -> None:
+    forms: list[Any] = ["dialogue", {"name": "dialogue"}, {"name": "dialogue", "turns": 1}, {"turns": 1, "name": "dialogue"}]
+    assert len({construct(Spec(contaminations=(form,))).fingerprint for form in forms}) == 1
+    assert construct(Spec(contaminations=({"name": "dialogue", "turns": 2},))).fingerprint != fingerprint(
+        {"contaminations": ["dialogue"]}
+    )
+
+
+def test_whole_numbers_are_numbers() -> None:
+    assert fingerprint({"shifts": [1], "mitigations": [{"name": "l2_sp", "strength": 1}]}) == fingerprint(
+        {"shifts": [1.0], "mitigations": [{"name": "l2_sp", "strength": 1.0}]}
+    )
+
+
+def test_arms_are_all_combinations_then_controls() -> None:
+    spec = Spec(contaminations=("dialogue", "noise"), shifts=(1.0, 0.5), controls=("sham", "replay_5", "joint"))
+    names = [a.name for a in construct(spec).arms]
+    assert names[:4] == ["dialogue", "dialogue-shift0.5", "noise", "noise-shift0.5"]
+    assert names[4:] == [
+        "dialogue-rate0", "noise-rate0", "dialogue-replay0.05", "noise-replay0.05", "dialogue-joint", "noise-joint",
+    ]  # fmt: skip
+
+
+def test_arm_names_are_unique_and_are_file_names() -> None:
+    spec = Spec(
+        contaminations=("dialogue", {"name": "altered_syntax", "form": "marked"}, {"name": "altered_syntax"}),
+        mitigations=("none", {"name": "l2_sp", "strength": 0.5}),
+        rate_multiples=(1.0, 0.25),
+        controls=("original", "noise"),
+    )
+    names = [a.name for a in construct(spec).arms]
+    assert len(set(names)) == len(names)
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for name in names)
+
+
+def test_controls_equal_the_arms_that_they_repeat() -> None:
+    with_control = construct(Spec(rate_multiples=(1.0, 0.25), controls=("rate_quarter",)))
+    assert [a.name for a in with_control.arms] == [a.name for a in construct(Spec(rate_multiples=(1.0, 0.25))).arms]
+
+
+def test_runs_share_a_student_or_distil_fresh_ones() -> None:
+    shared = construct(Spec(seeds=2, first_seed=5)).runs()
+    assert {(k.distillation_seed, k.seed) for k in shared} == {(0, 5), (0, 6)}
+    fresh = construct(Spec(seeds=2, first_seed=5, ladder=Ladder(fresh_students=True))).runs()
+    assert {(k.distillation_seed, k.seed) for k in fresh} == {(5, 5), (6, 6)}
+    assert len(set(shared)) == len(shared) == 4 * 2 * 2
+    assert str(shared[0]) == "10k-dialogue-d0-s5"
+
+
+def test_a_dose_beyond_the_cap_is_not_reached() -> None:
+    spec = Spec(shifts=(0.1, 1.0), doses=Doses(dose=1280, stream_cap=3_200))
+    rare, full = construct(spec).arms[:2]
+    assert construct(spec).reached(rare) == (0, 20, 80, 320)
+    assert construct(spec).reached(full) == (0, 20, 80, 320, 1280)
+
+
+def test_replay_lowers_the_share() -> None:
+    (arm,) = construct(Spec(contaminations=("dialogue",), shifts=(0.5,), replays=(0.2,))).arms
+    assert arm.share() == pytest.approx(0.4)
+
+
+def test_the_rate_is_the_arms() -> None:
+    assert run_optimiser(Spec().fine_tuning, 0.0).learning_rate == 0.0
+    assert run_optimiser(Spec().fine_tuning, 4.0).learning_rate == 4 * Spec().fine_tuning.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (Spec(ladder=Ladder(students=("10k", "nine"))), "ladder.students[1]"),
+        (Spec(ladder=Ladder(students=("34k", "10k"))), "ladder.students: must be in ascending order"),
+        (Spec(ladder=Ladder(teacher="1mm")), "ladder.teacher: unknown name '1mm'; did you mean '1m'"),
+        (Spec(evaluation=Evaluation(benchmarks=("maths", "maths"))), "evaluation.benchmarks: must be free of repeats"),
+        (Spec(contaminations=("dialogue", "dialogue")), "repeats"),
+    ],
+)
+def test_mistakes_are_found_when_a_study_is_constructed(spec: Spec, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        construct(spec)
+    assert words in str(caught.value)
