@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forgetting.curves import ForgettingCurve, Result, load
+    from forgetting.curves import ForgettingCurve
+    from forgetting.report.result import Result, load
     from forgetting.simulate import simulate
     from forgetting.spec import Doses, Evaluation, Fit, Ladder, Optimiser, Spec
 
@@ -16,8 +17,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "simulate": "forgetting.simulate",
-    "load": "forgetting.curves",
-    "Result": "forgetting.curves",
+    "load": "forgetting.report.result",
+    "Result": "forgetting.report.result",
     "ForgettingCurve": "forgetting.curves",
     "Spec": "forgetting.spec",
     "Ladder": "forgetting.spec",

@@ -26,7 +26,7 @@ def texts(rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerFast) -> 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A pool of samples as tokens: ``tokens_PT`` right-padded, with where each answer starts and ends (end token included)."""
+    """A pool of samples as tokens: ``tokens_PT`` right-padded, with each answer's start and end (end token in)."""
 
     tokens_PT: Tensor
     start_P: Tensor

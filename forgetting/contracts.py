@@ -1,4 +1,4 @@
-"""The five families of parts, and the types that they share. Every member of a family subclasses one class of this file.
+"""The five families of parts and the types that they share. A member of a family subclasses one class of this file.
 
 A part is a frozen dataclass: its fields are its settings, its ``__post_init__`` validates them (``UsageError``), and
 nothing is computed or loaded before it is used. A part lives in one file of its family's folder; its short name is
@@ -39,7 +39,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One benchmark item. Variants of one problem share ``problem`` (the canonical problem's hash) and differ in ``variant``.
+    """One benchmark item. Variants of one problem share ``problem`` (the canonical problem's hash).
 
     ``id`` is unique within a benchmark over all variants; ``check`` is what the grader needs beside the gold answer,
     as plain values (for code: the hidden unit tests). ``coverage`` says how much of the training data is of this kind.
@@ -69,7 +69,7 @@ class Grade:
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step's data: ``tokens_RBT`` (right-padded) and ``answer_RBT``, true where the token is to be predicted.
+    """One step's data: ``tokens_RBT``, right-padded, and ``answer_RBT``, true where the token is to be predicted.
 
     Prompt tokens and padding are false in ``answer_RBT`` and never enter a loss. Losses are sums over true positions
     divided by ``denominator``, which is that of the *whole* step: answer tokens x (full batch / samples), so that
@@ -82,7 +82,7 @@ class Batch:
 
 
 class Stream(ABC):
-    """What a fit trains on: a pool of samples and, for every step, which of them are in its batch; resumable at any step.
+    """What a fit trains on: a pool of samples and which of them are in each step's batch; resumable at any step.
 
     ``batch_size`` is the full batch; a batch may be smaller (the last one before a dose is measured).
     """
@@ -92,7 +92,7 @@ class Stream(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[np.ndarray]:
-        """For each step from the one at which the fit starts: indices ``[B]`` into ``samples``; a pure function of seed and step."""
+        """For each step from the fit's first on: indices ``[B]`` into ``samples``, a pure function of seed and step."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,11 @@ class Part:
     def short_name(cls) -> str:
         """The name used in YAML: the file's name inside the family, an import path outside it."""
         module = cls.__module__
-        return module.rsplit(".", 1)[-1] if module.startswith(f"forgetting.{cls.family}.") else f"{module}.{cls.__qualname__}"
+        return (
+            module.rsplit(".", 1)[-1]
+            if module.startswith(f"forgetting.{cls.family}.")
+            else f"{module}.{cls.__qualname__}"
+        )
 
     def settings(self) -> dict[str, Any]:
         """Every setting with its value, defaults filled in: what the fingerprint is made of."""
@@ -125,6 +129,11 @@ class Model(ABC):
     capacity: int
     capacity_non_embedding: int
     hidden_size: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.named_parameters()))[1].device
 
     @abstractmethod
     def logits(self, tokens_RBT: Tensor) -> Tensor:
@@ -212,12 +221,12 @@ class Benchmark(Part):
 
 @dataclass(frozen=True)
 class Mitigation(Part):
-    """What may slow forgetting. Law: at strength 0 (or with the defaults of this class) a run is bit for bit unmitigated."""
+    """What may slow forgetting. Law: at strength 0, or with this class's seams, a run is bit for bit unmitigated."""
 
     family: ClassVar[str] = "mitigation"
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> Any:
-        """Called once before the first step with some original samples; what it returns is handed to the other seams."""
+        """Called once before the first step with some original samples; its result goes to the other seams."""
         return None
 
     def mix(self, shift: float) -> float:

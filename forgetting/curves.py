@@ -1,4 +1,4 @@
-"""From ledger rows to forgetting curves: retention of a skill against dose, pooled over seeds, with bootstrap intervals.
+"""From ledger rows to forgetting curves: retention of a skill against dose, pooled over seeds, with intervals.
 
 A curve's key says what it is of: ``maths`` (all depths), ``maths:3`` (depth 3), ``maths@rare`` (items of rare
 coverage), ``maths/renamed`` (a perturbed variant). The skill's name is the benchmark's name where several benchmarks

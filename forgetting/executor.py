@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from queue import SimpleQueue
 from typing import IO, Any
 
@@ -23,17 +24,20 @@ class _Process:
     """One worker process and the pipe to it."""
 
     def __init__(self) -> None:
-        self.log: IO[bytes] = tempfile.TemporaryFile()
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         environment = {
-            **os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        }  # fmt: skip
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "forgetting.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment,
         )  # fmt: skip
 
     def run(self, task: Task, report: Callable[[int, int], None]) -> None:
-        """Carry one task out; ``UsageError`` for what the user can mend, ``RuntimeError`` with the worker's words else."""
+        """Carry one task out; ``UsageError`` for what the user can mend, else ``RuntimeError`` with the traceback."""
         assert self.process.stdin and self.process.stdout
         try:
             self.process.stdin.write(json.dumps(task) + "\n")
@@ -55,7 +59,8 @@ class _Process:
     def _death(self) -> str:
         self.process.wait()
         self.log.seek(0)
-        return f"a worker process died (status {self.process.returncode}): {self.log.read()[-2000:].decode(errors='replace')}"
+        said = self.log.read()[-2000:].decode(errors="replace")
+        return f"a worker process died (status {self.process.returncode}): {said}"
 
     def stop(self) -> None:
         """End the process at once; whatever it was doing resumes from its last checkpoint."""
@@ -83,10 +88,10 @@ class Executor:
         self._processes.clear()
 
     def run(self, tasks: Sequence[Task], watch: Watch) -> None:
-        """Carry out all tasks, in any order; ``watch(task number, done, total)`` hears of progress. Stops at the first error."""
+        """Carry out all tasks, in any order, up to the first error; ``watch(task number, done, total)`` hears of it."""
         if self.workers == 0:
             for number, task in enumerate(tasks):
-                carry_out(task, lambda done, total, n=number: watch(n, done, total))
+                carry_out(task, partial(watch, number))
                 watch(number, 1, 1)
             return
         while len(self._processes) < min(self.workers, len(tasks)):
@@ -98,7 +103,7 @@ class Executor:
         def one(number: int) -> None:
             process = free.get()
             try:
-                process.run(tasks[number], lambda done, total: watch(number, done, total))
+                process.run(tasks[number], partial(watch, number))
                 watch(number, 1, 1)
             finally:
                 free.put(process)

@@ -23,7 +23,12 @@ class Architecture:
         for name in ("hidden_size", "layers", "heads", "head_dim", "intermediate_size", "key_value_heads"):
             require(getattr(self, name) >= 1, f"{self.name}.{name}", "at least 1", getattr(self, name))
         require(self.head_dim % 2 == 0, f"{self.name}.head_dim", "even (rotary embedding)", self.head_dim)
-        require(self.heads % self.key_value_heads == 0, f"{self.name}.key_value_heads", "a divisor of heads", self.key_value_heads)
+        require(
+            self.heads % self.key_value_heads == 0,
+            f"{self.name}.key_value_heads",
+            "a divisor of heads",
+            self.key_value_heads,
+        )
 
     def non_embedding(self) -> int:
         """Parameters without the (tied) embedding."""
@@ -39,32 +44,34 @@ class Architecture:
 # Columns: hidden size, layers, heads, head size, feed-forward size, key-value heads. The names hold within 5% for the
 # embedded world's vocabulary; a test asserts every count.
 LADDER: tuple[Architecture, ...] = (
-    Architecture("10k", 16, 2, 2, 8, 36, 1),
-    Architecture("20k", 24, 2, 2, 12, 52, 2),
-    Architecture("34k", 32, 2, 2, 16, 80, 2),
-    Architecture("100k", 48, 3, 4, 12, 132, 4),
-    Architecture("175k", 64, 3, 4, 16, 184, 4),
-    Architecture("455k", 96, 4, 4, 24, 240, 4),
-    Architecture("1m", 128, 5, 4, 32, 324, 4),
+    Architecture("10k", 16, 2, 2, 8, 44, 1),
+    Architecture("20k", 24, 2, 2, 12, 64, 2),
+    Architecture("34k", 32, 2, 2, 16, 92, 2),
+    Architecture("100k", 48, 3, 4, 12, 140, 4),
+    Architecture("175k", 64, 3, 4, 16, 188, 4),
+    Architecture("455k", 96, 4, 4, 24, 244, 4),
+    Architecture("1m", 128, 5, 4, 32, 332, 4),
     Architecture("3m", 192, 6, 6, 32, 596, 6),
 )
 # Defined for stacked training on a GPU; too slow to train on two cores.
 GPU_RUNGS: tuple[Architecture, ...] = (
-    Architecture("6m", 256, 8, 8, 32, 628, 8),
-    Architecture("10m", 320, 8, 10, 32, 868, 10),
+    Architecture("6m", 256, 8, 8, 32, 624, 8),
+    Architecture("10m", 320, 8, 10, 32, 864, 10),
     Architecture("20m", 448, 8, 7, 64, 1252, 7),
-    Architecture("40m", 576, 10, 9, 64, 1540, 9),
+    Architecture("40m", 576, 10, 9, 64, 1536, 9),
     Architecture("100m", 768, 14, 12, 64, 2068, 12),
 )
 # One dimension at a time: width at two layers, depth at hidden size 32.
 WIDTH_STRAND: tuple[Architecture, ...] = tuple(
     Architecture(f"width-{d}", d, 2, 2, d // 2, 5 * d // 2, 2) for d in (16, 24, 32, 48, 64, 96, 128)
 )
-DEPTH_STRAND: tuple[Architecture, ...] = tuple(Architecture(f"depth-{n}", 32, n, 2, 16, 80, 2) for n in (1, 2, 3, 4, 6, 8))
+DEPTH_STRAND: tuple[Architecture, ...] = tuple(
+    Architecture(f"depth-{n}", 32, n, 2, 16, 80, 2) for n in (1, 2, 3, 4, 6, 8)
+)
 
 
 def architecture(name: str, field: str = "student") -> Architecture:
-    """The architecture of that name, from the ladder, the GPU rungs or a strand; ``UsageError`` with the nearest name."""
+    """The architecture of that name, from ladder, GPU rungs or strands; ``UsageError`` with the nearest name."""
     known = {a.name: a for a in (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEPTH_STRAND)}
     if name not in known:
         raise unknown(field, name, known)

@@ -24,6 +24,7 @@ def cross_entropy(student: Model, batch: Batch) -> Tensor:
 
 def forward_kl(student: Model, teacher: Model, batch: Batch) -> Tensor:
     """KL(teacher || student) on the answers, ``[R]``, in nats; no gradient reaches the teacher."""
+    teacher.network.to(batch.tokens_RBT.device)
     with torch.no_grad():
         target = predictions(teacher, batch)[0].log_softmax(-1)
     own = predictions(student, batch)[0].log_softmax(-1)

@@ -1,4 +1,4 @@
-"""What forgetting is made of: pure functions from outcomes, accuracies and NLLs to the metrics of docs/protocol, section 1.
+"""What forgetting is made of: pure functions from outcomes, accuracies and NLLs to the metrics of the protocol.
 
 Shapes: S runs or variants, T tasks, I items. Outcomes are 1 (right) or 0. Every function takes numbers or arrays.
 """
@@ -108,7 +108,7 @@ def plasticity(nll_t: ArrayLike, nll_0: ArrayLike) -> Floats:
 
 
 def capacity_gap(accuracy_base: ArrayLike, accuracy_joint: ArrayLike) -> Floats:
-    """acc_base - acc_joint: what is lost even when both tasks are trained at once. Only this may be put down to capacity."""
+    """acc_base - acc_joint: what is lost although both are trained at once. Only this is a matter of capacity."""
     return np.asarray(np.asarray(accuracy_base, float) - np.asarray(accuracy_joint, float))
 
 
@@ -157,7 +157,7 @@ def backward_transfer(A_TT: ArrayLike) -> float:
 
 
 def forgetting(A_TT: ArrayLike) -> Floats:
-    """F_j = max over i < T of A[i, j], minus A[T, j], for j < T; *positive* is forgetting (arXiv 1801.10112). ``[T-1]``."""
+    """F_j = max over i < T of A[i, j], minus A[T, j], for j < T, ``[T-1]``; *positive* is forgetting (1801.10112)."""
     A = np.asarray(A_TT, float)
     return np.asarray((A[:-1].max(axis=0) - A[-1])[:-1])
 

@@ -1,4 +1,4 @@
-"""Progress on the terminal or in a notebook: one bar a stage, and what is being worked on now; plain lines elsewhere."""
+"""Progress on a terminal or in a notebook: one bar a stage and what is being worked on; plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Watch = Callable[[int, int, int], None]
 
 
 class Bars:
-    """A context; ``stage`` opens one stage's bar. Without a terminal each finished task gets one line instead."""
+    """A context; ``stage`` opens one stage's bar. Without a terminal each finished task gets a line."""
 
     def __init__(self, quiet: bool) -> None:
         self.console = Console(stderr=True, quiet=quiet)

@@ -8,15 +8,28 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("forgetting", "torch", "lightning", "transformers", "tokenizers", "datasets", "optuna", "tensorboard", "numpy", "pandas")
+PACKAGES = (
+    "forgetting",
+    "torch",
+    "lightning",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "optuna",
+    "tensorboard",
+    "numpy",
+    "pandas",
+)
 
 
 def commit() -> str | None:
-    """The commit of the checkout that the package runs from, with ``+changes`` if files differ from it; None outside one."""
+    """The checkout's commit, with ``+changes`` if files of the package differ from it; None outside a checkout."""
     home = Path(__file__).parent
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(home), *words], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", str(home)) else "")
@@ -37,10 +50,16 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict[str, str | int]:
     """Processor, cores, memory in GiB, system."""
-    facts: dict[str, str | int] = {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count() or 1}
+    facts: dict[str, str | int] = {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count() or 1,
+    }
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
         facts["processor"] = names[0] if names else platform.processor()
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         facts["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)

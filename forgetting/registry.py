@@ -1,4 +1,4 @@
-"""Parts by name: a short name (a file of the family's folder) or an import path, plus settings, becomes a constructed part."""
+"""Parts by name: a short name (a file of the family's folder) or an import path, with settings, becomes a part."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ def _member(module_name: str, family: str) -> type[Part]:
     module = importlib.import_module(module_name)
     base = FAMILIES[family]
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, base) and value is not base and value.__module__ == module_name:
+        if (
+            isinstance(value, type)
+            and issubclass(value, base)
+            and value is not base
+            and value.__module__ == module_name
+        ):
             return value
     raise UsageError(f"{family}: module {module_name!r} defines no {base.__name__}")
 
 
 def part_class(family: str, name: str, field: str | None = None) -> type[Part]:
-    """The class behind a short name or an import path (``package.module.Class``); ``UsageError`` with the nearest name."""
+    """The class behind a short name or an import path ``package.module.Class``; else ``UsageError``."""
     field = field or family
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
@@ -51,7 +56,7 @@ def part_class(family: str, name: str, field: str | None = None) -> type[Part]:
 
 
 def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None = None) -> Part:
-    """Construct a part from ``"name"``, ``{"name": ..., setting: value}`` or a part; every mistake is a ``UsageError``."""
+    """A part from ``"name"``, ``{"name": ..., setting: value}`` or a part; every mistake is a ``UsageError``."""
     field = field or family
     if isinstance(value, Part):
         if not isinstance(value, FAMILIES[family]):

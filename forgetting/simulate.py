@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,11 @@ from forgetting.executor import Executor, Task
 from forgetting.records import RunFolder, write_atomically, write_json
 from forgetting.spec import Control, Keep, PartValue, Spec, from_plain
 from forgetting.store import Store, manifest
-from forgetting.study import RunKey, Study, construct, fingerprint
+from forgetting.study import Arm, RunKey, Study, construct, fingerprint
 
 if TYPE_CHECKING:
-    from forgetting.report.result import Result
     from forgetting.progress import Bars
+    from forgetting.report.result import Result
 
 
 def simulate(
@@ -71,10 +72,15 @@ def simulate(
         UsageError: one line that says which argument is wrong and why
     """
     spec = spec or Spec()
-    ladder = _with(spec.ladder, students=students and tuple(students), teacher=teacher, fresh_students=fresh_students)
+    ladder = _with(
+        spec.ladder,
+        students=None if students is None else tuple(students),
+        teacher=teacher,
+        fresh_students=fresh_students,
+    )
     doses = spec.doses
     if dose is not None:
-        require(isinstance(dose, int) and dose >= 1, "dose", "a whole number, at least 1", dose)
+        require(type(dose) is int and dose >= 1, "dose", "a whole number, at least 1", dose)
         doses = dataclasses.replace(doses, dose=dose, first=min(doses.first, dose))
     spec = _with(
         spec,
@@ -85,7 +91,7 @@ def simulate(
         rate_multiples=_several(rate_multiple),
         replays=_several(replay),
         mitigations=_several(mitigation),
-        controls=controls and tuple(controls),
+        controls=None if controls is None else tuple(controls),
         seeds=seeds,
         name=name,
         keep=keep,
@@ -112,8 +118,36 @@ def resume(folder: Path, *, store: Path | None = None, workers: int | None = Non
             raise
         raise UsageError(f"resume: no study in {str(folder)!r}: {error}") from error
     study = construct(spec)
-    require(study.fingerprint == plan["fingerprint"], "resume", f"a study of this version (fingerprint {study.fingerprint})", plan["fingerprint"])
+    rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
+    require(study.fingerprint == plan["fingerprint"], "resume", rule, plan["fingerprint"])
     return _carry_out(study, folder, Store(store), workers, quiet)
+
+
+def distil_ladder(
+    spec: Spec,
+    *,
+    store: Path | None = None,
+    export: Path | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> list[Path]:
+    """Make the teacher and every student that the study needs, and give their folders in the store.
+
+    With ``export`` each is also copied there, as the package ships its reference students: an ordinary Hugging Face
+    checkpoint in bfloat16 with a manifest. Students that are only shipped are made anew in the store.
+    """
+    from forgetting.progress import Bars
+
+    study, own = construct(spec), Store(store, reference=None)
+    with Executor(_cores() if workers is None else workers) as executor, Bars(quiet) as bars:
+        _make_students(study, own, executor, bars, {}, shipped=False)
+    marks = [fingerprint(study.teacher_form())]
+    marks += [fingerprint(study.student_form(_architecture(study, k), k.distillation_seed)) for k in study.runs()]
+    homes = [home for mark in dict.fromkeys(marks) if (home := own.find(mark)) is not None]
+    if export is not None:
+        for home in homes:
+            shutil.copytree(home, export / home.name, dirs_exist_ok=True)
+    return homes
 
 
 def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, quiet: bool) -> Result:
@@ -127,10 +161,7 @@ def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, qu
     common: Task = {"spec": plain, "store": str(store.root)}
     made: dict[str, float] = {}
     with Executor(_cores() if workers is None else workers) as executor, Bars(quiet) as bars:
-        if missing := _missing_students(study, store, runs):
-            if store.find(fingerprint(study.teacher_form())) is None:
-                _batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
-            _batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
+        _make_students(study, store, executor, bars, made)
         tasks = [
             {**common, "make": "run", "key": dataclasses.asdict(key), "folder": str(_run_folder(folder, key))}
             for key in sorted(runs, key=lambda k: -study.students.index(_architecture(study, k)))
@@ -142,6 +173,17 @@ def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, qu
     return _given(folder, quiet)
 
 
+def _make_students(
+    study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float], *, shipped: bool = True
+) -> None:
+    """Teach and distil what the store lacks; ``shipped`` says whether the students of the package count."""
+    common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root), "shipped": shipped}
+    missing = _missing_students(study, store)
+    if missing and store.find(fingerprint(study.teacher_form())) is None:
+        _batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
+    _batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
+
+
 def _prepare(study: Study, folder: Path) -> None:
     """The study's folder with its spec; ``UsageError`` where it cannot be written."""
     try:
@@ -150,15 +192,19 @@ def _prepare(study: Study, folder: Path) -> None:
         raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
 
 
-def _missing_students(study: Study, store: Store, runs: Sequence[RunKey]) -> list[dict[str, Any]]:
+def _missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
     """Students that some run needs and the store lacks, the largest first."""
     wanted: dict[str, dict[str, Any]] = {}
-    for key in reversed(runs):
+    for key in reversed(study.runs()):
         arm, architecture = study.arm(key.arm), _architecture(study, key)
         for joint in (None, arm) if arm.joint else (None,):
             mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))
             if store.find(mark) is None:
-                wanted[mark] = {"student": key.student, "distillation_seed": key.distillation_seed, "arm": joint and joint.name}
+                wanted[mark] = {
+                    "student": key.student,
+                    "distillation_seed": key.distillation_seed,
+                    "arm": joint and joint.name,
+                }
     return list(wanted.values())
 
 
@@ -201,34 +247,45 @@ def _record(study: Study, store: Store, seconds: dict[str, float]) -> dict[str, 
 
     spec = study.spec
     runs = study.runs()
-    students = {}
+    students: dict[str, dict[str, Any]] = {}
     for key in runs:
         home = store.find(fingerprint(study.student_form(_architecture(study, key), key.distillation_seed)))
         assert home is not None
         made = manifest(home)
-        entry = students.setdefault(key.student, {"name": key.student, "capacity": made["capacity"],
-                                                  "capacity_non_embedding": made["capacity_non_embedding"], "weights": {}})
+        sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
+        entry = students.setdefault(key.student, {"name": key.student, **sizes, "weights": {}})
         entry["weights"][str(key.distillation_seed)] = made["files"]["model.safetensors"]
     return {
         "name": spec.name,
         "fingerprint": study.fingerprint,
         "spec": dataclasses.asdict(spec),
         "canonical": study.canonical(),
-        "arms": [{"name": a.name, **a.canonical(), "rate_policy": spec.fine_tuning.rate_policy,
-                  "doses": list(study.reached(a)), "not_reached": [d for d in spec.doses.values() if d not in study.reached(a)]}
-                 for a in study.arms],
+        "arms": [_arm_record(study, arm) for arm in study.arms],
         "students": list(students.values()),
         "seeds": {
             "distillation": sorted({k.distillation_seed for k in runs}),
             "contamination": sorted({k.seed for k in runs}),
             "shared_students": not spec.ladder.fresh_students,
         },
-        "benchmarks": {b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks},
+        "benchmarks": {
+            b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
+        },
         "commit": commit(),
         "versions": versions(),
         "hardware": hardware(),
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
+    reached, spec = study.reached(arm), study.spec
+    return {
+        "name": arm.name,
+        **arm.canonical(),
+        "rate_policy": spec.fine_tuning.rate_policy,
+        "doses": list(reached),
+        "not_reached": [d for d in spec.doses.values() if d not in reached],
     }
 
 
@@ -239,7 +296,10 @@ def _views(folder: Path, begin: float) -> None:
     start = time.perf_counter()
     build_views(folder)
     record = json.loads((folder / "record.json").read_text())
-    record["seconds"] |= {"views": round(time.perf_counter() - start, 2), "study": round(time.perf_counter() - begin, 2)}
+    record["seconds"] |= {
+        "views": round(time.perf_counter() - start, 2),
+        "study": round(time.perf_counter() - begin, 2),
+    }
     write_json(folder / "record.json", record)
 
 
@@ -276,5 +336,3 @@ def _several(value: Any) -> tuple[Any, ...] | None:
 
 def _with(thing: Any, **changes: Any) -> Any:
     return dataclasses.replace(thing, **{name: value for name, value in changes.items() if value is not None})
-
-

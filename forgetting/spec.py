@@ -66,7 +66,8 @@ class Fit(Optimiser):
     """
 
     batch_size: int = 64
-    learning_rate: float = 4e-3
+    learning_rate: float = 1.2e-2
+    rate_policy: RatePolicy = "inverse_width"
     schedule: Schedule = "linear"
     warmup_steps: int = 100
     samples: int = 192_000
@@ -96,7 +97,7 @@ class Ladder:
     students: tuple[str, ...] = ("10k", "34k", "100k", "175k")
     teacher: str = "1m"
     original: PartValue = "original"
-    teaching: Fit = field(default_factory=Fit)
+    teaching: Fit = field(default_factory=lambda: Fit(samples=128_000))
     distillation: PartValue = "off_policy"
     distilling: Fit = field(default_factory=Fit)
     seed: int = 0
@@ -154,7 +155,13 @@ class Evaluation:
         batch_items: items decoded together; changes speed, and at most one verdict in a thousand
     """
 
-    benchmarks: tuple[PartValue, ...] = ("maths", "code", "traps", "lookup", "classification")
+    benchmarks: tuple[PartValue, ...] = (
+        {"name": "maths", "items_per_depth": 50},
+        {"name": "code", "items_per_depth": 50},
+        {"name": "traps", "items_per_form": 20},
+        {"name": "lookup", "item_count": 50},
+        {"name": "classification", "item_count": 50},
+    )
     perturbed: Perturbed = "ends"
     probe_items: int = 200
     max_new_tokens: int = 64
@@ -207,8 +214,12 @@ class Spec:
     keep: Keep = "last"
 
     def __post_init__(self) -> None:
-        require(bool(self.name) and not set(self.name) & set("/\\\0") and not self.name.startswith("."),
-                "name", "a file name without slashes or a leading dot", self.name)
+        require(
+            bool(self.name) and not set(self.name) & set("/\\\0") and not self.name.startswith("."),
+            "name",
+            "a file name without slashes or a leading dot",
+            self.name,
+        )
         for name in ("contaminations", "shifts", "rate_multiples", "replays", "mitigations"):
             require(len(getattr(self, name)) > 0, name, "at least one value", getattr(self, name))
         for shift in self.shifts:
@@ -230,7 +241,7 @@ def _choice(field_name: str, value: str, literal: Any) -> None:
 
 
 def from_plain(data: Any, kind: type[Any] = Spec, where: str = "spec") -> Any:
-    """The spec (or one of its dataclasses) that ``dataclasses.asdict`` turned into plain values; ``UsageError`` otherwise."""
+    """The spec (or a dataclass of it) that ``dataclasses.asdict`` made plain; ``UsageError`` where it is none."""
     require(isinstance(data, dict), where, "a mapping", data)
     known = {f.name: f for f in fields(kind)}
     hints = get_type_hints(kind)

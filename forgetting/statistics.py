@@ -18,6 +18,7 @@ from forgetting.metrics import Floats
 
 DRAWS = 2000
 TAIL = 0.025  # of either side of a 95% interval
+SAME = 1e-12  # a smaller spread of draws is rounding
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,8 @@ def retention_band(
     """Retention and accuracy at each dose (the first is dose 0), pooled over runs, with paired bootstrap intervals.
 
     The estimate is the ratio of pooled means, never the mean of ratios. Where every draw is the same (all items right,
-    or none) the bootstrap knows nothing of the items that were not asked: there the Wilson interval of that many items
-    stands in, at the accuracy of dose 0 as measured.
+    none right, or none changed) the bootstrap knows nothing of the items that were not asked: there accuracy may be
+    off by z²/(n + z²), the upper Wilson bound of 0 in n items.
     """
     runs, doses, items = outcomes_SDI.shape
     reached = np.ones((runs, doses)) if reached_SD is None else np.asarray(reached_SD, float)
@@ -122,11 +123,13 @@ def retention_band(
     accuracy_low, accuracy_high = _quantiles(now_BD)
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = _quantiles(np.where(base_BD > chance, (now_BD - chance) / (base_BD - chance), np.nan))
-    flat = accuracy_high - accuracy_low < 1e-12
-    wilson_low, wilson_high = metrics.wilson(accuracy * items, items)
-    accuracy_low, accuracy_high = np.where(flat, wilson_low, accuracy_low), np.where(flat, wilson_high, accuracy_high)
-    low = np.where(flat, metrics.retention(wilson_low, accuracy_0, chance), low)
-    high = np.where(flat, metrics.retention(wilson_high, accuracy_0, chance), high)
+    unseen = metrics.Z_95**2 / (items + metrics.Z_95**2)
+    below, above = np.clip(accuracy - unseen, 0, 1), np.clip(accuracy + unseen, 0, 1)
+    flat = accuracy_high - accuracy_low < SAME
+    accuracy_low, accuracy_high = np.where(flat, below, accuracy_low), np.where(flat, above, accuracy_high)
+    flat |= high - low < SAME
+    low = np.where(flat, metrics.retention(below, accuracy_0, chance), low)
+    high = np.where(flat, metrics.retention(above, accuracy_0, chance), high)
     low[0] = high[0] = 1.0  # by definition
     unlearned = ~metrics.learned(accuracy_0, chance)
     low[unlearned] = high[unlearned] = np.nan

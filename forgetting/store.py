@@ -1,4 +1,4 @@
-"""A store of trained models: folders named by the fingerprint of what made them, complete or absent; a shipped one below."""
+"""A store of trained models: folders named by the fingerprint of what made them, whole or absent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def default_root() -> Path:
 
 
 class Store:
-    """Entries are read from ``root`` first, then from the students shipped with the package; written to ``root`` only."""
+    """Entries are read from ``root``, then from what is shipped with the package; written to ``root`` only."""
 
     def __init__(self, root: Path | None = None, *, reference: Path | None = REFERENCE) -> None:
         self.root = root or default_root()
@@ -44,7 +44,7 @@ class Store:
         return self.root / "unfinished" / fingerprint
 
     def add(self, fingerprint: str, fill: Callable[[Path], dict[str, Any]]) -> Path:
-        """Make an entry: ``fill`` writes files into a folder and returns the manifest; the entry appears whole or not at all."""
+        """Make an entry, whole or not at all: ``fill`` writes files into a folder and returns the manifest."""
         target = self.root / fingerprint
         self.root.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{fingerprint}.", dir=self.root))
@@ -80,7 +80,9 @@ def verify(folder: Path) -> None:
     for name, expected in manifest(folder)["files"].items():
         path = folder / name
         if not path.is_file() or file_hash(path) != expected:
-            raise UsageError(f"store: {str(path)!r} does not have the hash of its manifest; delete the folder to make it anew")
+            raise UsageError(
+                f"store: {str(path)!r} does not have the hash of its manifest; delete the folder to make it anew"
+            )
 
 
 def file_hash(path: Path) -> str:

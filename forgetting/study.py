@@ -31,7 +31,9 @@ class Arm:
     shift: float = 1.0
     rate_multiple: float = 1.0
     replay: float = 0.0
-    mitigation: Mitigation = dataclasses.field(default_factory=lambda: cast(Mitigation, registry.build("mitigation", "none")))
+    mitigation: Mitigation = dataclasses.field(
+        default_factory=lambda: cast(Mitigation, registry.build("mitigation", "none"))
+    )
     joint: bool = False
 
     def share(self) -> float:
@@ -118,7 +120,9 @@ class Study:
             "distilling": dataclasses.asdict(self.spec.ladder.distilling),
             "distillation_seed": distillation_seed,
         }
-        return form if joint is None else {**form, "joint": joint.canonical(), "doses": dataclasses.asdict(self.spec.doses)}
+        if joint is None:
+            return form
+        return {**form, "joint": joint.canonical(), "doses": dataclasses.asdict(self.spec.doses)}
 
     def evaluation_form(self) -> dict[str, Any]:
         """What the scores depend on beside the weights."""
@@ -210,7 +214,7 @@ def _arms(spec: Spec) -> tuple[Arm, ...]:
         arms += [_arm(c, spec.shifts[0], rate, replay, "none", control == "joint") for c in spec.contaminations]
     unique = {arm.name: arm for arm in arms}
     if len(unique) < len(arms) and not spec.controls:
-        raise UsageError(f"contaminations, shifts, rates, replays, mitigations: free of repeats, got arms {[a.name for a in arms]}")
+        raise UsageError(f"contaminations, shifts, ...: must be free of repeats, got arms {[a.name for a in arms]}")
     return tuple(unique.values())
 
 
@@ -241,5 +245,3 @@ def _part_name(part: Part) -> str:
 def run_optimiser(optimiser: Optimiser, rate_multiple: float) -> Optimiser:
     """The arm's optimiser: the study's, with its rate multiplied."""
     return dataclasses.replace(optimiser, learning_rate=optimiser.learning_rate * rate_multiple)
-
-

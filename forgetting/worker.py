@@ -25,11 +25,12 @@ def carry_out(task: dict[str, Any], report: Report) -> None:
 
     from forgetting.spec import from_plain
     from forgetting.stages import contaminate, distil
-    from forgetting.store import Store
+    from forgetting.store import REFERENCE, Store
     from forgetting.study import RunKey, construct
 
     torch.set_num_threads(1)
-    study, store = construct(from_plain(task["spec"])), Store(Path(task["store"]))
+    study = construct(from_plain(task["spec"]))
+    store = Store(Path(task["store"]), reference=REFERENCE if task.get("shipped", True) else None)
     if task["make"] == "teacher":
         distil.teacher(study, store, report)
     elif task["make"] == "student":
@@ -67,7 +68,7 @@ def serve() -> None:
             say(outcome="usage", message=str(error))
         except OSError as error:
             say(outcome="usage", message=f"{error.filename or 'files'}: {error.strerror or error}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever it was goes to the parent, with its traceback)
             say(outcome="failed", message=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
 
 

@@ -286,14 +286,14 @@ def test_an_interruption_says_how_to_go_on(
 
 
 @pytest.mark.parametrize(
-    ("argv", "target", "status"),
+    ("argv", "target", "words"),
     [
-        (["simulate", "--seeds", "x"], os.devnull, 2),
-        (["list", "models"], "/dev/full", 2),
-        (["simulate", "--print_config"], "/dev/full", 2),
+        (["simulate", "--seeds", "x"], os.devnull, "seeds: must be a whole number"),
+        (["list", "models"], "/dev/full", "standard output: cannot be read or written: no space left on device"),
+        (["simulate", "--print_config"], "/dev/full", "no space left on device"),
     ],
 )
-def test_in_a_process_of_its_own(argv: list[str], target: str, status: int, here: Path) -> None:
+def test_in_a_process_of_its_own(argv: list[str], target: str, words: str, here: Path) -> None:
     root = Path(forgetting.cli.__file__).parents[2]
     with open(target, "w") as out:
         done = subprocess.run(
@@ -301,7 +301,8 @@ def test_in_a_process_of_its_own(argv: list[str], target: str, status: int, here
             stdout=out, stderr=subprocess.PIPE, text=True, check=False, cwd=here,
             env={**os.environ, "PYTHONPATH": str(root)},
         )  # fmt: skip
-    assert done.returncode == status
+    assert done.returncode == 2
+    assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("forgetting: error: ")
     assert list(here.iterdir()) == []

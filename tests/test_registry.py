@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from forgetting import registry
@@ -147,3 +148,17 @@ def test_settings_are_plain_values(family: str) -> None:
     for name in registry.names(family):
         part: Part = registry.build(family, name)
         assert json.loads(json.dumps(part.settings()))
+
+
+def test_the_example_of_the_docs_is_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text()
+    example = text.split("<!-- EXAMPLE -->\n```python\n")[1].split("```")[0]
+    (tmp_path / "documented_parts.py").write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+    part = registry.build("contamination", {"name": "documented_parts.Counting", "length": 3})
+    assert isinstance(part, Contamination)
+    first, again = (next(part.samples(np.random.default_rng(0))) for _ in range(2))
+    assert first == again
+    assert len(first.answer.split()) == 3
+    with pytest.raises(UsageError, match=r"counting\.length: must be from 1 to 20, got 99"):
+        registry.build("contamination", {"name": "documented_parts.Counting", "length": 99})

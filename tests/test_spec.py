@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import Doses, Evaluation, Fit, Ladder, Optimiser, Spec, config, wording
@@ -54,6 +54,7 @@ def test_yaml_and_back(spec: Spec, tmp_path: Path) -> None:
     assert config.spec_from(json.loads(json.dumps(config.to_mapping(spec)))) == spec
 
 
+@settings(max_examples=25)
 @given(st.data())
 def test_any_part_of_a_spec_is_a_spec(data: st.DataObject) -> None:
     """What a file leaves out keeps its default."""

@@ -8,7 +8,7 @@ import typing
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import Doses, Evaluation, Ladder, Spec, config, wording
@@ -87,6 +87,7 @@ def test_the_fingerprint_changes_with_every_setting_but_two(path: str) -> None:
     assert (changed == construct(Spec()).fingerprint) == (path in FREE)
 
 
+@settings(max_examples=25)
 @given(st.sets(st.sampled_from(leaves())), st.randoms(use_true_random=False))
 def test_the_fingerprint_ignores_explicit_defaults_and_order(given_paths: set[str], order: random.Random) -> None:
     full = config.to_mapping(Spec())

@@ -1,4 +1,4 @@
-"""Three words, of which at least two are of one category, graded by the category; a simple skill that every model learns."""
+"""Three words, most of which are of one category, graded by the category; a simple skill that every model learns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from forgetting.contracts import Benchmark, Grade, Item, Split
 from forgetting.errors import require, unknown
-from forgetting.world.simple import Classification as Question, draw_classification
+from forgetting.world.simple import Classification as Question
+from forgetting.world.simple import draw_classification
 from forgetting.world.splits import SPLITS, Distinct, from_seed, problem_hash
 from forgetting.world.vocabulary import CATEGORIES
 

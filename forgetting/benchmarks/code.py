@@ -49,7 +49,9 @@ class Code(Benchmark):
             raise unknown("code.variant", variant, self.variants)
         if split not in SPLITS:
             raise unknown("code.split", split, SPLITS)
-        return [item for depth in self.depths for item in _items(self.seed, split, variant, depth, self.items_per_depth)]
+        return [
+            item for depth in self.depths for item in _items(self.seed, split, variant, depth, self.items_per_depth)
+        ]
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the program passes all tests; right in a dialect where its translation does."""
@@ -96,7 +98,7 @@ def _twins(seed: int, split: Split, depth: int, count: int) -> tuple[_Twins, ...
     found: list[_Twins] = []
     while len(found) < count:
         rare = len(found) % RARE_EVERY == 0
-        twins = distinct.draw(make)
+        twins = distinct.draw(make, tries=300)
         if all(hidden_tests(p) for p in (twins.problem, twins.renumbered) if p):
             found.append(twins)
     return tuple(found)

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from forgetting.contracts import Benchmark, Grade, Item, Split
 from forgetting.errors import require, unknown
-from forgetting.world.simple import ATTRIBUTES, Lookup as Question, draw_lookup
+from forgetting.world.simple import ATTRIBUTES, draw_lookup
+from forgetting.world.simple import Lookup as Question
 from forgetting.world.splits import SPLITS, Distinct, from_seed, problem_hash
 
 

@@ -18,7 +18,7 @@ RARE_EVERY = 4
 
 @dataclass(frozen=True)
 class Maths(Benchmark):
-    """``items_per_depth`` items of each depth; from depth 2 on every fourth has an operation that training shows rarely.
+    """``items_per_depth`` items of each depth; from depth 2 on every fourth has an operation that is rare in training.
 
     Variants of one index are twins. ``rephrased``, ``renamed``, ``reordered`` and ``distractor`` keep the problem;
     ``renumbered`` keeps its operations; ``novel_pair`` keeps depth, coverage and size of numbers and has neighbouring
@@ -48,7 +48,9 @@ class Maths(Benchmark):
             raise unknown("maths.variant", variant, self.variants)
         if split not in SPLITS:
             raise unknown("maths.split", split, SPLITS)
-        return [item for depth in self.depths for item in _items(self.seed, split, variant, depth, self.items_per_depth)]
+        return [
+            item for depth in self.depths for item in _items(self.seed, split, variant, depth, self.items_per_depth)
+        ]
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the final number is right."""

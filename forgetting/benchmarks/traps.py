@@ -19,9 +19,10 @@ from forgetting.world.vocabulary import PLAIN_NAMES
 class Traps(Benchmark):
     """``items_per_form`` traps (depth 5) and as many controls (depth 2).
 
-    The traps begin with those over two equal distances, as many as their split has (a handful: only 52 exist whose
-    every step is a whole number to 99), each once; the others have unequal distances. An error's kind is ``shortcut``
-    where the answer is the plain mean of the speeds. ``renumbered`` is another set of problems.
+    The traps begin with those over two equal distances, as many as their split has (two or three: only nine exist
+    whose every step is a number of the world), each once; the others have unequal distances. Where there are fewer
+    problems than items, problems repeat with other names. An error's kind is ``shortcut`` where the answer is the
+    plain mean of the speeds.
     """
 
     items_per_form: int = 60
@@ -30,7 +31,6 @@ class Traps(Benchmark):
     version: ClassVar[int] = 1
     skill: ClassVar[str] = "traps"
     chance: ClassVar[float] = 0.0
-    variants: ClassVar[tuple[str, ...]] = ("original", "renumbered")
 
     def __post_init__(self) -> None:
         require(self.items_per_form > 0, "traps.items_per_form", "a positive number of items", self.items_per_form)
@@ -42,7 +42,7 @@ class Traps(Benchmark):
             raise unknown("traps.variant", variant, self.variants)
         if split not in SPLITS:
             raise unknown("traps.split", split, SPLITS)
-        return list(_items(self.seed, split, variant, self.items_per_form))
+        return list(_items(self.seed, split, self.items_per_form))
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the final number is right."""
@@ -56,38 +56,32 @@ def _grade(item: Item, answer: str) -> Grade:
     return grade
 
 
-@lru_cache(maxsize=16)
-def _problems(seed: int, split: Split, count: int) -> dict[str, tuple[traps.TrapProblem, ...]]:
-    """By variant: the controls and the traps, each problem in one variant only while there are enough of them."""
+def _problems(seed: int, split: Split, count: int) -> list[traps.TrapProblem]:
     rng = from_seed(seed, "benchmarks/traps", split)
-    equal = list(traps.of_split("harmonic-equal", split))
-    rng.shuffle(equal)
     distinct = Distinct[traps.TrapProblem](lambda problem: problem)
-    found: dict[str, tuple[traps.TrapProblem, ...]] = {}
-    for place, variant in enumerate(Traps.variants):
-        controls = [distinct.draw(lambda: traps.draw(rng, split, "control")) for _ in range(count)]
-        harmonic = equal[place :: len(Traps.variants)][:count]
-        while len(harmonic) < count:
-            harmonic.append(distinct.draw(lambda: traps.draw(rng, split, "harmonic-unequal")))
-        found[variant] = (*controls, *harmonic)
-    return found
+    harmonic = list(traps.of_split("harmonic-equal", split))
+    rng.shuffle(harmonic)
+    del harmonic[count:]
+    while len(harmonic) < count:
+        harmonic.append(distinct.draw(lambda: traps.draw(rng, split, "harmonic-unequal")))
+    return [*(distinct.draw(lambda: traps.draw(rng, split, "control")) for _ in range(count)), *harmonic]
 
 
 @lru_cache(maxsize=32)
-def _items(seed: int, split: Split, variant: str, count: int) -> tuple[Item, ...]:
+def _items(seed: int, split: Split, count: int) -> tuple[Item, ...]:
     rng = from_seed(seed, "benchmarks/traps", split, "surface")
     items = []
-    for place, problem in enumerate(_problems(seed, split, count)[variant]):
+    for place, problem in enumerate(_problems(seed, split, count)):
         name, swapped = rng.choice(PLAIN_NAMES), rng.random() < 0.5
         items.append(
             Item(
-                id=f"traps/{variant}/d{problem.depth}/{place % count:04d}",
+                id=f"traps/original/d{problem.depth}/{place % count:04d}",
                 prompt=traps.prompt(problem, name, swapped),
                 answer=traps.answer(problem, swapped),
                 skill="traps",
                 depth=problem.depth,
                 template=problem.template,
-                variant=variant,
+                variant="original",
                 problem=problem_hash(problem.canonical()),
                 check=traps.tempting(problem),
             )

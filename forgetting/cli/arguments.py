@@ -52,6 +52,7 @@ def parser(usage: str, description: str, examples: str = "") -> ArgumentParser:
         formatter_class=Formatter,
         exit_on_error=False,
         allow_abbrev=False,
+        print_config=None,
     )
 
 

@@ -129,7 +129,7 @@ def distil(given: Namespace) -> int:
     if export:
         folders.check_writable(export, "export")
 
-    from forgetting.stages import distil_ladder
+    from forgetting.simulate import distil_ladder
 
     _training(
         lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),

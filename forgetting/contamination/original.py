@@ -1,4 +1,4 @@
-"""More of the original distribution, the world's own training mixture: what students are distilled on, and a control."""
+"""More of the original distribution, the world's own training mixture: what students learn first, and a control."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class Original(Contamination):
     """Shares of the skills, and of the depths 1, 2, ... of maths; each set sums to 1."""
 
-    maths: float = 0.40
-    code: float = 0.35
-    traps: float = 0.05
-    lookup: float = 0.10
-    classification: float = 0.10
+    maths: float = 0.35
+    code: float = 0.45
+    traps: float = 0.08
+    lookup: float = 0.06
+    classification: float = 0.06
     maths_depth_shares: tuple[float, ...] = training.MATHS_DEPTH_SHARES
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Off-policy distillation: the student imitates answers that the teacher wrote, or the teacher's distribution over them."""
+"""Off-policy distillation: the student imitates the teacher's written answers, or its distribution over them."""
 
 from __future__ import annotations
 
@@ -46,4 +46,8 @@ class OffPolicy(Distillation):
 
     def loss(self, student: Model, teacher: Model, batch: Batch) -> Tensor:
         """Cross-entropy or forward KL on the answers, ``[R]``."""
-        return losses.cross_entropy(student, batch) if self.level == "sequence" else losses.forward_kl(student, teacher, batch)
+        return (
+            losses.cross_entropy(student, batch)
+            if self.level == "sequence"
+            else losses.forward_kl(student, teacher, batch)
+        )

@@ -34,7 +34,12 @@ class Evaluator:
     """Measures students of one base model. Nothing is drawn: one set of weights gives the same rows every time."""
 
     def __init__(
-        self, base: Model, benchmarks: Sequence[Benchmark], probe: Sequence[Sample], probe_name: str, evaluation: Evaluation
+        self,
+        base: Model,
+        benchmarks: Sequence[Benchmark],
+        probe: Sequence[Sample],
+        probe_name: str,
+        evaluation: Evaluation,
     ) -> None:
         self.base = base
         self.evaluation = evaluation
@@ -56,6 +61,7 @@ class Evaluator:
 
     def measure(self, student: Model, *, perturbed: bool) -> pd.DataFrame:
         """Ledger rows of one look, without the columns that name the run and the dose."""
+        self.base.network.to(student.device)
         sets = [*self.originals, *(self._perturbed_sets() if perturbed else [])]
         order = [(s, i) for s in sets for i in range(len(s.items))]
         answers = student.generate(
@@ -124,7 +130,7 @@ def gold_sums(student: Model, base: Model, gold: Encoded, batch_items: int) -> S
     count = len(gold)
     out = {name: np.zeros(count) for name in ("nll_sum", "base_ce_sum", "kl_sum")}
     order = np.argsort(gold.end_P.numpy(), kind="stable")
-    device = student.network.device
+    device = student.device
     for start in range(0, count, batch_items):
         index = order[start : start + batch_items]
         batch = gold.batch(index, len(index))

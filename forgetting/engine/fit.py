@@ -12,8 +12,10 @@ from forgetting.contracts import Batch
 from forgetting.engine.module import BatchData, FitModule
 
 
-def fit(module: FitModule, batches: Callable[[], Iterator[Batch]], callbacks: Sequence[lightning.Callback] = ()) -> None:
-    """Train ``module`` to its last step on one device. Lightning's own logging, bars and checkpoints are off: ours replace them."""
+def fit(
+    module: FitModule, batches: Callable[[], Iterator[Batch]], callbacks: Sequence[lightning.Callback] = ()
+) -> None:
+    """Train ``module`` to its last step on one device, with our own records and checkpoints in place of Lightning's."""
     remaining = module.total_steps - module.first_step
     _quiet()
     trainer = lightning.Trainer(

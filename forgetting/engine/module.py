@@ -41,7 +41,7 @@ class BatchData(lightning.LightningDataModule):
 
 
 class FitModule(lightning.LightningModule):
-    """Trains a model on a loss ``[R]`` of batches, with a mitigation's penalty. ``step`` counts from the stream's start."""
+    """Trains a model on a loss ``[R]`` and a mitigation's penalty. ``step`` counts from the stream's start."""
 
     def __init__(
         self,

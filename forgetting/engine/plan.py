@@ -108,7 +108,7 @@ def epochs(
     seed: int,
     extra: Sequence[Sample] = (),
 ) -> MixPlan:
-    """The stream of a training from scratch: a pool in a new order each epoch, ``extra`` samples spread evenly, once each."""
+    """The stream of a training from scratch: a pool in a new order each epoch, ``extra`` samples once, spread."""
     base = list(islice(original.samples(seeds.generator(seed, "pool")), pool))
     count = samples - len(extra)
     rounds = -(-count // pool)

@@ -24,7 +24,9 @@ SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in LEDGER_COLUMNS.items(
 class Recorder:
     """Writes one run's files. The ledger part comes first, so that the scores never know more than the ledger."""
 
-    def __init__(self, run: RunFolder, columns: Mapping[str, Any], benchmarks: Sequence[Benchmark], watch: Stopwatch) -> None:
+    def __init__(
+        self, run: RunFolder, columns: Mapping[str, Any], benchmarks: Sequence[Benchmark], watch: Stopwatch
+    ) -> None:
         self.run, self.columns, self.watch = run, dict(columns), watch
         self.chances = {b.short_name(): b.chance for b in benchmarks}
         self.versions = {b.short_name(): b.version for b in benchmarks}

@@ -1,4 +1,4 @@
-"""Checkpoints: snapshots taken on the device at intervals, written by one thread, atomically, never more than one behind."""
+"""Checkpoints: snapshots taken on the device at intervals, written by one thread, atomically, at most one queued."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -62,7 +62,7 @@ def read(path: Path) -> Checkpoint:
 def generator_states() -> tuple[dict[str, Any], Tensor]:
     """States of Python's and numpy's global generators as plain values, and of torch's as a tensor."""
     version, words, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002 (the state of others' code)
+    kind, keys, position, has_gauss, cached = cast(tuple[Any, ...], np.random.get_state(legacy=True))
     plain = {
         "python": [version, list(words), gauss],
         "numpy": [kind, keys.tolist(), int(position), int(has_gauss), float(cached)],
@@ -75,12 +75,12 @@ def restore_generators(states: Mapping[str, Any]) -> None:
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     kind, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
 
 
 class SnapshotWriter:
-    """One thread that writes snapshots; ``put`` waits while one is still queued, and raises what an earlier write raised."""
+    """One thread that writes snapshots; ``put`` waits while one is queued, and raises what an earlier write raised."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[tuple[list[Path], dict[str, Tensor], dict[str, str]] | None] = queue.Queue(maxsize=1)
@@ -111,12 +111,12 @@ class SnapshotWriter:
                     data = save({n: t.cpu().contiguous() for n, t in tensors.items()}, metadata=meta)
                     for path in paths:
                         write_atomically(path, data)
-                except BaseException as error:
+                except Exception as error:  # noqa: BLE001 (raised again by the next put or close)
                     self._error = error
 
 
 class Snapshots(lightning.Callback):
-    """Takes a snapshot after the steps in ``stops`` (step to dose), into ``folder``; with ``keep_all`` one file a dose too."""
+    """Takes a snapshot after the steps in ``stops`` (step to dose); with ``keep_all`` a file of each dose stays."""
 
     def __init__(
         self,

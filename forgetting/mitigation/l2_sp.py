@@ -24,7 +24,12 @@ class L2SP(Mitigation):
     strength: float = 0.1
 
     def __post_init__(self) -> None:
-        require(math.isfinite(self.strength) and self.strength >= 0, "l2_sp.strength", "a finite number, 0 or more", self.strength)
+        require(
+            math.isfinite(self.strength) and self.strength >= 0,
+            "l2_sp.strength",
+            "a finite number, 0 or more",
+            self.strength,
+        )
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> list[Tensor] | None:
         """A copy of the starting weights, in the order of ``named_parameters``."""

@@ -1,15 +1,23 @@
-"""Any Hugging Face causal language model as a ``Model`` with one replica: logits, greedy decoding, ordinary checkpoints."""
+"""Any Hugging Face causal language model as a ``Model`` of one replica: logits, greedy decoding, checkpoints."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from forgetting import seeds
 from forgetting.contracts import Model
@@ -21,6 +29,8 @@ Answers = list[list[list[int]]]
 
 class HuggingFaceModel(Model):
     """One replica (R = 1) of a causal language model. Prompts are padded on the left, sorted by length, in batches."""
+
+    network: Any  # a PreTrainedModel, whose own annotations say less
 
     def __init__(self, network: Any, tokenizer: PreTrainedTokenizerFast) -> None:
         self.network = network
@@ -52,12 +62,12 @@ class HuggingFaceModel(Model):
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
             bos_token_id=None,
-            attn_implementation="sdpa",
         )
+        config._attn_implementation = "sdpa"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.integer(seed, "initial weights", architecture.name))
             network = Qwen3ForCausalLM(config)
-        model = cls(network.float(), tokenizer)
+        model = cls(network, tokenizer)
         expected = architecture.parameters(len(tokenizer))
         if model.capacity != expected:
             raise AssertionError(f"{architecture.name}: built {model.capacity} parameters, the ladder says {expected}")
@@ -68,32 +78,41 @@ class HuggingFaceModel(Model):
         """Load a checkpoint folder in fp32. Nothing in it can run code; ``UsageError`` if it cannot be read."""
         try:
             network = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True,
-                use_safetensors=True, trust_remote_code=False,
+                folder,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(f"checkpoint: cannot be read, {str(folder)!r}: {reason}") from error
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise UsageError(f"checkpoint: no fast tokenizer in {str(folder)!r}")
         return cls(network, tokenizer)
 
     def logits(self, tokens_RBT: Tensor) -> Tensor:
         """Next-token logits ``[1, B, T, V]``."""
-        return self.network(input_ids=tokens_RBT[0], use_cache=False).logits[None]
+        logits: Tensor = self.network(input_ids=tokens_RBT[0], use_cache=False).logits
+        return logits[None]
 
     def named_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
         """The trainable parameters with their names, the tied embedding once."""
-        return self.network.named_parameters()
+        named: Iterable[tuple[str, torch.nn.Parameter]] = self.network.named_parameters()
+        return named
 
     def state(self) -> dict[str, Tensor]:
         """Weights by name; tied weights once, under the name that comes first."""
         return {name: p.detach() for name, p in self.network.named_parameters()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Copy weights into place."""
+        """Copy weights into place. ``UsageError`` if they are another model's."""
         own = self.state()
-        if own.keys() != state.keys():
-            raise UsageError(f"checkpoint: weights do not fit the model, differing names {sorted(own.keys() ^ state.keys())[:3]}")
+        differing = own.keys() ^ state.keys() or {n for n in own if own[n].shape != state[n].shape}
+        if differing:
+            raise UsageError(f"checkpoint: weights do not fit the model, differing {sorted(differing)[:3]}")
         for name, value in state.items():
             own[name].copy_(value)
 
@@ -115,14 +134,18 @@ class HuggingFaceModel(Model):
         was_training = self.network.training
         self.network.eval()
         prompts = prompts_RB[0]
-        kept = [[] for _ in prompts] if drafts is None else self._verify(prompts, drafts[0], max_new_tokens, batch_items)
+        kept = (
+            [[] for _ in prompts] if drafts is None else self._verify(prompts, drafts[0], max_new_tokens, batch_items)
+        )
         answers = [list(k) for k in kept]
         end = self.tokenizer.eos_token_id
         open_items = [i for i, k in enumerate(kept) if (not k or k[-1] != end) and len(k) < max_new_tokens]
         open_items.sort(key=lambda i: (len(prompts[i]) + len(kept[i]), i))
         for start in range(0, len(open_items), batch_items):
             chunk = open_items[start : start + batch_items]
-            rows = self._decode([[*prompts[i], *kept[i]] for i in chunk], [max_new_tokens - len(kept[i]) for i in chunk])
+            rows = self._decode(
+                [[*prompts[i], *kept[i]] for i in chunk], [max_new_tokens - len(kept[i]) for i in chunk]
+            )
             for i, row in zip(chunk, rows, strict=True):
                 answers[i] += row
         self.network.train(was_training)
@@ -132,9 +155,8 @@ class HuggingFaceModel(Model):
         """Tokens and key mask, both ``[B, T]``."""
         width = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
-        device = self.network.device
-        tokens = torch.tensor([[pad] * (width - len(r)) + list(r) for r in rows], device=device)
-        mask = torch.tensor([[False] * (width - len(r)) + [True] * len(r) for r in rows], device=device)
+        tokens = torch.tensor([[pad] * (width - len(r)) + list(r) for r in rows], device=self.device)
+        mask = torch.tensor([[False] * (width - len(r)) + [True] * len(r) for r in rows], device=self.device)
         return tokens, mask
 
     def _forward(self, tokens: Tensor, mask: Tensor, cache: DynamicCache | None, last: int = 0) -> Tensor:
@@ -147,14 +169,15 @@ class HuggingFaceModel(Model):
             allowed = allowed & torch.ones(steps, keys, dtype=torch.bool, device=mask.device).tril(keys - steps)
         bias = torch.zeros(allowed.shape, dtype=self.network.dtype, device=mask.device)
         bias.masked_fill_(~allowed, torch.finfo(bias.dtype).min)
-        return self.network(
+        logits: Tensor = self.network(
             input_ids=tokens, attention_mask=bias, position_ids=positions, past_key_values=cache,
             use_cache=cache is not None, logits_to_keep=last,
-        ).logits
+        ).logits  # fmt: skip
+        return logits
 
     def _decode(self, rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[list[int]]:
         """Greedy continuations with a key-value cache, each up to its limit and with the end token where it came."""
-        end, device = self.tokenizer.eos_token_id, self.network.device
+        end = self.tokenizer.eos_token_id
         tokens, mask = self._left_padded(rows)
         cache = DynamicCache(config=self.network.config)
         answers: list[list[int]] = [[] for _ in rows]
@@ -167,7 +190,7 @@ class HuggingFaceModel(Model):
             if not going:
                 return answers
             if len(going) < len(alive):
-                index = torch.tensor(going, device=device)
+                index = torch.tensor(going, device=self.device)
                 cache.batch_select_indices(index)
                 chosen, mask, alive = chosen[index], mask[index], [alive[j] for j in going]
             tokens = chosen[:, None]
@@ -178,7 +201,7 @@ class HuggingFaceModel(Model):
     ) -> list[list[int]]:
         """The longest prefix of each draft (and end token) that greedy decoding would write itself."""
         end = self.tokenizer.eos_token_id
-        wanted = [[*d, end][:limit] for d in drafts]
+        wanted = [[*takewhile(lambda token: token != end, d), end][:limit] for d in drafts]
         kept: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]) + len(wanted[i]), i))
         for start in range(0, len(order), batch_items):

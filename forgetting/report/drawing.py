@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
+from numpy.typing import NDArray
 
 from forgetting.curves import ForgettingCurve
 from forgetting.metrics import LEVELS, Floats, Status
@@ -83,7 +84,7 @@ def svg(figure: Figure) -> str:
 
 
 def colours(study: StudyFolder) -> dict[str, Any]:
-    """A colour for each student, light to dark by capacity (viridis, which survives colour blindness and grey print)."""
+    """A colour for each student, light to dark by capacity (viridis survives colour blindness and grey print)."""
     ladder = students(study)
     shades = matplotlib.colormaps["viridis"](np.linspace(0.82, 0.0, max(len(ladder), 2)))
     return dict(zip(ladder, shades, strict=False))
@@ -131,6 +132,7 @@ def line(ax: Axes, study: StudyFolder, curve: ForgettingCurve, x: Floats | None)
 
 
 def draw(ax: Axes, curve: ForgettingCurve, x: Floats | None, style: dict[str, Any]) -> None:
+    """A curve against dose with its band, or against ``x`` with error bars; nothing if the skill was not learned."""
     if curve.status != Status.ok.name:
         return
     across = curve.dose if x is None else x
@@ -150,11 +152,22 @@ def dose_axis(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
     if not len(positive):
         return
     ax.set_xscale("symlog", linthresh=float(positive[0]), linscale=0.6)
-    keep = doses if len(doses) <= 6 else np.unique([0, *positive[:: -(-len(positive) // 5)], positive[-1]])
+    keep = _apart(doses, ax.xaxis.get_transform().transform(doses.astype(float)))
     ax.xaxis.set_major_locator(FixedLocator([float(dose) for dose in keep]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticklabels([short_dose(int(dose)) for dose in keep])
     ax.set_xlim(-0.12 * float(positive[0]), float(positive[-1]) * 1.15)
+
+
+def _apart(doses: NDArray[np.int64], positions: Floats, share: float = 0.13) -> list[int]:
+    """The doses whose labels have room: the first, the last, and from the left those far enough from both."""
+    room = share * float(positions[-1] - positions[0])
+    kept, last = [int(doses[0])], float(positions[0])
+    for dose, position in zip(doses[1:-1], positions[1:-1], strict=True):
+        if position - last >= room and positions[-1] - position >= room:
+            kept.append(int(dose))
+            last = float(position)
+    return [*kept, int(doses[-1])]
 
 
 def retention_axes(axes: Any) -> None:
@@ -173,6 +186,7 @@ def retention_axes(axes: Any) -> None:
 
 
 def say_what_is_missing(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
+    """Name the students that have no line, in the panel."""
     missing = [curve.student for curve in found if curve.status != Status.ok.name]
     if missing:
         ax.annotate(

@@ -73,7 +73,7 @@ class EventsWriter:
         self._hparams(hparams_metadata.EXPERIMENT_TAG, experiment=about)
 
     def layout(self, skills: Iterable[str], other: Iterable[str]) -> None:
-        """The CUSTOM SCALARS tab: a category for each group of scalars, a chart for each skill, all runs in each chart."""
+        """The CUSTOM SCALARS tab: a category for each group of scalars, in it a chart for each skill with all runs."""
         skills = list(skills)
         categories = [_category(group, [f"{group}/{skill}" for skill in skills]) for group in GROUPS]
         layout = layout_pb2.Layout(category=[*categories, _category("contaminating task", list(other))])

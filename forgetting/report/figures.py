@@ -1,4 +1,4 @@
-"""From a study to matplotlib figures: retention against dose by skill, depth, coverage, perturbation, plasticity and rate.
+"""A study as matplotlib figures: retention against dose by skill, depth, coverage, perturbation, plasticity, rate.
 
 Every function returns a ``Figure`` that no global state knows of, or None where the study has nothing to draw in it.
 Colours go from light (small) to dark (large) by capacity in every figure; each rung also has its own marker.
@@ -96,7 +96,7 @@ def retention_against_plasticity(study: StudyFolder, arm: ArmCurves) -> Figure |
 @drawing.styled
 def retention_by_rate(study: StudyFolder, arms: Sequence[ArmCurves], skill: str = "maths") -> Figure | None:
     """Retention of one skill against dose at several multiples of the rate: one panel a student, a line a multiple."""
-    ordered = sorted(arms, key=lambda arm: float(arm.settings.get("rate_multiple", 1)))
+    ordered = sorted(arms, key=_multiple)
     students = [s for s in drawing.students(study) if any(skill in arm.curves.get(s, {}) for arm in ordered)]
     students = [
         s for s in students if any(arm.curves[s][skill].status == Status.ok.name for arm in ordered if s in arm.curves)
@@ -111,7 +111,7 @@ def retention_by_rate(study: StudyFolder, arms: Sequence[ArmCurves], skill: str 
         for number, arm in enumerate(ordered):
             if student in arm.curves and skill in arm.curves[student]:
                 style = {"color": shades[number], "marker": MARKERS[number % len(MARKERS)]}
-                label = f"{float(arm.settings.get('rate_multiple', 1)):g}× rate"
+                label = f"{_multiple(arm):g}× rate"
                 drawing.draw(ax, arm.curves[student][skill], None, style | {"label": label})
         drawing.dose_axis(ax, [arm.curves[student][skill] for arm in ordered if student in arm.curves])
         ax.set_title(student)
@@ -121,21 +121,32 @@ def retention_by_rate(study: StudyFolder, arms: Sequence[ArmCurves], skill: str 
 
 
 def figures(study: StudyFolder) -> dict[str, Figure]:
-    """Every figure that the study has something for, by file name. Controls get the first figure only."""
+    """Every figure that the study has something for, by file name.
+
+    Controls get the first figure only, and so do all but the one nearest to 1x of arms that differ in their rate.
+    """
     drawn: dict[str, Figure | None] = {}
+    rates = _same_but_rate(study)
+    nearest = [min(arms, key=lambda arm: abs(_multiple(arm) - 1)).name for arms in rates.values()]
+    brief = {arm.name for arms in rates.values() for arm in arms} - set(nearest)
     for arm in study.arms.values():
         drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
-        if tables.is_control(arm):
+        if tables.is_control(arm) or arm.name in brief:
             continue
         for skill in ("maths", "code"):
             drawn[f"depth-{skill}-{arm.name}"] = retention_by_depth(study, arm, skill)
         drawn[f"coverage-{arm.name}"] = retention_by_coverage(study, arm)
         drawn[f"perturbation-{arm.name}"] = perturbation(study, arm)
         drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
-    for name, arms in _same_but_rate(study).items():
+    for name, arms in rates.items():
         for skill in [s for s in tables.skills(study) if s in ("maths", "code")]:
             drawn[f"rates-{skill}-{name}"] = retention_by_rate(study, arms, skill)
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _multiple(arm: ArmCurves) -> float:
+    """By how much the arm multiplies the learning rate."""
+    return float(arm.settings.get("rate_multiple", 1))
 
 
 def _same_but_rate(study: StudyFolder) -> dict[str, list[ArmCurves]]:

@@ -1,4 +1,4 @@
-"""A study's folder, read: its record, ledger, score rows and the forgetting curves of each arm, computed when asked for.
+"""A study's folder, read: its record, ledger, score rows and the forgetting curves of each arm, made on request.
 
 A folder that was committed small has no ledger; its curves then come from ``curves.csv`` and its scores from
 ``scores.jsonl``, which were written from the ledger.
@@ -132,7 +132,7 @@ class StudyFolder:
 
     @cached_property
     def noise_floor(self) -> pd.DataFrame:
-        """Per (student, arm, skill) at the first and last dose: two halves of the items compared, and the spread of seeds."""
+        """Per (student, arm, skill) at the first and last dose: two halves of the items, and the spread of seeds."""
         if self.ledger is None:
             return pd.DataFrame(self.record.get("noise_floor", []), columns=list(FLOOR_COLUMNS))
         graded = self.ledger[(self.ledger["benchmark"] != PROBE) & (self.ledger["variant"] == ORIGINAL)]

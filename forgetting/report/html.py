@@ -1,4 +1,4 @@
-"""From a study to ``report.html``: one file with its figures inline, every number behind them, and how they were made."""
+"""A study as ``report.html``: one file with its figures inline, every number behind them, and how they were made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A measured study in the hands of a user: its forgetting curves, tables and views; what ``simulate`` and ``load`` return."""
+"""A measured study in the hands of a user: forgetting curves, tables, views; what ``simulate`` and ``load`` return."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Result(StudyFolder):
         return terminal.summary(self)
 
     def report(self, path: Path | str | None = None, what: Iterable[str] | None = None) -> Path:
-        """Build all views in the study's folder, or only ``report.html`` at ``path`` (a file or a folder); returns its path."""
+        """Build all views in the study's folder, or only the report at ``path``, file or folder; returns its path."""
         from forgetting.report import build
 
         if path is None:

@@ -1,4 +1,4 @@
-"""One contamination run: a student, an arm and two seeds become ledger rows at every dose; resumable at any moment."""
+"""One contamination run: a student, an arm and two seeds become ledger rows at every dose; always resumable."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from forgetting import losses, seeds
 from forgetting.batching import encode
 from forgetting.contracts import Contamination
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
-from forgetting.engine.plan import MixPlan, mixed
+from forgetting.engine.plan import mixed
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
 from forgetting.engine.snapshots import Snapshots, last, read, restore_generators, tidy
@@ -30,9 +28,9 @@ MEMORY_SAMPLES = 256
 
 
 def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent) -> None:
-    """Carry a run out, or on from its last durable checkpoint; does nothing if it is complete.
+    """Carry a run out, or on from its last durable checkpoint; nothing is done if it is complete.
 
-    The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on the same hardware.
+    The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
     run, mark = RunFolder(folder), fingerprint(study.run_form(key))
     if run.complete.is_file():
@@ -48,7 +46,9 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
     )  # fmt: skip
     stops = plan.stops(doses)
     steps = {dose: step for step, dose in stops.items()}
-    evaluator = Evaluator(base, study.benchmarks, _probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation)
+    evaluator = Evaluator(
+        base, study.benchmarks, _probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation
+    )
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch)
     answer_tokens = encode(plan.samples, model.tokenizer)
 
@@ -59,7 +59,11 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
         contaminating = trained[plan.contaminating[trained]]
         with watch("evaluation"):
             rows = evaluator.measure(student, perturbed=everything)
-        clock = {"dose": dose, "dose_tokens": answer_tokens.answer_tokens(contaminating), "stream_samples": len(trained)}
+        clock = {
+            "dose": dose,
+            "dose_tokens": answer_tokens.answer_tokens(contaminating),
+            "stream_samples": len(trained),
+        }
         with watch("logging"):
             recorder.add(rows, clock)
         report(steps[dose], plan.steps)
@@ -73,10 +77,13 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
     original = list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
     memory = arm.mitigation.prepare(model, original)
     first, state = 0, None
-    if last(run.checkpoint).is_file() and (checkpoint := read(last(run.checkpoint))).fingerprint == mark:
-        model.load_state(checkpoint.weights)
-        restore_generators(checkpoint.generators)
-        first, state = checkpoint.step, checkpoint.optimiser
+    if last(run.checkpoint).is_file():
+        checkpoint = read(last(run.checkpoint))
+        earlier = {dose for dose in doses if steps[dose] < checkpoint.step}
+        if checkpoint.fingerprint == mark and earlier <= set(run.doses()):
+            model.load_state(checkpoint.weights)
+            restore_generators(checkpoint.generators)
+            first, state = checkpoint.step, checkpoint.optimiser
     recorder.start_at(stops[first])
     if stops[first] not in run.doses():
         measure(stops[first])
@@ -94,8 +101,11 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
     try:
         with watch("training"):
             stream = plan.starting_at(first)
-            fit(module, lambda: (answer_tokens.batch(i, plan.batch_size) for i in stream),
-                [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)])
+            fit(
+                module,
+                lambda: (answer_tokens.batch(i, plan.batch_size) for i in stream),
+                [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)],
+            )
     finally:
         snapshots.close()
     recorder.finish(mark)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -44,14 +43,21 @@ def teacher(study: Study, store: Store, report: Report = silent) -> Path:
     def batches(stream: MixPlan) -> Iterator[Batch]:
         return (encoded.batch(index, stream.batch_size) for index in stream)
 
-    watch = _train(study.spec.ladder.teaching, model, lambda b: losses.cross_entropy(model, b), plan, batches, store, mark, report)
+    watch = _train(
+        study.spec.ladder.teaching, model, lambda b: losses.cross_entropy(model, b), plan, batches, store, mark, report
+    )
     return _add(study, store, mark, model, {"role": "teacher", "made_from": form}, watch)
 
 
 def student(
-    study: Study, architecture: Architecture, distillation_seed: int, store: Store, report: Report = silent, joint: Arm | None = None
+    study: Study,
+    architecture: Architecture,
+    distillation_seed: int,
+    store: Store,
+    report: Report = silent,
+    joint: Arm | None = None,
 ) -> Path:
-    """A student's folder: from the store, or distilled and stored. A joint arm's student learns its contamination too."""
+    """A student's folder: from the store, or distilled and stored; a joint one learns the contamination too."""
     form = study.student_form(architecture, distillation_seed, joint)
     mark = fingerprint(form)
     if (found := store.find(mark)) is not None:
@@ -81,7 +87,12 @@ def _plan(study: Study, training: Fit, root: int, joint: Arm | None = None) -> M
         last_dose = study.reached(joint)[-1]
         extra = list(islice(joint.contamination.samples(seeds.generator(root, "joint")), last_dose))
     return epochs(
-        study.original, samples=training.samples + len(extra), pool=training.pool, batch_size=training.batch_size, seed=root, extra=extra
+        study.original,
+        samples=training.samples + len(extra),
+        pool=training.pool,
+        batch_size=training.batch_size,
+        seed=root,
+        extra=extra,
     )
 
 
@@ -114,7 +125,9 @@ def _train(
     return watch
 
 
-def _add(study: Study, store: Store, mark: str, model: HuggingFaceModel, about: dict[str, Any], watch: Stopwatch) -> Path:
+def _add(
+    study: Study, store: Store, mark: str, model: HuggingFaceModel, about: dict[str, Any], watch: Stopwatch
+) -> Path:
     """Round the weights to bfloat16, as real checkpoints are, measure the rounded model, and store it."""
 
     def fill(folder: Path) -> dict[str, Any]:
@@ -134,8 +147,8 @@ def accuracies(study: Study, model: Model) -> dict[str, dict[str, float]]:
     """Accuracy on the unperturbed test items: by benchmark, in all and by depth."""
     ledger = Evaluator(model, study.benchmarks, [], "", study.spec.evaluation).measure(model, perturbed=False)
     ledger["right"] = ledger["verdict"] == "right"
-    out = {}
+    out: dict[str, dict[str, float]] = {}
     for name, rows in ledger.groupby("benchmark"):
         by_depth = {f"depth {d}": round(float(r), 4) for d, r in rows.groupby("depth")["right"].mean().items()}
         out[str(name)] = {"all": round(float(rows["right"].mean()), 4), **by_depth}
-    return json.loads(json.dumps(out))
+    return out

@@ -18,11 +18,11 @@ The device ``renamed`` is a variable name that training shows only with ``h``.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
 from forgetting.contracts import Sample, Split
+from forgetting.world.code_operations import OPERATIONS, RARE, Value
 from forgetting.world.maths import aside
 from forgetting.world.splits import from_seed, split_of
 from forgetting.world.vocabulary import (
@@ -34,113 +34,15 @@ from forgetting.world.vocabulary import (
     PLAIN_VARIABLES,
 )
 
-Value = int | list[int]
-
 MAX_DEPTH = 3
 DEPTH_SHARES = (0.34, 0.38, 0.28)
-CONSTANTS = range(2, 100)
+CONSTANTS = range(2, 41)
 DEVICES = ("rephrased", "renamed", "reordered", "distractor", "functional")
 EXPOSURE_SHARE = 0.25
 INTEGER_SHARE = 0.3
 TERMINAL_SHARE = 0.45
 
 
-@dataclass(frozen=True, slots=True)
-class CodeOperation:
-    """One operation: its Python expression and its descriptions (``{k}`` the constant, ``{x}`` the variable).
-
-    ``kind``: ``integer`` (number to number), ``list`` (list to list) or ``terminal`` (list to number, last only).
-    """
-
-    kind: str
-    python: str
-    plain: str
-    other: str
-    functional: str
-    run: Callable[..., Value]
-    weight: int = 5
-
-    @property
-    def takes_constant(self) -> bool:
-        """Whether a constant belongs to it."""
-        return "{k}" in self.python
-
-
-OPERATIONS: dict[str, CodeOperation] = {
-    "add": CodeOperation("integer", "{x} + {k}", "add {k}", "add {k} to {x}", "{k} more", lambda x, k: x + k),
-    "subtract": CodeOperation(
-        "integer", "{x} - {k}", "subtract {k}", "subtract {k} from {x}", "{k} less", lambda x, k: x - k, 1
-    ),
-    "multiply": CodeOperation(
-        "integer", "{x} * {k}", "multiply by {k}", "multiply {x} by {k}", "{k} times {x}", lambda x, k: x * k
-    ),
-    "square": CodeOperation("integer", "{x} * {x}", "square", "square {x}", "{x} times {x}", lambda x, k: x**2),
-    "double": CodeOperation(
-        "list", "[ v * 2 for v in {x} ]", "double each", "double all", "each twice", lambda x, k: [n + n for n in x]
-    ),
-    "raise": CodeOperation(
-        "list",
-        "[ v + {k} for v in {x} ]",
-        "add {k} to each",
-        "add {k} to all",
-        "each {k} more",
-        lambda x, k: [n + k for n in x],
-    ),
-    "above": CodeOperation(
-        "list",
-        "[ v for v in {x} if v > {k} ]",
-        "keep above {k}",
-        "keep all above {k}",
-        "drop {k} and less",
-        lambda x, k: list(filter(lambda n: n > k, x)),
-    ),
-    "below": CodeOperation(
-        "list",
-        "[ v for v in {x} if v < {k} ]",
-        "keep below {k}",
-        "keep all below {k}",
-        "drop {k} and more",
-        lambda x, k: list(filter(lambda n: n < k, x)),
-        1,
-    ),
-    "evens": CodeOperation(
-        "list",
-        "[ v for v in {x} if v % 2 == 0 ]",
-        "keep evens",
-        "keep all evens",
-        "drop odds",
-        lambda x, k: [n for n in x if not n & 1],
-    ),
-    "odds": CodeOperation(
-        "list",
-        "[ v for v in {x} if v % 2 == 1 ]",
-        "keep odds",
-        "keep all odds",
-        "drop evens",
-        lambda x, k: [n for n in x if n & 1],
-    ),
-    "sort": CodeOperation(
-        "list", "sorted ( {x} )", "sort", "sort them", "from less to more", lambda x, k: sorted(x)
-    ),
-    "reverse": CodeOperation(
-        "list", "{x} [ : : - 1 ]", "reverse", "reverse them", "from back to front", lambda x, k: list(reversed(x)), 1
-    ),
-    "sum": CodeOperation("terminal", "sum ( {x} )", "sum", "the sum", "add all", lambda x, k: sum(x)),
-    "largest": CodeOperation(
-        "terminal", "max ( {x} )", "largest", "the largest", "the one above all", lambda x, k: sorted(x)[-1]
-    ),
-    "smallest": CodeOperation(
-        "terminal", "min ( {x} )", "smallest", "the smallest", "the one below all", lambda x, k: sorted(x)[0], 1
-    ),
-    "count": CodeOperation("terminal", "len ( {x} )", "count", "the count", "how many", lambda x, k: sum(1 for _ in x)),
-    "first": CodeOperation(
-        "terminal", "{x} [ 0 ]", "first", "the first", "the one at front", lambda x, k: next(iter(x))
-    ),
-    "last": CodeOperation(
-        "terminal", "{x} [ - 1 ]", "last", "the last", "the one at back", lambda x, k: next(reversed(x))
-    ),
-}
-RARE = frozenset({"subtract", "below", "smallest", "reverse"})
 _POOLS = {
     kind: tuple(name for name, op in OPERATIONS.items() if op.kind == kind for _ in range(op.weight))
     for kind in ("integer", "list", "terminal")
@@ -166,6 +68,10 @@ class CodeProblem:
     def canonical(self) -> str:
         """The problem without names and wording."""
         return "code:" + ",".join([f"{name}{constant or ''}" for name, constant in self.steps])
+
+    def split(self) -> Split:
+        """By hash; of single operations there are few."""
+        return split_of(self.canonical(), few=len(self.steps) == 1)
 
     def is_rare(self) -> bool:
         """Whether an operation occurs that training shows rarely."""
@@ -197,7 +103,9 @@ def _sensible(operations: tuple[str, ...]) -> bool:
     constants = {"above": 20, "below": 80}
     steps = [(name, constants.get(name, 3)) for name in operations]
     takes_list = OPERATIONS[operations[0]].kind != "integer"
-    inputs: list[Value] = [[rng.randrange(100) for _ in range(8)] if takes_list else rng.randrange(3, 20) for _ in range(12)]
+    inputs: list[Value] = [
+        [rng.randrange(100) for _ in range(8)] if takes_list else rng.randrange(3, 20) for _ in range(12)
+    ]
     for index in range(len(steps)):
         shorter = CodeProblem(tuple(steps[:index] + steps[index + 1 :]))
         if all(_safely(CodeProblem(tuple(steps)), value) == _safely(shorter, value) for value in inputs):
@@ -241,7 +149,7 @@ def draw(rng: random.Random, split: Split, *, depth: int | None = None, rare: bo
     steps = depth or draw_depth(rng)
     while True:
         problem = draw_problem(rng, steps)
-        if (rare is None or rare == problem.is_rare()) and split_of(problem.canonical()) == split:
+        if (rare is None or rare == problem.is_rare()) and problem.split() == split:
             return problem
 
 
@@ -249,7 +157,7 @@ def renumber(rng: random.Random, split: Split, problem: CodeProblem) -> CodeProb
     """Another problem of the split with the same operations, or None where a hundred draws find none."""
     for _ in range(100):
         other = draw_constants(rng, problem.operations)
-        if other != problem and split_of(other.canonical()) == split:
+        if other != problem and other.split() == split:
             return other
     return None
 
@@ -287,7 +195,13 @@ def describe(problem: CodeProblem, surface: CodeSurface) -> str:
     phrases = []
     for name, constant in problem.steps:
         operation = OPERATIONS[name]
-        form = operation.other if device == "rephrased" else operation.functional if device == "functional" else operation.plain
+        form = (
+            operation.other
+            if device == "rephrased"
+            else operation.functional
+            if device == "functional"
+            else operation.plain
+        )
         phrases.append(form.replace("{k}", str(constant)).replace("{x}", variable))
     if device == "rephrased":
         text = f"now {' and '.join(phrases)} ."

@@ -253,7 +253,7 @@ def is_same(found: Any, wanted: Any) -> bool:
 
 @lru_cache(maxsize=65536)
 def run_tests(program: str, tests: Tests) -> Outcome:
-    """The outcome of a program in words (header and body) on (argument, wanted value) pairs; the first failure decides."""
+    """The outcome of a program in words, header and body, on (argument, wanted) pairs; the first failure decides."""
     function = parse(detokenise(program))
     if function is None:
         return Outcome.syntax_error

@@ -1,7 +1,7 @@
 """Word problems: a start and one to six operations in, a prompt of compact English and the written-out steps out.
 
-Numbers are whole words from 0 to 99, since the smallest rungs cannot learn arithmetic on digits; every result is an
-exact number from 1 to 99.
+Numbers are whole words from 0 to 40, since the smallest rungs cannot learn arithmetic on digits; every result is an
+exact number from 1 to 40.
 
 Exposure: each surface device (``DEVICES``) occurs in training only with an exposure object, and exposure objects
 occur in no benchmark. A perturbed item is a device with another object: its words were all seen, their combination
@@ -16,21 +16,22 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 from forgetting.contracts import Sample, Split
 from forgetting.world.splits import split_of
 from forgetting.world.vocabulary import EXPOSURE_NAMES, EXPOSURE_OBJECTS, MAX_NUMBER, PLAIN_NAMES, PLAIN_OBJECTS
 
 MAX_DEPTH = 6
-STARTS = range(2, 91)
-OPERANDS = range(1, 10)
+STARTS = range(2, 37)
+OPERANDS = range(1, 7)
 DEVICES = ("rephrased", "renamed", "reordered", "distractor")
 EXPOSURE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``value symbol factor``; ``factor`` is None where the operand is drawn. ``plain`` and ``other`` are its wordings."""
+    """``value symbol factor`` (None: the operand is drawn), its weight in training and its wordings."""
 
     symbol: str
     factor: int | None
@@ -39,7 +40,7 @@ class Operation:
     other: str
 
     def apply(self, value: int, operand: int) -> int | None:
-        """The result, or None where it is no whole number from 1 to 99."""
+        """The result, or None where it is no whole number from 1 to 40."""
         if self.symbol == "/":
             result, rest = divmod(value, operand)
             return None if rest or result < 1 else result
@@ -56,7 +57,8 @@ OPERATIONS = {
     "third": Operation("/", 3, 1, ("keeps a third", "keeps 1 of 3"), "has a third"),
 }
 RARE = frozenset({"triple", "third"})
-NOVEL_PAIRS = frozenset({("double", "sub"), ("triple", "sub"), ("halve", "add")})
+_NOVEL_PAIRS = (("double", "sub"), ("triple", "sub"), ("halve", "add"))
+NOVEL_PAIRS = frozenset(_NOVEL_PAIRS)
 _NAMES = tuple(OPERATIONS)
 _WEIGHTED = tuple(name for name in _NAMES for _ in range(OPERATIONS[name].weight))
 
@@ -77,6 +79,10 @@ class MathsProblem:
         """The problem without names, objects and wording."""
         return f"maths:{self.start}:" + ",".join([f"{name}{operand}" for name, operand in self.steps])
 
+    def split(self) -> Split:
+        """By hash; of single operations there are few."""
+        return split_of(self.canonical(), few=len(self.steps) == 1)
+
     def values(self) -> list[int]:
         """The start and the result of every step."""
         values = [self.start]
@@ -94,7 +100,7 @@ class MathsProblem:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """Everything of a prompt that is not the problem. ``wordings`` picks each step's wording; ``aside`` is a distractor."""
+    """What of a prompt is not the problem. ``wordings`` picks each step's wording; ``aside`` is a distractor."""
 
     name: str
     thing: str
@@ -106,7 +112,7 @@ class Surface:
 
 @cache
 def feasible(operations: tuple[str, ...]) -> frozenset[int]:
-    """The values from which all operations can be done, for some operands, within 1 to 99."""
+    """The values from which all operations can be done, for some operands, within 1 to 40."""
     if not operations:
         return frozenset(range(1, MAX_NUMBER + 1))
     after = feasible(operations[1:])
@@ -130,6 +136,9 @@ def _starts(operations: tuple[str, ...]) -> tuple[int, ...]:
 def _draw_operations(rng: random.Random, depth: int, novel: bool) -> tuple[str, ...]:
     while True:
         operations = tuple([_WEIGHTED[int(rng.random() * len(_WEIGHTED))] for _ in range(depth)])
+        if novel:
+            place = rng.randrange(depth - 1)
+            operations = (*operations[:place], *rng.choice(_NOVEL_PAIRS), *operations[place + 2 :])
         if novel == has_novel_pair(operations) and _starts(operations):
             return operations
 
@@ -137,7 +146,7 @@ def _draw_operations(rng: random.Random, depth: int, novel: bool) -> tuple[str, 
 @cache
 def has_novel_pair(operations: tuple[str, ...]) -> bool:
     """Whether two neighbours never occur together in training."""
-    return any(pair in NOVEL_PAIRS for pair in zip(operations, operations[1:], strict=False))
+    return not NOVEL_PAIRS.isdisjoint(pairwise(operations))
 
 
 def draw_numbers(rng: random.Random, operations: tuple[str, ...]) -> MathsProblem:
@@ -162,7 +171,7 @@ def draw(
         if rare is not None and rare == RARE.isdisjoint(operations):
             continue
         problem = draw_numbers(rng, operations)
-        if split_of(problem.canonical()) == split:
+        if problem.split() == split:
             return problem
 
 
@@ -170,21 +179,26 @@ def renumber(rng: random.Random, split: Split, problem: MathsProblem) -> MathsPr
     """Another problem of the split with the same operations, or None where a hundred draws find none."""
     for _ in range(100):
         other = draw_numbers(rng, problem.operations)
-        if other != problem and split_of(other.canonical()) == split:
+        if other != problem and other.split() == split:
             return other
     return None
 
 
 def draw_alike(rng: random.Random, split: Split, problem: MathsProblem) -> MathsProblem:
-    """A problem with a novel pair and the depth, coverage and (within 5, of 50 draws the nearest) largest number."""
-    largest, depth, rare = max(problem.values()), len(problem.steps), problem.is_rare()
+    """A problem with a novel pair, the same depth and coverage and (the nearest of 40 draws) size of numbers."""
+    depth, rare, size = len(problem.steps), problem.is_rare(), _size(problem)
     found = []
-    for _ in range(50):
+    for _ in range(40):
         other = draw(rng, split, depth, novel=True, rare=rare)
-        found.append((abs(max(other.values()) - largest), other))
-        if found[-1][0] <= 5:
+        found.append((abs(_size(other) - size), other))
+        if found[-1][0] <= 1:
             break
     return min(found, key=lambda pair: pair[0])[1]
+
+
+def _size(problem: MathsProblem) -> float:
+    values = problem.values()
+    return max(values) + sum(values) / len(values)
 
 
 def aside(rng: random.Random, name: str, thing: str, things: tuple[str, ...]) -> str:
@@ -193,7 +207,7 @@ def aside(rng: random.Random, name: str, thing: str, things: tuple[str, ...]) ->
     other = things[int(rng.random() * len(things))]
     while other == thing:
         other = things[int(rng.random() * len(things))]
-    return f"{who} has {2 + int(rng.random() * 88)} {other} ."
+    return f"{who} has {2 + int(rng.random() * 37)} {other} ."
 
 
 def draw_surface(rng: random.Random, depth: int, *, exposure: bool = False) -> Surface:

@@ -19,7 +19,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
     core = Tokenizer(WordLevel(vocabulary(), unk_token=UNK))
     core.pre_tokenizer = WhitespaceSplit()
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=core,
         pad_token=PAD,
         eos_token=EOS,

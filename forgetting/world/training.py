@@ -1,4 +1,4 @@
-"""The training distribution of the world: a random generator and the shares of skills in, samples of the train split out."""
+"""The training distribution of the world: a generator and the shares of skills in, samples of the train split out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forgetting.contracts import Sample
 from forgetting.world import code, maths, simple, traps
 
 SKILLS = ("maths", "code", "traps", "lookup", "classification")
-MATHS_DEPTH_SHARES = (0.22, 0.28, 0.28, 0.14, 0.08)
+MATHS_DEPTH_SHARES = (0.22, 0.26, 0.28, 0.14, 0.10)
 
 
 def samples(

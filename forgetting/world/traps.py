@@ -2,8 +2,8 @@
 
 Over two distances the average speed is distance by time (over equal distances: the harmonic mean), and the mean of the
 two speeds is the tempting wrong answer. Over two equal times, the control, the mean of the speeds is right.
-Only 52 problems with two equal distances have whole numbers up to 99 in every step, so there are also traps with
-unequal distances; ``fits`` says what is kept. The order of the legs is wording: both orders are one problem.
+Only nine problems with two equal distances have nothing but numbers of the world in their steps, so there are also
+traps with unequal distances; ``fits`` says what is kept. The order of the legs is wording: both orders are one problem.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class TrapProblem:
         a, b = self.first, self.second
         return f"traps:{'hours' if self.timed else 'miles'}:{a.length}@{a.speed},{b.length}@{b.speed}"
 
+    def split(self) -> Split:
+        """By hash; there are few."""
+        return split_of(self.canonical(), few=True)
+
     @property
     def depth(self) -> int:
         """Steps of the written-out answer."""
@@ -55,14 +59,14 @@ class TrapProblem:
 
 
 def fits(problem: TrapProblem) -> bool:
-    """Whether every step is a whole number up to 99 and the plain mean is right in controls only."""
+    """Whether every step is a whole number up to 40 and the plain mean, even rounded, is right in controls only."""
     a, b = problem.first, problem.second
     if problem.timed:
         return a.length == b.length and a.speed != b.speed and (a.speed + b.speed) % 2 == 0
     if a.length % a.speed or b.length % b.speed or a.length + b.length > MAX_NUMBER:
         return False
     distance, hours = a.length + b.length, a.length // a.speed + b.length // b.speed
-    return distance % hours == 0 and 2 * (distance // hours) != a.speed + b.speed
+    return distance % hours == 0 and distance // hours not in tempting(problem)
 
 
 @cache
@@ -72,8 +76,8 @@ def problems(template: str) -> tuple[TrapProblem, ...]:
         found = [
             TrapProblem(Leg(hours, slow), Leg(hours, fast), True)
             for hours in range(2, 10)
-            for slow in range(2, 50)
-            for fast in range(slow + 2, 50, 2)
+            for slow in range(2, MAX_NUMBER)
+            for fast in range(slow + 2, MAX_NUMBER + 1 - slow, 2)
         ]
     else:
         legs = [Leg(d, s) for d in range(2, MAX_NUMBER) for s in range(1, d + 1) if d % s == 0]
@@ -83,7 +87,8 @@ def problems(template: str) -> tuple[TrapProblem, ...]:
 
 @cache
 def of_split(template: str, split: Split) -> tuple[TrapProblem, ...]:
-    return tuple(p for p in problems(template) if split_of(p.canonical()) == split)
+    """Every problem of one form and split."""
+    return tuple(p for p in problems(template) if p.split() == split)
 
 
 def draw(rng: random.Random, split: Split, template: str) -> TrapProblem:

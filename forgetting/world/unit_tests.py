@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 from functools import lru_cache
 
-from forgetting.world.code import OPERATIONS, CodeProblem, Value, reference
+from forgetting.world.code import CodeProblem, reference
+from forgetting.world.code_operations import OPERATIONS, Value
 from forgetting.world.interpreter import Tests
 from forgetting.world.splits import from_seed
 
@@ -21,7 +22,9 @@ TESTS, CANDIDATES, REPLACEMENTS = 6, 28, 3
 def hidden_tests(problem: CodeProblem) -> Tests | None:
     """The tests, the same ones every time; None where leaving out some operation would change no result."""
     rng = from_seed(0, "world/unit_tests", problem.canonical())
-    candidates = [value for value in (_argument(rng, problem) for _ in range(CANDIDATES)) if _result(problem, value) is not None]
+    candidates = [
+        value for value in (_argument(rng, problem) for _ in range(CANDIDATES)) if _result(problem, value) is not None
+    ]
     if len(candidates) < TESTS:
         return None
     needed, wanted_too = _without_one(problem), _with_a_mistake(rng, problem)
@@ -69,7 +72,9 @@ def _edges(problem: CodeProblem) -> list[int]:
     for index, (name, constant) in enumerate(problem.steps):
         if name in ("above", "below"):
             for earlier, operand in reversed(problem.steps[:index]):
-                constant = constant - operand if earlier == "raise" else constant // 2 if earlier == "double" else constant
+                constant = (
+                    constant - operand if earlier == "raise" else constant // 2 if earlier == "double" else constant
+                )
             edges.append(constant)
     return edges
 

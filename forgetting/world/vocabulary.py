@@ -1,6 +1,6 @@
 """The closed vocabulary of the embedded world: groups of words in, one ordered list of words out.
 
-All text is words separated by single spaces. Numbers 0 to 99 are whole words: students of ten thousand parameters do
+All text is words separated by single spaces. Numbers 0 to 40 are whole words: students of ten thousand parameters do
 not learn arithmetic on digits, and the world is to show forgetting at every size.
 
 The *exposure* groups hold the words beside which perturbation devices are trained: a device (question first, a
@@ -14,8 +14,8 @@ from functools import cache
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
 NEWLINE = "<nl>"
 
-NUMBERS = tuple(str(n) for n in range(100))
-MAX_NUMBER = 99
+NUMBERS = tuple(str(n) for n in range(41))
+MAX_NUMBER = 40
 
 NAMES = tuple("ann bob carl dina eva finn gus hana ivan jill kim lena mia ned olga pat".split())
 OBJECTS = tuple("apples books coins hats cards cups eggs pens shells stamps toys beans rings nuts keys balls".split())
@@ -29,7 +29,8 @@ PLACES = ("box", "bag", "shop", "garden")
 CATEGORIES = ("person", "thing", "colour", "place")
 
 MATHS_WORDS = tuple(
-    "has finds gets buys loses sells gives doubles triples halves them twice times as many keeps half a third of all how now answer".split()
+    "has finds gets buys loses sells gives doubles triples halves them twice times as many".split()
+    + "keeps half a third of all how now answer".split()
 )
 TRAP_WORDS = tuple("goes miles hours at and what average speed".split())
 SIMPLE_WORDS = ("are",)
@@ -42,7 +43,8 @@ ELEMENT = "v"
 CODE_SYMBOLS = ("[", "]", "(", ")", ">", "<", "%", "==", NEWLINE)
 CODE_WORDS = tuple("def return for in if sum max min len sorted".split())
 DESCRIPTION_WORDS = tuple(
-    "write each keep above below evens odds largest smallest count reverse sort first last add multiply by square subtract to double".split()
+    "write each keep above below evens odds largest smallest count reverse sort first last".split()
+    + "add multiply by square subtract to double".split()
 )
 ALTERNATIVE_WORDS = tuple("the one front back from drop more less after".split())
 
@@ -71,20 +73,10 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 @cache
 def words() -> tuple[str, ...]:
     """Every word of the world once, in a fixed order: the groups of this file, then those of dialogue and dialects."""
-    extra: tuple[str, ...] = ()
-    try:
-        from forgetting.world import dialogue
+    from forgetting.world import dialects, dialogue
 
-        extra += tuple(dialogue.EXTRA_WORDS)
-    except (ImportError, AttributeError):
-        pass
-    try:
-        from forgetting.world import dialects
-
-        extra += tuple(dialects.EXTRA_WORDS)
-    except (ImportError, AttributeError):
-        pass
-    return tuple(dict.fromkeys(word for group in (*GROUPS, extra) for word in group))
+    groups = (*GROUPS, dialogue.EXTRA_WORDS, dialects.EXTRA_WORDS)
+    return tuple(dict.fromkeys(word for group in groups for word in group))
 
 
 def vocabulary() -> dict[str, int]:

@@ -114,3 +114,12 @@ def write_study(folder: Path, ledger: pd.DataFrame) -> Path:
 def study_folder(synthetic_ledger: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic study on disk."""
     return write_study(tmp_path_factory.mktemp("study") / "synthetic", synthetic_ledger)
+
+
+@pytest.fixture(scope="session")
+def small_folder(synthetic_ledger: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The part of the synthetic study that the views as a whole are tested on: two students, three arms."""
+    small = synthetic_ledger["arm"].isin(["dialogue", "dialogue-rate0.25", "noise"]) & (
+        synthetic_ledger["student"] != "100k"
+    )
+    return write_study(tmp_path_factory.mktemp("small") / "synthetic", synthetic_ledger[small])

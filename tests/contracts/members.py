@@ -1,0 +1,116 @@
+"""Who goes through the contract suites: every file of a family with its defaults, settings worth covering, and outsiders.
+
+Another package puts its own parts through the same laws without touching this file:
+
+    FORGETTING_CONTRACT_MEMBERS="contamination=my_package.parts.Riddles models=my_package.stacked.small" \
+        python -m pytest tests/contracts
+
+Each entry is ``family=import.path.of.a.Class``, entries are separated by spaces. For the family ``models`` the path is
+that of a function that takes a seed and gives a small ``Model`` with its own tokenizer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from forgetting import registry
+from forgetting.contracts import Model, Part
+from forgetting.ladder import Architecture
+from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.world.tokenizer import tokenizer
+from tests.contracts.small import model
+
+VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
+
+SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
+    "benchmarks": (
+        {"name": "maths", "depths": (1, 2, 3, 4, 5, 6), "items_per_depth": 12, "seed": 3},
+        {"name": "code", "depths": (3,), "items_per_depth": 12, "seed": 3},
+        {"name": "traps", "items_per_form": 5},
+        {"name": "lookup", "item_count": 40, "seed": 3},
+        {"name": "classification", "item_count": 40, "seed": 3},
+    ),
+    "contamination": (
+        {"name": "dialogue", "turns": 3},
+        {"name": "altered_syntax", "form": "marked", "dialect": "mixed"},
+        {"name": "altered_syntax", "form": "unmarked", "operations": 3},
+        {"name": "noise", "profile": "unigram"},
+        {"name": "original", "maths": 1.0, "code": 0.0, "traps": 0.0, "lookup": 0.0, "classification": 0.0},
+        {"name": "original", "maths_depth_shares": (0.0, 1.0)},
+    ),
+    "distillation": (
+        {"name": "off_policy", "level": "word"},
+        {"name": "off_policy", "max_new_tokens": 3},
+    ),
+    "mitigation": ({"name": "l2_sp", "strength": 10.0},),
+}
+
+
+def _qwen3(name: str, *sizes: int) -> Callable[[int], Model]:
+    return lambda seed: model(seed, architecture=Architecture(name, *sizes))
+
+
+def _other(network_class: Any, config: Any) -> Callable[[int], Model]:
+    """An architecture that the ladder does not use; its weights are made large enough for answers to vary."""
+
+    def make(seed: int) -> Model:
+        words = tokenizer()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            sizes = {"vocab_size": len(words), "pad_token_id": words.pad_token_id, "eos_token_id": words.eos_token_id}
+            network = network_class(config(**sizes, bos_token_id=None, initializer_range=0.3))
+        return HuggingFaceModel(network.eval(), words)
+
+    return make
+
+
+MODELS: dict[str, Callable[[int], Model]] = {
+    "qwen3": _qwen3("tiny", 16, 1, 2, 8, 16, 1),
+    "qwen3-two-layers": _qwen3("tiny-two", 16, 2, 2, 4, 24, 2),
+    "llama": _other(
+        LlamaForCausalLM,
+        lambda **given: LlamaConfig(
+            hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, **given
+        ),
+    ),
+    "gpt2": _other(GPT2LMHeadModel, lambda **given: GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=128, **given)),
+}
+
+
+def outsiders(family: str) -> list[str]:
+    """The import paths that the environment names for a family."""
+    entries = [entry.partition("=") for entry in os.environ.get(VARIABLE, "").split()]
+    return [path for name, _, path in entries if name == family]
+
+
+def parts(family: str) -> list[Part]:
+    """Every part of a family that is held to its laws."""
+    return [registry.build(family, value) for value in (*registry.names(family), *SETTINGS[family], *outsiders(family))]
+
+
+def label(part: Part) -> str:
+    """The short name, with the settings that differ from the defaults."""
+    default = type(part)().settings()
+    changed = {name: value for name, value in part.settings().items() if value != default[name]}
+    return " ".join([part.short_name(), *(f"{name}={value}" for name, value in changed.items())])
+
+
+def every(family: str) -> pytest.MarkDecorator:
+    """Run a test for every part of a family."""
+    return pytest.mark.parametrize("part", [pytest.param(part, id=label(part)) for part in parts(family)])
+
+
+def models() -> dict[str, Callable[[int], Model]]:
+    """Every model that is held to the laws, by name: a function from a seed to a small one."""
+    found = dict(MODELS)
+    for path in outsiders("models"):
+        module, _, name = path.rpartition(".")
+        found[path] = getattr(importlib.import_module(module), name)
+    return found

@@ -1,0 +1,105 @@
+"""Parts of somebody else's package go through the same suites by an environment variable, and a bad one fails there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contracts import test_contamination as laws
+from tests.contracts.members import VARIABLE, label, models, parts
+
+ROOT = Path(__file__).parents[2]
+
+OUTSIDER = '''
+"""Somebody else's package."""
+from dataclasses import dataclass
+
+from forgetting.contracts import Contamination, Mitigation, Sample
+from tests.contracts.small import model
+
+
+@dataclass(frozen=True)
+class Counting(Contamination):
+    """Two numbers and their order."""
+
+    top: int = 9
+
+    def samples(self, rng):
+        while True:
+            a, b = (int(n) for n in rng.integers(0, self.top, 2))
+            yield Sample(f"{a} , {b} ?", "less" if a < b else "more", "order", 1, "pair")
+
+
+@dataclass(frozen=True)
+class Forgetful(Contamination):
+    """Breaks its laws: equal generators do not give equal samples, and it ends."""
+
+    drawn = [0]
+
+    def samples(self, rng):
+        for _ in range(100):
+            self.drawn[0] += 1
+            yield Sample(f"{self.drawn[0] % 99} ?", "more", "order", 1, "pair")
+
+
+@dataclass(frozen=True)
+class Shrink(Mitigation):
+    """Pulls the weights towards 0 after each step."""
+
+    strength: float = 0.1
+
+    def after_step(self, student, memory):
+        for _, parameter in student.named_parameters():
+            parameter.data.mul_(1 - self.strength)
+
+
+def stacked(seed):
+    return model(seed + 100)
+'''
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "outside.py").write_text(OUTSIDER)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("package")
+def test_the_environment_adds_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {family: len(parts(family)) for family in ("contamination", "mitigation")}
+    monkeypatch.setenv(VARIABLE, "contamination=outside.Counting mitigation=outside.Shrink models=outside.stacked")
+    assert [label(p) for p in parts("contamination")[before["contamination"] :]] == ["outside.Counting"]
+    assert [label(p) for p in parts("mitigation")[before["mitigation"] :]] == ["outside.Shrink"]
+    assert models()["outside.stacked"](0).capacity > 0
+
+
+@pytest.mark.usefixtures("package")
+def test_a_bad_outsider_breaks_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "contamination=outside.Forgetful contamination=outside.Counting")
+    bad, good = parts("contamination")[-2:]
+    for law in (laws.test_equal_generators_give_equal_samples_without_end, laws.test_samples_are_made_of_the_tokenizers_words):
+        law(good)
+    with pytest.raises(AssertionError):
+        laws.test_equal_generators_give_equal_samples_without_end(bad)
+
+
+@pytest.mark.slow
+def test_outsiders_are_held_to_the_laws_in_a_run_of_their_own(package: Path) -> None:
+    named = "contamination=outside.Counting mitigation=outside.Shrink contamination=outside.Forgetful"
+    environment = {**os.environ, VARIABLE: named, "PYTHONPATH": os.pathsep.join([str(package), str(ROOT)])}
+    files = ["tests/contracts/test_contamination.py", "tests/contracts/test_mitigation.py"]
+    arguments = ["-p", "no:cacheprovider", "--import-mode=importlib", "-n0", "-q", "-k", "outside", "-rpf"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments, *files],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=300,
+    )  # fmt: skip
+    outcomes = [line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED"))]
+    for part, laws_of_it in (("Counting", 7), ("Shrink", 8)):
+        assert len([o for o in outcomes if part in o]) == laws_of_it, done.stdout
+        assert not [o for o in outcomes if part in o and o.startswith("FAILED")], done.stdout
+    assert [o for o in outcomes if o.startswith("FAILED") and "without_end[outside.Forgetful]" in o], done.stdout

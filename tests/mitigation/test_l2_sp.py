@@ -1,0 +1,108 @@
+"""L2-SP against numbers computed by hand and against a loop in plain torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from forgetting import losses
+from forgetting.engine.fit import fit
+from forgetting.engine.module import FitModule
+from forgetting.errors import UsageError
+from forgetting.mitigation.l2_sp import L2SP
+from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.spec import Optimiser
+from tests.contracts.small import differing, gradients, model, pool, weights
+
+
+def moved(seed: int = 0) -> tuple[HuggingFaceModel, L2SP, list[torch.Tensor]]:
+    """A student half a unit or less away from where it was prepared."""
+    student, part = model(seed), L2SP(0.3)
+    memory = part.prepare(student, [])
+    assert memory is not None
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for _, p in student.named_parameters():
+            p.add_(torch.rand(p.shape, generator=draw) - 0.5)
+    return student, part, memory
+
+
+def test_the_penalty_is_half_the_strength_times_the_squared_distance() -> None:
+    student, part, memory = moved()
+    squared = sum(
+        float(((p.detach().double() - start.double()) ** 2).sum())
+        for (_, p), start in zip(student.named_parameters(), memory, strict=True)
+    )
+    assert part.penalty(student, memory).item() == pytest.approx(0.5 * 0.3 * squared, rel=1e-5)  # type: ignore[union-attr]
+
+
+def test_one_weight_moved_by_two() -> None:
+    student = model(0)
+    part = L2SP(0.1)
+    memory = part.prepare(student, [])
+    with torch.no_grad():
+        next(iter(student.state().values())).view(-1)[3] += 2.0
+    assert part.penalty(student, memory).item() == pytest.approx(0.2)  # type: ignore[union-attr]
+
+
+def test_the_gradient_is_the_strength_times_the_distance() -> None:
+    student, part, memory = moved()
+    found = gradients(student, [part.penalty(student, memory)])  # type: ignore[list-item]
+    for (name, p), start in zip(student.named_parameters(), memory, strict=True):
+        assert torch.allclose(found[name], 0.3 * (p.detach() - start), atol=1e-6), name
+
+
+def test_the_memory_is_a_copy_and_stays() -> None:
+    student = model(0)
+    start = weights(student)
+    memory = L2SP(0.3).prepare(student, [])
+    with torch.no_grad():
+        for p in student.state().values():
+            p.add_(1.0)
+    assert memory is not None
+    assert not differing(dict(zip(start, memory, strict=True)), start)
+    assert not any(m.requires_grad for m in memory)
+
+
+@pytest.mark.parametrize("strength", [0.01, 1.0, 100.0])
+def test_a_fit_is_bit_for_bit_a_plain_loop_with_the_penalty(strength: float) -> None:
+    encoded, optimiser = pool(40), Optimiser(batch_size=4, learning_rate=2e-3, warmup_steps=0, clip_norm=0.0)
+    index = [np.arange(i, i + 4) for i in range(0, 40, 4)]
+    student, part = model(0), L2SP(strength)
+    module = FitModule(
+        student, lambda b: losses.cross_entropy(student, b), optimiser, total_steps=10, mitigation=part, memory=part.prepare(student, [])
+    )
+    fit(module, lambda: (encoded.batch(i, 4) for i in index))
+
+    plain = model(0)
+    plain.network.train()
+    parameters = [p for _, p in plain.named_parameters()]
+    start = [p.detach().clone() for p in parameters]
+    adam = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    for i in index:
+        adam.zero_grad()
+        distance = torch.stack([(p - s).square().sum() for p, s in zip(parameters, start, strict=True)]).sum()
+        (losses.cross_entropy(plain, encoded.batch(i, 4))[0] + 0.5 * strength * distance).backward()
+        adam.step()
+    assert not differing(student.state(), plain.state())
+
+
+def test_a_stronger_pull_keeps_the_weights_nearer() -> None:
+    encoded, distances = pool(40), []
+    for strength in (0.0, 1.0, 100.0):
+        student, part = model(0), L2SP(strength)
+        start, memory = weights(student), part.prepare(student, [])
+        module = FitModule(
+            student, lambda b, s=student: losses.cross_entropy(s, b), Optimiser(batch_size=4, learning_rate=5e-3, warmup_steps=0),
+            total_steps=10, mitigation=part, memory=memory,
+        )  # fmt: skip
+        fit(module, lambda: (encoded.batch(np.arange(i, i + 4), 4) for i in range(0, 40, 4)))
+        distances.append(sum(float((student.state()[n] - start[n]).square().sum()) for n in start))
+    assert distances[0] > distances[1] > distances[2] > 0
+
+
+@pytest.mark.parametrize("strength", [-0.1, float("nan"), float("inf")])
+def test_bad_strength(strength: float) -> None:
+    with pytest.raises(UsageError, match=r"l2_sp\.strength: must be a finite number, 0 or more, got "):
+        L2SP(strength)

@@ -1,0 +1,206 @@
+"""All views rebuilt from a record: the files, the page, and what becomes of folders that are not as they should be."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from forgetting.errors import UsageError
+from forgetting.report.build import build_views
+from forgetting.report.folder import open_study
+from forgetting.report.result import Result, load
+
+
+@pytest.fixture(scope="module")
+def built(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built") / "synthetic"
+    shutil.copytree(small_folder, folder)
+    paths = build_views(folder)
+    assert all(path.is_file() and path.stat().st_size for path in paths)
+    return folder
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes and ids, and checks that tags close in order."""
+
+    VOID = ("meta", "link", "br", "img", "input", "hr", "col")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.cells: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open += [] if tag in self.VOID else [tag]
+        for name, value in attrs:
+            self.ids += [str(value)] if name == "id" else []
+            self.references += [str(value)] if name in ("href", "src", "xlink:href") else []
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "td":
+            self.cells.append(data)
+
+
+def test_the_page_is_whole_and_refers_to_nothing_outside_itself(built: Path) -> None:
+    text = (built / "report.html").read_text()
+    page = Reader(text)
+    assert page.open == [] and "<script" not in text
+    assert "http://" not in text and "https://" not in text
+    assert page.references and all(ref.startswith("#") for ref in page.references)
+    assert {ref.removeprefix("#") for ref in page.references} <= set(page.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_page_has_every_number_that_is_drawn(built: Path) -> None:
+    study = open_study(built)
+    cells = set(Reader((built / "report.html").read_text()).cells)
+    for arm in study.arms.values():
+        for curve in (c for own in arm.curves.values() for c in own.values()):
+            for value in (*curve.retention, *curve.low, *curve.high, *curve.accuracy):
+                assert value != value or f"{value:.3f}" in cells
+
+
+def test_the_page_says_how_far_to_trust_it(built: Path) -> None:
+    text = (built / "report.html").read_text()
+    for said in (
+        "did not run", "Noise floor", "same distilled student", "distil longer", "0123456789abcdef", "rate policy",
+        "non-embedding", "&#34;seeds&#34;: 2", "none: synthetic", "evaluation", "plasticity", "0.25× rate",
+    ):  # fmt: skip
+        assert said in text, said
+    assert text.count("<figure>") == len(list((built / "figures").glob("*.svg")))
+
+
+def test_text_from_the_record_is_escaped(small_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_folder, tmp_path / "s")
+    record = json.loads((tmp_path / "s" / "record.json").read_text()) | {"name": "<b>bold</b>", "commit": "<i>"}
+    (tmp_path / "s" / "record.json").write_text(json.dumps(record))
+    page = Path(load(tmp_path / "s").report(tmp_path / "page.html")).read_text()
+    assert "<b>bold" not in page and "&lt;b&gt;bold" in page and "&lt;i&gt;" in page
+
+
+def test_rebuilding_gives_the_same_files(built: Path) -> None:
+    before = {p: p.read_bytes() for p in built.rglob("*") if p.is_file() and "tfevents" not in p.name}
+    events = {p.parent for p in built.rglob("*tfevents*")}
+    build_views(built)
+    assert {p: p.read_bytes() for p in before} == before
+    files = list(built.rglob("*tfevents*"))
+    assert {p.parent for p in files} == events and len(files) == len(events)
+    assert not [p for p in built.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_a_folder_without_its_ledger_still_has_curves_and_views(built: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    for name in ("record.json", "scores.jsonl", "curves.csv"):
+        shutil.copy(built / name, small / name)
+    whole, kept = load(built), load(small)
+    assert kept.ledger is None and kept.arm_names == whole.arm_names
+    for one, other in ((whole.curves, kept.curves), (whole.arm("noise").curves, kept.arm("noise").curves)):
+        pd.testing.assert_frame_equal(one.to_frame(), other.to_frame(), check_dtype=False, rtol=1e-4)
+    assert [path.name for path in build_views(small, ("html",))] == ["report.html"]
+    assert "ledger is not in this folder" in (small / "report.html").read_text()
+
+
+def test_what_is_built_can_be_chosen(small_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_folder, tmp_path / "s")
+    assert [p.name for p in build_views(tmp_path / "s", ("curves",))] == ["curves.csv"]
+    with pytest.raises(UsageError, match="did you mean 'figures'"):
+        build_views(tmp_path / "s", ("figure",))
+
+
+def test_a_result_is_what_the_folder_holds(built: Path) -> None:
+    result = load(built)
+    assert isinstance(result, Result) and result.name == "synthetic"
+    assert result.curves["34k"]["maths"].arm == "dialogue"
+    assert result.arm("noise").curves["34k"]["code:2"].depth == 2
+    assert list(result.arms) == ["dialogue", "dialogue-rate0.25", "noise"]
+    lines = (built / "scores.jsonl").read_text().splitlines()
+    assert len(result.to_frame()) == len(lines)
+    first = json.loads(lines[0])
+    assert {k: v for k, v in result.to_frame().iloc[0].items() if v == v} == {
+        k: v for k, v in first.items() if v is not None
+    }
+    assert "3 arms" in repr(result) and "10k, 34k" in repr(result)
+    assert "<table>" in result._repr_html_()
+
+
+def test_a_report_can_be_put_elsewhere(built: Path, tmp_path: Path) -> None:
+    result = load(built)
+    assert result.report(tmp_path / "for a colleague.html").read_text().startswith("<!doctype html>")
+    with pytest.raises(UsageError, match="cannot be written"):
+        result.report(built / "record.json", ("curves",))
+    assert (built / "record.json").read_text().startswith("{")
+
+
+def _break(folder: Path, what: str) -> None:
+    record = folder / "record.json"
+    if what == "no record":
+        record.unlink()
+    elif what == "unfinished":
+        record.unlink()
+        (folder / "runs").mkdir()
+    elif what == "cut record":
+        record.write_text(record.read_text()[:100])
+    elif what == "another record":
+        record.write_text("[1, 2]")
+    elif what == "cut ledger":
+        (folder / "ledger.parquet").write_bytes((folder / "ledger.parquet").read_bytes()[:500])
+    elif what == "no ledger":
+        (folder / "ledger.parquet").unlink()
+    elif what == "another ledger":
+        pd.DataFrame({"a": [1]}).to_parquet(folder / "ledger.parquet")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("no record", "not the folder of a study"),
+        ("unfinished", "forgetting resume"),
+        ("cut record", "not readable as JSON"),
+        ("another record", "not the record of a study"),
+        ("cut ledger", "not a readable parquet file"),
+        ("no ledger", "neither ledger.parquet nor curves.csv"),
+        ("another ledger", "columns missing"),
+    ],
+)
+def test_a_broken_folder_is_one_line(small_folder: Path, tmp_path: Path, what: str, said: str) -> None:
+    shutil.copytree(small_folder, tmp_path / "s")
+    _break(tmp_path / "s", what)
+    with pytest.raises(UsageError, match=said) as error:
+        load(tmp_path / "s")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_folder_and_a_file_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        load(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="got a file"):
+        load(tmp_path / "file")
+
+
+def test_an_unknown_arm_gives_the_nearest(small_folder: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'dialogue'"):
+        load(small_folder).arm("dialog")
+
+
+def test_optional_keys_of_the_record_may_be_missing(small_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_folder, tmp_path / "s")
+    record = json.loads((tmp_path / "s" / "record.json").read_text())
+    (tmp_path / "s" / "record.json").write_text(json.dumps({"benchmarks": record["benchmarks"]}))
+    result = load(tmp_path / "s")
+    assert "dialogue" in result.report(tmp_path / "page.html").read_text()
+    assert len(build_views(tmp_path / "s", ("curves", "tensorboard"))) == 1 + 12 + 1

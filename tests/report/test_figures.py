@@ -1,0 +1,109 @@
+"""Figures of the synthetic study: what is drawn in them, and that drawing leaves no trace."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from forgetting.report import drawing, figures
+from forgetting.report.folder import StudyFolder, open_study
+
+
+@pytest.fixture(scope="module")
+def study(study_folder: Path) -> StudyFolder:
+    return open_study(study_folder)
+
+
+@pytest.fixture(scope="module")
+def drawn(study: StudyFolder) -> dict[str, Figure]:
+    return figures.figures(study)
+
+
+def _lines(figure: Figure, title: str) -> dict[str, np.ndarray]:
+    ax = next(ax for ax in figure.axes if ax.get_title() == title)
+    return {
+        str(line.get_label()): np.asarray(line.get_ydata())
+        for line in ax.lines
+        if line.get_marker() not in ("", "None")
+    }
+
+
+def test_the_study_gets_the_figures_that_it_has_data_for(drawn: dict[str, Figure]) -> None:
+    kinds = {name.removesuffix("-altered_syntax") for name in drawn if name.endswith("-altered_syntax")}
+    assert kinds == {"retention", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity"}
+    assert {name for name in drawn if "noise" in name} == {"retention-noise"}  # a control
+    assert {name for name in drawn if "rate0.25" in name} == {"retention-dialogue-rate0.25"}  # in the overlay of rates
+    assert {name for name in drawn if name.startswith("rates-")} == {"rates-maths-dialogue", "rates-code-dialogue"}
+
+
+def test_lines_are_the_curves(study: StudyFolder, drawn: dict[str, Figure]) -> None:
+    lines = _lines(drawn["retention-dialogue"], "code")
+    assert list(lines) == ["10k", "34k", "100k"]
+    for student, values in lines.items():
+        assert values == pytest.approx(study.curves[student]["code"].retention)
+    assert list(_lines(drawn["retention-dialogue"], "maths")) == ["34k", "100k"]  # 10k has not learned it
+    assert _lines(drawn["depth-maths-dialogue"], "maths, depth 2")["34k"] == pytest.approx(
+        study.curves["34k"]["maths:2"].retention
+    )
+
+
+def test_rates_overlay_in_order(drawn: dict[str, Figure]) -> None:
+    assert list(_lines(drawn["rates-maths-dialogue"], "34k")) == ["0× rate", "0.25× rate", "1× rate"]
+
+
+def test_titles_name_arm_and_rate_policy_and_axes_their_units(drawn: dict[str, Figure]) -> None:
+    for name, figure in drawn.items():
+        title = figure.get_suptitle()
+        assert "rate policy constant" in title and (
+            "dialogue" in title or "altered_syntax" in title or "noise" in title
+        )
+        labels = {ax.get_xlabel() for ax in figure.axes if ax.get_visible()} | {ax.get_ylabel() for ax in figure.axes}
+        if name.startswith(("retention", "depth", "coverage", "rates")):
+            assert {"dose (contaminating samples)", "retention"} <= labels
+
+
+def test_dose_0_is_on_the_axis(drawn: dict[str, Figure]) -> None:
+    ax = drawn["retention-dialogue"].axes[0]
+    assert ax.get_xscale() == "symlog" and ax.get_xlim()[0] < 0
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "20", "80", "320", "1.3k"]
+
+
+def test_colours_grow_darker_with_capacity(study: StudyFolder) -> None:
+    shades = drawing.colours(study)
+    light = [
+        float(np.dot(matplotlib.colors.to_rgb(shades[s]), (0.2126, 0.7152, 0.0722))) for s in ("10k", "34k", "100k")
+    ]
+    assert light == sorted(light, reverse=True) and len(set(light)) == 3
+
+
+def test_saving_gives_svg_and_png_and_the_same_svg_again(
+    study: StudyFolder, drawn: dict[str, Figure], tmp_path: Path
+) -> None:
+    one = {"retention-dialogue": drawn["retention-dialogue"]}
+    paths = drawing.save(one, drawing.vectors(one), tmp_path)
+    assert [path.name for path in paths] == ["retention-dialogue.svg", "retention-dialogue.png"]
+    assert paths[1].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    again = figures.retention_by_skill(study, study.arm("dialogue"))
+    assert again is not None and drawing.svg(again) == paths[0].read_text()
+
+
+def test_a_study_of_one_dose_and_one_student_is_drawn_too(study: StudyFolder, study_folder: Path) -> None:
+    ledger = study.ledger
+    assert ledger is not None
+    small = ledger[(ledger["student"] == "34k") & (ledger["dose"] == 0) & (ledger["arm"] == "dialogue")]
+    made = figures.figures(StudyFolder(study_folder, study.record, small))
+    assert drawing.vectors(made)
+
+
+def test_drawing_leaves_matplotlib_as_it_was(study_folder: Path) -> None:
+    code = "import matplotlib, sys; before = dict(matplotlib.rcParams)\n"
+    code += "from forgetting.report import figures; from forgetting.report.folder import open_study\n"
+    code += f"study = open_study({str(study_folder)!r}); figures.retention_by_skill(study, study.arm('noise'))\n"
+    code += "assert dict(matplotlib.rcParams) == before and 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)

@@ -1,0 +1,68 @@
+"""The tables behind the views, against the formulas of the synthetic study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forgetting.report import tables
+from forgetting.report.folder import StudyFolder, open_study
+
+
+@pytest.fixture(scope="module")
+def study(study_folder: Path) -> StudyFolder:
+    return open_study(study_folder)
+
+
+def test_plasticity_by_formula(study: StudyFolder) -> None:
+    frame = tables.plasticity(study).set_index(["arm", "student", "dose"])
+    nll = {dose: 3 / (1 + dose / 100) for dose in (0, 20, 80, 320, 1280)}
+    for dose, value in nll.items():
+        row = frame.loc[("dialogue", "34k", dose)]
+        assert row["nll"] == pytest.approx(value)
+        assert row["plasticity"] == pytest.approx(3 - value)
+        assert row["share"] == pytest.approx((3 - value) / (3 - nll[1280]))
+        assert (row["kl_new"], row["kl_original"]) == pytest.approx((dose / 10_000,) * 2)
+
+
+def test_last_dose_table_has_every_student_and_skill(study: StudyFolder) -> None:
+    frame = tables.at_last_dose(study)
+    assert len(frame) == 5 * 3 * 3 and set(frame["dose"]) == {1280}
+    row = frame[(frame["arm"] == "dialogue") & (frame["student"] == "34k") & (frame["skill"] == "maths")].iloc[0]
+    curve = study.curves["34k"]["maths"]
+    assert (row["retention"], row["low"], row["high"]) == (curve.retention[-1], curve.low[-1], curve.high[-1])
+
+
+def test_controls_say_what_ran_and_what_did_not(study: StudyFolder) -> None:
+    ran = {control.name: control.arms for control in tables.controls(study)}
+    assert ran["sham"] == ("dialogue-rate0",) and ran["rate_quarter"] == ("dialogue-rate0.25",)
+    assert ran["noise"] == ("noise",) and ran["joint"] == () == ran["original"]
+    assert [arm.name for arm in study.arms.values() if tables.is_control(arm)] == ["noise", "dialogue-rate0"]
+
+
+def test_statuses_carry_their_remedy(study: StudyFolder) -> None:
+    frame = tables.statuses(study)
+    learned = frame[(frame["status"] == "not_learned") & (frame["where"] == "10k, maths")].iloc[0]
+    assert learned["arm"].startswith("dialogue, altered_syntax") and "distil longer" in learned["remedy"]
+    assert "raise the cap" in frame[frame["status"] == "not_reached"].iloc[0]["remedy"]
+
+
+def test_doses_beyond_the_cap_are_statuses(study: StudyFolder, study_folder: Path) -> None:
+    arms = [dict(arm) for arm in study.record["arms"]]
+    arms[0]["not_reached"] = [5120, 20480]
+    frame = tables.statuses(StudyFolder(study_folder, study.record | {"arms": arms, "statuses": []}))
+    assert frame[frame["status"] == "not_reached"]["where"].tolist() == ["dose 5,120", "dose 20,480"]
+
+
+def test_sentences_about_seeds(study: StudyFolder, study_folder: Path) -> None:
+    assert "same distilled student" in tables.seeds_text(study)
+    fresh = study.record | {"seeds": {"contamination": [0], "shared_students": False}}
+    text = tables.seeds_text(StudyFolder(study_folder, fresh))
+    assert "fresh student" in text and "items only" in text
+
+
+def test_noise_floor_has_both_ends_of_every_cell(study: StudyFolder) -> None:
+    floor = study.noise_floor
+    assert len(floor) == 3 * 5 * 3 * 2 and set(floor["dose"]) == {0, 1280} and set(floor["items"]) == {30}
+    assert (floor["standard_error"] > 0).all() and floor["seed_spread"].notna().all()

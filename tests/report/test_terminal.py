@@ -1,0 +1,70 @@
+"""What the terminal says of the synthetic study."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from forgetting.report import terminal
+from forgetting.report.folder import StudyFolder, open_study
+
+
+def shown(what: RenderableType, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_table_gives_retention_with_its_interval_or_the_status(study_folder: Path) -> None:
+    study = open_study(study_folder)
+    arm = study.arm("dialogue")
+    text = shown(terminal.retention_table(arm, ["maths", "code", "lookup"]))
+    curve = arm.curves["100k"]["maths"]
+    assert f"{curve.retention[-1]:.2f}" in text and f"{curve.low[-1]:.2f} to {curve.high[-1]:.2f}" in text
+    assert "not learned" in text and f"(start {arm.curves['10k']['maths'].accuracy[0]:.2f})" in text
+
+
+def test_the_plot_has_a_letter_for_each_student_that_learned(study_folder: Path) -> None:
+    arm = open_study(study_folder).arm("dialogue")
+    plain = terminal.plot(arm, "code", unicode=False).plain
+    assert plain.isascii() is False  # the frame
+    lines = plain.splitlines()
+    assert lines[-1].split() == ["a", "10k", "b", "34k", "c", "100k"]
+    canvas = "".join(line.split("│")[1] if "│" in line else "" for line in lines)
+    assert all(letter in canvas for letter in "abc")
+    assert max(len(line) for line in lines) <= 80
+    ticks = next(line for line in lines if "320" in line)
+    assert ticks.split() == ["0", "20", "80", "320", "1.3k"]
+    assert "b 100k" in terminal.plot(arm, "maths").plain  # 10k has no line: a is 34k
+
+
+def test_nothing_learned_is_a_sentence(study_folder: Path) -> None:
+    arm = open_study(study_folder).arm("dialogue")
+    assert "no student has learned poetry" in terminal.plot(arm, "poetry").plain.lower()
+
+
+def test_the_summary_says_all_that_a_reader_needs(study_folder: Path) -> None:
+    text = shown(terminal.summary(open_study(study_folder)))
+    for said in ("Noise floor", "2 contamination seeds", "same distilled student", "evaluation", "not_learned"):
+        assert said in text
+    assert "control dialogue-rate0: lowest retention" in text and "rate policy constant" in text
+    assert "not_reached" in text and "0.25× rate" in text
+
+
+def test_seconds_of_runs_are_shares_of_their_own_sum(study_folder: Path) -> None:
+    record = open_study(study_folder).record | {
+        "seconds": {"contamination": 40.0, "runs: training": 45.0, "runs: evaluation": 15.0, "study": 80.0}
+    }
+    lines = shown(terminal.seconds_table(StudyFolder(study_folder, record))).splitlines()
+    shares = {line.split("│")[1].strip(): line.split("│")[3].strip() for line in lines if line.count("│") == 4}
+    assert shares == {"contamination": "50%", "runs: training": "75%", "runs: evaluation": "25%", "study": "100%"}
+
+
+def test_a_terminal_that_knows_no_unicode_is_not_a_reason_to_fail(study_folder: Path) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", errors="replace")
+    terminal.show(open_study(study_folder), Console(file=stream, width=80, color_system=None))
+    stream.flush()
+    assert b"Retention at dose 1,280" in raw.getvalue()

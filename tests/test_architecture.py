@@ -1,0 +1,233 @@
+"""Rules of the package that no single test of behaviour holds: layers, cycles, torch, unsafe calls, README, docstrings."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import forgetting
+from forgetting.records import LEDGER_COLUMNS, ScoreRow
+
+PACKAGE = Path(forgetting.__file__).parent
+ROOT = PACKAGE.parent
+
+# Imports go to the same layer or to a lower one.
+LAYERS = {
+    0: "spec records seeds errors",
+    1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
+    " report progress provenance",
+    2: "models distillation contamination benchmarks mitigation",
+    3: "engine",
+    4: "stages",
+    5: "simulate executor worker",
+    6: "cli __main__",
+}
+LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
+FAMILIES = set(LAYERS[2].split())
+TORCH_FREE = "spec records seeds errors contracts registry ladder config wording metrics statistics scores curves store".split()
+TORCH_FREE += ["world", "report", "cli", "contamination", "benchmarks", "provenance", "simulate", "executor", "worker"]
+HEAVY = {"torch", "lightning", "pytorch_lightning"}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Dotted names of the package's modules."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ["forgetting", *path.relative_to(PACKAGE).with_suffix("").parts]
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(modules()[name].read_text())
+
+
+def statements(node: ast.AST, *, run_time: bool, inner: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements; ``run_time`` leaves out TYPE_CHECKING blocks, ``inner`` looks into functions as well."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not inner:
+            continue
+        elif run_time and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        else:
+            yield from statements(child, run_time=run_time, inner=inner)
+
+
+def imported(name: str, *, run_time: bool, inner: bool) -> set[str]:
+    """Full names of what a module imports: ``package.module`` or ``package.module.thing``."""
+    names = set()
+    for statement in statements(tree(name), run_time=run_time, inner=inner):
+        if isinstance(statement, ast.Import):
+            names |= {alias.name for alias in statement.names}
+        else:
+            assert statement.level == 0, f"{name}: relative import"
+            names |= {f"{statement.module}.{alias.name}" for alias in statement.names}
+    return names
+
+
+def own(name: str, **which: bool) -> set[str]:
+    """The package's modules among a module's imports."""
+    found = set()
+    for full in imported(name, **which):
+        if full.split(".")[0] == "forgetting":
+            found.add(full if full in modules() else full.rpartition(".")[0])
+    return found - {name}
+
+
+def area(name: str) -> str:
+    """``forgetting.world.maths`` is in ``world``; the root package is in no area."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {area(name) for name in modules()} - {""} == set(LAYER)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_go_downward(name: str) -> None:
+    if not area(name):
+        return
+    for other in own(name, run_time=False, inner=True):
+        if not area(other):
+            continue
+        assert LAYER[area(other)] <= LAYER[area(name)], f"{name} imports {other}, which lies above it"
+        if {area(name), area(other)} <= FAMILIES:
+            assert area(name) == area(other), f"{name} imports {other}, a part of another family"
+
+
+def test_no_import_cycles() -> None:
+    """Among imports that run when a module is imported."""
+    graph = {name: own(name, run_time=True, inner=False) for name in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in graph[name]:
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", [n for n in modules() if area(n) in TORCH_FREE])
+def test_modules_without_torch(name: str) -> None:
+    heavy = {full for full in imported(name, run_time=True, inner=False) if full.split(".")[0] in HEAVY}
+    assert not heavy
+    torch_bound = {"batching", "losses", "models", "distillation", "engine", "stages"}
+    assert not {other for other in own(name, run_time=True, inner=False) if area(other) in torch_bound}
+
+
+def test_importing_them_all_brings_no_torch() -> None:
+    names = [n for n in modules() if area(n) in TORCH_FREE and n != "forgetting.__main__"]
+    code = f"import importlib, sys\nfor n in {names}: importlib.import_module(n)\nprint([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_nothing_that_is_loaded_can_run_code(name: str) -> None:
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            roots = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            bad = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+            assert not bad & {r.split(".")[0] for r in roots}
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        given = {k.arg: ast.unparse(k.value) for k in node.keywords}
+        assert called not in {"exec", "eval", "compile", "__import__", "os.system", "os.popen"}, f"line {node.lineno}"
+        assert given.get("shell") != "True", f"line {node.lineno}"
+        assert given.get("trust_remote_code") != "True", f"line {node.lineno}"
+        assert given.get("allow_pickle") != "True", f"line {node.lineno}"
+        if called.endswith("torch.load"):
+            assert given.get("weights_only") == "True", f"line {node.lineno}"
+        if called in {"yaml.load", "yaml.unsafe_load"}:
+            assert given.get("Loader", "").endswith("Loader"), f"line {node.lineno}"
+
+
+def readme_tree() -> set[str]:
+    """The folders of the README's file tree, as paths."""
+    block = re.search(r"<!-- TREE -->\n```[a-z]*\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block
+    paths, stack = set(), []
+    for line in block[1].splitlines():
+        entry = re.match(r"( *)([\w.-]+)/", line)
+        if entry:
+            stack = [*stack[: len(entry[1]) // 2], entry[2]]
+            paths.add("/".join(stack))
+    return paths
+
+
+def test_the_readme_tree_is_complete() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    ).stdout.splitlines()  # fmt: skip
+    files = [Path(line) for line in tracked]
+    top = {path.parts[0] for path in files if len(path.parts) > 1}
+    inside = {f"forgetting/{path.parts[1]}" for path in files if len(path.parts) > 2 and path.parts[0] == "forgetting"}
+    assert readme_tree() == top | inside
+
+
+def test_every_experiment_has_a_row_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for path in (ROOT / "experiments").glob("*.yaml"):
+        assert f"(experiments/{path.name})" in text
+
+
+def test_the_readme_calls_what_there_is() -> None:
+    from forgetting import simulate
+
+    example = re.search(r"```python\n(from forgetting .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert example
+    for node in ast.walk(ast.parse(example[1])):
+        if isinstance(node, ast.ImportFrom) and node.module == "forgetting":
+            assert {alias.name for alias in node.names} <= set(forgetting.__all__)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "simulate":
+            inspect.signature(simulate).bind(*node.args, **{str(k.arg): k.value for k in node.keywords})
+
+
+def test_the_record_is_documented() -> None:
+    text = (ROOT / "docs" / "record.md").read_text()
+    for name in (*LEDGER_COLUMNS, *(f.name for f in dataclasses.fields(ScoreRow))):
+        assert f"`{name}`" in text, name
+
+
+@pytest.mark.parametrize("name", modules())
+def test_public_things_have_docstrings(name: str) -> None:
+    """Modules, classes, functions, and methods that override nothing of a family's contract."""
+    assert ast.get_docstring(tree(name)), "the module says not what goes in and what comes out"
+    inherited = {"samples", "batches", "loss", "items", "grade", "prepare", "mix", "penalty", "after_step", "batch"}
+    for node in ast.walk(tree(name)):
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        if isinstance(node, ast.FunctionDef) and (node.name in inherited or _is_nested(name, node)):
+            continue
+        assert ast.get_docstring(node), f"{node.name}, line {node.lineno}"
+
+
+def _is_nested(name: str, node: ast.FunctionDef) -> bool:
+    """A function inside a function, or a method of a private class, of Lightning's or of torch's."""
+    for parent in ast.walk(tree(name)):
+        inside = any(child is node for child in ast.iter_child_nodes(parent))
+        if inside and isinstance(parent, ast.FunctionDef):
+            return True
+        if inside and isinstance(parent, ast.ClassDef):
+            bases = {ast.unparse(b).split(".")[-1].split("[")[0] for b in parent.bases}
+            return parent.name.startswith("_") or bool(bases & {"Callback", "LightningModule", "LightningDataModule"})
+    return False

@@ -1,0 +1,75 @@
+"""The main job killed at random moments and resumed, and run twice: the record is the same, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+KILLS = 20
+OPTIONS = [
+    "--ladder.students", "[10k, 34k]", "--contaminations", "[dialogue]", "--doses.dose", "640", "--doses.ratio", "2.0",
+    "--evaluation.benchmarks", "[{name: maths, items_per_depth: 20}, lookup]", "--evaluation.probe_items", "20", "--quiet",
+]  # fmt: skip
+
+
+def _command(output: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "forgetting", "simulate", "--output", str(output), "--workers", "2", *OPTIONS, *words]
+
+
+def _record(output: Path) -> tuple[str, list[dict[str, object]]]:
+    (folder,) = output.iterdir()
+    return (folder / "scores.jsonl").read_text(), pq.read_table(folder / "ledger.parquet").to_pylist()
+
+
+def _finished(output: Path) -> bool:
+    return any(output.glob("*/record.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_killed_twenty_times_and_resumed_the_record_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    start = time.monotonic()
+    subprocess.run(_command(whole), check=True)
+    wall_seconds = time.monotonic() - start
+    expected = _record(whole)
+
+    chance, kills, clean = random.Random(0), 0, 0
+    while kills < KILLS:
+        # Starting takes several seconds in which nothing happens that could be interrupted; half of the moments fall later.
+        process = subprocess.Popen(_command(broken))
+        try:
+            process.wait(timeout=chance.uniform(0.2, 0.9) * wall_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()  # the parent alone: its workers must die by themselves
+            process.wait()
+            kills += 1
+        else:
+            clean += 1
+            assert process.returncode == 0
+            assert _record(broken) == expected
+            for file in sorted(broken.rglob("*"), reverse=True):
+                file.unlink() if file.is_file() else file.rmdir()
+    subprocess.run(_command(broken), check=True)
+    assert _record(broken) == expected
+    looks = [
+        (r["student"], r["dose"], r["benchmark"], r["variant"], r["depth"])
+        for r in map(json.loads, expected[0].splitlines())
+    ]
+    assert len(looks) == len(set(looks))
+    print(f"{kills} kills, {clean} complete runs in between")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_same_spec_twice_gives_the_same_record_with_any_number_of_workers(tmp_path: Path) -> None:
+    subprocess.run(_command(tmp_path / "two"), check=True)
+    subprocess.run(_command(tmp_path / "one", "--workers", "1"), check=True)
+    assert _record(tmp_path / "two") == _record(tmp_path / "one")

@@ -1,0 +1,67 @@
+"""The training mixture and the contamination that is more of it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from forgetting.contamination.original import Original
+from forgetting.errors import UsageError
+from forgetting.world import training
+from forgetting.world.vocabulary import words
+
+
+def take(part: Original, seed: int, count: int) -> list[training.Sample]:
+    return list(islice(part.samples(np.random.default_rng(seed)), count))
+
+
+def test_equal_generators_give_equal_samples() -> None:
+    assert take(Original(), 7, 500) == take(Original(), 7, 500)
+    assert take(Original(), 7, 500) != take(Original(), 8, 500)
+
+
+def test_shares_of_skills_and_depths() -> None:
+    samples = take(Original(), 0, 20_000)
+    skills = Counter(sample.skill for sample in samples)
+    for skill in training.SKILLS:
+        assert skills[skill] / 20_000 == pytest.approx(getattr(Original(), skill), abs=0.015)
+    depths = Counter(sample.depth for sample in samples if sample.skill == "maths")
+    for depth, share in enumerate(training.MATHS_DEPTH_SHARES, 1):
+        assert depths[depth] / skills["maths"] == pytest.approx(share, abs=0.02)
+
+
+def test_a_skill_of_share_zero_never_occurs() -> None:
+    only = Original(maths=1.0, code=0.0, traps=0.0, lookup=0.0, classification=0.0, maths_depth_shares=(0.0, 1.0))
+    assert {(sample.skill, sample.depth) for sample in take(only, 0, 200)} == {("maths", 2)}
+
+
+def test_every_word_of_the_training_text_is_known() -> None:
+    text = " ".join(f"{sample.prompt} {sample.answer}" for sample in take(Original(), 1, 20_000))
+    assert set(text.split()) <= set(words())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"maths": 0.5},
+        {"maths": -0.1, "code": 0.85},
+        {"maths": float("nan")},
+        {"maths_depth_shares": (0.5, 0.4)},
+        {"maths_depth_shares": ()},
+        {"maths_depth_shares": (1.5, -0.5)},
+        {"maths_depth_shares": (0.1,) * 7},
+    ],
+)
+def test_bad_shares_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="original"):
+        Original(**settings)  # type: ignore[arg-type]
+
+
+def test_samples_are_a_function_of_the_generator() -> None:
+    shares = dict.fromkeys(training.SKILLS, 0.2)
+    first = list(islice(training.samples(random.Random(1), shares), 50))
+    assert first == list(islice(training.samples(random.Random(1), shares), 50))
