@@ -96,8 +96,9 @@ class ForgettingCurve:
         head = f"ForgettingCurve({self.student}, {self.arm}, {self.key}"
         if self.status != Status.ok.name:
             return f"{head}: {self.status}, accuracy at dose 0 {self.accuracy[0]:.2f})"
+        count = "1 seed" if self.seeds[0] == 1 else f"{self.seeds[0]} seeds"
         last = f"{self.retention[-1]:.2f} [{self.low[-1]:.2f}, {self.high[-1]:.2f}]"
-        return f"{head}: retention {last} at dose {self.dose[-1]:,}, {len(self.dose)} doses, {self.seeds[0]} seeds)"
+        return f"{head}: retention {last} at dose {self.dose[-1]:,}, {len(self.dose)} doses, {count})"
 
 
 class StudentCurves(dict[str, ForgettingCurve]):

@@ -98,6 +98,7 @@ class RunFolder:
         self.scores = folder / "scores.jsonl"
         self.checkpoint = folder / "checkpoint"
         self.complete = folder / "complete.json"  # the completion marker
+        self.events = folder.parent.parent / "tensorboard" / folder.name
 
     def ledger_part(self, dose: int) -> Path:
         """The ledger rows of one dose."""

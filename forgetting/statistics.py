@@ -98,12 +98,15 @@ def _pool(runs_BS: Floats, accuracies_BSD: Floats, reached_SD: Floats) -> tuple[
 
 
 def _quantiles(draws_BD: Floats) -> tuple[Floats, Floats]:
-    """2.5% and 97.5% of each column; draws that are not finite (no run drawn reached the dose) are left out."""
-    if np.isfinite(draws_BD).all():
+    """2.5% and 97.5% of each column, NaN draws (no run drawn reached the dose) left out; NaN where all are."""
+    known = np.isfinite(draws_BD)
+    if known.all():
         low, high = np.quantile(draws_BD, (TAIL, 1 - TAIL), axis=0)
-    else:
-        low, high = np.nanquantile(np.where(np.isfinite(draws_BD), draws_BD, np.nan), (TAIL, 1 - TAIL), axis=0)
-    return low, high
+        return low, high
+    bounds = np.full((2, draws_BD.shape[1]), np.nan)
+    for column in np.flatnonzero(known.any(axis=0)):
+        bounds[:, column] = np.quantile(draws_BD[known[:, column], column], (TAIL, 1 - TAIL))
+    return bounds[0], bounds[1]
 
 
 def retention_band(

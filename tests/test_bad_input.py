@@ -255,9 +255,7 @@ def test_an_unreadable_student(damage: str, command: Callable[..., Outcome], her
         entry.mkdir(parents=True)
         (entry / "model.safetensors").write_bytes(content)
         (entry / "manifest.json").write_text(json.dumps({"files": {"model.safetensors": mark}}))
-    outcome = command(
-        "simulate", "--ladder.students", "[10k]", "--store", "store", "--workers", "0", "--quiet"
-    )
+    outcome = command("simulate", "--ladder.students", "[10k]", "--store", "store", "--workers", "0", "--quiet")
     assert_refused(outcome, [fingerprint(form)])
     assert not list((here / "runs").rglob("*.parquet"))
 

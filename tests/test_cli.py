@@ -1,4 +1,4 @@
-"""The command line: help that teaches, parts listed with units, files and options merged, and no torch before it is due."""
+"""The command line: help that teaches, parts with units, files and options merged, no torch before it is due."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
 
     calls: list[tuple[Any, dict[str, Any]]] = []
     for name in ("run_study", "resume"):
-        monkeypatch.setattr(
-            sys.modules["forgetting.simulate"], name, lambda what, **more: calls.append((what, more))
-        )
+        monkeypatch.setattr(sys.modules["forgetting.simulate"], name, lambda what, **more: calls.append((what, more)))
     return calls
 
 

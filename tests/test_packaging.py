@@ -105,7 +105,12 @@ def test_a_second_make_installs_nothing(tmp_path: Path) -> None:
         ).stdout
 
     first = plan("simulate")
-    assert first.index("-m venv") < first.index('"torch==') < first.index("--editable") < first.index("forgetting simulate")
+    assert (
+        first.index("-m venv")
+        < first.index('"torch==')
+        < first.index("--editable")
+        < first.index("forgetting simulate")
+    )
     assert "[dev]" not in first
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     for name in ("bin/python", ".installed", ".dev"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import typing
 from pathlib import Path
@@ -113,7 +114,7 @@ def test_doses_ascend_from_zero_to_the_last(
     values = Doses(dose=dose, first=min(first, dose), ratio=ratio, spacing=spacing).values()
     assert values[0] == 0
     assert values[-1] == dose
-    assert all(a < b for a, b in zip(values, values[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(values))
 
 
 def test_an_error_names_the_whole_path() -> None:

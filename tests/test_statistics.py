@@ -173,3 +173,9 @@ def test_noise_floor_covers_the_difference_of_nothing() -> None:
         z.append(floor.difference / floor.standard_error)
     assert np.std(z) == pytest.approx(1.0, abs=0.15)
     assert statistics.noise_floor(np.ones(10), [str(i) for i in range(10)]).standard_error > 0
+
+
+def test_undefined_draws_are_left_out_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    outcomes = _study(2, 60, (0.4, 0.2), np.random.default_rng(9))
+    band = statistics.retention_band(outcomes, 0.9, statistics.resampling([0, 0], np.arange(60), 50))
+    assert np.isnan(band.low[1:]).all() and np.isfinite(band.accuracy_high).all() and not recwarn.list

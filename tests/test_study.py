@@ -11,19 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgetting import Doses, Evaluation, Ladder, Spec, config, wording
+from forgetting import Doses, Evaluation, Ladder, Spec, config, registry, wording
 from forgetting.errors import UsageError
 from forgetting.study import construct, run_optimiser
 
 # No number depends on these two; every other setting must change the fingerprint.
 FREE = {"name", "keep"}
 
+ORIGINAL = registry.build("contamination", "original").settings()
+
 # Settings whose rules ask for a particular other value.
 OTHERS: dict[str, Any] = {
     "name": "another",
     "ladder.students": ["10k", "20k"],
     "ladder.teacher": "3m",
-    "ladder.original": {"name": "original", "maths": 0.5, "code": 0.25},
+    "ladder.original": {"name": "original", "maths": ORIGINAL["code"], "code": ORIGINAL["maths"]},
     "ladder.distillation": {"name": "off_policy", "level": "word"},
     "contaminations": ["noise"],
     "shifts": [0.5],
@@ -102,7 +104,12 @@ def test_the_fingerprint_ignores_explicit_defaults_and_order(given_paths: set[st
 
 
 def test_the_fingerprint_ignores_how_a_part_is_written() -> None:
-    forms: list[Any] = ["dialogue", {"name": "dialogue"}, {"name": "dialogue", "turns": 1}, {"turns": 1, "name": "dialogue"}]
+    forms: list[Any] = [
+        "dialogue",
+        {"name": "dialogue"},
+        {"name": "dialogue", "turns": 1},
+        {"turns": 1, "name": "dialogue"},
+    ]
     assert len({construct(Spec(contaminations=(form,))).fingerprint for form in forms}) == 1
     assert construct(Spec(contaminations=({"name": "dialogue", "turns": 2},))).fingerprint != fingerprint(
         {"contaminations": ["dialogue"]}

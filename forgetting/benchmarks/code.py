@@ -85,7 +85,7 @@ class _Twins:
 @lru_cache(maxsize=64)
 def _twins(seed: int, split: Split, depth: int, count: int) -> tuple[_Twins, ...]:
     rng = from_seed(seed, "benchmarks/code", split, depth)
-    distinct = Distinct[_Twins](lambda t: t.problem, lambda t: code.describe(t.problem, t.surface))
+    distinct = [Distinct[_Twins](lambda t: t.problem, lambda t: code.describe(t.problem, t.surface)) for _ in range(2)]
 
     def make() -> _Twins:
         while True:
@@ -98,7 +98,7 @@ def _twins(seed: int, split: Split, depth: int, count: int) -> tuple[_Twins, ...
     found: list[_Twins] = []
     while len(found) < count:
         rare = len(found) % RARE_EVERY == 0
-        twins = distinct.draw(make, tries=300)
+        twins = distinct[rare].draw(make)
         if all(hidden_tests(p) for p in (twins.problem, twins.renumbered) if p):
             found.append(twins)
     return tuple(found)

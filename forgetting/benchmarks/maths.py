@@ -67,7 +67,7 @@ class _Twins:
 @lru_cache(maxsize=64)
 def _twins(seed: int, split: Split, depth: int, count: int) -> tuple[_Twins, ...]:
     rng = from_seed(seed, "benchmarks/maths", split, depth)
-    distinct = Distinct[_Twins](lambda t: t.problem, lambda t: maths.prompt(t.problem, t.surface))
+    distinct = [Distinct[_Twins](lambda t: t.problem, lambda t: maths.prompt(t.problem, t.surface)) for _ in range(2)]
 
     def make() -> _Twins:
         while True:
@@ -78,7 +78,7 @@ def _twins(seed: int, split: Split, depth: int, count: int) -> tuple[_Twins, ...
     found = []
     for index in range(count):
         rare = depth > 1 and index % RARE_EVERY == 0
-        found.append(distinct.draw(make))
+        found.append(distinct[rare].draw(make))
     return tuple(found)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from forgetting.contracts import Benchmark
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.records import LEDGER_COLUMNS, RunFolder, jsonl, write_atomically, write_json
+from forgetting.report.events import EventsWriter, scalar_values
 from forgetting.scores import score_rows
 
 _TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "list<int32>": pa.list_(pa.int32())}
@@ -25,17 +25,25 @@ class Recorder:
     """Writes one run's files. The ledger part comes first, so that the scores never know more than the ledger."""
 
     def __init__(
-        self, run: RunFolder, columns: Mapping[str, Any], benchmarks: Sequence[Benchmark], watch: Stopwatch
+        self,
+        run: RunFolder,
+        columns: Mapping[str, Any],
+        benchmarks: Sequence[Benchmark],
+        watch: Stopwatch,
+        new_source: str = "new",
     ) -> None:
         self.run, self.columns, self.watch = run, dict(columns), watch
         self.chances = {b.short_name(): b.chance for b in benchmarks}
         self.versions = {b.short_name(): b.version for b in benchmarks}
+        self._source = new_source
+        self._events: EventsWriter | None = None
         self._base: pd.DataFrame | None = None
         self._lines: list[str] = []
 
     def start_at(self, dose: int) -> None:
         """Drop rows beyond ``dose`` and take up the ones before it; with nothing to take up, start empty."""
         self.run.ledger.mkdir(parents=True, exist_ok=True)
+        self._events = EventsWriter(self.run.events)
         for later in [d for d in self.run.doses() if d > dose]:
             self.run.ledger_part(later).unlink()
         for kept in self.run.doses():
@@ -54,17 +62,18 @@ class Recorder:
 
     def finish(self, fingerprint: str) -> None:
         """The completion marker: after it the run is never touched again."""
+        if self._events is not None:
+            self._events.close()
         seconds = {name: round(value, 3) for name, value in self.watch.wall_seconds.items()}
         write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds})
-
-    def clear(self) -> None:
-        """Forget everything that the run wrote."""
-        shutil.rmtree(self.run.folder, ignore_errors=True)
 
     def _score(self, frame: pd.DataFrame) -> None:
         base = frame if self._base is None else self._base
         self._base = base
         together = frame if frame is base else pd.concat([base, frame], ignore_index=True)
         dose = int(frame["dose"].iloc[0])
-        rows = [r for r in score_rows(together, self.chances, self.versions) if r.dose == dose]
-        self._lines.append(jsonl(dataclasses.asdict(r) for r in rows))
+        scored = score_rows(together, self.chances, self.versions)
+        rows = [dataclasses.asdict(row) for row in scored if row.dose == dose]
+        self._lines.append(jsonl(rows))
+        if self._events is not None:
+            self._events.scalars(dose, scalar_values(rows, self._source)[dose])

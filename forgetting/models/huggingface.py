@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from transformers.utils import logging
 
 from forgetting import seeds
 from forgetting.contracts import Model
@@ -25,6 +27,18 @@ from forgetting.errors import UsageError
 from forgetting.ladder import Architecture
 
 Answers = list[list[list[int]]]
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without the progress bars of transformers, which would break "quiet" and ours; they come back as they were."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 class HuggingFaceModel(Model):
@@ -77,15 +91,18 @@ class HuggingFaceModel(Model):
     def load(cls, folder: Path) -> HuggingFaceModel:
         """Load a checkpoint folder in fp32. Nothing in it can run code; ``UsageError`` if it cannot be read."""
         try:
-            network = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                attn_implementation="sdpa",
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            with _no_bars():
+                network = AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=torch.float32,
+                    attn_implementation="sdpa",
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                )
+                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where there is none
+                raise ValueError("it has no tokenizer")
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(f"checkpoint: cannot be read, {str(folder)!r}: {reason}") from error
@@ -118,7 +135,8 @@ class HuggingFaceModel(Model):
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face checkpoint."""
-        self.network.save_pretrained(folder)
+        with _no_bars():
+            self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     @torch.no_grad()

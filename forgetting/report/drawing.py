@@ -15,11 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
-from numpy.typing import NDArray
 
 from forgetting.curves import ForgettingCurve
 from forgetting.metrics import LEVELS, Floats, Status
 from forgetting.records import write_atomically
+from forgetting.report import tables
 from forgetting.report.folder import StudyFolder
 
 MARKERS = "osD^vP*X"
@@ -152,22 +152,11 @@ def dose_axis(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
     if not len(positive):
         return
     ax.set_xscale("symlog", linthresh=float(positive[0]), linscale=0.6)
-    keep = _apart(doses, ax.xaxis.get_transform().transform(doses.astype(float)))
+    keep = tables.doses_apart(doses, ax.xaxis.get_transform().transform(doses.astype(float)))
     ax.xaxis.set_major_locator(FixedLocator([float(dose) for dose in keep]))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticklabels([short_dose(int(dose)) for dose in keep])
+    ax.set_xticklabels([tables.short_dose(dose) for dose in keep])
     ax.set_xlim(-0.12 * float(positive[0]), float(positive[-1]) * 1.15)
-
-
-def _apart(doses: NDArray[np.int64], positions: Floats, share: float = 0.13) -> list[int]:
-    """The doses whose labels have room: the first, the last, and from the left those far enough from both."""
-    room = share * float(positions[-1] - positions[0])
-    kept, last = [int(doses[0])], float(positions[0])
-    for dose, position in zip(doses[1:-1], positions[1:-1], strict=True):
-        if position - last >= room and positions[-1] - position >= room:
-            kept.append(int(dose))
-            last = float(position)
-    return [*kept, int(doses[-1])]
 
 
 def retention_axes(axes: Any) -> None:
@@ -204,8 +193,3 @@ def legend(figure: Figure, axes: Any, order: Sequence[str]) -> None:
     if names:
         handles = [entries[name] for name in names]
         figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 8), frameon=False)
-
-
-def short_dose(dose: int) -> str:
-    """A dose in few letters: 320, 1.3k, 10k."""
-    return str(dose) if dose < 1000 else f"{dose / 1000:.1f}".removesuffix(".0") + "k"

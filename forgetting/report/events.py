@@ -101,21 +101,28 @@ def scalar_values(rows: Iterable[Mapping[str, Any]], new_source: str = "new") ->
     """By dose, the scalars of one run by tag, from its score rows as plain values.
 
     Tags: ``accuracy/SKILL``, ``accuracy/SKILL/depth-3``, ``accuracy/SKILL/VARIANT`` and so on; of the probes
-    ``new/nll``, ``new/kl``, ``plasticity`` (fall of the new task's NLL, nats per token) and ``original/kl``.
+    ``new/nll``, ``new/kl``, ``plasticity`` (fall of the new task's NLL, nats per token) and ``original/kl`` (without a
+    probe of original samples, the mean over the benchmarks' original items).
     """
     found: dict[int, dict[str, float | None]] = {}
+    original: dict[int, list[float]] = {}
     for row in rows:
-        values = found.setdefault(int(row["dose"]), {})
+        dose = int(row["dose"])
+        values = found.setdefault(dose, {})
         if row["benchmark"] == PROBE:
             source = "original" if row["variant"] == ORIGINAL != new_source else "new"
             values |= {f"{source}/nll": _known(row["nll"]), f"{source}/kl": _known(row["kl"])}
             if source == "new" and _known(row["delta_nll"]) is not None:
-                values["plasticity"] = -float(row["delta_nll"])
+                values["plasticity"] = 0.0 - float(row["delta_nll"])
             continue
-        name = str(row["skill"]) + ("" if row["variant"] == ORIGINAL else f"/{row['variant']}")
-        name += "" if _known(row["depth"]) is None else f"/depth-{int(row['depth'])}"
         whole = _known(row["depth"]) is None
+        name = str(row["skill"]) + ("" if row["variant"] == ORIGINAL else f"/{row['variant']}")
+        name += "" if whole else f"/depth-{int(row['depth'])}"
         values |= {f"{group}/{name}": _known(row[group]) for group in (PER_SKILL if whole else PER_SKILL[:2])}
+        if whole and row["variant"] == ORIGINAL and _known(row["kl"]) is not None:
+            original.setdefault(dose, []).append(float(row["kl"]))
+    for dose, kl in original.items():
+        found[dose].setdefault("original/kl", sum(kl) / len(kl))
     return found
 
 

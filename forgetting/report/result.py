@@ -45,7 +45,7 @@ class Result(StudyFolder):
 
     def __repr__(self) -> str:
         students = ", ".join(self.curves)
-        return f"Result({self.name!r}: {len(self.arm_names)} arms ({', '.join(self.arm_names)}), students {students})"
+        return f"Result({self.name!r}: {len(self.arm_names)} arm(s) ({', '.join(self.arm_names)}), students {students})"
 
     def _repr_html_(self) -> str:
         """A notebook shows retention at the last dose, and where the folder is."""

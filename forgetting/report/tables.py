@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from forgetting.curves import ORIGINAL, ForgettingCurve
-from forgetting.metrics import Status
+from forgetting.metrics import Floats, Status
 from forgetting.report.folder import ArmCurves, StudyFolder, part_name
 from forgetting.scores import PROBE
 
@@ -94,7 +96,8 @@ def plasticity(study: StudyFolder) -> pd.DataFrame:
 
     ``plasticity`` is the fall of the new task's validation NLL since dose 0, in nats per token; ``share`` is that fall
     over the achievable one, taken as the lowest NLL that any student reached on the same source in this study;
-    ``kl_new`` and ``kl_original`` are forward KL(base || tuned) on new and on original inputs.
+    ``kl_new`` and ``kl_original`` are forward KL(base || tuned) on new and on original inputs, nats per token (on a probe
+    of original samples where there is one, or else the mean over the benchmarks' original items).
     """
     if "plasticity" not in study.kept:
         study.kept["plasticity"] = _plasticity(study)
@@ -102,22 +105,28 @@ def plasticity(study: StudyFolder) -> pd.DataFrame:
 
 
 def _plasticity(study: StudyFolder) -> pd.DataFrame:
-    probes = study.scores[study.scores["benchmark"] == PROBE]
-    frames = []
-    for name, rows in probes.groupby("arm", sort=False, observed=True):
-        new = rows[rows["variant"] == _new_source(study, str(name), rows)]
-        keys = ["student", "capacity", "dose"]
-        mean = new.groupby(keys)[["nll", "delta_nll", "kl"]].mean().rename(columns={"kl": "kl_new"})
-        mean["kl_original"] = rows[rows["variant"] == ORIGINAL].groupby(keys)["kl"].mean()
-        source = part_name(_settings(study, str(name)).get("contamination", name))
-        frames.append(mean.reset_index().assign(arm=name, source=source))
-    if not frames:
+    keys, frames = ["student", "capacity", "dose"], []
+    for name, rows in study.scores[study.scores["depth"].isna()].groupby("arm", sort=False, observed=True):
+        source = _settings(study, str(name)).get("contamination", name)
+        new = _new_source(study, str(name), rows[rows["benchmark"] == PROBE])
+        probes = rows[(rows["benchmark"] == PROBE) & (rows["variant"] == new)]
+        mean = probes.groupby(keys)[["nll", "delta_nll", "kl"]].mean().rename(columns={"kl": "kl_new"})
+        mean["kl_original"] = _kl_original(rows, new).groupby(keys)["kl"].mean()
+        frames.append(mean.reset_index().assign(arm=name, source=part_name(source), task=repr(source)))
+    if not any(len(frame) for frame in frames):
         return pd.DataFrame(columns="student capacity dose nll kl_new kl_original arm source plasticity share".split())
     frame = pd.concat(frames, ignore_index=True)
-    frame["plasticity"] = -frame.pop("delta_nll")
-    achievable = frame["nll"] + frame["plasticity"] - frame.groupby("source")["nll"].transform("min")
+    frame["plasticity"] = 0.0 - frame.pop("delta_nll")
+    achievable = frame["nll"] + frame["plasticity"] - frame.groupby(frame.pop("task"))["nll"].transform("min")
     frame["share"] = frame["plasticity"] / achievable.where(achievable > 0)
     return frame.sort_values(["arm", "capacity", "dose"], ignore_index=True)
+
+
+def _kl_original(rows: pd.DataFrame, new: str) -> pd.DataFrame:
+    """Rows with KL on original inputs: those of a probe of them, or else of the benchmarks' original items."""
+    original = rows[rows["variant"] == ORIGINAL]
+    probe = original[(original["benchmark"] == PROBE) & (original["variant"] != new)]
+    return probe if len(probe) else original[original["benchmark"] != PROBE]
 
 
 def statuses(study: StudyFolder) -> pd.DataFrame:
@@ -176,6 +185,22 @@ def floor_text(study: StudyFolder) -> str:
     )
     spread = floor["seed_spread"].max()
     return text + (f"; the spread of seeds is at most {spread:.3f}." if pd.notna(spread) else "; one seed, no spread.")
+
+
+def short_dose(dose: int) -> str:
+    """A dose in few letters: 320, 1.3k, 10k."""
+    return str(dose) if dose < 1000 else f"{dose / 1000:.1f}".removesuffix(".0") + "k"
+
+
+def doses_apart(doses: NDArray[np.int64], positions: Floats, share: float = 0.13) -> list[int]:
+    """The doses whose labels have room: the first, the last, and from the left those far enough from both."""
+    room = share * float(positions[-1] - positions[0])
+    kept, last = [int(doses[0])], float(positions[0])
+    for dose, position in zip(doses[1:-1], positions[1:-1], strict=True):
+        if position - last >= room and positions[-1] - position >= room:
+            kept.append(int(dose))
+            last = float(position)
+    return [*kept, int(doses[-1])]
 
 
 def _joined(names: pd.Series) -> str:

@@ -76,7 +76,9 @@ def plot(arm: ArmCurves, skill: str, width: int = 78, height: int = 16, *, unico
     for number, curve in enumerate(drawn):
         _line(figure, curve, number, "braille" if unicode else ".")
     doses = max((curve.dose for curve in drawn), key=len)
-    figure.ruler("x").ticks(_positions(doses).tolist(), [_short(int(dose)) for dose in doses])
+    shown = tables.doses_apart(doses, _positions(doses))
+    places = [float(x) for dose, x in zip(doses, _positions(doses), strict=True) if dose in shown]
+    figure.ruler("x").ticks(places, [tables.short_dose(dose) for dose in shown])
     figure.ruler("y").lim(min(0.0, *(float(np.nanmin(c.retention)) for c in drawn)), 1.05)
     figure.ruler("y").ticks([0.0, LEVELS[1], LEVELS[0], 1.0], ["0", ".5", ".9", "1"])
     figure.title(f"Retention of {skill} against dose, {arm.name}")
@@ -129,9 +131,6 @@ def _cell(curve: ForgettingCurve, last: int) -> Text:
     style = "green" if value >= LEVELS[0] else "yellow" if value >= LEVELS[1] else "red"
     text = Text(f"{value:.2f}", style=f"bold {style}")
     text.append(f"\n{low:.2f} to {high:.2f}", style="dim")
-    return text if curve.dose[-1] == last else text.append(f"\nat {_short(int(curve.dose[-1]))}", style="dim")
-
-
-def _short(dose: int) -> str:
-    """A dose in few letters: 320, 1.3k, 10k."""
-    return str(dose) if dose < 1000 else f"{dose / 1000:.1f}".removesuffix(".0") + "k"
+    return (
+        text if curve.dose[-1] == last else text.append(f"\nat {tables.short_dose(int(curve.dose[-1]))}", style="dim")
+    )

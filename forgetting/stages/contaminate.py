@@ -49,7 +49,7 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
     evaluator = Evaluator(
         base, study.benchmarks, _probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation
     )
-    recorder = Recorder(run, _columns(key, model), study.benchmarks, watch)
+    recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
     answer_tokens = encode(plan.samples, model.tokenizer)
 
     def measure(dose: int, student: HuggingFaceModel = model) -> None:

@@ -21,6 +21,7 @@ from forgetting.engine.snapshots import Snapshots, last, read, restore_generator
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.ladder import Architecture
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.stages.mentor import Mentor
 from forgetting.spec import Fit
 from forgetting.store import Store, verify
 from forgetting.study import Arm, Study, fingerprint
@@ -63,7 +64,7 @@ def student(
     if (found := store.find(mark)) is not None:
         return found
     root = seeds.integer(study.spec.ladder.seed, "student", distillation_seed)
-    mentor = HuggingFaceModel.load(teacher(study, store, report))
+    mentor = Mentor(teacher(study, store, report), store.root / "answers")
     model = HuggingFaceModel.create(architecture, tokenizer(), root)
     distilling, method = study.spec.ladder.distilling, study.distillation
     plan = _plan(study, distilling, root, joint)

@@ -185,10 +185,10 @@ def renumber(rng: random.Random, split: Split, problem: MathsProblem) -> MathsPr
 
 
 def draw_alike(rng: random.Random, split: Split, problem: MathsProblem) -> MathsProblem:
-    """A problem with a novel pair, the same depth and coverage and (the nearest of 40 draws) size of numbers."""
+    """A problem with a novel pair, the same depth and coverage and (the nearest of 25 draws) size of numbers."""
     depth, rare, size = len(problem.steps), problem.is_rare(), _size(problem)
     found = []
-    for _ in range(40):
+    for _ in range(25):
         other = draw(rng, split, depth, novel=True, rare=rare)
         found.append((abs(_size(other) - size), other))
         if found[-1][0] <= 1:

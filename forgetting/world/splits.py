@@ -49,23 +49,21 @@ def from_seed(seed: int, *roles: str | int) -> random.Random:
 
 
 class Distinct(Generic[T]):
-    """Draws that avoid what was drawn before: new by the first key if that can be had, else by the next, else any."""
+    """Draws that avoid what was drawn before: new by the first key, when no more can be had by the next, then any."""
 
     def __init__(self, *keys: Callable[[T], Hashable]) -> None:
-        self.keys = keys
-        self.seen: tuple[set[Hashable], ...] = tuple(set() for _ in keys)
+        self.seen: list[tuple[Callable[[T], Hashable], set[Hashable]]] = [(key, set()) for key in keys]
 
-    def draw(self, make: Callable[[], T], tries: int = 40) -> T:
-        """One more draw of ``make``, which is called at most ``tries`` times for each key."""
+    def draw(self, make: Callable[[], T], tries: int = 300) -> T:
+        """One more draw of ``make``; a key is given up for good after that many draws with nothing new."""
         found = make()
-        for key, seen in zip(self.keys, self.seen, strict=True):
+        while self.seen:
+            key, seen = self.seen[0]
             for _ in range(tries):
                 if key(found) not in seen:
-                    return self._remember(found)
+                    for other_key, other_seen in self.seen:
+                        other_seen.add(other_key(found))
+                    return found
                 found = make()
-        return self._remember(found)
-
-    def _remember(self, found: T) -> T:
-        for key, seen in zip(self.keys, self.seen, strict=True):
-            seen.add(key(found))
+            del self.seen[0]
         return found

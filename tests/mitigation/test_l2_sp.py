@@ -82,8 +82,9 @@ def test_a_fit_is_bit_for_bit_a_plain_loop_with_the_penalty(strength: float) -> 
     adam = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
     for i in index:
         adam.zero_grad()
+        loss = losses.cross_entropy(plain, encoded.batch(i, 4))[0]
         distance = torch.stack([(p - s).square().sum() for p, s in zip(parameters, start, strict=True)]).sum()
-        (losses.cross_entropy(plain, encoded.batch(i, 4))[0] + 0.5 * strength * distance).backward()
+        (loss + 0.5 * strength * distance).backward()
         adam.step()
     assert not differing(student.state(), plain.state())
 

@@ -133,7 +133,7 @@ def test_a_result_is_what_the_folder_holds(built: Path) -> None:
     assert {k: v for k, v in result.to_frame().iloc[0].items() if v == v} == {
         k: v for k, v in first.items() if v is not None
     }
-    assert "3 arms" in repr(result) and "10k, 34k" in repr(result)
+    assert "3 arm(s)" in repr(result) and "10k, 34k" in repr(result)
     assert "<table>" in result._repr_html_()
 
 

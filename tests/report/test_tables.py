@@ -66,3 +66,14 @@ def test_noise_floor_has_both_ends_of_every_cell(study: StudyFolder) -> None:
     floor = study.noise_floor
     assert len(floor) == 3 * 5 * 3 * 2 and set(floor["dose"]) == {0, 1280} and set(floor["items"]) == {30}
     assert (floor["standard_error"] > 0).all() and floor["seed_spread"].notna().all()
+
+
+def test_kl_on_original_inputs_comes_from_the_benchmarks_where_there_is_no_probe(study: StudyFolder) -> None:
+    ledger = study.ledger
+    assert ledger is not None
+    bare = ledger[(ledger["benchmark"] != "probe") | (ledger["variant"] != "original")]
+    study = StudyFolder(study.folder, study.record, bare)
+    frame = tables.plasticity(study).set_index(["arm", "student", "dose"])
+    rows = study.scores[(study.scores["variant"] == "original") & study.scores["depth"].isna()]
+    own = rows[(rows["arm"] == "noise") & (rows["student"] == "34k") & (rows["dose"] == 80)]
+    assert frame.loc[("noise", "34k", 80), "kl_original"] == pytest.approx(own["kl"].mean())
