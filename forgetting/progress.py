@@ -20,9 +20,15 @@ class Bars:
         self.console = Console(stderr=True, quiet=quiet)
         self.live = not quiet and (self.console.is_terminal or self.console.is_jupyter)
         self.progress = Progress(
-            TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[now]}"), console=self.console, disable=not self.live,
-        )  # fmt: skip
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}"),
+            console=self.console,
+            disable=not self.live,
+        )
 
     def __enter__(self) -> Bars:
         self.progress.start()

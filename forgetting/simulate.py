@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forgetting.assembly import assemble, run_folder
 from forgetting.errors import UsageError, require
 from forgetting.executor import Executor, Task
-from forgetting.records import RunFolder, write_atomically, write_json
+from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Keep, PartValue, Spec, from_plain
-from forgetting.store import Store, manifest
-from forgetting.study import Arm, RunKey, Study, construct, fingerprint
+from forgetting.store import Store
+from forgetting.study import Study, construct, fingerprint
 
 if TYPE_CHECKING:
     from forgetting.progress import Bars
@@ -142,7 +143,7 @@ def distil_ladder(
     with Executor(_cores() if workers is None else workers) as executor, Bars(quiet) as bars:
         _make_students(study, own, executor, bars, {}, shipped=False)
     marks = [fingerprint(study.teacher_form())]
-    marks += [fingerprint(study.student_form(_architecture(study, k), k.distillation_seed)) for k in study.runs()]
+    marks += [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
     homes = [home for mark in dict.fromkeys(marks) if (home := own.find(mark)) is not None]
     if export is not None:
         for home in homes:
@@ -163,12 +164,12 @@ def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, qu
     with Executor(_cores() if workers is None else workers) as executor, Bars(quiet) as bars:
         _make_students(study, store, executor, bars, made)
         tasks = [
-            {**common, "make": "run", "key": dataclasses.asdict(key), "folder": str(_run_folder(folder, key))}
-            for key in sorted(runs, key=lambda k: -study.students.index(_architecture(study, k)))
-            if not RunFolder(_run_folder(folder, key)).complete.is_file()
+            {**common, "make": "run", "key": dataclasses.asdict(key), "folder": str(run_folder(folder, key))}
+            for key in sorted(runs, key=lambda k: -study.students.index(study.architecture(k)))
+            if not RunFolder(run_folder(folder, key)).complete.is_file()
         ]
         _batch(executor, bars, "contamination", tasks, made)
-    _assemble(study, folder, store, made, time.perf_counter() - begin)
+    assemble(study, folder, store, made, time.perf_counter() - begin)
     _views(folder, begin)
     return _given(folder, quiet)
 
@@ -196,7 +197,7 @@ def _missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
     """Students that some run needs and the store lacks, the largest first."""
     wanted: dict[str, dict[str, Any]] = {}
     for key in reversed(study.runs()):
-        arm, architecture = study.arm(key.arm), _architecture(study, key)
+        arm, architecture = study.arm(key.arm), study.architecture(key)
         for joint in (None, arm) if arm.joint else (None,):
             mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))
             if store.find(mark) is None:
@@ -222,73 +223,6 @@ def _title(task: Task) -> str:
     return f"{task.get('student', 'teacher')} {task.get('arm') or ''}".strip()
 
 
-def _assemble(study: Study, folder: Path, store: Store, made: dict[str, float], wall_seconds: float) -> None:
-    """Join the runs' ledgers and scores in the record's order; ``record.json`` is written last."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
-    tables, lines = [], []
-    for key in study.runs():
-        run = RunFolder(_run_folder(folder, key))
-        tables += [pq.read_table(run.ledger_part(dose)) for dose in run.doses()]
-        lines.append(run.scores.read_text())
-        for name, value in json.loads(run.complete.read_text())["wall_seconds"].items():
-            seconds[f"runs: {name}"] = round(seconds.get(f"runs: {name}", 0.0) + value, 2)
-    buffer = pa.BufferOutputStream()
-    pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
-    write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
-    write_atomically(folder / "scores.jsonl", "".join(lines))
-    write_json(folder / "record.json", _record(study, store, {**seconds, "study": round(wall_seconds, 2)}))
-
-
-def _record(study: Study, store: Store, seconds: dict[str, float]) -> dict[str, Any]:
-    from forgetting.provenance import commit, hardware, versions
-
-    spec = study.spec
-    runs = study.runs()
-    students: dict[str, dict[str, Any]] = {}
-    for key in runs:
-        home = store.find(fingerprint(study.student_form(_architecture(study, key), key.distillation_seed)))
-        assert home is not None
-        made = manifest(home)
-        sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
-        entry = students.setdefault(key.student, {"name": key.student, **sizes, "weights": {}})
-        entry["weights"][str(key.distillation_seed)] = made["files"]["model.safetensors"]
-    return {
-        "name": spec.name,
-        "fingerprint": study.fingerprint,
-        "spec": dataclasses.asdict(spec),
-        "canonical": study.canonical(),
-        "arms": [_arm_record(study, arm) for arm in study.arms],
-        "students": list(students.values()),
-        "seeds": {
-            "distillation": sorted({k.distillation_seed for k in runs}),
-            "contamination": sorted({k.seed for k in runs}),
-            "shared_students": not spec.ladder.fresh_students,
-        },
-        "benchmarks": {
-            b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
-        },
-        "commit": commit(),
-        "versions": versions(),
-        "hardware": hardware(),
-        "seconds": seconds,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
-    reached, spec = study.reached(arm), study.spec
-    return {
-        "name": arm.name,
-        **arm.canonical(),
-        "rate_policy": spec.fine_tuning.rate_policy,
-        "doses": list(reached),
-        "not_reached": [d for d in spec.doses.values() if d not in reached],
-    }
-
-
 def _views(folder: Path, begin: float) -> None:
     """All views; their own time is added to the record afterwards."""
     from forgetting.report.build import build_views
@@ -312,14 +246,6 @@ def _given(folder: Path, quiet: bool) -> Result:
     if not quiet:
         show(result)
     return result
-
-
-def _run_folder(folder: Path, key: RunKey) -> Path:
-    return folder / "runs" / str(key)
-
-
-def _architecture(study: Study, key: RunKey) -> Any:
-    return next(s for s in study.students if s.name == key.student)
 
 
 def _cores() -> int:

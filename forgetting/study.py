@@ -131,15 +131,18 @@ class Study:
 
     def run_form(self, key: RunKey) -> dict[str, Any]:
         """What one run's rows depend on."""
-        student = next(s for s in self.students if s.name == key.student)
         return {
-            "student": self.student_form(student, key.distillation_seed),
+            "student": self.student_form(self.architecture(key), key.distillation_seed),
             "arm": self.arm(key.arm).canonical(),
             "doses": dataclasses.asdict(self.spec.doses),
             "fine_tuning": dataclasses.asdict(self.spec.fine_tuning),
             "evaluation": self.evaluation_form(),
             "seed": key.seed,
         }
+
+    def architecture(self, key: RunKey) -> Architecture:
+        """The architecture of a run's student."""
+        return next(s for s in self.students if s.name == key.student)
 
     def arm(self, name: str) -> Arm:
         """The arm of that name."""

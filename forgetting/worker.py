@@ -22,7 +22,6 @@ Report = Callable[[int, int], None]
 def carry_out(task: dict[str, Any], report: Report) -> None:
     """Make what the task says: ``teacher``, ``student`` (with its seed and, for a joint run, its arm) or ``run``."""
     import torch
-    from transformers.utils import logging
 
     from forgetting.spec import from_plain
     from forgetting.stages import contaminate, distil
@@ -30,7 +29,6 @@ def carry_out(task: dict[str, Any], report: Report) -> None:
     from forgetting.study import RunKey, construct
 
     torch.set_num_threads(1)
-    logging.disable_progress_bar()
     study = construct(from_plain(task["spec"]))
     store = Store(Path(task["store"]), reference=REFERENCE if task.get("shipped", True) else None)
     if task["make"] == "teacher":

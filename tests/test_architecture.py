@@ -28,7 +28,7 @@ LAYERS = {
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
-    5: "simulate executor worker",
+    5: "simulate assembly executor worker",
     6: "cli __main__",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}

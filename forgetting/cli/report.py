@@ -15,7 +15,8 @@ REPORT = """Rebuild every view of finished studies from their records: figures, 
 def parser() -> ArgumentParser:
     """The options of ``forgetting report``."""
     command = arguments.parser("report FOLDER [FOLDER ...]", REPORT, "  forgetting report runs/*\n")
-    command.add_argument("folders", nargs="+", type=str, metavar="FOLDER", help="studies' folders")
+    command.add_argument("folders", nargs="*", type=str, metavar="FOLDER", help="studies' folders")
+    command.add_argument("--index", type=str, metavar="DIR", help="write DIR/README.md, a row for each study in DIR")
     return command
 
 
@@ -23,6 +24,9 @@ def report(given: Namespace) -> int:
     """Rebuild the views."""
     from forgetting.report.folder import read_record
 
+    if not given.folders and given.index is None:
+        raise UsageError("folder: must be at least one study's folder, got none")
+    index = None if given.index is None else folders.existing(given.index, "index")
     studies = [folders.existing(value, "folder") for value in given.folders]
     for study in studies:
         read_record(study)
@@ -38,4 +42,9 @@ def report(given: Namespace) -> int:
         except (ArrowException, KeyError) as error:
             raise UsageError(f"folder: must be a readable study, got {str(study)!r} ({error})") from error
         sys.stdout.write("".join(f"{path}\n" for path in written))
+    if index is not None:
+        from forgetting.report.index import write_index
+
+        folders.check_writable(index, "index")
+        sys.stdout.write(f"{write_index(index)}\n")
     return 0

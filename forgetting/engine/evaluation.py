@@ -125,8 +125,11 @@ def gold_sums(student: Model, base: Model, gold: Encoded, batch_items: int) -> S
     """Per item, summed over the gold answer's tokens, in nats: NLL, L_f and KL(base || student); and the token count.
 
     L_f is the cross-entropy of the student against the base's own most probable tokens (arXiv 2401.05605), read along
-    the gold trace.
+    the gold trace. Dropout is off, whatever mode the networks are in.
     """
+    modes = [(m.network, m.network.training) for m in (student, base)]
+    for network, _ in modes:
+        network.eval()
     count = len(gold)
     out = {name: np.zeros(count) for name in ("nll_sum", "base_ce_sum", "kl_sum")}
     order = np.argsort(gold.end_P.numpy(), kind="stable")
@@ -146,6 +149,8 @@ def gold_sums(student: Model, base: Model, gold: Encoded, batch_items: int) -> S
         rows = chosen.nonzero()[:, 0].cpu().numpy()
         for name, values in per_token.items():
             out[name][index] = np.bincount(rows, weights=values.double().cpu().numpy(), minlength=len(index))
+    for network, training in modes:
+        network.train(training)
     return {"gold_tokens": (gold.end_P - gold.start_P).numpy(), **out}
 
 

@@ -33,7 +33,7 @@ def fit(
     )
     if remaining > 0:
         module.network.train()
-        trainer.fit(module, datamodule=BatchData(batches))
+        trainer.fit(module, datamodule=BatchData(batches, remaining))
 
 
 def _quiet() -> None:
@@ -41,4 +41,5 @@ def _quiet() -> None:
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*has `__len__` defined.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")

@@ -17,23 +17,28 @@ REFERENCE_HIDDEN_SIZE = 32
 
 
 class _Batches(IterableDataset[Batch]):
-    def __init__(self, make: Callable[[], Iterator[Batch]]) -> None:
-        self.make = make
+    def __init__(self, make: Callable[[], Iterator[Batch]], steps: int) -> None:
+        self.make, self.steps = make, steps
 
     def __iter__(self) -> Iterator[Batch]:
         return self.make()
 
+    def __len__(self) -> int:
+        # With a length Lightning asks for a batch when its step is due, without it one step ahead: a student that
+        # writes its own batches would be one step behind, and a snapshot would hold the draws of the batch to come.
+        return self.steps
+
 
 class BatchData(lightning.LightningDataModule):
-    """Ready batches from a function that starts the stream at the fit's first step."""
+    """``steps`` ready batches from a function that starts the stream at the fit's first step."""
 
-    def __init__(self, make: Callable[[], Iterator[Batch]]) -> None:
+    def __init__(self, make: Callable[[], Iterator[Batch]], steps: int) -> None:
         super().__init__()
-        self.make = make
+        self.make, self.steps = make, steps
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches as they are, in order, in this process."""
-        return DataLoader(_Batches(self.make), batch_size=None)
+        """Batches as they are, in order, in this process; torch's global generator is left as it was."""
+        return DataLoader(_Batches(self.make, self.steps), batch_size=None, generator=torch.Generator())
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Both tensors to the device; the denominator stays a number."""
@@ -77,8 +82,9 @@ class FitModule(lightning.LightningModule):
         penalty = self.mitigation.penalty(self.student, self.memory) if self.mitigation else None
         return (loss if penalty is None else loss + penalty).sum()
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
-        """The mitigation's last seam."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The optimizer's step and, as part of it, the mitigation's last seam: callbacks see the weights after both."""
+        super().optimizer_step(*args, **kwargs)
         if self.mitigation:
             self.mitigation.after_step(self.student, self.memory)
 

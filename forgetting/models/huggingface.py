@@ -33,12 +33,12 @@ Answers = list[list[list[int]]]
 def _no_bars() -> Iterator[None]:
     """Without the progress bars of transformers, which would break "quiet" and ours; they come back as they were."""
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it unannotated
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # as above
 
 
 class HuggingFaceModel(Model):

@@ -96,8 +96,8 @@ def plasticity(study: StudyFolder) -> pd.DataFrame:
 
     ``plasticity`` is the fall of the new task's validation NLL since dose 0, in nats per token; ``share`` is that fall
     over the achievable one, taken as the lowest NLL that any student reached on the same source in this study;
-    ``kl_new`` and ``kl_original`` are forward KL(base || tuned) on new and on original inputs, nats per token (on a probe
-    of original samples where there is one, or else the mean over the benchmarks' original items).
+    ``kl_new`` and ``kl_original`` are forward KL(base || tuned) on new and on original inputs, nats per token (on a
+    probe of original samples where there is one, or else the mean over the benchmarks' original items).
     """
     if "plasticity" not in study.kept:
         study.kept["plasticity"] = _plasticity(study)

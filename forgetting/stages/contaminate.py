@@ -36,7 +36,7 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
     if run.complete.is_file():
         return
     watch, arm = Stopwatch(), study.arm(key.arm)
-    architecture = next(s for s in study.students if s.name == key.student)
+    architecture = study.architecture(key)
     home = distil.student(study, architecture, key.distillation_seed, store)
     model, base = distil.load(home), distil.load(home)
     doses = study.reached(arm)

@@ -21,8 +21,8 @@ from forgetting.engine.snapshots import Snapshots, last, read, restore_generator
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.ladder import Architecture
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.stages.mentor import Mentor
 from forgetting.spec import Fit
+from forgetting.stages.mentor import Mentor
 from forgetting.store import Store, verify
 from forgetting.study import Arm, Study, fingerprint
 from forgetting.world.tokenizer import tokenizer

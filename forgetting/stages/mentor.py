@@ -15,7 +15,7 @@ from forgetting.records import write_atomically
 
 
 class Mentor(HuggingFaceModel):
-    """The model in ``home``; ``generate`` looks into ``folder`` first, under the hash of all that an answer depends on."""
+    """The model in ``home``; ``generate`` looks into ``folder`` first, by the hash of all that answers depend on."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         loaded = HuggingFaceModel.load(home)

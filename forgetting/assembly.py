@@ -1,0 +1,84 @@
+"""The record of a study from those of its runs: ledgers and scores joined, and what made them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from forgetting.provenance import commit, hardware, versions
+from forgetting.records import RunFolder, write_atomically, write_json
+from forgetting.store import Store, manifest
+from forgetting.study import Arm, RunKey, Study, fingerprint
+
+
+def run_folder(folder: Path, key: RunKey) -> Path:
+    """The folder of one run inside its study's."""
+    return folder / "runs" / str(key)
+
+
+def assemble(study: Study, folder: Path, store: Store, made: dict[str, float], wall_seconds: float) -> None:
+    """Join the runs' ledgers and scores in the record's order; ``record.json`` is written last."""
+    seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
+    tables, lines = [], []
+    for key in study.runs():
+        run = RunFolder(run_folder(folder, key))
+        tables += [pq.read_table(run.ledger_part(dose)) for dose in run.doses()]
+        lines.append(run.scores.read_text())
+        for name, value in json.loads(run.complete.read_text())["wall_seconds"].items():
+            seconds[f"runs: {name}"] = round(seconds.get(f"runs: {name}", 0.0) + value, 2)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
+    write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
+    write_atomically(folder / "scores.jsonl", "".join(lines))
+    write_json(folder / "record.json", _record(study, store, {**seconds, "study": round(wall_seconds, 2)}))
+
+
+def _record(study: Study, store: Store, seconds: dict[str, float]) -> dict[str, Any]:
+    spec = study.spec
+    runs = study.runs()
+    students: dict[str, dict[str, Any]] = {}
+    for key in runs:
+        home = store.find(fingerprint(study.student_form(study.architecture(key), key.distillation_seed)))
+        assert home is not None
+        made = manifest(home)
+        sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
+        entry = students.setdefault(key.student, {"name": key.student, **sizes, "weights": {}})
+        entry["weights"][str(key.distillation_seed)] = made["files"]["model.safetensors"]
+    return {
+        "name": spec.name,
+        "fingerprint": study.fingerprint,
+        "spec": dataclasses.asdict(spec),
+        "canonical": study.canonical(),
+        "arms": [_arm_record(study, arm) for arm in study.arms],
+        "students": list(students.values()),
+        "seeds": {
+            "distillation": sorted({k.distillation_seed for k in runs}),
+            "contamination": sorted({k.seed for k in runs}),
+            "shared_students": not spec.ladder.fresh_students,
+        },
+        "benchmarks": {
+            b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
+        },
+        "commit": commit(),
+        "versions": versions(),
+        "hardware": hardware(),
+        "seconds": seconds,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
+    reached, spec = study.reached(arm), study.spec
+    return {
+        "name": arm.name,
+        **arm.canonical(),
+        "rate_policy": spec.fine_tuning.rate_policy,
+        "doses": list(reached),
+        "not_reached": [d for d in spec.doses.values() if d not in reached],
+    }

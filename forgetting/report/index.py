@@ -1,0 +1,42 @@
+"""The index of a folder of results: every study's record in, one ``README.md`` with a row a study out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from forgetting.records import write_atomically
+from forgetting.report.folder import read_record
+
+HEAD = """# Measured results
+
+Made by `forgetting report --index {name}`; do not edit. Each folder holds `record.json` (spec, fingerprint, commit,
+versions, hardware, seconds), `curves.csv` (every point of every curve with its interval), `figures/` and `report.html`.
+Ledgers are too large to commit; the command of the experiment makes them again.
+
+| study | commit | students | arms | seeds | cores, seconds |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def write_index(results: Path) -> Path:
+    """Write ``results/README.md``. Folders without a record are left out; a broken record is a ``UsageError``."""
+    records = [(path.parent, read_record(path.parent)) for path in sorted(results.glob("*/record.json"))]
+    rows = "".join(_row(folder, record) for folder, record in records)
+    target = results / "README.md"
+    write_atomically(target, HEAD.format(name=results.name) + rows)
+    return target
+
+
+def _row(folder: Path, record: dict[str, Any]) -> str:
+    seeds = record.get("seeds", {})
+    shared = "one student each" if seeds.get("shared_students") else "a fresh student each"
+    cells = [
+        f"[{record.get('name', folder.name)}]({folder.name}/report.html)",
+        f"`{str(record.get('commit') or 'unknown')[:12]}`",
+        ", ".join(str(s["name"]) for s in record.get("students", [])),
+        str(len(record.get("arms", []))),
+        f"{len(seeds.get('contamination', []))}, {shared}",
+        f"{record.get('hardware', {}).get('cores', '?')}, {record.get('seconds', {}).get('study', 0):.0f}",
+    ]
+    return f"| {' | '.join(cells)} |\n"

@@ -1,0 +1,49 @@
+"""One checkpoint scored twice and in other batch sizes: the same answers, and at most one verdict in a thousand differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from forgetting import registry
+from forgetting.contracts import Benchmark
+from forgetting.engine.evaluation import Evaluator
+from forgetting.ladder import architecture
+from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.spec import Evaluation, Spec
+from forgetting.stages import distil
+from forgetting.store import Store
+from forgetting.study import construct, fingerprint
+
+
+def _shipped(name: str) -> HuggingFaceModel:
+    mark = fingerprint(construct(Spec()).student_form(architecture(name), 0))
+    home = Store(Path("nowhere")).find(mark)
+    assert home is not None
+    return distil.load(home)
+
+
+def _look(model: HuggingFaceModel, batch_items: int) -> pd.DataFrame:
+    benchmarks = [registry.build("benchmarks", name) for name in registry.names("benchmarks")]
+    chosen = [b for b in benchmarks if isinstance(b, Benchmark)]
+    evaluator = Evaluator(model, chosen, [], "", Evaluation(batch_items=batch_items))
+    return evaluator.measure(model, perturbed=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["10k", "34k"])
+def test_other_batch_sizes_move_at_most_one_verdict_in_a_thousand(name: str) -> None:
+    torch.set_num_threads(1)
+    model = _shipped(name)
+    first, again = _look(model, 128), _look(model, 128)
+    assert first["answer"].map(list).tolist() == again["answer"].map(list).tolist()
+    assert first["nll_sum"].tolist() == again["nll_sum"].tolist()
+    for batch_items in (1, 24, 512):
+        other = _look(model, batch_items)
+        differing = int((first["verdict"] != other["verdict"]).sum())
+        print(f"{name}: {differing} of {len(first)} verdicts differ between batches of 128 and {batch_items}")
+        assert differing <= len(first) / 1000
