@@ -97,7 +97,7 @@ class Ladder:
     students: tuple[str, ...] = ("10k", "34k", "100k", "175k")
     teacher: str = "1m"
     original: PartValue = "original"
-    teaching: Fit = field(default_factory=lambda: Fit(samples=128_000))
+    teaching: Fit = field(default_factory=lambda: Fit(samples=96_000))
     distillation: PartValue = "off_policy"
     distilling: Fit = field(default_factory=Fit)
     seed: int = 0

@@ -15,7 +15,7 @@ from forgetting import registry
 from forgetting.contracts import Benchmark, Contamination, Distillation, Mitigation, Part
 from forgetting.errors import UsageError, require
 from forgetting.ladder import Architecture, architecture
-from forgetting.spec import Evaluation, Optimiser, PartValue, Spec
+from forgetting.spec import Doses, Evaluation, Optimiser, PartValue, Spec
 from forgetting.world import WORLD_VERSION
 
 # Raised whenever a change of the code changes the numbers that an unchanged spec gives.
@@ -92,7 +92,7 @@ class Study:
             "distilling": dataclasses.asdict(spec.ladder.distilling),
             "fresh_students": spec.ladder.fresh_students,
             "arms": {arm.name: arm.canonical() for arm in self.arms},
-            "doses": dataclasses.asdict(spec.doses),
+            "doses": _doses_form(spec.doses),
             "fine_tuning": dataclasses.asdict(spec.fine_tuning),
             "evaluation": self.evaluation_form(),
             "seeds": [spec.first_seed, spec.seeds],
@@ -122,7 +122,7 @@ class Study:
         }
         if joint is None:
             return form
-        return {**form, "joint": joint.canonical(), "doses": dataclasses.asdict(self.spec.doses)}
+        return {**form, "joint": joint.canonical(), "doses": _doses_form(self.spec.doses)}
 
     def evaluation_form(self) -> dict[str, Any]:
         """What the scores depend on beside the weights."""
@@ -134,7 +134,7 @@ class Study:
         return {
             "student": self.student_form(self.architecture(key), key.distillation_seed),
             "arm": self.arm(key.arm).canonical(),
-            "doses": dataclasses.asdict(self.spec.doses),
+            "doses": _doses_form(self.spec.doses),
             "fine_tuning": dataclasses.asdict(self.spec.fine_tuning),
             "evaluation": self.evaluation_form(),
             "seed": key.seed,
@@ -186,6 +186,11 @@ def fingerprint(form: dict[str, Any]) -> str:
     """SHA-256 of the canonical JSON (sorted keys, no spaces), first sixteen hexadecimal digits."""
     text = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _doses_form(doses: Doses) -> dict[str, Any]:
+    """The doses themselves, however they were spaced, and the cap."""
+    return {"values": list(doses.values()), "stream_cap": doses.stream_cap}
 
 
 def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:

@@ -18,7 +18,10 @@ def test_predictions_are_the_logits_one_place_before_each_answer_token() -> None
         logits, targets = losses.predictions(student, made)
         whole = student.logits(made.tokens_RBT)[0]
     expected = [
-        (row, place) for row in range(5) for place in range(1, made.tokens_RBT.shape[2]) if made.answer_RBT[0, row, place]
+        (row, place)
+        for row in range(5)
+        for place in range(1, made.tokens_RBT.shape[2])
+        if made.answer_RBT[0, row, place]
     ]
     assert logits.shape == (len(expected), len(student.tokenizer))
     for found, target, (row, place) in zip(logits, targets, expected, strict=True):

@@ -17,7 +17,12 @@ from forgetting.world.vocabulary import CATEGORIES
 
 @dataclass(frozen=True)
 class Classification(Benchmark):
-    """``item_count`` questions with four categories; a problem is the three words in order."""
+    """``item_count`` questions with four categories; a problem is the three words in order.
+
+    Args:
+        item_count: questions
+        seed: draws the questions
+    """
 
     item_count: int = 100
     seed: int = 0

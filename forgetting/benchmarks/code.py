@@ -25,6 +25,11 @@ class Code(Benchmark):
     Variants of one index are twins. ``rephrased``, ``renamed``, ``reordered``, ``distractor`` and ``functional`` keep
     the task; ``renumbered`` keeps its operations and leaves out tasks without a number. Where a depth has fewer tasks
     than items, tasks repeat with another function name.
+
+    Args:
+        items_per_depth: tasks of each depth
+        depths: depths (operations) that are asked, 1 to 3
+        seed: draws the tasks
     """
 
     items_per_depth: int = 100

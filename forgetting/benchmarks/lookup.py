@@ -16,7 +16,12 @@ from forgetting.world.splits import SPLITS, Distinct, from_seed, problem_hash
 
 @dataclass(frozen=True)
 class Lookup(Benchmark):
-    """``item_count`` questions. The facts are in training by necessity; a problem is (fact, asker, wording)."""
+    """``item_count`` questions. The facts are in training by necessity; a problem is (fact, asker, wording).
+
+    Args:
+        item_count: questions
+        seed: draws the questions
+    """
 
     item_count: int = 100
     seed: int = 0

@@ -24,6 +24,11 @@ class Maths(Benchmark):
     ``renumbered`` keeps its operations; ``novel_pair`` keeps depth, coverage and size of numbers and has neighbouring
     operations that training never shows together (so it starts at depth 2). Where a depth has fewer problems than
     items, problems repeat with other names and things.
+
+    Args:
+        items_per_depth: items of each depth
+        depths: depths (operations) that are asked, 1 to 6
+        seed: draws the items
     """
 
     items_per_depth: int = 100

@@ -23,6 +23,10 @@ class Traps(Benchmark):
     whose every step is a number of the world), each once; the others have unequal distances. Where there are fewer
     problems than items, problems repeat with other names. An error's kind is ``shortcut`` where the answer is the
     plain mean of the speeds.
+
+    Args:
+        items_per_form: traps, and controls
+        seed: draws the items
     """
 
     items_per_form: int = 60

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Original(Contamination):
-    """Shares of the skills, and of the depths 1, 2, ... of maths; each set sums to 1."""
+    """The training distribution: each skill by its share, maths by the shares of its depths; each set sums to 1.
+
+    Args:
+        maths: share of word problems
+        code: share of programs
+        traps: share of average speeds, traps and controls
+        lookup: share of facts
+        classification: share of categories
+        maths_depth_shares: shares of the depths 1, 2, ... among word problems
+    """
 
     maths: float = 0.35
     code: float = 0.45

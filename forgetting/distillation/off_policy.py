@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
-
-from forgetting import losses
-from forgetting.batching import encode, texts, tokens
 from forgetting.contracts import Batch, Distillation, Model, Stream
 from forgetting.errors import require, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class OffPolicy(Distillation):
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """The stream's batches with every answer written by the teacher, greedily, before the first step."""
+        from forgetting.batching import encode, texts, tokens
+
         prompts = tokens([s.prompt for s in stream.samples], teacher.tokenizer)
         answers = teacher.generate([prompts], max_new_tokens=self.max_new_tokens)[0]
         written = [
@@ -46,6 +47,8 @@ class OffPolicy(Distillation):
 
     def loss(self, student: Model, teacher: Model, batch: Batch) -> Tensor:
         """Cross-entropy or forward KL on the answers, ``[R]``."""
+        from forgetting import losses
+
         return (
             losses.cross_entropy(student, batch)
             if self.level == "sequence"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from forgetting.contracts import Mitigation, Model, Sample
 from forgetting.errors import require
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -40,4 +41,4 @@ class L2SP(Mitigation):
         if memory is None:
             return None
         squares = [(p - start).square().sum() for (_, p), start in zip(student.named_parameters(), memory, strict=True)]
-        return 0.5 * self.strength * torch.stack(squares).sum()[None]
+        return 0.5 * self.strength * sum(squares[1:], start=squares[0])[None]

@@ -80,7 +80,9 @@ MODELS: dict[str, Callable[[int], Model]] = {
             hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, **given
         ),
     ),
-    "gpt2": _other(GPT2LMHeadModel, lambda **given: GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=128, **given)),
+    "gpt2": _other(
+        GPT2LMHeadModel, lambda **given: GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=128, **given)
+    ),
 }
 
 

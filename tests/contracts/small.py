@@ -67,7 +67,11 @@ def weights(student: Model) -> dict[str, Tensor]:
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
     """The names whose tensors are not equal bit for bit, or are in one place only."""
-    return [n for n in sorted(one.keys() | other.keys()) if n not in one or n not in other or not torch.equal(one[n], other[n])]
+    return [
+        n
+        for n in sorted(one.keys() | other.keys())
+        if n not in one or n not in other or not torch.equal(one[n], other[n])
+    ]
 
 
 def gradients(student: Model, losses: Sequence[Tensor]) -> dict[str, Tensor]:

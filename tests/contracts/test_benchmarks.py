@@ -125,7 +125,9 @@ def test_no_answer_upsets_the_grader(part: Benchmark, data: st.DataObject) -> No
         return
     item = data.draw(st.sampled_from(items))
     gold = item.answer.split()
-    scrambled = st.lists(st.sampled_from([*gold, *item.prompt.split(), "def", "return", "(", ")", ":", "<nl>", "answer", "="]))
+    scrambled = st.lists(
+        st.sampled_from([*gold, *item.prompt.split(), "def", "return", "(", ")", ":", "<nl>", "answer", "="])
+    )
     cut = data.draw(st.integers(0, len(gold)))
     answer = data.draw(st.one_of(st.text(), scrambled.map(" ".join), st.just(" ".join(gold[:cut]))))
     (grade,) = part.grade([item], [answer])

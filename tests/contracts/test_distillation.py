@@ -132,8 +132,14 @@ def test_batches_are_those_of_the_stream_in_order(part: Distillation, student: A
 @every("distillation")
 def test_batches_are_the_same_every_time(part: Distillation, student: Any, teacher: Any) -> None:
     stream = Steps(samples(5), [[0, 1, 2], [3, 4]])
-    one, other = list(part.batches(student, teacher, stream)), list(part.batches(copy.deepcopy(student), teacher, stream))
-    assert all(torch.equal(a.tokens_RBT, b.tokens_RBT) and a.denominator == b.denominator for a, b in zip(one, other, strict=True))
+    one, other = (
+        list(part.batches(student, teacher, stream)),
+        list(part.batches(copy.deepcopy(student), teacher, stream)),
+    )
+    assert all(
+        torch.equal(a.tokens_RBT, b.tokens_RBT) and a.denominator == b.denominator
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 @every("distillation")

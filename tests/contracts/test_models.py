@@ -33,7 +33,9 @@ def built(name: str, seed: int) -> Model:
     return members.models()[name](seed)
 
 
-def answers(model: Model, prompts: Tokens, drafts: Tokens | None = None, *, limit: int, batch_items: int = 128) -> Tokens:
+def answers(
+    model: Model, prompts: Tokens, drafts: Tokens | None = None, *, limit: int, batch_items: int = 128
+) -> Tokens:
     """Answers of the first replica; all replicas get the same prompts and drafts."""
     copies = model.replicas
     given_drafts = None if drafts is None else [drafts] * copies
@@ -88,7 +90,9 @@ def test_shapes(name: str) -> None:
     after=st.lists(word, min_size=1, max_size=8),
     other=word,
 )
-def test_logits_do_not_depend_on_later_tokens(name: str, seed: int, before: list[int], after: list[int], other: int) -> None:
+def test_logits_do_not_depend_on_later_tokens(
+    name: str, seed: int, before: list[int], after: list[int], other: int
+) -> None:
     model = built(name, seed)
     both = torch.tensor([[*before, *after], [*before, *[other] * len(after)]]).expand(model.replicas, -1, -1)
     with torch.no_grad():
@@ -130,7 +134,15 @@ def test_drafts_never_change_answers(name: str, data: st.DataObject) -> None:
     for answer in plain:
         cut = data.draw(st.integers(0, len(answer)))
         noise = data.draw(st.lists(word, max_size=6))
-        kinds = [[], answer, answer[:cut], [*answer[:cut], *noise], noise, [*answer, end, *noise], [*answer[:cut], end, *noise]]
+        kinds = [
+            [],
+            answer,
+            answer[:cut],
+            [*answer[:cut], *noise],
+            noise,
+            [*answer, end, *noise],
+            [*answer[:cut], end, *noise],
+        ]
         drafts.append(data.draw(st.sampled_from(kinds)))
     batch_items = data.draw(st.sampled_from([1, 2, 128]))
     assert answers(model, prompts, drafts, limit=limit, batch_items=batch_items) == plain
@@ -193,4 +205,6 @@ def test_a_saved_model_is_an_ordinary_checkpoint(name: str, tmp_path: Path) -> N
     tokens_BT = torch.arange(2, 12).expand(2, -1)
     network = AutoModelForCausalLM.from_pretrained(tmp_path, local_files_only=True, use_safetensors=True).eval()
     with torch.no_grad():
-        assert torch.allclose(network(tokens_BT).logits, model.logits(tokens_BT.expand(model.replicas, -1, -1))[0], atol=1e-6)
+        assert torch.allclose(
+            network(tokens_BT).logits, model.logits(tokens_BT.expand(model.replicas, -1, -1))[0], atol=1e-6
+        )

@@ -82,7 +82,10 @@ def test_the_environment_adds_members(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bad_outsider_breaks_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "contamination=outside.Forgetful contamination=outside.Counting")
     bad, good = parts("contamination")[-2:]
-    for law in (laws.test_equal_generators_give_equal_samples_without_end, laws.test_samples_are_made_of_the_tokenizers_words):
+    for law in (
+        laws.test_equal_generators_give_equal_samples_without_end,
+        laws.test_samples_are_made_of_the_tokenizers_words,
+    ):
         law(good)
     with pytest.raises(AssertionError):
         laws.test_equal_generators_give_equal_samples_without_end(bad)

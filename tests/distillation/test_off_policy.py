@@ -35,12 +35,16 @@ def by_hand(student: Model, teacher: Model | None, made: Batch) -> float:
 
 def test_sequence_level_is_cross_entropy_on_the_answers() -> None:
     student, teacher, made = model(1), model(2), batch(6)
-    assert OffPolicy("sequence").loss(student, teacher, made).item() == pytest.approx(by_hand(student, None, made), rel=1e-5)
+    assert OffPolicy("sequence").loss(student, teacher, made).item() == pytest.approx(
+        by_hand(student, None, made), rel=1e-5
+    )
 
 
 def test_word_level_is_the_divergence_from_teacher_to_student() -> None:
     student, teacher, made = model(1), model(2), batch(6)
-    assert OffPolicy("word").loss(student, teacher, made).item() == pytest.approx(by_hand(student, teacher, made), rel=1e-5)
+    assert OffPolicy("word").loss(student, teacher, made).item() == pytest.approx(
+        by_hand(student, teacher, made), rel=1e-5
+    )
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn_at_word_level() -> None:

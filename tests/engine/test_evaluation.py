@@ -110,7 +110,9 @@ def test_logged_scores_are_those_of_a_plain_loop() -> None:
     pools["probe"] = samples(6, seed=1, source="dialogue")
     assert overall.keys() == pools.keys()
     for name, pool in pools.items():
-        tokens, nll, base_ce, kl = (sum(x) for x in zip(*(by_hand(student, base, s.prompt, s.answer) for s in pool), strict=True))
+        tokens, nll, base_ce, kl = (
+            sum(x) for x in zip(*(by_hand(student, base, s.prompt, s.answer) for s in pool), strict=True)
+        )
         assert overall[name].nll == pytest.approx(nll / tokens, rel=1e-5)
         assert overall[name].base_ce == pytest.approx(base_ce / tokens, rel=1e-5)
         assert overall[name].kl == pytest.approx(kl / tokens, rel=1e-4)
@@ -173,7 +175,11 @@ def test_one_look_per_stop_and_the_weights_of_that_step() -> None:
             seen[self.step + 1] = weights(student)  # the step is counted after it
 
     made = batch(4)
-    fit(Keep(student, lambda b: losses.cross_entropy(student, b), Optimiser(), total_steps=7), lambda: iter([made] * 7), [interval])
+    fit(
+        Keep(student, lambda b: losses.cross_entropy(student, b), Optimiser(), total_steps=7),
+        lambda: iter([made] * 7),
+        [interval],
+    )
     assert [dose for dose, _ in looks] == [64, 70, 160]
     for (_, found), step in zip(looks, (2, 3, 6), strict=True):
         assert not differing(found, seen[step])

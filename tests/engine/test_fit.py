@@ -45,7 +45,9 @@ def bare(student: HuggingFaceModel, batches: list[Batch], o: Optimiser, total_st
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
 def test_fifty_steps_are_those_of_a_bare_loop(schedule: Any) -> None:
-    o = Optimiser(batch_size=8, learning_rate=5e-3, schedule=schedule, warmup_steps=10, weight_decay=0.01, clip_norm=0.5)
+    o = Optimiser(
+        batch_size=8, learning_rate=5e-3, schedule=schedule, warmup_steps=10, weight_decay=0.01, clip_norm=0.5
+    )
     encoded = pool(50 * 8 - 5)
     index = np.array_split(np.arange(len(encoded)), range(8, len(encoded), 8))
     batches = [encoded.batch(i, 8) for i in index]
@@ -149,7 +151,10 @@ def test_the_step_counts_from_the_streams_start() -> None:
         def on_train_batch_start(self, *_: Any) -> None:
             seen.append(self.step)
 
-    fit(Watch(student, lambda b: losses.cross_entropy(student, b), O, total_steps=6, first_step=2), lambda: iter([batch(4)] * 4))
+    fit(
+        Watch(student, lambda b: losses.cross_entropy(student, b), O, total_steps=6, first_step=2),
+        lambda: iter([batch(4)] * 4),
+    )
     assert seen == [2, 3, 4, 5]
 
 

@@ -46,7 +46,11 @@ def leave(folder: Path, *, keep_all: bool = False, steps: int = 6, watch: Stopwa
 
     made = batch(4)
     try:
-        fit(Keep(student, lambda b: losses.cross_entropy(student, b), Optimiser(), total_steps=steps), lambda: iter([made] * steps), [snapshots])
+        fit(
+            Keep(student, lambda b: losses.cross_entropy(student, b), Optimiser(), total_steps=steps),
+            lambda: iter([made] * steps),
+            [snapshots],
+        )
     finally:
         snapshots.close()
     return seen

@@ -71,7 +71,12 @@ def test_a_fit_is_bit_for_bit_a_plain_loop_with_the_penalty(strength: float) -> 
     index = [np.arange(i, i + 4) for i in range(0, 40, 4)]
     student, part = model(0), L2SP(strength)
     module = FitModule(
-        student, lambda b: losses.cross_entropy(student, b), optimiser, total_steps=10, mitigation=part, memory=part.prepare(student, [])
+        student,
+        lambda b: losses.cross_entropy(student, b),
+        optimiser,
+        total_steps=10,
+        mitigation=part,
+        memory=part.prepare(student, []),
     )
     fit(module, lambda: (encoded.batch(i, 4) for i in index))
 

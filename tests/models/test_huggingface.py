@@ -81,7 +81,9 @@ def test_ties_aside_hundreds_of_answers_do_not_depend_on_the_batch(batch_items: 
     student = model(3, architecture=DEEP)
     draw = torch.Generator().manual_seed(0)
     prompts = [torch.randint(2, 199, (1 + i % 17,), generator=draw).tolist() for i in range(100)]
-    assert student.generate([prompts], max_new_tokens=12, batch_items=batch_items) == student.generate([prompts], max_new_tokens=12)
+    assert student.generate([prompts], max_new_tokens=12, batch_items=batch_items) == student.generate(
+        [prompts], max_new_tokens=12
+    )
 
 
 @pytest.mark.parametrize("name", ["10k", "34k"])
@@ -122,7 +124,9 @@ def test_a_checkpoint_comes_back_in_fp32_and_bit_for_bit(tmp_path: Path) -> None
     assert all(p.dtype == torch.float32 for p in HuggingFaceModel.load(tmp_path).state().values())
 
 
-@pytest.mark.parametrize("damage", ["nothing there", "no weights", "cut weights", "garbage", "pickle only", "no config", "no tokenizer"])
+@pytest.mark.parametrize(
+    "damage", ["nothing there", "no weights", "cut weights", "garbage", "pickle only", "no config", "no tokenizer"]
+)
 def test_an_unreadable_checkpoint_is_one_line(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "checkpoint"
     if damage != "nothing there":
