@@ -53,7 +53,7 @@ ARGUMENTS = {
     "resume nothing": (["resume"], ["folder", "must be given"]),
     "resume two": (["resume", "a", "b"], ["b", "unknown argument"]),
     "resume a missing folder": (["resume", "runs/none"], ["folder", "'runs/none'", "does not exist"]),
-    "report nothing": (["report"], ["folders", "must be given"]),
+    "report nothing": (["report"], ["folder", "at least one", "none"]),
     "report a missing folder": (["report", "runs/none"], ["folder", "'runs/none'", "does not exist"]),
     "missing config": (["simulate", "--config", "none.yaml"], ["none.yaml", "no such file"]),
     "folder as config": (["simulate", "--config", "."], [".", "is a directory"]),

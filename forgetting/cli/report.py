@@ -24,10 +24,11 @@ def report(given: Namespace) -> int:
     """Rebuild the views."""
     from forgetting.report.folder import read_record
 
-    if not given.folders and given.index is None:
+    named = given.get("folders") or []
+    if not named and given.get("index") is None:
         raise UsageError("folder: must be at least one study's folder, got none")
-    index = None if given.index is None else folders.existing(given.index, "index")
-    studies = [folders.existing(value, "folder") for value in given.folders]
+    index = None if given.get("index") is None else folders.existing(given.index, "index")
+    studies = [folders.existing(value, "folder") for value in named]
     for study in studies:
         read_record(study)
         folders.check_writable(study, "folder")

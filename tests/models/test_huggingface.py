@@ -105,7 +105,7 @@ def test_initial_weights_have_the_scale_of_their_width(name: str) -> None:
     shape = architecture(name)
     student = HuggingFaceModel.create(shape, words(), 0)
     embedding = student.network.get_input_embeddings().weight
-    assert embedding.std().item() == pytest.approx(1 / math.sqrt(shape.hidden_size), rel=0.1)
+    assert embedding.std().item() == pytest.approx(0.5 / math.sqrt(shape.hidden_size), rel=0.1)
     assert embedding is student.network.get_output_embeddings().weight
     assert student.hidden_size == shape.hidden_size
 
