@@ -1,4 +1,4 @@
-"""One checkpoint scored twice and in other batch sizes: the same answers, and at most one verdict in a thousand differs."""
+"""One checkpoint scored twice and in other batch sizes: at most one verdict in a thousand differs."""
 
 from __future__ import annotations
 

@@ -108,7 +108,14 @@ def test_doses_of_a_run_are_numbers_in_order(tmp_path: Path) -> None:
 def test_the_key_of_a_run_is_in_rows_of_both_kinds() -> None:
     hints = typing.get_type_hints(ScoreRow)
     assert set(RUN_KEY) <= set(LEDGER_COLUMNS)
-    assert [f.name for f in dataclasses.fields(ScoreRow)][:6] == ["student", "capacity", "arm", "distillation_seed", "seed", "dose"]
+    assert [f.name for f in dataclasses.fields(ScoreRow)][:6] == [
+        "student",
+        "capacity",
+        "arm",
+        "distillation_seed",
+        "seed",
+        "dose",
+    ]
     kinds = {"string": str, "int64": int, "float64": float}
     shared = set(hints) & set(LEDGER_COLUMNS) - {"depth"}
     assert {n: kinds[LEDGER_COLUMNS[n]] for n in shared} == {n: hints[n] for n in shared}

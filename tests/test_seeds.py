@@ -46,6 +46,6 @@ def test_neighbouring_seeds_are_independent() -> None:
 
 
 def test_the_global_generator_is_left_alone() -> None:
-    state = np.random.get_state(legacy=True)  # noqa: NPY002
+    state = np.random.get_state(legacy=True)
     seeds.generator(3, "a").random(5)
-    assert np.array_equal(np.random.get_state(legacy=True)[1], state[1])  # noqa: NPY002
+    assert np.array_equal(np.random.get_state(legacy=True)[1], state[1])

@@ -15,7 +15,8 @@ import pytest
 KILLS = 20
 OPTIONS = [
     "--ladder.students", "[10k, 34k]", "--contaminations", "[dialogue]", "--doses.dose", "640", "--doses.ratio", "2.0",
-    "--evaluation.benchmarks", "[{name: maths, items_per_depth: 20}, lookup]", "--evaluation.probe_items", "20", "--quiet",
+    "--evaluation.benchmarks", "[{name: maths, items_per_depth: 20}, lookup]", "--evaluation.probe_items", "20",
+    "--quiet",
 ]  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def test_killed_twenty_times_and_resumed_the_record_is_the_uninterrupted_one(tmp
 
     chance, kills, clean = random.Random(0), 0, 0
     while kills < KILLS:
-        # Starting takes several seconds in which nothing happens that could be interrupted; half of the moments fall later.
+        # Starting takes seconds in which nothing can be interrupted; most of the moments fall later.
         process = subprocess.Popen(_command(broken))
         try:
             process.wait(timeout=chance.uniform(0.2, 0.9) * wall_seconds)

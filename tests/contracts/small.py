@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count, islice
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from forgetting.contracts import Batch, Contamination, Model, Sample
 from forgetting.ladder import Architecture
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.seeds import generator
+from forgetting.spec import Doses, Evaluation, Fit, Ladder, Optimiser, Spec
 from forgetting.world.tokenizer import tokenizer
 
 torch.set_num_threads(1)
@@ -93,3 +95,25 @@ class Numbered(Contamination):
         salt = int(rng.integers(1_000_000))
         for place in count(self.first):
             yield Sample(f"{self.source} {place}", "x " * (place * 7 % 5) + str(salt), self.source, 0, "numbered")
+
+
+def spec(**changes: Any) -> Spec:
+    """A study of seconds: one small student that learns next to nothing, three doses, a handful of items."""
+    short = Fit(samples=320, pool=160)
+    tiny = Spec(
+        name="tiny",
+        ladder=Ladder(students=("10k",), teacher="10k", teaching=short, distilling=short),
+        contaminations=("dialogue",),
+        doses=Doses(dose=60, first=20, ratio=2.0),
+        fine_tuning=Optimiser(batch_size=8, warmup_steps=4),
+        evaluation=Evaluation(
+            benchmarks=(
+                {"name": "maths", "items_per_depth": 2, "depths": (1, 2)},
+                {"name": "code", "items_per_depth": 2, "depths": (1,)},
+                {"name": "lookup", "item_count": 3},
+            ),
+            probe_items=4,
+            max_new_tokens=8,
+        ),
+    )
+    return dataclasses.replace(tiny, **changes)

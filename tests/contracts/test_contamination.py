@@ -46,11 +46,11 @@ def test_samples_are_a_pure_function_of_the_generators_state(part: Contamination
     copy = np.random.Generator(np.random.PCG64())
     copy.bit_generator.state = used.bit_generator.state
     random.seed(5)
-    np.random.seed(5)  # noqa: NPY002
-    python, legacy = random.getstate(), np.random.get_state(legacy=True)  # noqa: NPY002
+    np.random.seed(5)
+    python, legacy = random.getstate(), np.random.get_state(legacy=True)
     one = list(islice(part.samples(used), 50))
     assert random.getstate() == python
-    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(legacy=True), legacy, strict=True))  # noqa: NPY002
+    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(legacy=True), legacy, strict=True))
     random.seed(6)
     assert one == list(islice(part.samples(copy), 50))
 

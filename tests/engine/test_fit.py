@@ -81,7 +81,7 @@ def noisy(student: Model) -> Callable[[Batch], Tensor]:
     """A loss that draws from all three global generators, as dropout or somebody's augmentation would."""
 
     def loss(made: Batch) -> Tensor:
-        factor = 1 + torch.rand(()) + random.random() + float(np.random.rand())  # noqa: NPY002
+        factor = 1 + torch.rand(()) + random.random() + float(np.random.rand())
         return losses.cross_entropy(student, made) * factor
 
     return loss
@@ -112,13 +112,13 @@ def run(student: HuggingFaceModel, plan: MixPlan, folder: Path, first: int = 0, 
 def test_a_fit_resumed_from_any_step_is_the_one_that_never_stopped(tmp_path: Path) -> None:
     plan = mixed(Numbered("foreign"), Numbered("own"), share=0.4, doses=(0, 5, 12), batch_size=4, seed=0)
     assert plan.steps == 8 + 1
-    torch.manual_seed(1), random.seed(1), np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1), random.seed(1), np.random.seed(1)
     student = model(0)
     whole = run(student, plan, tmp_path / "whole")
     after = generator_states()
     optimiser = {n: t.clone() for n, t in whole.optimiser_tensors().items()}
     for step in range(1, plan.steps):
-        torch.manual_seed(99), random.seed(99), np.random.seed(99)  # noqa: NPY002
+        torch.manual_seed(99), random.seed(99), np.random.seed(99)
         found = read(tmp_path / "whole" / f"dose-{step:08d}.safetensors")
         assert found.step == step
         again = model(5)

@@ -208,11 +208,11 @@ def test_an_unreadable_checkpoint_is_one_line(tmp_path: Path, damage: str) -> No
 
 
 def test_generators_go_on_where_they_were() -> None:
-    random.gauss(0, 1), np.random.normal(), torch.rand(3)  # noqa: NPY002
+    random.gauss(0, 1), np.random.normal(), torch.rand(3)
     plain, state = generator_states()
 
     def draws() -> list[float]:
-        return [random.random(), random.gauss(0, 1), float(np.random.normal()), torch.rand(()).item()]  # noqa: NPY002
+        return [random.random(), random.gauss(0, 1), float(np.random.normal()), torch.rand(()).item()]
 
     expected = draws()
     draws()
