@@ -37,7 +37,7 @@ class Optimiser:
     """
 
     batch_size: int = 32
-    learning_rate: float = 5e-4
+    learning_rate: float = 2e-3
     rate_policy: RatePolicy = "constant"
     schedule: Schedule = "constant"
     warmup_steps: int = 20
@@ -124,7 +124,7 @@ class Doses:
     dose: int = 2_560
     spacing: Spacing = "geometric"
     first: int = 20
-    ratio: float = 4.0
+    ratio: float = 2.0
     stream_cap: int = 50_000
 
     def __post_init__(self) -> None:
@@ -165,7 +165,7 @@ class Evaluation:
     perturbed: Perturbed = "ends"
     probe_items: int = 200
     max_new_tokens: int = 64
-    batch_items: int = 128
+    batch_items: int = 256
 
     def __post_init__(self) -> None:
         require(len(self.benchmarks) > 0, "benchmarks", "at least one benchmark", self.benchmarks)

@@ -7,7 +7,8 @@ import os
 import queue
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -77,6 +78,19 @@ def restore_generators(states: Mapping[str, Any]) -> None:
     kind, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
+
+
+@contextmanager
+def own_generators(seed: int) -> Iterator[None]:
+    """Inside, the three global generators are a function of the seed; afterwards they are as they were before."""
+    before, torch_before = generator_states()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        restore_generators({**before, "torch": torch_before})
 
 
 class SnapshotWriter:

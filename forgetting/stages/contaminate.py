@@ -16,7 +16,7 @@ from forgetting.engine.module import FitModule
 from forgetting.engine.plan import mixed
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
-from forgetting.engine.snapshots import Snapshots, last, read, restore_generators, tidy
+from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.records import RunFolder
@@ -32,9 +32,13 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
 
     The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
-    run, mark = RunFolder(folder), fingerprint(study.run_form(key))
-    if run.complete.is_file():
-        return
+    if not RunFolder(folder).complete.is_file():
+        with own_generators(seeds.integer(key.seed, "generators")):
+            _contaminate(study, key, RunFolder(folder), store, report)
+
+
+def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report) -> None:
+    mark = fingerprint(study.run_form(key))
     watch, arm = Stopwatch(), study.arm(key.arm)
     architecture = study.architecture(key)
     home = distil.student(study, architecture, key.distillation_seed, store)

@@ -17,7 +17,7 @@ from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import MixPlan, epochs
 from forgetting.engine.progress import Progress, Report, silent
-from forgetting.engine.snapshots import Snapshots, last, read, restore_generators
+from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.ladder import Architecture
 from forgetting.models.huggingface import HuggingFaceModel
@@ -44,9 +44,17 @@ def teacher(study: Study, store: Store, report: Report = silent) -> Path:
     def batches(stream: MixPlan) -> Iterator[Batch]:
         return (encoded.batch(index, stream.batch_size) for index in stream)
 
-    watch = _train(
-        study.spec.ladder.teaching, model, lambda b: losses.cross_entropy(model, b), plan, batches, store, mark, report
-    )
+    with own_generators(seeds.integer(seed, "teaching", "generators")):
+        watch = _train(
+            study.spec.ladder.teaching,
+            model,
+            lambda b: losses.cross_entropy(model, b),
+            plan,
+            batches,
+            store,
+            mark,
+            report,
+        )
     return _add(study, store, mark, model, {"role": "teacher", "made_from": form}, watch)
 
 
@@ -72,7 +80,8 @@ def student(
     def batches(stream: MixPlan) -> Iterator[Batch]:
         return method.batches(model, mentor, stream)
 
-    watch = _train(distilling, model, lambda b: method.loss(model, mentor, b), plan, batches, store, mark, report)
+    with own_generators(seeds.integer(root, "generators")):
+        watch = _train(distilling, model, lambda b: method.loss(model, mentor, b), plan, batches, store, mark, report)
     return _add(study, store, mark, model, {"role": "student", "made_from": form}, watch)
 
 

@@ -251,8 +251,6 @@ def test_the_joint_arm_is_measured_at_both_ends(store: Store, whole: RunFolder, 
     joint, base = ledger(found), ledger(whole)
     at_0 = joint["dose"] == 0
     assert joint.loc[at_0, "nll_sum"].tolist() == base.loc[base["dose"] == 0, "nll_sum"].tolist()
-    probes = joint[joint["benchmark"] == "probe"].groupby("dose")["nll_sum"].sum()
-    assert probes[60] < probes[0]
     assert (joint.loc[~at_0 & (joint["benchmark"] != "probe"), "kl_sum"] > 0).all()
     assert set(joint.loc[at_0, "variant"]) == set(joint.loc[~at_0, "variant"])
     assert json.loads(found.complete.read_text())["fingerprint"] == fingerprint(study.run_form(study.runs()[1]))
