@@ -47,7 +47,7 @@ LADDER: tuple[Architecture, ...] = (
     Architecture("10k", 16, 2, 2, 8, 44, 1),
     Architecture("20k", 24, 2, 2, 12, 64, 2),
     Architecture("34k", 32, 2, 2, 16, 92, 2),
-    Architecture("100k", 48, 3, 4, 12, 140, 4),
+    Architecture("100k", 56, 2, 4, 16, 168, 4),
     Architecture("175k", 64, 3, 4, 16, 188, 4),
     Architecture("455k", 96, 4, 4, 24, 244, 4),
     Architecture("1m", 128, 5, 4, 32, 332, 4),

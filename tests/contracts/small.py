@@ -107,11 +107,7 @@ def spec(**changes: Any) -> Spec:
         doses=Doses(dose=60, first=20, ratio=2.0),
         fine_tuning=Optimiser(batch_size=8, warmup_steps=4),
         evaluation=Evaluation(
-            benchmarks=(
-                {"name": "maths", "items_per_depth": 2, "depths": (1, 2)},
-                {"name": "code", "items_per_depth": 2, "depths": (1,)},
-                {"name": "lookup", "item_count": 3},
-            ),
+            benchmarks=({"name": "maths", "items_per_depth": 1, "depths": (2,)}, {"name": "lookup", "item_count": 3}),
             probe_items=4,
             max_new_tokens=8,
         ),

@@ -63,7 +63,7 @@ def test_each_is_stored_under_the_fingerprint_of_what_made_it(
         assert about["role"] == ("teacher" if name == "teacher" else "student")
         assert fingerprint(about["made_from"]) == made[name].name
         assert about["capacity"] == rung.parameters(len(words()))
-        assert set(about["accuracy"]) == {"maths", "code", "lookup"}
+        assert set(about["accuracy"]) == {"maths", "lookup"}
         assert set(about["wall_seconds"]) >= {"training", "evaluation"}
     for one in made:
         assert [other for other in made if not differing(weights(made[one]), weights(made[other]))] == [one]
@@ -172,7 +172,7 @@ def test_shares_of_skills_are_settings(study: Study, store: Store, made: dict[st
     lookup = construct(spec(ladder=ladder))
     home = distil.teacher(lookup, store)
     assert home != made["teacher"]
-    items = encode(lookup.benchmarks[2].items(), words())
+    items = encode(lookup.benchmarks[1].items(), words())
 
     def nll(folder: Path) -> float:
         model = distil.load(folder)
