@@ -123,7 +123,7 @@ class Doses:
 
     dose: int = 2_560
     spacing: Spacing = "geometric"
-    first: int = 20
+    first: int = 40
     ratio: float = 2.0
     stream_cap: int = 50_000
 
@@ -156,11 +156,11 @@ class Evaluation:
     """
 
     benchmarks: tuple[PartValue, ...] = (
-        {"name": "maths", "items_per_depth": 50},
-        {"name": "code", "items_per_depth": 50},
+        {"name": "maths", "items_per_depth": 40},
+        {"name": "code", "items_per_depth": 40},
         {"name": "traps", "items_per_form": 20},
-        {"name": "lookup", "item_count": 50},
-        {"name": "classification", "item_count": 50},
+        {"name": "lookup", "item_count": 40},
+        {"name": "classification", "item_count": 40},
     )
     perturbed: Perturbed = "ends"
     probe_items: int = 200

@@ -34,7 +34,7 @@ def result(output: Path) -> Result:
 
 def test_a_curve_is_what_the_scores_say(result: Result) -> None:
     curve = result.curves["34k"]["maths"]
-    assert list(curve.dose) == [0, 20, 80, 100]
+    assert list(curve.dose) == [0, 40, 80, 100]
     scores = result.to_frame()
     own = scores[(scores["skill"] == "maths") & scores["depth"].isna() & (scores["variant"] == "original")]
     assert set(own["seed"]) == {0, 1}
