@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from forgetting.errors import UsageError
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_atomically, write_json
 from forgetting.store import Store, manifest
@@ -28,6 +29,12 @@ def assemble(study: Study, folder: Path, store: Store, made: dict[str, float], w
     tables, lines = [], []
     for key in study.runs():
         run = RunFolder(run_folder(folder, key))
+        reached = study.reached(study.arm(key.arm))
+        expected = [reached[0], reached[-1]] if study.arm(key.arm).joint else list(reached)
+        if run.doses() != expected:
+            raise UsageError(
+                f"study: {str(run.folder)!r} has doses {run.doses()}, not {expected}; delete it and resume"
+            )
         tables += [pq.read_table(run.ledger_part(dose)) for dose in run.doses()]
         lines.append(run.scores.read_text())
         for name, value in json.loads(run.complete.read_text())["wall_seconds"].items():

@@ -88,6 +88,9 @@ class Stream(ABC):
     """
 
     samples: Sequence[Sample]
+    contaminating: (
+        np.ndarray
+    )  # bool, for each pool sample: of the contamination, whose answers are to be learned as they are
     batch_size: int
 
     @abstractmethod

@@ -14,7 +14,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import IO, Any
 
-from forgetting.errors import UsageError
+from forgetting.errors import UsageError, require
 from forgetting.worker import carry_out
 
 Task = dict[str, Any]
@@ -78,6 +78,7 @@ class Executor:
     """A context in which batches of tasks are run. ``workers`` 0 means: in this process, one after another."""
 
     def __init__(self, workers: int) -> None:
+        require(workers >= 0, "workers", "0 (in this process) or more", workers)
         self.workers = workers
         self._processes: list[_Process] = []
 

@@ -4,7 +4,7 @@
       record.json         spec, fingerprint, commit, versions, hardware, seconds by stage, seeds, statuses; written last
       scores.jsonl        one score row per (run, dose, benchmark, variant, depth); recomputed from the ledger
       ledger.parquet      one ledger row per (run, dose, item): the finest grain, everything else follows from it
-      runs/KEY/           one folder a run: run.json, ledger/dose-00000160.parquet, scores.jsonl, checkpoint/
+      runs/KEY/           one folder a run: ledger/dose-00000160.parquet, scores.jsonl, checkpoint/, complete.json
       tensorboard/  figures/  report.html      views, rebuilt from the record by ``forgetting report``
 
 A run's KEY is ``STUDENT-ARM-dN-sN`` (d: distillation seed, s: contamination seed).

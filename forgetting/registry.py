@@ -48,7 +48,7 @@ def part_class(family: str, name: str, field: str | None = None) -> type[Part]:
     module_name, _, class_name = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
         raise UsageError(f"{field}: cannot import {name!r}: {error}") from None
     if not (isinstance(found, type) and issubclass(found, FAMILIES[family])):
         raise UsageError(f"{field}: {name!r} is not a {FAMILIES[family].__name__}")

@@ -6,7 +6,8 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,7 @@ def resume(folder: Path, *, store: Path | None = None, workers: int | None = Non
         raise UsageError(f"resume: no study in {str(folder)!r}: {error}") from error
     study = construct(spec)
     rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
-    require(study.fingerprint == plan["fingerprint"], "resume", rule, plan["fingerprint"])
+    require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
     return _carry_out(study, folder, Store(store), workers, quiet)
 
 
@@ -154,24 +155,52 @@ def distil_ladder(
 def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, quiet: bool) -> Result:
     from forgetting.progress import Bars
 
-    if (folder / "record.json").is_file():
-        return _given(folder, quiet)
     begin = time.perf_counter()
+    if (folder / "record.json").is_file():
+        if not (folder / "report.html").is_file():
+            _views(folder, begin)
+        return _given(folder, quiet)
+    executor = Executor(_cores() if workers is None else workers)
+    if _missing_students(study, store):
+        store.check_writable()
     _prepare(study, folder)
+    with _alone(folder), executor, Bars(quiet) as bars:
+        made = _make(study, folder, store, executor, bars)
+        assemble(study, folder, store, made, time.perf_counter() - begin)
+        _views(folder, begin)
+    return _given(folder, quiet)
+
+
+def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Bars) -> dict[str, float]:
+    """Students, then runs; wall seconds by stage. The largest go first, so that no worker waits for one at the end."""
     plain, runs = dataclasses.asdict(study.spec), study.runs()
     common: Task = {"spec": plain, "store": str(store.root)}
     made: dict[str, float] = {}
-    with Executor(_cores() if workers is None else workers) as executor, Bars(quiet) as bars:
-        _make_students(study, store, executor, bars, made)
-        tasks = [
-            {**common, "make": "run", "key": dataclasses.asdict(key), "folder": str(run_folder(folder, key))}
-            for key in sorted(runs, key=lambda k: -study.students.index(study.architecture(k)))
-            if not RunFolder(run_folder(folder, key)).complete.is_file()
-        ]
-        _batch(executor, bars, "contamination", tasks, made)
-    assemble(study, folder, store, made, time.perf_counter() - begin)
-    _views(folder, begin)
-    return _given(folder, quiet)
+    _make_students(study, store, executor, bars, made)
+    tasks = [
+        {**common, "make": "run", "key": dataclasses.asdict(key), "folder": str(run_folder(folder, key))}
+        for key in sorted(runs, key=lambda k: -study.students.index(study.architecture(k)))
+        if not RunFolder(run_folder(folder, key)).complete.is_file()
+    ]
+    _batch(executor, bars, "contamination", tasks, made)
+    return made
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the study's folder for this process (where there is flock); ``UsageError`` if another one holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"output: another process is working on {str(folder)!r}") from None
+        yield
+    (folder / ".lock").unlink(missing_ok=True)
 
 
 def _make_students(
@@ -224,12 +253,18 @@ def _title(task: Task) -> str:
 
 
 def _views(folder: Path, begin: float) -> None:
-    """All views; their own time is added to the record afterwards."""
+    """All views; what only the ledger tells, and the views' own time, are added to the record afterwards."""
     from forgetting.report.build import build_views
+    from forgetting.report.events import plain
+    from forgetting.report.folder import open_study
+    from forgetting.report.tables import statuses
 
     start = time.perf_counter()
     build_views(folder)
-    record = json.loads((folder / "record.json").read_text())
+    study = open_study(folder)
+    record = study.record
+    for name, table in (("noise_floor", study.noise_floor), ("statuses", statuses(study))):
+        record[name] = plain(table.astype(object).where(table.notna(), None))
     record["seconds"] |= {
         "views": round(time.perf_counter() - start, 2),
         "study": round(time.perf_counter() - begin, 2),

@@ -164,7 +164,7 @@ class Evaluation:
     )
     perturbed: Perturbed = "ends"
     probe_items: int = 200
-    max_new_tokens: int = 64
+    max_new_tokens: int = 48
     batch_items: int = 256
 
     def __post_init__(self) -> None:
@@ -222,6 +222,12 @@ class Spec:
         )
         for name in ("contaminations", "shifts", "rate_multiples", "replays", "mitigations"):
             require(len(getattr(self, name)) > 0, name, "at least one value", getattr(self, name))
+        for name in ("shifts", "rate_multiples", "replays"):
+            for value in getattr(self, name):
+                require(isinstance(value, (int, float)) and not isinstance(value, bool), name, "numbers", value)
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+        for name in ("seeds", "first_seed"):
+            require(type(getattr(self, name)) is int, name, "a whole number", getattr(self, name))
         for shift in self.shifts:
             require(math.isfinite(shift) and 0 < shift <= 1, "shifts", "above 0 and at most 1", shift)
         for rate in self.rate_multiples:

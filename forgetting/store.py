@@ -39,6 +39,14 @@ class Store:
                 return root / fingerprint
         return None
 
+    def check_writable(self) -> None:
+        """``UsageError`` where no entry could be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.root).close()
+        except OSError as error:
+            raise UsageError(f"store: cannot be written, {str(self.root)!r}: {error.strerror}") from error
+
     def work(self, fingerprint: str) -> Path:
         """Where the unfinished entry keeps its checkpoint."""
         return self.root / "unfinished" / fingerprint

@@ -15,11 +15,13 @@ from forgetting import registry
 from forgetting.contracts import Benchmark, Contamination, Distillation, Mitigation, Part
 from forgetting.errors import UsageError, require
 from forgetting.ladder import Architecture, architecture
-from forgetting.spec import Doses, Evaluation, Optimiser, PartValue, Spec
+from forgetting.spec import Evaluation, Optimiser, PartValue, Spec
 from forgetting.world import WORLD_VERSION
+from forgetting.world.vocabulary import vocabulary
 
-# Raised whenever a change of the code changes the numbers that an unchanged spec gives.
-RESULTS_VERSION = 1
+# Raised whenever a change of the code changes what an unchanged spec gives: the students, or the runs on them.
+STUDENTS_VERSION = 1
+RESULTS_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Arm:
 
     def share(self) -> float:
         """The share of contaminating samples in the stream."""
-        return self.mitigation.mix(self.shift * (1 - self.replay))
+        return self.mitigation.mix(round(self.shift * (1 - self.replay), 12))
 
     def canonical(self) -> dict[str, Any]:
         """What the arm's numbers depend on, as plain values."""
@@ -91,8 +93,8 @@ class Study:
             "distillation": self.distillation.settings(),
             "distilling": dataclasses.asdict(spec.ladder.distilling),
             "fresh_students": spec.ladder.fresh_students,
-            "arms": {arm.name: arm.canonical() for arm in self.arms},
-            "doses": _doses_form(spec.doses),
+            "arms": [{"name": arm.name, **arm.canonical(), "doses": list(self.reached(arm))} for arm in self.arms],
+            "doses": list(spec.doses.values()),
             "fine_tuning": dataclasses.asdict(spec.fine_tuning),
             "evaluation": self.evaluation_form(),
             "seeds": [spec.first_seed, spec.seeds],
@@ -108,7 +110,7 @@ class Study:
             "original": self.original.settings(),
             "teaching": dataclasses.asdict(ladder.teaching),
             "seed": ladder.seed,
-            "results_version": RESULTS_VERSION,
+            "results_version": STUDENTS_VERSION,
         }
 
     def student_form(self, student: Architecture, distillation_seed: int, joint: Arm | None = None) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class Study:
         }
         if joint is None:
             return form
-        return {**form, "joint": joint.canonical(), "doses": _doses_form(self.spec.doses)}
+        return {**form, "joint": joint.canonical(), "dose": self.reached(joint)[-1]}
 
     def evaluation_form(self) -> dict[str, Any]:
         """What the scores depend on beside the weights."""
@@ -134,10 +136,11 @@ class Study:
         return {
             "student": self.student_form(self.architecture(key), key.distillation_seed),
             "arm": self.arm(key.arm).canonical(),
-            "doses": _doses_form(self.spec.doses),
+            "doses": list(self.reached(self.arm(key.arm))),
             "fine_tuning": dataclasses.asdict(self.spec.fine_tuning),
             "evaluation": self.evaluation_form(),
             "seed": key.seed,
+            "results_version": RESULTS_VERSION,
         }
 
     def architecture(self, key: RunKey) -> Architecture:
@@ -156,7 +159,7 @@ class Study:
             RunKey(s.name, a.name, seed if spec.ladder.fresh_students else 0, seed)
             for s in self.students
             for a in self.arms
-            for seed in seeds
+            for seed in (seeds if spec.ladder.fresh_students or not a.joint else seeds[:1])
         )
 
     def reached(self, arm: Arm) -> tuple[int, ...]:
@@ -168,29 +171,27 @@ def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
     ladder = spec.ladder
     students = tuple(architecture(name, f"ladder.students[{i}]") for i, name in enumerate(ladder.students))
-    sizes = [s.non_embedding() for s in students]
+    sizes = [s.parameters(len(vocabulary())) for s in students]
     require(sizes == sorted(sizes), "ladder.students", "in ascending order of capacity", list(ladder.students))
-    return Study(
+    study = Study(
         spec=spec,
         students=students,
         teacher=architecture(ladder.teacher, "ladder.teacher"),
         original=cast(Contamination, registry.build("contamination", ladder.original, "ladder.original")),
+        distillation=cast(Distillation, registry.build("distillation", ladder.distillation, "ladder.distillation")),
         benchmarks=_benchmarks(spec.evaluation),
         arms=_arms(spec),
-        # Last: this family imports torch, and a typo elsewhere is to be found in the first second.
-        distillation=cast(Distillation, registry.build("distillation", ladder.distillation, "ladder.distillation")),
     )
+    for arm in study.arms:
+        rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
+        require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)
+    return study
 
 
 def fingerprint(form: dict[str, Any]) -> str:
     """SHA-256 of the canonical JSON (sorted keys, no spaces), first sixteen hexadecimal digits."""
     text = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _doses_form(doses: Doses) -> dict[str, Any]:
-    """The doses themselves, however they were spaced, and the cap."""
-    return {"values": list(doses.values()), "stream_cap": doses.stream_cap}
 
 
 def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:

@@ -23,12 +23,20 @@ def carry_out(task: dict[str, Any], report: Report) -> None:
     """Make what the task says: ``teacher``, ``student`` (with its seed and, for a joint run, its arm) or ``run``."""
     import torch
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _make(task, report)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _make(task: dict[str, Any], report: Report) -> None:
     from forgetting.spec import from_plain
     from forgetting.stages import contaminate, distil
     from forgetting.store import REFERENCE, Store
     from forgetting.study import RunKey, construct
 
-    torch.set_num_threads(1)
     study = construct(from_plain(task["spec"]))
     store = Store(Path(task["store"]), reference=REFERENCE if task.get("shipped", True) else None)
     if task["make"] == "teacher":

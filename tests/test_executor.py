@@ -1,4 +1,4 @@
-"""The executor: tasks in this process or on worker processes give the same files, and every failure is one that can be read."""
+"""The executor: tasks here or on worker processes give the same files, and every failure can be read."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_store_that_cannot_be_written_is_told_as_the_users(worker: Executor, t
 
 @pytest.mark.slow
 def test_a_mistake_of_ours_comes_with_the_workers_traceback(worker: Executor, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="(?s)StopIteration.*Traceback.*carry_out"):
+    with pytest.raises(RuntimeError, match=r"(?s)StopIteration.*Traceback.*carry_out"):
         run(worker, [{**teacher(tmp_path), "make": "student", "student": "nobody", "distillation_seed": 0}])
 
 

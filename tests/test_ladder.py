@@ -88,7 +88,7 @@ def test_a_strand_changes_one_dimension() -> None:
     [("34K", "did you mean '34k'"), ("", "unknown name ''"), ("depth-5", "did you mean 'depth-"), ("2m", "known: 10k")],
 )
 def test_an_unknown_rung(name: str, words_of_it: str) -> None:
-    with pytest.raises(UsageError, match="^ladder.students: unknown name ") as caught:
+    with pytest.raises(UsageError, match=r"^ladder\.students: unknown name ") as caught:
         architecture(name, "ladder.students")
     assert words_of_it in str(caught.value)
 

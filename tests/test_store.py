@@ -116,7 +116,7 @@ def test_a_file_that_is_not_what_was_stored(store: Store, damage: str) -> None:
 def test_an_unreadable_manifest_is_one_line(store: Store, text: str | None) -> None:
     home = store.add(MARK, filling(weights="abc"))
     (home / MANIFEST).unlink() if text is None else (home / MANIFEST).write_text(text)
-    with pytest.raises(UsageError, match="^store: ") as caught:
+    with pytest.raises(UsageError, match=r"^store: ") as caught:
         verify(home)
     assert "\n" not in str(caught.value) and str(home) in str(caught.value)
 

@@ -51,6 +51,8 @@ def another(path: str, value: Any) -> Any:
         return next(v for v in typing.get_args(hint) if v != value)
     if hint is bool:
         return not value
+    if path == "doses.stream_cap":
+        return 1_000  # only a cap that leaves a dose out can change a result
     if hint is int:
         return value + 1
     if hint is float:
@@ -158,10 +160,26 @@ def test_runs_share_a_student_or_distil_fresh_ones() -> None:
 
 
 def test_a_dose_beyond_the_cap_is_not_reached() -> None:
-    spec = Spec(shifts=(0.1, 1.0), doses=Doses(dose=1280, stream_cap=3_200))
+    spec = Spec(shifts=(0.1, 1.0), doses=Doses(dose=1280, first=20, ratio=4.0, stream_cap=3_200))
     rare, full = construct(spec).arms[:2]
     assert construct(spec).reached(rare) == (0, 20, 80, 320)
     assert construct(spec).reached(full) == (0, 20, 80, 320, 1280)
+
+
+def test_a_cap_that_leaves_no_dose_is_an_error() -> None:
+    with pytest.raises(UsageError, match=r"stream_cap: must be high enough for the first dose of arm"):
+        construct(Spec(shifts=(0.0005,)))
+
+
+def test_a_cap_that_leaves_nothing_out_changes_nothing() -> None:
+    wide = Spec(doses=Doses(stream_cap=60_000))
+    assert construct(wide).fingerprint == construct(Spec()).fingerprint
+
+
+def test_numbers_may_be_whole_and_the_order_of_arms_counts() -> None:
+    assert construct(Spec(shifts=(1,), rate_multiples=(1,))).fingerprint == construct(Spec()).fingerprint
+    turned = Spec(contaminations=("altered_syntax", "dialogue"))
+    assert construct(turned).fingerprint != construct(Spec()).fingerprint
 
 
 def test_replay_lowers_the_share() -> None:

@@ -52,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _close_stdout()
         return 141
+    except RuntimeError as error:
+        if "FORGETTING_TRACEBACK" in os.environ:
+            raise
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return _fail(f"{first}; set FORGETTING_TRACEBACK=1 to see where")
     except OSError as error:
         if error.filename is None:
             _close_stdout()

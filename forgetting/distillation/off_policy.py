@@ -32,15 +32,15 @@ class OffPolicy(Distillation):
         require(self.max_new_tokens >= 1, "off_policy.max_new_tokens", "at least 1", self.max_new_tokens)
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
-        """The stream's batches with every answer written by the teacher, greedily, before the first step."""
+        """The stream's batches; the teacher writes the answers of original samples, greedily, before the first step."""
         from forgetting.batching import encode, texts, tokens
 
-        prompts = tokens([s.prompt for s in stream.samples], teacher.tokenizer)
+        own = [i for i, foreign in enumerate(stream.contaminating) if not foreign]
+        prompts = tokens([stream.samples[i].prompt for i in own], teacher.tokenizer)
         answers = teacher.generate([prompts], max_new_tokens=self.max_new_tokens)[0]
-        written = [
-            dataclasses.replace(sample, answer=answer)
-            for sample, answer in zip(stream.samples, texts(answers, teacher.tokenizer), strict=True)
-        ]
+        written = list(stream.samples)
+        for i, answer in zip(own, texts(answers, teacher.tokenizer), strict=True):
+            written[i] = dataclasses.replace(written[i], answer=answer)
         encoded = encode(written, student.tokenizer)
         for index in stream:
             yield encoded.batch(index, stream.batch_size)

@@ -62,10 +62,18 @@ class Evaluator:
     def measure(self, student: Model, *, perturbed: bool) -> pd.DataFrame:
         """Ledger rows of one look, without the columns that name the run and the dose."""
         self.base.network.to(student.device)
-        sets = [*self.originals, *(self._perturbed_sets() if perturbed else [])]
-        order = [(s, i) for s in sets for i in range(len(s.items))]
+        frames = self._look(student, self.originals)
+        if perturbed:
+            frames += self._look(student, self._perturbed_sets())
+        if self.probe_gold is not None:
+            frames.append(self._probe_rows(student, self.probe_gold))
+        return pd.concat(frames, ignore_index=True)
+
+    def _look(self, student: Model, sets: Sequence[_Set]) -> list[pd.DataFrame]:
+        """Answers to all items of some sets, decoded together; originals always share their batches with originals."""
+        prompts = [prompt for s in sets for prompt in s.prompts]
         answers = student.generate(
-            [[s.prompts[i] for s, i in order]],
+            [prompts],
             max_new_tokens=self.evaluation.max_new_tokens,
             batch_items=self.evaluation.batch_items,
         )[0]
@@ -73,9 +81,7 @@ class Evaluator:
         for s in sets:
             frames.append(self._rows(student, s, answers[start : start + len(s.items)]))
             start += len(s.items)
-        if self.probe_gold is not None:
-            frames.append(self._probe_rows(student, self.probe_gold))
-        return pd.concat(frames, ignore_index=True)
+        return frames
 
     def _rows(self, student: Model, s: _Set, answers: list[list[int]]) -> pd.DataFrame:
         grades = s.benchmark.grade(s.items, texts(answers, student.tokenizer))

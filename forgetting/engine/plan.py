@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from zlib import crc32
 
 import numpy as np
 
@@ -70,6 +71,11 @@ class MixPlan(Stream):
         return {at[position]: dose for dose, position in after.items() if position in at}
 
 
+def is_held_out(sample: Sample) -> bool:
+    """Whether a contaminating sample is kept for the probe: one text in twenty, by its hash; no stream trains on it."""
+    return crc32(f"{sample.prompt}\n{sample.answer}".encode()) % 20 == 0
+
+
 def mixed(
     contamination: Contamination,
     original: Contamination,
@@ -87,7 +93,8 @@ def mixed(
     whole = np.array([int(s) for s in steps], dtype=np.int64)
     is_contaminating = np.diff(whole) > 0
     count = int(is_contaminating.sum())
-    foreign = list(islice(contamination.samples(seeds.generator(seed, "contamination")), count))
+    offered = contamination.samples(seeds.generator(seed, "contamination"))
+    foreign = list(islice((s for s in offered if not is_held_out(s)), count))
     own = list(islice(original.samples(seeds.generator(seed, "original stream")), length - count))
     index = np.empty(length, dtype=np.int64)
     index[is_contaminating] = np.arange(count)

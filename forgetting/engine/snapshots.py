@@ -85,7 +85,7 @@ def own_generators(seed: int) -> Iterator[None]:
     """Inside, the three global generators are a function of the seed; afterwards they are as they were before."""
     before, torch_before = generator_states()
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+    np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     try:
         yield

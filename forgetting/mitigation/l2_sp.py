@@ -40,5 +40,8 @@ class L2SP(Mitigation):
         """``[R]``; None at strength 0, so that the run is bit for bit the unmitigated one."""
         if memory is None:
             return None
-        squares = [(p - start).square().sum() for (_, p), start in zip(student.named_parameters(), memory, strict=True)]
+        squares = [
+            (p - start.to(p.device)).square().sum()
+            for (_, p), start in zip(student.named_parameters(), memory, strict=True)
+        ]
         return 0.5 * self.strength * sum(squares[1:], start=squares[0])[None]

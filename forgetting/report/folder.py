@@ -6,6 +6,7 @@ A folder that was committed small has no ledger; its curves then come from ``cur
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -90,8 +91,7 @@ class StudyFolder:
                 asdict(row) for row in score_rows(self.ledger, self._benchmark("chance"), self._benchmark("version"))
             ]
         else:
-            path = self.folder / "scores.jsonl"
-            rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            rows = _kept_scores(self.folder)
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
 
     @cached_property
@@ -147,7 +147,10 @@ class StudyFolder:
     @cached_property
     def _kept_curves(self) -> pd.DataFrame:
         path = self.folder / CURVES_FILE
-        return pd.read_csv(path) if path.exists() else Curves().to_frame()
+        try:
+            return pd.read_csv(path) if path.exists() else Curves().to_frame()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: not a readable table ({_first_line(error)})") from None
 
     def _benchmark(self, what: str) -> dict[str, Any]:
         return {name: value[what] for name, value in self.record.get("benchmarks", {}).items()}
@@ -176,9 +179,23 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not readable as JSON ({_first_line(error)})") from None
     if not isinstance(record, dict) or not isinstance(record.get("benchmarks"), dict):
         raise UsageError(f"{path}: not the record of a study (no 'benchmarks')")
+    if not all(isinstance(record.get(name, []), list) for name in ("arms", "students", "statuses")):
+        raise UsageError(f"{path}: not the record of a study ('arms' and 'students' must be lists)")
     if not any((folder / name).exists() for name in ("ledger.parquet", CURVES_FILE)):
         raise UsageError(f"{folder}: has neither ledger.parquet nor {CURVES_FILE}, so there is nothing to show")
     return record
+
+
+def _kept_scores(folder: Path) -> list[Any]:
+    """The rows of ``scores.jsonl``, plain or compressed; none where there is neither."""
+    for path, open_text in ((folder / "scores.jsonl", open), (folder / "scores.jsonl.gz", gzip.open)):
+        if path.exists():
+            try:
+                with open_text(path, "rt") as file:
+                    return [json.loads(line) for line in file]
+            except (OSError, EOFError, ValueError) as error:
+                raise UsageError(f"{path}: not readable as JSON lines ({_first_line(error)})") from None
+    return []
 
 
 def part_name(value: Any) -> str:

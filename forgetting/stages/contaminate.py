@@ -13,7 +13,7 @@ from forgetting.contracts import Contamination
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
-from forgetting.engine.plan import mixed
+from forgetting.engine.plan import is_held_out, mixed
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
 from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators, tidy
@@ -32,7 +32,9 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
 
     The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
-    if not RunFolder(folder).complete.is_file():
+    if RunFolder(folder).complete.is_file():
+        tidy(RunFolder(folder).checkpoint, study.spec.keep)
+    else:
         with own_generators(seeds.integer(key.seed, "generators")):
             _contaminate(study, key, RunFolder(folder), store, report)
 
@@ -117,8 +119,9 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
 
 
 def _probe(study: Study, contamination: Contamination) -> list[Any]:
-    """Held-out samples of the contamination, the same for every seed."""
-    return list(islice(contamination.samples(seeds.generator(0, "probe")), study.spec.evaluation.probe_items))
+    """Held-out samples of the contamination, the same for every seed; no stream trains on them."""
+    offered = contamination.samples(seeds.generator(0, "probe"))
+    return list(islice((s for s in offered if is_held_out(s)), study.spec.evaluation.probe_items))
 
 
 def _columns(key: RunKey, model: HuggingFaceModel) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from forgetting.contracts import Batch, Model
 from forgetting.engine.evaluation import Evaluator
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
-from forgetting.engine.plan import MixPlan, epochs
+from forgetting.engine.plan import MixPlan, epochs, is_held_out
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators
 from forgetting.engine.stopwatch import Stopwatch
@@ -95,7 +95,8 @@ def _plan(study: Study, training: Fit, root: int, joint: Arm | None = None) -> M
     extra = []
     if joint is not None:
         last_dose = study.reached(joint)[-1]
-        extra = list(islice(joint.contamination.samples(seeds.generator(root, "joint")), last_dose))
+        offered = joint.contamination.samples(seeds.generator(root, "joint"))
+        extra = list(islice((s for s in offered if not is_held_out(s)), last_dose))
     return epochs(
         study.original,
         samples=training.samples + len(extra),
@@ -143,9 +144,8 @@ def _add(
     def fill(folder: Path) -> dict[str, Any]:
         model.network.to(torch.bfloat16)
         model.save(folder)
-        model.network.float()
         with watch("evaluation"):
-            accuracy = accuracies(study, model)
+            accuracy = accuracies(study, HuggingFaceModel.load(folder))
         wall = {name: round(seconds, 1) for name, seconds in watch.wall_seconds.items()}
         sizes = {"capacity": model.capacity, "capacity_non_embedding": model.capacity_non_embedding}
         return {**about, **sizes, "accuracy": accuracy, "wall_seconds": wall}

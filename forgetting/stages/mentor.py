@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 
 from forgetting.models.huggingface import Answers, HuggingFaceModel
 from forgetting.records import write_atomically
+from forgetting.store import file_hash
 
 
 class Mentor(HuggingFaceModel):
@@ -20,7 +21,7 @@ class Mentor(HuggingFaceModel):
     def __init__(self, home: Path, folder: Path) -> None:
         loaded = HuggingFaceModel.load(home)
         super().__init__(loaded.network, loaded.tokenizer)
-        self.mark, self.folder = home.name, folder
+        self.mark, self.folder = file_hash(home / "model.safetensors"), folder
 
     def generate(
         self,

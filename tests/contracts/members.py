@@ -1,4 +1,4 @@
-"""Who goes through the contract suites: every file of a family with its defaults, settings worth covering, and outsiders.
+"""Who goes through the contract suites: every file of a family, settings worth covering, and outsiders.
 
 Another package puts its own parts through the same laws without touching this file:
 

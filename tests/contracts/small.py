@@ -1,4 +1,4 @@
-"""Small things that many tests share: a model of a few thousand parameters, samples, batches, and comparisons bit by bit."""
+"""Small things that many tests share: a model of a few thousand parameters, samples, batches, exact comparisons."""
 
 from __future__ import annotations
 

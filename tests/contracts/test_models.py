@@ -83,7 +83,7 @@ def test_shapes(name: str) -> None:
 
 
 @every
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     seed=st.integers(0, 2),
     before=st.lists(word, min_size=1, max_size=8),
@@ -115,7 +115,7 @@ def test_logits_of_a_sample_do_not_depend_on_its_neighbours_or_its_padding(name:
 
 
 @every
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_answers_are_greedy_and_the_same_every_time(name: str, data: st.DataObject) -> None:
     model, prompts, plain, limit = data.draw(stopping(name))
@@ -125,7 +125,7 @@ def test_answers_are_greedy_and_the_same_every_time(name: str, data: st.DataObje
 
 
 @every
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_drafts_never_change_answers(name: str, data: st.DataObject) -> None:
     model, prompts, plain, limit = data.draw(stopping(name))
@@ -149,7 +149,7 @@ def test_drafts_never_change_answers(name: str, data: st.DataObject) -> None:
 
 
 @every
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_answers_do_not_depend_on_the_batch(name: str, data: st.DataObject) -> None:
     model, prompts, plain, limit = data.draw(stopping(name))

@@ -17,7 +17,7 @@ from tests.contracts.small import Numbered, batch, differing, gradients, model, 
 
 
 def by_hand(student: Model, teacher: Model | None, made: Batch) -> float:
-    """Summed over answer tokens and divided by the denominator: -log p(token), or KL(teacher || student) with a teacher."""
+    """Summed over answer tokens, over the denominator: -log p(token), or KL(teacher || student) with a teacher."""
     total = 0.0
     for row, answer in zip(made.tokens_RBT[0], made.answer_RBT[0], strict=True):
         for place in range(1, len(row)):

@@ -201,9 +201,10 @@ def test_a_look_changes_nothing_in_what_follows() -> None:
         evaluator = Evaluator(base, BENCHMARKS, [], "", SETTINGS)
         interval = IntervalEvaluation(stops, lambda _, s=student, e=evaluator: e.measure(s, perturbed=False))
         torch.manual_seed(0)
-        fit(
-            FitModule(student, lambda b, s=student: losses.cross_entropy(s, b) * (1 + torch.rand(())), Optimiser(), total_steps=5),
-            lambda m=made: iter([m] * 5), [interval],
-        )  # fmt: skip
+
+        def loss(b: Any, s: Any = student) -> torch.Tensor:
+            return losses.cross_entropy(s, b) * (1 + torch.rand(()))
+
+        fit(FitModule(student, loss, Optimiser(), total_steps=5), lambda m=made: iter([m] * 5), [interval])
         finals.append(student.state())
     assert not differing(*finals)

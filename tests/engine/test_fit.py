@@ -1,4 +1,4 @@
-"""The fit against a bare torch loop, bit for bit; and a fit that goes on from any step against one that never stopped."""
+"""The fit against a bare torch loop, bit for bit; and a resumed fit against one that never stopped."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def noisy(student: Model) -> Callable[[Batch], Tensor]:
     return loss
 
 
-O = Optimiser(batch_size=4, learning_rate=5e-3, schedule="linear", warmup_steps=3)
+OPTIMISER = Optimiser(batch_size=4, learning_rate=5e-3, schedule="linear", warmup_steps=3)
 
 
 def run(student: HuggingFaceModel, plan: MixPlan, folder: Path, first: int = 0, state: Any = None) -> FitModule:
@@ -97,7 +97,9 @@ def run(student: HuggingFaceModel, plan: MixPlan, folder: Path, first: int = 0, 
     encoded = encode(plan.samples, words())
     stops = {step: step for step in range(1, plan.steps + 1)}
     snapshots = Snapshots(folder, student, stops, "mark", Stopwatch(), keep_all=True)
-    module = FitModule(student, noisy(student), O, total_steps=plan.steps, first_step=first, optimiser_state=state)
+    module = FitModule(
+        student, noisy(student), OPTIMISER, total_steps=plan.steps, first_step=first, optimiser_state=state
+    )
 
     def batches() -> Iterator[Batch]:
         return (encoded.batch(i, plan.batch_size) for i in plan.starting_at(first))
@@ -139,7 +141,7 @@ def test_a_fit_resumed_from_any_step_is_the_one_that_never_stopped(tmp_path: Pat
 def test_a_fit_without_steps_left_changes_nothing() -> None:
     student = model(0)
     before = weights(student)
-    module = FitModule(student, lambda b: losses.cross_entropy(student, b), O, total_steps=5, first_step=5)
+    module = FitModule(student, lambda b: losses.cross_entropy(student, b), OPTIMISER, total_steps=5, first_step=5)
     fit(module, lambda: iter([batch(4)]))
     assert not differing(before, student.state())
 
@@ -152,7 +154,7 @@ def test_the_step_counts_from_the_streams_start() -> None:
             seen.append(self.step)
 
     fit(
-        Watch(student, lambda b: losses.cross_entropy(student, b), O, total_steps=6, first_step=2),
+        Watch(student, lambda b: losses.cross_entropy(student, b), OPTIMISER, total_steps=6, first_step=2),
         lambda: iter([batch(4)] * 4),
     )
     assert seen == [2, 3, 4, 5]
@@ -160,6 +162,9 @@ def test_the_step_counts_from_the_streams_start() -> None:
 
 def test_a_fit_prints_and_writes_nothing(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     student = model(0)
-    fit(FitModule(student, lambda b: losses.cross_entropy(student, b), O, total_steps=2), lambda: iter([batch(4)] * 2))
+    fit(
+        FitModule(student, lambda b: losses.cross_entropy(student, b), OPTIMISER, total_steps=2),
+        lambda: iter([batch(4)] * 2),
+    )
     assert capfd.readouterr() == ("", "")
     assert not list(here.iterdir())

@@ -202,7 +202,7 @@ def test_an_unreadable_checkpoint_is_one_line(tmp_path: Path, damage: str) -> No
         save_file({"generator:torch": torch.zeros(3)}, path, metadata={"fingerprint": "mark", "generators": "{}"})
     else:
         path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "garbage": b"\x80\x04 pickle" * 99}[damage])
-    with pytest.raises(UsageError, match="^checkpoint: cannot be read, ") as caught:
+    with pytest.raises(UsageError, match=r"^checkpoint: cannot be read, ") as caught:
         read(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 

@@ -52,10 +52,14 @@ def test_a_stage_within_itself_is_counted_once(clock: list[float]) -> None:
 
 def test_a_stage_that_fails_is_counted_too(clock: list[float]) -> None:
     watch = Stopwatch()
+
+    def fail() -> None:
+        with watch("checkpoint"):
+            clock[0] += 4
+            raise ValueError("broken")
+
     with watch("training"):
         with pytest.raises(ValueError, match="broken"):
-            with watch("checkpoint"):
-                clock[0] += 4
-                raise ValueError("broken")
+            fail()
         clock[0] += 1
     assert watch.wall_seconds == {"training": 1, "checkpoint": 4}

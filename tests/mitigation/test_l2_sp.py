@@ -99,10 +99,15 @@ def test_a_stronger_pull_keeps_the_weights_nearer() -> None:
     for strength in (0.0, 1.0, 100.0):
         student, part = model(0), L2SP(strength)
         start, memory = weights(student), part.prepare(student, [])
+        optimiser = Optimiser(batch_size=4, learning_rate=5e-3, warmup_steps=0)
         module = FitModule(
-            student, lambda b, s=student: losses.cross_entropy(s, b), Optimiser(batch_size=4, learning_rate=5e-3, warmup_steps=0),
-            total_steps=10, mitigation=part, memory=memory,
-        )  # fmt: skip
+            student,
+            lambda b, s=student: losses.cross_entropy(s, b),
+            optimiser,
+            total_steps=10,
+            mitigation=part,
+            memory=memory,
+        )
         fit(module, lambda: (encoded.batch(np.arange(i, i + 4), 4) for i in range(0, 40, 4)))
         distances.append(sum(float((student.state()[n] - start[n]).square().sum()) for n in start))
     assert distances[0] > distances[1] > distances[2] > 0

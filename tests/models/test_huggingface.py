@@ -24,15 +24,16 @@ DEEP = Architecture("tiny-deep", 16, 3, 4, 4, 16, 2)
 
 def official(student: HuggingFaceModel, prompt: list[int], limit: int) -> list[int]:
     """What Hugging Face's own greedy search writes, without the end token."""
+    end = student.tokenizer.eos_token_id
     with torch.no_grad():
         row = student.network.generate(
             torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
-            max_new_tokens=limit, eos_token_id=student.tokenizer.eos_token_id, pad_token_id=student.tokenizer.pad_token_id,
+            max_new_tokens=limit, eos_token_id=end, pad_token_id=student.tokenizer.pad_token_id,
         )[0].tolist()[len(prompt) :]  # fmt: skip
-    return row[: row.index(student.tokenizer.eos_token_id)] if student.tokenizer.eos_token_id in row else row
+    return row[: row.index(end)] if end in row else row
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     shape=st.sampled_from([TINY, DEEP]),
     seed=st.integers(0, 5),
@@ -80,7 +81,7 @@ def test_a_right_draft_costs_one_pass() -> None:
 def test_ties_aside_hundreds_of_answers_do_not_depend_on_the_batch(batch_items: int) -> None:
     student = model(3, architecture=DEEP)
     draw = torch.Generator().manual_seed(0)
-    prompts = [torch.randint(2, 199, (1 + i % 17,), generator=draw).tolist() for i in range(100)]
+    prompts = [torch.randint(2, 199, (1 + i % 17,), generator=draw).tolist() for i in range(60)]
     assert student.generate([prompts], max_new_tokens=12, batch_items=batch_items) == student.generate(
         [prompts], max_new_tokens=12
     )
@@ -146,7 +147,7 @@ def test_an_unreadable_checkpoint_is_one_line(tmp_path: Path, damage: str) -> No
     elif damage == "no tokenizer":
         for found in folder.glob("tokenizer*"):
             found.unlink()
-    with pytest.raises(UsageError, match="^checkpoint: cannot be read, ") as caught:
+    with pytest.raises(UsageError, match=r"^checkpoint: cannot be read, ") as caught:
         HuggingFaceModel.load(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)

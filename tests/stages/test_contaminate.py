@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import random
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import islice
 from math import ceil
@@ -26,10 +22,11 @@ from forgetting import seeds
 from forgetting.contracts import Mitigation, Model
 from forgetting.engine import snapshots
 from forgetting.engine.evaluation import Evaluator
+from forgetting.engine.plan import is_held_out
 from forgetting.engine.recorder import Recorder
 from forgetting.engine.snapshots import Snapshots, SnapshotWriter, last, read
 from forgetting.records import RunFolder
-from forgetting.spec import Doses, Optimiser, Spec
+from forgetting.spec import Optimiser
 from forgetting.stages.contaminate import contaminate
 from forgetting.store import Store
 from forgetting.study import Study, construct, fingerprint
@@ -272,12 +269,13 @@ def test_the_joint_arm_is_measured_at_both_ends(store: Store, whole: RunFolder, 
 def test_shift_and_replay_have_the_exact_stream(
     changes: dict[str, Any], share: Fraction, store: Store, tmp_path: Path
 ) -> None:
-    """Dose d takes ceil(d / share) samples, and its tokens are those of the first d samples of the contamination."""
+    """Dose d takes ceil(d / share) samples; its tokens are those of the first d samples that are not held out."""
     study = construct(spec(**changes))
     (arm,) = study.arms
     found = ledger(run(study, tmp_path, store))
     source = arm.contamination.samples(seeds.generator(seeds.integer(0, "stream"), "contamination"))
-    lengths = [len(words()(s.answer)["input_ids"]) + 1 for s in islice(source, DOSES[-1])]
+    taken = islice((s for s in source if not is_held_out(s)), DOSES[-1])
+    lengths = [len(words()(s.answer)["input_ids"]) + 1 for s in taken]
     assert sorted(set(found["dose"])) == list(DOSES)
     for dose, rows in found.groupby("dose"):
         assert set(rows["stream_samples"]) == {ceil(dose / share)}
@@ -321,8 +319,8 @@ class Jitter(Mitigation):
 
 
 @pytest.fixture
-def jitter() -> Iterator[Study]:
-    yield construct(spec(keep="all", mitigations=(f"{__name__}.Jitter",)))
+def jitter() -> Study:
+    return construct(spec(keep="all", mitigations=(f"{__name__}.Jitter",)))
 
 
 def test_a_run_that_draws_is_the_same_every_time(jitter: Study, store: Store, tmp_path: Path) -> None:
@@ -347,43 +345,3 @@ def test_a_run_that_draws_is_resumed_with_its_draws(
     monkeypatch.undo()
     torch.manual_seed(3), random.seed(3), np.random.seed(3)
     assert_same(run(jitter, tmp_path / "cut", store), whole)
-
-
-def task(plan: Spec, folder: Path, store: Store) -> dict[str, Any]:
-    """The run as a worker process is told of it."""
-    (key,) = construct(plan).runs()
-    return {
-        "make": "run", "spec": dataclasses.asdict(plan), "store": str(store.root), "shipped": False,
-        "key": dataclasses.asdict(key), "folder": str(folder / "runs" / str(key)),
-    }  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_twenty_random_moments(store: Store, tmp_path: Path) -> None:
-    """``kill -9``, each time at a random moment after the worker reports its first progress, or before."""
-    plan = spec(keep="all", doses=Doses(dose=3_000, first=20, ratio=1.15))
-    whole = run(construct(plan), tmp_path / "whole", store)
-    told = task(plan, tmp_path / "killed", store)
-    found = RunFolder(Path(told["folder"]))
-    draw, kills = random.Random(0), 0
-    while kills < 20 or not found.complete.is_file():
-        if found.complete.is_file():
-            found.complete.unlink()  # killed at the very end: the mark is all that a later kill could have kept away
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "forgetting.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert worker.stdin and worker.stdout
-        worker.stdin.write(json.dumps(told).encode() + b"\n")
-        worker.stdin.flush()
-        if kills < 20:
-            if draw.random() < 0.9:
-                worker.stdout.readline()
-            time.sleep(draw.random() * 0.6)
-        else:
-            assert b"done" in [line for line in iter(worker.stdout.readline, b"") if b"outcome" in line][0]
-        worker.kill()
-        worker.wait()
-        kills += 1
-    assert found.doses() == whole.doses()
-    assert_same(found, whole)

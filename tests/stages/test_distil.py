@@ -65,8 +65,8 @@ def test_each_is_stored_under_the_fingerprint_of_what_made_it(
         assert about["capacity"] == rung.parameters(len(words()))
         assert set(about["accuracy"]) == {"maths", "lookup"}
         assert set(about["wall_seconds"]) >= {"training", "evaluation"}
-    for one in made:
-        assert [other for other in made if not differing(weights(made[one]), weights(made[other]))] == [one]
+    for name, home in made.items():
+        assert [other for other in made if not differing(weights(home), weights(made[other]))] == [name]
     assert not (store.root / "unfinished").exists() or not list((store.root / "unfinished").iterdir())
 
 
@@ -115,7 +115,7 @@ class Killed(Exception):
 def test_an_interrupted_training_is_resumed_bit_for_bit(
     study: Study, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshots_before: int
 ) -> None:
-    """Snapshots after every step of five; the teacher is whole, the student is interrupted when it takes the next one."""
+    """Snapshots after every step of five; the student is interrupted when it takes the next one."""
     store = Store(tmp_path, reference=None)
     distil.teacher(study, store)
     monkeypatch.setattr(distil, "CHECKPOINT_STEPS", 1)
@@ -148,7 +148,7 @@ def test_a_students_training_continues_only_its_own(study: Study, made: dict[str
     work = store.work(fingerprint(form))
     work.mkdir(parents=True)
     (work / "last.safetensors").write_bytes(b"garbage")
-    with pytest.raises(UsageError, match="^checkpoint: cannot be read"):
+    with pytest.raises(UsageError, match=r"^checkpoint: cannot be read"):
         distil.student(other, other.students[0], 0, store)
 
 
