@@ -24,6 +24,7 @@ class Steps(Stream):
 
     def __init__(self, pool: list[Sample], steps: list[list[int]]) -> None:
         self.samples, self.batch_size, self.steps = pool, max(map(len, steps)), steps
+        self.contaminating = np.zeros(len(pool), dtype=bool)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter([np.array(step) for step in self.steps])

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from forgetting.batching import encode
 from forgetting.contracts import Batch, Model
 from forgetting.distillation.off_policy import OffPolicy
-from forgetting.engine.plan import epochs
+from forgetting.engine.plan import MixPlan, epochs
 from forgetting.errors import UsageError
-from tests.contracts.small import Numbered, batch, differing, gradients, model, words
+from tests.contracts.small import Numbered, batch, differing, gradients, model, samples, words
 
 
 def by_hand(student: Model, teacher: Model | None, made: Batch) -> float:
@@ -119,3 +120,17 @@ def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         OffPolicy(**settings)
     assert str(caught.value).startswith(message)
+
+
+def test_contaminating_samples_keep_their_own_answers() -> None:
+    """A joint arm's student must learn the contamination, not what the teacher would make of it."""
+    student, teacher = model(1), model(2)
+    pool = samples(6)
+    foreign = np.array([False, True, False, True, True, False])
+    plan = MixPlan(pool, 6, np.arange(6), np.array([0, 6]), foreign)
+    (made,) = OffPolicy(max_new_tokens=4).batches(student, teacher, plan)
+    (gold,) = (encode(pool, student.tokenizer).batch(index, 6) for index in plan)
+    for place, kept in enumerate(foreign):
+        told = made.tokens_RBT[0, place][made.answer_RBT[0, place]].tolist()
+        own = gold.tokens_RBT[0, place][gold.answer_RBT[0, place]].tolist()
+        assert (told == own) == kept

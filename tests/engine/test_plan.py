@@ -86,9 +86,9 @@ def test_contaminating_samples_are_spread_evenly(share: float, doses: tuple[int,
 def test_every_sample_is_used_once_and_in_its_sources_order(share: float, doses: tuple[int, ...], seed: int) -> None:
     plan = plan_of(share, doses, seed=seed)
     found = stream(plan)
-    for source in ("foreign", "own"):
+    for source, role in (("foreign", "contamination"), ("own", "original stream")):
         prompts = [s.prompt for s in found if s.skill == source]
-        offered = (s for s in (FOREIGN if source == "foreign" else OWN).samples(seeds.generator(seed, "x")))
+        offered = (s for s in (FOREIGN if source == "foreign" else OWN).samples(seeds.generator(seed, role)))
         wanted = (s.prompt for s in offered if source == "own" or not is_held_out(s))
         assert prompts == list(islice(wanted, len(prompts)))
     assert len(plan.samples) == len(found)
