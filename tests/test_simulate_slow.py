@@ -14,7 +14,7 @@ import pytest
 
 KILLS = 20
 OPTIONS = [
-    "--ladder.students", "[10k, 34k]", "--contaminations", "[dialogue]", "--doses.dose", "640", "--doses.ratio", "2.0",
+    "--ladder.students", "[10k]", "--contaminations", "[dialogue, noise]", "--doses.dose", "320", "--doses.first", "20",
     "--evaluation.benchmarks", "[{name: maths, items_per_depth: 20}, lookup]", "--evaluation.probe_items", "20",
     "--quiet",
 ]  # fmt: skip
