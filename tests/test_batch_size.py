@@ -42,7 +42,7 @@ def test_other_batch_sizes_move_at_most_one_verdict_in_a_thousand(name: str) -> 
     first, again = _look(model, 128), _look(model, 128)
     assert first["answer"].map(list).tolist() == again["answer"].map(list).tolist()
     assert first["nll_sum"].tolist() == again["nll_sum"].tolist()
-    for batch_items in (1, 24, 512):
+    for batch_items in (8, 512):
         other = _look(model, batch_items)
         differing = int((first["verdict"] != other["verdict"]).sum())
         print(f"{name}: {differing} of {len(first)} verdicts differ between batches of 128 and {batch_items}")
