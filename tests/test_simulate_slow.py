@@ -61,7 +61,7 @@ def test_killed_twenty_times_and_resumed_the_record_is_the_uninterrupted_one(tmp
     subprocess.run(_command(broken), check=True)
     assert _record(broken) == expected
     looks = [
-        (r["student"], r["dose"], r["benchmark"], r["variant"], r["depth"])
+        tuple(r[name] for name in ("student", "arm", "dose", "benchmark", "variant", "depth"))
         for r in map(json.loads, expected[0].splitlines())
     ]
     assert len(looks) == len(set(looks))
