@@ -76,7 +76,7 @@ def simulate(
     spec = spec or Spec()
     ladder = _with(
         spec.ladder,
-        students=None if students is None else tuple(students),
+        students=_several(students),
         teacher=teacher,
         fresh_students=fresh_students,
     )
@@ -93,7 +93,7 @@ def simulate(
         rate_multiples=_several(rate_multiple),
         replays=_several(replay),
         mitigations=_several(mitigation),
-        controls=None if controls is None else tuple(controls),
+        controls=_several(controls),
         seeds=seeds,
         name=name,
         keep=keep,
