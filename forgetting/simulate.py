@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from forgetting.assembly import assemble, run_folder
 from forgetting.errors import UsageError, require
-from forgetting.executor import Executor, Task
+from forgetting.executors.processes import Executor, Task
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Keep, PartValue, Spec, from_plain
 from forgetting.store import Store

@@ -24,11 +24,11 @@ ROOT = PACKAGE.parent
 LAYERS = {
     0: "spec records seeds errors",
     1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
-    " report progress provenance",
+    " report progress provenance thresholds level_set",
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
-    5: "simulate assembly executor worker",
+    5: "simulate assembly executors worker sweep claims",
     6: "cli __main__",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
@@ -36,7 +36,8 @@ FAMILIES = set(LAYERS[2].split())
 TORCH_FREE = (
     "spec records seeds errors contracts registry ladder config wording metrics statistics scores curves store".split()
 )
-TORCH_FREE += ["world", "report", "cli", "contamination", "benchmarks", "provenance", "simulate", "executor", "worker"]
+TORCH_FREE += ["world", "report", "cli", "contamination", "benchmarks", "provenance", "simulate", "executors", "worker"]
+TORCH_FREE += ["thresholds", "level_set", "sweep", "claims"]
 HEAVY = {"torch", "lightning", "pytorch_lightning"}
 
 

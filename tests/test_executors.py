@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from forgetting.errors import UsageError
-from forgetting.executor import Executor, Task
+from forgetting.executors.processes import Executor, Task
 from forgetting.store import Store, manifest
 from forgetting.study import construct, fingerprint
 from tests.contracts.small import spec
@@ -137,7 +137,7 @@ def test_processes_are_used_again_and_end_with_the_context(tmp_path: Path) -> No
 
 ORPHAN = """
 import json, sys
-from forgetting.executor import Executor
+from forgetting.executors.processes import Executor
 executor = Executor(1)
 tell = lambda *_: print(executor._processes[0].process.pid, flush=True)
 executor.run([json.load(open(sys.argv[1]))], tell)

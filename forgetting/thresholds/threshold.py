@@ -1,0 +1,83 @@
+"""A threshold as a value: where retention crosses a level, with its interval, or a statement of why there is no number."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from forgetting.errors import require
+
+Axis = Literal["capacity", "dose", "shift"]
+CONFIDENCE = 0.90  # of the intervals of thresholds
+
+
+class ThresholdStatus(enum.Enum):
+    """Whether a threshold was found. The name is stored; the text is the remedy."""
+
+    located = "Nothing to remedy; a narrower interval takes more runs near the threshold."
+    below_range = (
+        "The threshold is smaller than anything measured (a capacity: every size keeps the level; a dose or a shift: "
+        "the first one loses it already): measure smaller values."
+    )
+    above_range = (
+        "The threshold is larger than anything measured (a capacity: no size keeps the level; a dose or a shift: the "
+        "last one still keeps it): measure larger values."
+    )
+    not_monotone = (
+        "Retention crosses the level more than once beyond noise, so there is no single threshold: look at the curve, "
+        "and at other causes than this axis (rate, shape of the students, baseline)."
+    )
+    too_little_data = (
+        "Too few points, seeds or items say anything about the crossing: add runs, or learn the skill first."
+    )
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The smallest capacity (largest dose, largest shift) at which retention stays at or above ``level``.
+
+    ``value``, ``low`` and ``high`` are in units of the axis: parameters, contaminating samples, or a share. They are
+    NaN where ``status`` is not ``located``; a side that the data do not bound is 0 or infinite. ``confidence`` is that
+    of the interval.
+    """
+
+    axis: Axis
+    level: float
+    status: str
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    confidence: float = CONFIDENCE
+
+    def __post_init__(self) -> None:
+        require(self.status in ThresholdStatus.__members__, "status", "the name of a ThresholdStatus", self.status)
+        require(0 < self.level < 1, "level", "above 0 and below 1", self.level)
+        if self.located:
+            require(self.low <= self.value <= self.high, "value", f"between {self.low} and {self.high}", self.value)
+
+    @property
+    def located(self) -> bool:
+        """Whether there is a value."""
+        return self.status == ThresholdStatus.located.name
+
+    @property
+    def decades(self) -> float:
+        """Width of the interval in decades, log10(high / low); infinite where it is open or there is none."""
+        return math.log10(self.high / self.low) if self.located and self.low > 0 else math.inf
+
+    @property
+    def remedy(self) -> str:
+        """What to do about the status."""
+        return ThresholdStatus[self.status].value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: what is not finite becomes None."""
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+
+    def __str__(self) -> str:
+        if not self.located:
+            return f"{self.axis} threshold at {self.level:g}: {self.status.replace('_', ' ')}"
+        interval = f"{self.confidence:.0%} interval {self.low:.3g} to {self.high:.3g}"
+        return f"{self.axis} threshold at {self.level:g}: {self.value:.3g} ({interval})"
