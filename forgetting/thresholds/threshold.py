@@ -1,4 +1,4 @@
-"""A threshold as a value: where retention crosses a level, with its interval, or a statement of why there is no number."""
+"""A threshold as a value: where retention crosses a level, with its interval, or why there is no number."""
 
 from __future__ import annotations
 
