@@ -45,8 +45,11 @@ class Architecture:
 # embedded world's vocabulary; a test asserts every count.
 LADDER: tuple[Architecture, ...] = (
     Architecture("10k", 16, 2, 2, 8, 44, 1),
+    Architecture("14k", 20, 2, 2, 10, 46, 2),
     Architecture("20k", 24, 2, 2, 12, 64, 2),
     Architecture("34k", 32, 2, 2, 16, 92, 2),
+    Architecture("50k", 40, 2, 2, 20, 112, 2),
+    Architecture("70k", 48, 2, 4, 12, 136, 4),
     Architecture("100k", 56, 2, 4, 16, 168, 4),
     Architecture("175k", 64, 3, 4, 16, 188, 4),
     Architecture("455k", 96, 4, 4, 24, 244, 4),

@@ -14,7 +14,7 @@ from forgetting.models.huggingface import HuggingFaceModel
 from tests.contracts.small import words
 
 EVERY = (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEPTH_STRAND)
-BUILT = ("10k", "20k", "34k", "100k", "175k", "455k", "1m")
+BUILT = ("10k", "14k", "20k", "34k", "50k", "70k", "100k", "175k", "455k", "1m")
 by_name = pytest.mark.parametrize("rung", EVERY, ids=lambda a: a.name)
 
 
