@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,19 @@ def run_folder(folder: Path, key: RunKey) -> Path:
     return folder / "runs" / str(key)
 
 
-def assemble(study: Study, folder: Path, store: Store, made: dict[str, float], wall_seconds: float) -> None:
-    """Join the runs' ledgers and scores in the record's order; ``record.json`` is written last."""
+def assemble(
+    study: Study,
+    folder: Path,
+    store: Store,
+    made: dict[str, float],
+    wall_seconds: float,
+    runs: Sequence[RunKey] | None = None,
+) -> None:
+    """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last."""
+    runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines = [], []
-    for key in study.runs():
+    for key in runs:
         run = RunFolder(run_folder(folder, key))
         reached = study.reached(study.arm(key.arm))
         expected = [reached[0], reached[-1]] if study.arm(key.arm).joint else list(reached)
@@ -43,12 +52,11 @@ def assemble(study: Study, folder: Path, store: Store, made: dict[str, float], w
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
-    write_json(folder / "record.json", _record(study, store, {**seconds, "study": round(wall_seconds, 2)}))
+    write_json(folder / "record.json", _record(study, store, runs, {**seconds, "study": round(wall_seconds, 2)}))
 
 
-def _record(study: Study, store: Store, seconds: dict[str, float]) -> dict[str, Any]:
-    spec = study.spec
-    runs = study.runs()
+def _record(study: Study, store: Store, runs: Sequence[RunKey], seconds: dict[str, float]) -> dict[str, Any]:
+    spec, measured = study.spec, {key.arm for key in runs}
     students: dict[str, dict[str, Any]] = {}
     for key in runs:
         home = store.find(fingerprint(study.student_form(study.architecture(key), key.distillation_seed)))
@@ -62,7 +70,7 @@ def _record(study: Study, store: Store, seconds: dict[str, float]) -> dict[str, 
         "fingerprint": study.fingerprint,
         "spec": dataclasses.asdict(spec),
         "canonical": study.canonical(),
-        "arms": [_arm_record(study, arm) for arm in study.arms],
+        "arms": [_arm_record(study, arm) for arm in study.arms if arm.name in measured],
         "students": list(students.values()),
         "seeds": {
             "distillation": sorted({k.distillation_seed for k in runs}),
@@ -85,7 +93,7 @@ def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
     return {
         "name": arm.name,
         **arm.canonical(),
-        "rate_policy": spec.fine_tuning.rate_policy,
+        "rate_policy": arm.optimiser(spec.fine_tuning).rate_policy,
         "doses": list(reached),
         "not_reached": [d for d in spec.doses.values() if d not in reached],
     }

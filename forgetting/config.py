@@ -1,4 +1,4 @@
-"""Spec files: YAML in, a checked ``Spec`` out; and a ``Spec`` back to YAML with every setting explained."""
+"""Spec files: YAML in, a checked dataclass (a ``Spec`` by default) out; and back to YAML, every setting explained."""
 
 from __future__ import annotations
 
@@ -36,11 +36,35 @@ def load_spec(path: str | Path) -> Spec:
 
 def spec_from(values: Mapping[str, Any], source: str = "") -> Spec:
     """The spec of a (nested, perhaps partial) mapping; ``source`` is what error messages begin with."""
+    return built_from(Spec, values, source)
+
+
+def built_from(cls: type[T], values: Mapping[str, Any], source: str = "") -> T:
+    """The dataclass of a (nested, perhaps partial) mapping. Every mistake is a ``UsageError``."""
     try:
-        _check_keys(values, Spec)
-        return _build(Spec, _parse(values).as_dict())
+        _check_keys(values, cls, cls)
+        lists = {name: of for name, of in _lists_of_dataclasses(cls).items() if name in values}
+        parsed = _parse(cls, {k: v for k, v in values.items() if k not in lists}).as_dict()
+        for name, of in lists.items():
+            if not isinstance(values[name], list | tuple):
+                raise UsageError(f"{name}: must be a list, got {values[name]!r}")
+            for i, value in enumerate(values[name]):
+                if not isinstance(value, Mapping):
+                    raise UsageError(f"{name}[{i}]: must be a mapping of settings, got {value!r}")
+            parsed[name] = [built_from(of, value, f"{name}[{i}].") for i, value in enumerate(values[name])]
+        return _build(cls, parsed)
     except UsageError as error:
         raise UsageError(f"{source}{error}") from None
+
+
+def _lists_of_dataclasses(cls: type) -> dict[str, type]:
+    """Fields that are lists of dataclasses, with the dataclass; each entry is parsed on its own."""
+    found = {}
+    for name, hint in typing.get_type_hints(cls).items():
+        of = (typing.get_args(hint) or (None,))[0]
+        if typing.get_origin(hint) is tuple and dataclasses.is_dataclass(of):
+            found[name] = typing.cast(type, of)
+    return found
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
@@ -67,44 +91,40 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     return value
 
 
-def to_mapping(spec: Spec) -> dict[str, Any]:
+def to_mapping(spec: Any) -> dict[str, Any]:
     """The spec as plain values (JSON and YAML can hold them); ``spec_from`` gives the same spec back."""
     return {k: _plain(v) for k, v in dataclasses.asdict(spec).items()}
 
 
-def dump(spec: Spec) -> str:
+def dump(spec: Any) -> str:
     """The spec as YAML, each setting under a comment that says what it means."""
-    return f"# {wording.summary(Spec)}\n" + "".join(_lines(spec, ""))
+    return f"# {wording.summary(type(spec))}\n" + "".join(_lines(spec, ""))
 
 
-def spec_parser() -> ArgumentParser:
-    """A parser of nothing but a spec: types, defaults and help texts come from the dataclasses."""
+def _parse(cls: type, values: Mapping[str, Any]) -> Namespace:
+    """Types, defaults and texts come from the dataclasses."""
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    parser.add_class_arguments(Spec)
-    return parser
-
-
-def _parse(values: Mapping[str, Any]) -> Namespace:
+    parser.add_class_arguments(cls)
     try:
-        parsed: Namespace = spec_parser().parse_object(dict(values))
+        parsed: Namespace = parser.parse_object(dict(values))
     except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
-        raise wording.one_line(str(error), Spec) from None
+        raise wording.one_line(str(error), cls) from None
     return parsed
 
 
-def _check_keys(values: Any, cls: type, prefix: str = "") -> None:
+def _check_keys(values: Any, cls: type, whole: type, prefix: str = "") -> None:
     """Only known settings, a mapping where settings are nested, and no nulls."""
     if not isinstance(values, Mapping):
         raise UsageError(f"{prefix.rstrip('.') or 'spec'}: must be a mapping of settings, got {values!r}")
     hints = typing.get_type_hints(cls)
     known = {f.name for f in dataclasses.fields(cls)}
     for key, value in values.items():
-        if str(key) in wording.setting_paths(Spec) and "." in str(key):
+        if str(key) in wording.setting_paths(whole) and "." in str(key):
             raise UsageError(f"{key}: must be nested in a file, one mapping inside the other")
         if key not in known:
-            raise wording.unknown_setting(Spec, f"{prefix}{key}")
+            raise wording.unknown_setting(whole, f"{prefix}{key}")
         if dataclasses.is_dataclass(hints[key]):
-            _check_keys(value, typing.cast(type, hints[key]), f"{prefix}{key}.")
+            _check_keys(value, typing.cast(type, hints[key]), whole, f"{prefix}{key}.")
         elif value is None:
             raise UsageError(f"{prefix}{key}: must be {wording.wants(hints[key])}, got null")
 
@@ -127,6 +147,8 @@ def _frozen(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -16,7 +16,7 @@ from forgetting.errors import UsageError, require
 from forgetting.executors.processes import Executor, Task
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Keep, PartValue, Spec, from_plain
-from forgetting.store import Store
+from forgetting.store import Store, held
 from forgetting.study import Study, construct, fingerprint
 
 if TYPE_CHECKING:
@@ -158,16 +158,16 @@ def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, qu
     begin = time.perf_counter()
     if (folder / "record.json").is_file():
         if not (folder / "report.html").is_file():
-            _views(folder, begin)
+            write_views(folder, begin)
         return _given(folder, quiet)
     executor = Executor(_cores() if workers is None else workers)
     if _missing_students(study, store):
         store.check_writable()
     _prepare(study, folder)
-    with _alone(folder), executor, Bars(quiet) as bars:
+    with alone(folder), executor, Bars(quiet) as bars:
         made = _make(study, folder, store, executor, bars)
         assemble(study, folder, store, made, time.perf_counter() - begin)
-        _views(folder, begin)
+        write_views(folder, begin)
     return _given(folder, quiet)
 
 
@@ -187,18 +187,10 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Holds the study's folder for this process (where there is flock); ``UsageError`` if another one holds it."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"output: another process is working on {str(folder)!r}") from None
+def alone(folder: Path) -> Iterator[None]:
+    """Holds a study's folder for this process; ``UsageError`` if another one holds it."""
+    with held(folder / ".lock", wait=False) as mine:
+        require(mine, "output", "a folder that no other process is working on", str(folder))
         yield
     (folder / ".lock").unlink(missing_ok=True)
 
@@ -252,7 +244,7 @@ def _title(task: Task) -> str:
     return f"{task.get('student', 'teacher')} {task.get('arm') or ''}".strip()
 
 
-def _views(folder: Path, begin: float) -> None:
+def write_views(folder: Path, begin: float) -> None:
     """All views; what only the ledger tells, and the views' own time, are added to the record afterwards."""
     from forgetting.report.build import build_views
     from forgetting.report.events import plain
@@ -260,7 +252,7 @@ def _views(folder: Path, begin: float) -> None:
     from forgetting.report.tables import statuses
 
     start = time.perf_counter()
-    build_views(folder)
+    buildwrite_views(folder)
     study = open_study(folder)
     record = study.record
     for name, table in (("noise_floor", study.noise_floor), ("statuses", statuses(study))):

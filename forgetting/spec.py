@@ -178,8 +178,8 @@ class Evaluation:
 class Spec:
     """A study: students of a ladder, each contaminated in every arm with every seed, measured at every dose.
 
-    The arms are all combinations of ``contaminations``, ``shifts``, ``rate_multiples``, ``replays`` and
-    ``mitigations``; ``controls`` adds arms to each contamination at the first shift.
+    The arms are all combinations of ``contaminations``, ``shifts``, ``rate_multiples``, ``rate_policies``, ``replays``
+    and ``mitigations``; ``controls`` adds arms to each contamination at the first shift.
 
     Args:
         name: names the study's folder; no result depends on it
@@ -187,6 +187,7 @@ class Spec:
         contaminations: sources of competing data
         shifts: shares of contaminating samples in the stream, above 0, at most 1
         rate_multiples: multiples of the learning rate; 0 is the sham
+        rate_policies: rate policies as an axis of the arms; empty: that of ``fine_tuning`` alone
         replays: shares of the stream replaced by original samples, from 0 to below 1
         mitigations: what may slow forgetting
         controls: the controls of the protocol, as further arms
@@ -203,6 +204,7 @@ class Spec:
     contaminations: tuple[PartValue, ...] = ("dialogue", "altered_syntax")
     shifts: tuple[float, ...] = (1.0,)
     rate_multiples: tuple[float, ...] = (1.0,)
+    rate_policies: tuple[RatePolicy, ...] = ()
     replays: tuple[float, ...] = (0.0,)
     mitigations: tuple[PartValue, ...] = ("none",)
     controls: tuple[Control, ...] = ()
@@ -238,6 +240,8 @@ class Spec:
         require(self.first_seed >= 0, "first_seed", "0 or more", self.first_seed)
         for control in self.controls:
             _choice("controls", control, Control)
+        for policy in self.rate_policies:
+            _choice("rate_policies", policy, RatePolicy)
         _choice("keep", self.keep, Keep)
 
 

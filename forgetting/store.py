@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,19 @@ class Store:
         """Where the unfinished entry keeps its checkpoint."""
         return self.root / "unfinished" / fingerprint
 
+    @contextmanager
+    def making(self, fingerprint: str) -> Iterator[Path | None]:
+        """Hold an entry while making it (where there is flock), and give its folder if it is there by now.
+
+        Several workers may need the same student at once: one makes it, the others wait. A killed maker lets go.
+        """
+        if (found := self.find(fingerprint)) is not None:
+            yield found
+            return
+        self.work(fingerprint).parent.mkdir(parents=True, exist_ok=True)
+        with held(self.work(fingerprint).with_suffix(".lock"), wait=True):
+            yield self.find(fingerprint)
+
     def add(self, fingerprint: str, fill: Callable[[Path], dict[str, Any]]) -> Path:
         """Make an entry, whole or not at all: ``fill`` writes files into a folder and returns the manifest."""
         target = self.root / fingerprint
@@ -70,6 +84,23 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(self.work(fingerprint), ignore_errors=True)
         return target
+
+
+@contextmanager
+def held(lock: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock file, which ends with the process; yields whether it is held (always, where there is no flock)."""
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            yield False
+            return
+        yield True
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from forgetting import registry
 from forgetting.contracts import Benchmark, Contamination, Distillation, Mitigation, Part
 from forgetting.errors import UsageError, require
 from forgetting.ladder import Architecture, architecture
-from forgetting.spec import Evaluation, Optimiser, PartValue, Spec
+from forgetting.spec import Evaluation, Optimiser, PartValue, RatePolicy, Spec
 from forgetting.world import WORLD_VERSION
 from forgetting.world.vocabulary import vocabulary
 
@@ -26,7 +26,10 @@ RESULTS_VERSION = 2
 
 @dataclass(frozen=True)
 class Arm:
-    """One condition of a study. ``rate_multiple`` scales the learning rate, ``replay`` is a share of the stream."""
+    """One condition of a study. ``rate_multiple`` scales the learning rate, ``replay`` is a share of the stream.
+
+    ``rate_policy`` None is the policy of the spec's ``fine_tuning``.
+    """
 
     name: str
     contamination: Contamination
@@ -37,6 +40,7 @@ class Arm:
         default_factory=lambda: cast(Mitigation, registry.build("mitigation", "none"))
     )
     joint: bool = False
+    rate_policy: RatePolicy | None = None
 
     def share(self) -> float:
         """The share of contaminating samples in the stream."""
@@ -51,7 +55,16 @@ class Arm:
             "replay": self.replay,
             "mitigation": self.mitigation.settings(),
             "joint": self.joint,
+            **({"rate_policy": self.rate_policy} if self.rate_policy else {}),
         }
+
+    def optimiser(self, fine_tuning: Optimiser) -> Optimiser:
+        """The study's optimiser with the arm's rate and rate policy."""
+        return dataclasses.replace(
+            fine_tuning,
+            learning_rate=fine_tuning.learning_rate * self.rate_multiple,
+            rate_policy=self.rate_policy or fine_tuning.rate_policy,
+        )
 
 
 @dataclass(frozen=True)
@@ -207,10 +220,11 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
 def _arms(spec: Spec) -> tuple[Arm, ...]:
     """All combinations of the axes, then the controls; a name says only what differs from the defaults."""
     arms = [
-        _arm(contamination, shift, rate, replay, mitigation)
+        _arm(contamination, shift, rate, replay, mitigation, policy=policy)
         for contamination in spec.contaminations
         for shift in spec.shifts
         for rate in spec.rate_multiples
+        for policy in spec.rate_policies or (None,)
         for replay in spec.replays
         for mitigation in spec.mitigations
     ]
@@ -228,16 +242,23 @@ def _arms(spec: Spec) -> tuple[Arm, ...]:
 
 
 def _arm(
-    contamination: PartValue, shift: float, rate: float, replay: float, mitigation: PartValue, joint: bool = False
+    contamination: PartValue,
+    shift: float,
+    rate: float,
+    replay: float,
+    mitigation: PartValue,
+    joint: bool = False,
+    policy: RatePolicy | None = None,
 ) -> Arm:
     source = cast(Contamination, registry.build("contamination", contamination, "contaminations"))
     against = cast(Mitigation, registry.build("mitigation", mitigation, "mitigations"))
     name = _part_name(source)
     name += f"-shift{shift:g}" if shift != 1 else ""
     name += f"-rate{rate:g}" if rate != 1 else ""
+    name += f"-{policy}" if policy else ""
     name += f"-replay{replay:g}" if replay else ""
     name += f"-{_part_name(against)}" if against.short_name() != "none" else ""
-    return Arm(name + ("-joint" if joint else ""), source, shift, rate, replay, against, joint)
+    return Arm(name + ("-joint" if joint else ""), source, shift, rate, replay, against, joint, policy)
 
 
 def _part_name(part: Part) -> str:
@@ -249,8 +270,3 @@ def _part_name(part: Part) -> str:
             shown = f"{value:g}" if isinstance(value, float) else str(value)
             name += f".{shown}" if isinstance(value, str) else f".{f.name}{shown}"
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-
-
-def run_optimiser(optimiser: Optimiser, rate_multiple: float) -> Optimiser:
-    """The arm's optimiser: the study's, with its rate multiplied."""
-    return dataclasses.replace(optimiser, learning_rate=optimiser.learning_rate * rate_multiple)

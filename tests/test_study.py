@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from forgetting import Doses, Evaluation, Ladder, Spec, config, registry, wording
 from forgetting.errors import UsageError
-from forgetting.study import construct, run_optimiser
+from forgetting.study import construct
 
 # No number depends on these two; every other setting must change the fingerprint.
 FREE = {"name", "keep"}
@@ -30,6 +30,7 @@ OTHERS: dict[str, Any] = {
     "contaminations": ["noise"],
     "shifts": [0.5],
     "rate_multiples": [0.25],
+    "rate_policies": ["inverse_width"],
     "replays": [0.05],
     "mitigations": ["l2_sp"],
     "controls": ["sham"],
@@ -188,8 +189,11 @@ def test_replay_lowers_the_share() -> None:
 
 
 def test_the_rate_is_the_arms() -> None:
-    assert run_optimiser(Spec().fine_tuning, 0.0).learning_rate == 0.0
-    assert run_optimiser(Spec().fine_tuning, 4.0).learning_rate == 4 * Spec().fine_tuning.learning_rate
+    study, plain = construct(Spec(rate_multiples=(0.0, 4.0), rate_policies=("inverse_width",))), Spec().fine_tuning
+    sham, fast = (arm.optimiser(plain) for arm in study.arms[:2])
+    assert sham.learning_rate == 0.0
+    assert fast == dataclasses.replace(plain, learning_rate=4 * plain.learning_rate, rate_policy="inverse_width")
+    assert study.arms[1].name == "dialogue-rate4-inverse_width"
 
 
 @pytest.mark.parametrize(

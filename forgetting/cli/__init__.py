@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import __version__, wording
-from forgetting.cli import arguments, folders, listing, report, simulate
+from forgetting.cli import arguments, folders, listing, report, simulate, sweep
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
 
@@ -22,6 +22,7 @@ curves and a report are written to a folder. In the embedded world this takes a 
 
 EXAMPLES = """  forgetting simulate                                   the quick study
   forgetting simulate --config experiments/quick.yaml   the same from its file
+  forgetting sweep sweeps/quick.yaml                    thresholds, with intervals
   forgetting resume runs/quick-0123abcd                 go on after an interruption
   forgetting report runs/quick-0123abcd                 rebuild figures and report.html
   forgetting list contamination                         parts, settings, units, defaults
@@ -31,6 +32,7 @@ Command = tuple[Callable[[], ArgumentParser], Callable[[Namespace], int], str]
 
 COMMANDS: dict[str, Command] = {
     "simulate": (simulate.simulate_parser, simulate.simulate, "run a study, or continue it"),
+    "sweep": (sweep.sweep_parser, sweep.sweep, "locate thresholds with as few runs as they need"),
     "resume": (simulate.resume_parser, simulate.resume, "continue a study from its folder"),
     "report": (report.parser, report.report, "rebuild the views of studies from their records"),
     "distil": (simulate.distil_parser, simulate.distil, "make the students of a spec, without contaminating them"),

@@ -15,6 +15,7 @@ from forgetting.errors import UsageError, require
 from forgetting.spec import Spec
 
 OUTPUT = "runs"
+T = typing.TypeVar("T")
 
 
 class Formatter(DefaultHelpFormatter):
@@ -56,15 +57,16 @@ def parser(usage: str, description: str, examples: str = "") -> ArgumentParser:
     )
 
 
-def add_spec(command: ArgumentParser) -> None:
+def add_spec(command: ArgumentParser, cls: type = Spec, *, file_option: bool = True) -> None:
     """``--config``, ``--print_config`` and one option for every setting of a spec."""
-    command.add_argument(
-        "--config", type=str, metavar="FILE", help="YAML file with a whole or a partial spec; options override it"
-    )
+    if file_option:
+        command.add_argument(
+            "--config", type=str, metavar="FILE", help="YAML file with a whole or a partial spec; options override it"
+        )
     command.add_argument(
         "--print_config", action="store_true", help="print the spec as YAML, every setting explained, and exit"
     )
-    command.add_class_arguments(Spec)
+    command.add_class_arguments(cls)
     for action in command._actions:
         if type(action).__name__ == "_ActionConfigLoad":
             action.help = SUPPRESS
@@ -78,16 +80,21 @@ def add_workers(command: ArgumentParser) -> None:
 
 
 def spec_of(given: Namespace) -> Spec:
-    """The spec of ``--config`` with the options on top. An error that is the file's own names the file."""
+    """The spec of ``--config`` with the options on top."""
+    return settings_of(given, Spec)
+
+
+def settings_of(given: Namespace, cls: type[T]) -> T:
+    """The dataclass of ``--config`` with the options on top. An error that is the file's own names the file."""
     path = given.get("config")
     in_file = config.read_mapping(path) if path else {}
-    names = {f.name for f in dataclasses.fields(Spec)}
+    names = {f.name for f in dataclasses.fields(typing.cast(typing.Any, cls))}
     options = {k: v for k, v in given.as_dict().items() if k in names}
     try:
-        return config.spec_from(_merged(in_file, options, Spec))
+        return config.built_from(cls, _merged(in_file, options, cls))
     except UsageError:
         if path:
-            config.spec_from(in_file, source=f"{path}: ")
+            config.built_from(cls, in_file, source=f"{path}: ")
         raise
 
 

@@ -85,11 +85,11 @@ def simulate(given: Namespace) -> int:
     output = Path(given.get("output", arguments.OUTPUT))
     folder = output / f"{spec.name}-{study.fingerprint[:8]}"
     folders.check_writable(folder, "output")
-    store = _store(given)
+    store = store_of(given)
 
     from forgetting.simulate import run_study
 
-    _training(
+    training(
         lambda: run_study(spec, output=output, store=store, workers=workers, quiet=bool(given.get("quiet"))),
         folder,
         f"forgetting resume {folder}",
@@ -101,13 +101,13 @@ def resume(given: Namespace) -> int:
     """Continue a study."""
     folder = folders.existing(given.folder, "folder")
     workers = arguments.workers_of(given)
-    store = _store(given)
+    store = store_of(given)
     folders.check_writable(folder, "folder")
 
     from forgetting.simulate import resume
 
     try:
-        _training(
+        training(
             lambda: resume(folder, store=store, workers=workers, quiet=bool(given.get("quiet"))),
             folder,
             f"forgetting resume {folder}",
@@ -124,14 +124,14 @@ def distil(given: Namespace) -> int:
     if given.get("print_config"):
         return _print(config.dump(spec))
     workers = arguments.workers_of(given)
-    store = _store(given)
+    store = store_of(given)
     export = Path(given.export) if "export" in given else None
     if export:
         folders.check_writable(export, "export")
 
     from forgetting.simulate import distil_ladder
 
-    _training(
+    training(
         lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),
         export or store or Path(),
         "the same command",
@@ -139,14 +139,15 @@ def distil(given: Namespace) -> int:
     return 0
 
 
-def _store(given: Namespace) -> Path | None:
+def store_of(given: Namespace) -> Path | None:
+    """The folder of ``--store``, checked to be writable."""
     if "store" not in given:
         return None
     folders.check_writable(Path(given.store), "store")
     return Path(given.store)
 
 
-def _training(work: Callable[[], T], folder: Path, again: str) -> T:
+def training(work: Callable[[], T], folder: Path, again: str) -> T:
     """Do the work; a full disk names the folder, an interruption says how to go on."""
     try:
         return work()

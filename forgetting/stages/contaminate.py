@@ -22,7 +22,7 @@ from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.records import RunFolder
 from forgetting.stages import distil
 from forgetting.store import Store
-from forgetting.study import RunKey, Study, fingerprint, run_optimiser
+from forgetting.study import RunKey, Study, fingerprint
 
 MEMORY_SAMPLES = 256
 
@@ -97,7 +97,7 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),
-        run_optimiser(study.spec.fine_tuning, arm.rate_multiple),
+        arm.optimiser(study.spec.fine_tuning),
         total_steps=plan.steps,
         first_step=first,
         mitigation=arm.mitigation,

@@ -34,8 +34,32 @@ def teacher(study: Study, store: Store, report: Report = silent) -> Path:
     """The teacher's folder: from the store, or trained on the original distribution and stored."""
     form = study.teacher_form()
     mark = fingerprint(form)
-    if (found := store.find(mark)) is not None:
-        return found
+    with store.making(mark) as found:
+        return found or _teacher(study, store, form, mark, report)
+
+
+def student(
+    study: Study,
+    architecture: Architecture,
+    distillation_seed: int,
+    store: Store,
+    report: Report = silent,
+    joint: Arm | None = None,
+) -> Path:
+    """A student's folder: from the store, or distilled and stored; a joint one learns the contamination too."""
+    form = study.student_form(architecture, distillation_seed, joint)
+    mark = fingerprint(form)
+    with store.making(mark) as found:
+        return found or _student(study, architecture, distillation_seed, store, form, mark, report, joint)
+
+
+def load(folder: Path) -> HuggingFaceModel:
+    """A stored model, after its files' hashes were checked."""
+    verify(folder)
+    return HuggingFaceModel.load(folder)
+
+
+def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report: Report) -> Path:
     seed = study.spec.ladder.seed
     plan = _plan(study, study.spec.ladder.teaching, seeds.integer(seed, "teaching"))
     model = HuggingFaceModel.create(study.teacher, tokenizer(), seeds.integer(seed, "teacher"))
@@ -58,19 +82,16 @@ def teacher(study: Study, store: Store, report: Report = silent) -> Path:
     return _add(study, store, mark, model, {"role": "teacher", "made_from": form}, watch)
 
 
-def student(
+def _student(
     study: Study,
     architecture: Architecture,
     distillation_seed: int,
     store: Store,
-    report: Report = silent,
-    joint: Arm | None = None,
+    form: dict[str, Any],
+    mark: str,
+    report: Report,
+    joint: Arm | None,
 ) -> Path:
-    """A student's folder: from the store, or distilled and stored; a joint one learns the contamination too."""
-    form = study.student_form(architecture, distillation_seed, joint)
-    mark = fingerprint(form)
-    if (found := store.find(mark)) is not None:
-        return found
     root = seeds.integer(study.spec.ladder.seed, "student", distillation_seed)
     mentor = Mentor(teacher(study, store, report), store.root / "answers")
     model = HuggingFaceModel.create(architecture, tokenizer(), root)
@@ -83,12 +104,6 @@ def student(
     with own_generators(seeds.integer(root, "generators")):
         watch = _train(distilling, model, lambda b: method.loss(model, mentor, b), plan, batches, store, mark, report)
     return _add(study, store, mark, model, {"role": "student", "made_from": form}, watch)
-
-
-def load(folder: Path) -> HuggingFaceModel:
-    """A stored model, after its files' hashes were checked."""
-    verify(folder)
-    return HuggingFaceModel.load(folder)
 
 
 def _plan(study: Study, training: Fit, root: int, joint: Arm | None = None) -> MixPlan:

@@ -1,0 +1,88 @@
+"""The command ``sweep``: locate thresholds with as few runs as they need, or say beforehand what that would cost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from forgetting import config
+from forgetting.cli import arguments, folders
+from forgetting.cli.simulate import STORE_HELP, store_of, training
+from forgetting.errors import UsageError
+from forgetting.sweep.spec import SweepSpec
+
+DESCRIPTION = """Locate the capacity, the shift and the dose at which a skill breaks, with intervals.
+
+Of all the runs that the study in FILE could have, only those are made that the thresholds need; the same command goes
+on with an interrupted sweep. The results are in OUTPUT/NAME-FINGERPRINT, in the form of a study's."""
+
+EXAMPLES = """  forgetting sweep sweeps/quick.yaml --dry-run
+  forgetting sweep sweeps/quick.yaml
+  forgetting sweep sweeps/section_4_2.yaml --stop.hours 2 --workers 4
+  forgetting sweep sweeps/quick.yaml --search.method grid --study.name quick_grid
+  forgetting sweep sweeps/quick.yaml --storage postgresql+psycopg://user@host/optuna
+  forgetting sweep sweeps/quick.yaml --executor '{name: ray, address: auto}'
+"""
+
+
+def sweep_parser() -> ArgumentParser:
+    """The options of ``forgetting sweep``."""
+    usage = "sweep FILE [--dry-run] [--output DIR] [--store DIR] [--workers N] [--quiet] [--SETTING VALUE ...]"
+    parser = arguments.parser(usage, DESCRIPTION, EXAMPLES)
+    parser.add_argument("config", type=str, nargs="?", metavar="FILE", help="YAML file with a sweep; options override it")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print runs, operations, time and disk on this machine, and exit"
+    )
+    parser.add_argument(
+        "--output", type=str, metavar="DIR", help=f"where the sweep's folder is made (default: {arguments.OUTPUT})"
+    )
+    parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
+    arguments.add_workers(parser)
+    arguments.add_spec(parser, SweepSpec, file_option=False)
+    return parser
+
+
+def sweep(given: Namespace) -> int:
+    """Run a sweep, or estimate it."""
+    spec = arguments.settings_of(given, SweepSpec)
+
+    from forgetting.sweep.sweep import construct_sweep, run_sweep
+
+    whole = construct_sweep(spec)
+    if given.get("print_config"):
+        sys.stdout.write(config.dump(spec))
+        return 0
+
+    from forgetting.executors import executor_of
+
+    executor = executor_of(_executor(given, spec))
+    output, store = Path(given.get("output", arguments.OUTPUT)), store_of(given)
+    if given.get("dry_run"):
+        from forgetting.sweep.estimate import estimate_cost, show
+
+        show(estimate_cost(whole, executor, output, store))
+        return 0
+    folder = output / whole.folder_name
+    folders.check_writable(folder, "output")
+
+    from forgetting.report.terminal import show as show_result
+
+    again = "the same command" if "config" not in given else f"forgetting sweep {given.config} and the same options"
+    quiet = bool(given.get("quiet"))
+    result = training(lambda: run_sweep(spec, executor=executor, output=output, store=store, quiet=quiet), folder, again)
+    if not quiet:
+        show_result(result)
+    return 0
+
+
+def _executor(given: Namespace, spec: SweepSpec) -> Any:
+    """The spec's executor, or ``--workers`` processes."""
+    workers = arguments.workers_of(given)
+    if workers is None:
+        return spec.executor
+    if spec.executor != "processes" and "executor" in given:
+        raise UsageError(f"workers: must be left out with executor {spec.executor!r}, got {workers}")
+    return {"name": "processes", "workers": workers} if workers else "inline"

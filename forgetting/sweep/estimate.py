@@ -1,0 +1,207 @@
+"""What a sweep will cost on this machine, before it runs: runs, operations, time and disk, from a few measured seconds.
+
+A small study of shipped students, with the sweep's own contamination, fine-tuning and evaluation, is run on the sweep's
+own executor; its seconds a sample, a look and a run are interpolated in log capacity, and rounds of random points are
+laid on the executor's slots.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetting import seeds
+from forgetting.assembly import run_folder
+from forgetting.executors.contract import Executor
+from forgetting.records import RunFolder
+from forgetting.simulate import carry_out
+from forgetting.spec import Doses, Ladder
+from forgetting.store import Store
+from forgetting.study import Arm, RunKey, Study, construct, fingerprint
+from forgetting.sweep.space import run_flops, stream_flops
+from forgetting.sweep.sweep import Sweep
+from forgetting.world.vocabulary import vocabulary
+
+SHIPPED = ("10k", "34k", "100k")
+DOSE = 640
+DRAWS = 40
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a sweep: its runs at most, petaflops, wall seconds (mean, and 10th to 90th percentile), disk."""
+
+    runs: int
+    control_runs: int
+    grid_runs: int
+    missing_students: int
+    petaflops: float
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    disk_megabytes: float
+    slots: int
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Seconds on this machine by log10 capacity: of a sample trained on, of a look, of everything else in a run."""
+
+    log_capacity: NDArray[np.float64]
+    sample: NDArray[np.float64]
+    look: NDArray[np.float64]
+    rest: NDArray[np.float64]
+    start: float  # before the first run works
+    views: float
+    look_bytes: float
+
+    def run(self, study: Study, key: RunKey) -> float:
+        """Wall seconds of one run."""
+        arm = study.arm(key.arm)
+        doses = study.reached(arm)
+        x = np.log10(study.architecture(key).parameters(len(vocabulary())))
+        sample, look, rest = (
+            float(np.exp(np.interp(x, self.log_capacity, np.log(np.maximum(y, 1e-6)))))
+            for y in (self.sample, self.look, self.rest)
+        )
+        return sample * doses[-1] / arm.share() + look * len(doses) + rest
+
+
+def estimate_cost(sweep: Sweep, executor: Executor, output: Path, store: Path | None = None) -> Cost:
+    """Measure, then lay random rounds of the sweep on the executor's slots. Nothing is left in ``output``."""
+    measured = _measure(sweep, executor, store)
+    study, spec, own = sweep.study, sweep.spec, Store(store)
+    limit = spec.stop.runs
+    counts = [min(limit or len(s.points) * s.repeats, len(s.points) * s.repeats) for s in sweep.spaces]
+    controls = sweep.controls()
+    missing = _missing_students(sweep, own)
+    distilling = _distilling_seconds(sweep, measured, missing)
+    totals, flops = [], []
+    for draw in range(DRAWS):
+        rng = seeds.generator(spec.search.seed, "estimate", draw)
+        seconds = measured.start + measured.views
+        seconds += _laid([measured.run(study, key) for key in controls], executor.slots)
+        seconds += sum(distilling) / executor.slots
+        petaflops = sum(run_flops(study, study.architecture(k), study.arm(k.arm)) for k in controls)
+        for own_space, count in zip(sweep.spaces, counts, strict=True):
+            every = [own_space.run(point, repeat) for point in own_space.points for repeat in range(own_space.repeats)]
+            chosen = [every[i] for i in rng.permutation(len(every))[:count]]
+            petaflops += sum(run_flops(study, study.architecture(k), study.arm(k.arm)) for k in chosen)
+            size = spec.search.round_size
+            for begin in range(0, count, size):
+                seconds += _laid([measured.run(study, k) for k in chosen[begin : begin + size]], executor.slots)
+        totals.append(seconds)
+        flops.append(petaflops / 1e15)
+    low, high = np.quantile(totals, (0.1, 0.9))
+    looks = np.mean([len(study.reached(study.arm(k.arm))) for k in study.runs()])
+    return Cost(
+        runs=sum(counts),
+        control_runs=len(controls),
+        grid_runs=sum(len(s.points) * s.repeats for s in sweep.spaces),
+        missing_students=len(missing),
+        petaflops=float(np.mean(flops)),
+        seconds=float(np.mean(totals)),
+        seconds_low=float(low),
+        seconds_high=float(high),
+        disk_megabytes=float((sum(counts) + len(controls)) * looks * measured.look_bytes / 1e6),
+        slots=executor.slots,
+    )
+
+
+def show(cost: Cost) -> None:
+    """Print a cost as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("what", "at most", title="what this sweep will cost here", title_justify="left")
+    table.add_row("runs", f"{cost.runs} searched (the full grid has {cost.grid_runs}), {cost.control_runs} of controls")
+    table.add_row("students to distil first", str(cost.missing_students))
+    table.add_row("operations", f"{cost.petaflops:,.3g} petaflop, students' distillation not counted")
+    spread = f"{_duration(cost.seconds_low)} to {_duration(cost.seconds_high)}"
+    table.add_row("time", f"{_duration(cost.seconds)} on {cost.slots} at a time ({spread} over which runs are chosen)")
+    table.add_row("disk", f"{cost.disk_megabytes:,.1f} MB, checkpoints not counted")
+    Console(file=sys.stdout).print(table)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 180 else f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _measure(sweep: Sweep, executor: Executor, store: Path | None) -> _Measured:
+    """Run the small study and read its seconds."""
+    spec = sweep.spec.study
+    dose = min(DOSE, spec.doses.values()[-1])
+    small = construct(
+        dataclasses.replace(
+            spec,
+            ladder=Ladder(students=SHIPPED),
+            contaminations=spec.contaminations[:1],
+            shifts=(1.0,),
+            rate_multiples=(1.0,),
+            rate_policies=(),
+            controls=(),
+            doses=Doses(dose=dose, first=dose),
+            seeds=1,
+        )
+    )
+    with tempfile.TemporaryDirectory() as place:
+        folder, begin = Path(place) / "study", time.perf_counter()
+        carry_out(small, folder, Store(store), executor, quiet=True)
+        wall = time.perf_counter() - begin
+        record = json.loads((folder / "record.json").read_text())
+        rows = []
+        for key in small.runs():
+            run = RunFolder(run_folder(folder, key))
+            seconds = json.loads(run.complete.read_text())["wall_seconds"]
+            size = sum(p.stat().st_size for p in run.folder.rglob("*") if p.is_file())
+            x = np.log10(small.architecture(key).parameters(len(vocabulary())))
+            other = seconds.get("logging", 0.0) + seconds.get("checkpoint", 0.0)
+            rows.append((x, seconds["training"] / dose, seconds["evaluation"] / 2, other, size / 2))
+    x, sample, look, rest, size = (np.array(column) for column in zip(*rows, strict=True))
+    views = float(record["seconds"]["views"])
+    working = _laid(list((sample * dose + 2 * look + rest).tolist()), executor.slots)
+    return _Measured(x, sample, look, rest, max(wall - views - working, 0.0), views, float(size.mean()))
+
+
+def _laid(seconds: Sequence[float], slots: int) -> float:
+    """Wall seconds of tasks on some slots, the longest first."""
+    ends = [0.0] * max(slots, 1)
+    for one in sorted(seconds, reverse=True):
+        heapq.heappush(ends, heapq.heappop(ends) + one)
+    return max(ends)
+
+
+def _missing_students(sweep: Sweep, store: Store) -> list[RunKey]:
+    """One run for each student that the sweep may need and the store lacks."""
+    study, found = sweep.study, {}
+    for own in sweep.spaces:
+        for student in own.students:
+            for repeat in range(own.repeats):
+                key = own.run((student, own.shifts[0]), repeat)
+                mark = fingerprint(study.student_form(study.architecture(key), key.distillation_seed))
+                if store.find(mark) is None:
+                    found[mark] = key
+    return list(found.values())
+
+
+def _distilling_seconds(sweep: Sweep, measured: _Measured, missing: Sequence[RunKey]) -> list[float]:
+    """By student: its distillation's operations at the seconds an operation that fine-tuning showed."""
+    study, seconds = sweep.study, []
+    arm: Arm = sweep.spaces[0].arms[sweep.spaces[0].shifts[-1]]
+    for key in missing:
+        student = study.architecture(key)
+        one = stream_flops(student, arm.contamination, 1.0)
+        x = np.log10(student.parameters(len(vocabulary())))
+        sample = float(np.exp(np.interp(x, measured.log_capacity, np.log(measured.sample))))
+        seconds.append(sample / one * stream_flops(student, study.original, study.spec.ladder.distilling.samples))
+    return seconds

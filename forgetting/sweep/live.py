@@ -1,0 +1,95 @@
+"""A sweep while it runs: a table of its targets in the terminal, with what is working now; plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from optuna.trial import TrialState
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as RichLive
+from rich.table import Table
+from rich.text import Text
+
+from forgetting.sweep.driver import Asked
+from forgetting.sweep.space import Space
+from forgetting.thresholds.threshold import Threshold
+
+COLUMNS = ("target", "done", "running", "failed", "threshold", "ended or time left")
+
+
+class Live:
+    """A context. ``told`` shows a target's trials and thresholds, ``watch`` hears of a run's progress."""
+
+    def __init__(self, spaces: Sequence[Space], quiet: bool) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self.live = not quiet and (self.console.is_terminal or self.console.is_jupyter)
+        self.begin = time.monotonic()
+        self.rows: dict[str, list[str]] = {s.name: [s.name, "0", "0", "0", "", ""] for s in spaces}
+        self.most = {s.name: len(s.points) * s.repeats for s in spaces}
+        self.working: dict[str, float] = {}
+        self.screen = RichLive(
+            console=self.console, get_renderable=self._table, refresh_per_second=2, transient=True, auto_refresh=self.live
+        )
+
+    def __enter__(self) -> Live:
+        if self.live:
+            self.screen.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.live:
+            self.screen.stop()
+        sys.stderr.flush()
+
+    def watch(self, run: str) -> Callable[[int, int], None]:
+        """``watch(done, total)`` for one run."""
+
+        def heard(done: int, total: int) -> None:
+            self.working[run] = done / max(total, 1)
+
+        self.working[run] = 0.0
+        return heard
+
+    def told(self, target: str, asked: Sequence[Asked], found: Sequence[Threshold]) -> None:
+        """What is known of a target after a round."""
+        counts = {state: sum(one.trial.state == state for one in asked) for state in TrialState}
+        done, failed = counts[TrialState.COMPLETE], counts[TrialState.FAIL]
+        for one in asked:
+            if one.trial.state != TrialState.RUNNING:
+                self.working.pop(str(one.key), None)
+        shown = "; ".join(_short(t) for t in found) or "-"
+        self.rows[target][1:5] = [str(done), str(counts[TrialState.RUNNING]), str(failed), shown]
+        if not self.live:
+            self.console.print(f"{target}: {done} done, {failed} failed; {shown}", highlight=False)
+
+    def control(self, run: str, error: str) -> None:
+        """A run of a control ended."""
+        self.working.pop(run, None)
+        if error or not self.live:
+            self.say(f"control {run}: {error or 'done'}")
+
+    def ended(self, target: str, reason: str) -> None:
+        """A target's search is over."""
+        self.rows[target][5] = reason
+        if not self.live:
+            self.say(f"{target}: ended, {reason}")
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+        self.console.print(text, highlight=False)
+
+    def _table(self) -> RenderableType:
+        table = Table(*COLUMNS, title=f"sweep, {time.monotonic() - self.begin:,.0f} s", title_justify="left")
+        for row in self.rows.values():
+            table.add_row(*row)
+        now = ", ".join(f"{run} {share:.0%}" for run, share in list(self.working.items())[:6])
+        return Group(table, Text(f"working on: {now}" if now else ""))
+
+
+def _short(found: Threshold) -> str:
+    if not found.located:
+        return f"{found.level:g}: {found.status.replace('_', ' ')}"
+    return f"{found.level:g}: {found.value:,.3g} [{found.low:,.3g}, {found.high:,.3g}]"

@@ -1,0 +1,65 @@
+"""What a finished run says of a target: retention at the target's dose, its variance, or why there is none."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forgetting.curves import ORIGINAL
+from forgetting.errors import UsageError
+from forgetting.metrics import Status
+from forgetting.sweep.space import Space
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Retention of the target's skill at its dose in one run. NaN unless ``status`` is ``ok``.
+
+    ``variance`` is that of retention, from items alone: two runs of the same point differ by more.
+    """
+
+    status: str
+    retention: float = math.nan
+    variance: float = math.nan
+    baseline: float = math.nan  # accuracy at dose 0
+    items: int = 0
+    censored: bool = False  # the run was ended early, clearly below the level; retention is that of its last look
+
+
+def outcome(space: Space, scores: Path) -> Outcome:
+    """Read a run's ``scores.jsonl``. ``UsageError`` where it does not hold what the target needs."""
+    rows = _rows(space, scores)
+    if 0 not in rows:
+        raise UsageError(f"{scores}: no row of {space.target.skill} at dose 0")
+    base, last = rows[0], max(d for d in rows if d <= space.dose)
+    now = rows[last]
+    accuracy, items, chance = float(base["accuracy"]), int(now["items"]), float(base["chance"])
+    if now["retention"] is None:
+        return Outcome(str(now["status"]) if last else Status.not_learned.name, baseline=accuracy, items=items)
+    retention = float(now["retention"])
+    variance = retention_variance(float(now["accuracy"]), accuracy, items, chance)
+    return Outcome(Status.ok.name, retention, variance, accuracy, items, censored=last < space.dose)
+
+
+def retention_variance(accuracy: float, accuracy_0: float, items: int, chance: float) -> float:
+    """Variance of R = (acc - chance) / (acc_0 - chance) by the delta method, one right and one wrong item added.
+
+    The two accuracies are taken as independent; they are answers to the same items, so this errs to the wide side.
+    """
+    gap = accuracy_0 - chance
+    p, p_0 = ((a * items + 1) / (items + 2) for a in (accuracy, accuracy_0))
+    retention = (accuracy - chance) / gap
+    return (p * (1 - p) + retention**2 * p_0 * (1 - p_0)) / (items + 2) / gap**2
+
+
+def _rows(space: Space, scores: Path) -> dict[int, dict[str, Any]]:
+    """The run's score rows of the target's skill, by dose."""
+    found = {}
+    for line in scores.read_text().splitlines():
+        row = json.loads(line)
+        if (row["benchmark"], row["variant"], row["depth"]) == (space.benchmark, ORIGINAL, space.depth):
+            found[int(row["dose"])] = row
+    return found

@@ -1,0 +1,164 @@
+"""A target laid out on its study: the points that may be searched, the run of each, its coordinates and its cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import islice
+
+from forgetting import registry, seeds
+from forgetting.contracts import Contamination
+from forgetting.errors import UsageError, require, unknown
+from forgetting.ladder import Architecture
+from forgetting.study import Arm, RunKey, Study
+from forgetting.sweep.spec import Target
+from forgetting.world.vocabulary import vocabulary
+
+SAMPLED = 200  # samples whose lengths stand for a source's
+Point = tuple[str, float]  # student, shift
+
+
+@dataclass(frozen=True)
+class Space:
+    """The points of one target: students x shifts, at one contamination, rate and rate policy.
+
+    A point whose arm does not reach the target's dose within the cap of the stream is no point. Make it with ``space``,
+    which checks that the study holds what the target asks for.
+    """
+
+    study: Study
+    target: Target
+    name: str
+    students: tuple[str, ...]
+    shifts: tuple[float, ...]
+    arms: dict[float, Arm]
+    benchmark: str
+    depth: int | None
+
+    @property
+    def dose(self) -> int:
+        """The dose at which retention is read."""
+        return self.target.dose or self.study.spec.doses.values()[-1]
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """All points, by student and then by shift."""
+        return tuple((student, shift) for student in self.students for shift in self.shifts)
+
+    @property
+    def repeats(self) -> int:
+        """Seeds of one point."""
+        return self.study.spec.seeds
+
+    def coordinates(self, point: Point) -> tuple[float, float]:
+        """log10 of the capacity in parameters, and the shift."""
+        return math.log10(self.capacity(point[0])), point[1]
+
+    def capacity(self, student: str) -> int:
+        """Total parameters of a student."""
+        return self._architecture(student).parameters(len(vocabulary()))
+
+    def run(self, point: Point, repeat: int) -> RunKey:
+        """The run of a point with its ``repeat``-th seed."""
+        seed = self.study.spec.first_seed + repeat
+        distillation_seed = seed if self.study.spec.ladder.fresh_students else 0
+        return RunKey(point[0], self.arms[point[1]].name, distillation_seed, seed)
+
+    def flops(self, point: Point) -> float:
+        """Floating-point operations of one run; see ``run_flops``."""
+        return run_flops(self.study, self._architecture(point[0]), self.arms[point[1]])
+
+    def _architecture(self, student: str) -> Architecture:
+        return next(s for s in self.study.students if s.name == student)
+
+
+def space(study: Study, target: Target, number: int = 0) -> Space:
+    """Lay a target out. ``UsageError`` names the target's field that the study does not hold."""
+    where, spec = f"targets[{number}]", study.spec
+    known = tuple(s.name for s in study.students)
+    for student in target.students:
+        if student not in known:
+            raise unknown(f"{where}.students", student, known)
+    for shift in target.shifts:
+        require(shift in spec.shifts, f"{where}.shifts", f"among the study's shifts {list(spec.shifts)}", shift)
+    rate_rule = f"among the study's rate_multiples {list(spec.rate_multiples)}"
+    require(target.rate_multiple in spec.rate_multiples, f"{where}.rate_multiple", rate_rule, target.rate_multiple)
+    policies = spec.rate_policies or ("",)
+    rule = f"among the study's rate_policies {[*policies]}"
+    require(target.rate_policy in policies, f"{where}.rate_policy", rule, target.rate_policy)
+    wanted_source = target.contamination or spec.contaminations[0]
+    source = registry.build("contamination", wanted_source, f"{where}.contamination")
+    arms = {arm.shift: arm for arm in study.arms if _serves(arm, target, source.settings())}
+    if not arms:
+        given = [a.contamination.short_name() for a in study.arms]
+        raise UsageError(
+            f"{where}.contamination: must be among the study's contaminations {sorted(set(given))}, with no replay and "
+            f"no mitigation, got {target.contamination!r}"
+        )
+    doses = spec.doses.values()
+    dose = target.dose or doses[-1]
+    require(dose in doses[1:], f"{where}.dose", f"one of the study's doses {list(doses[1:])}", dose)
+    wanted = target.shifts or tuple(sorted(arms))
+    shifts = tuple(s for s in sorted(wanted) if s in arms and dose in study.reached(arms[s]))
+    require(bool(shifts), f"{where}.dose", "reached by some shift within doses.stream_cap", dose)
+    students = tuple(s for s in known if not target.students or s in target.students)
+    axis = students if target.axis == "capacity" else shifts
+    rule = "an axis with at least two points (students for capacity, shifts that reach the dose for shift)"
+    require(len(axis) >= 2, f"{where}.axis", rule, f"{target.axis} with {list(axis)}")
+    benchmark, depth = _skill(study, target, where)
+    arm = arms[shifts[-1]]
+    name = f"{target.axis}-{arm.name.replace(f'-shift{arm.shift:g}', '')}-{target.skill.replace(':', '')}-dose{dose}"
+    return Space(study, target, name, students, shifts, arms, benchmark, depth)
+
+
+def _serves(arm: Arm, target: Target, contamination: dict[str, object]) -> bool:
+    plain = not arm.replay and not arm.joint and arm.mitigation.short_name() == "none"
+    rates = (arm.rate_multiple, arm.rate_policy or "") == (target.rate_multiple, target.rate_policy)
+    return plain and rates and arm.contamination.settings() == contamination
+
+
+def _skill(study: Study, target: Target, where: str) -> tuple[str, int | None]:
+    """The benchmark and the depth of a key such as ``maths:3``."""
+    benchmark, _, depth = target.skill.partition(":")
+    names = [b.short_name() for b in study.benchmarks]
+    if benchmark not in names:
+        raise unknown(f"{where}.skill", target.skill, names)
+    if not depth:
+        return benchmark, None
+    depths = sorted({i.depth for i in study.benchmarks[names.index(benchmark)].items("test")})
+    keys = [f"{benchmark}:{d}" for d in depths]
+    if target.skill not in keys:
+        raise unknown(f"{where}.skill", target.skill, [benchmark, *keys])
+    return benchmark, int(depth)
+
+
+def run_flops(study: Study, student: Architecture, arm: Arm) -> float:
+    """Floating-point operations of a run by the usual count: 6 N a token trained on, 2 N a token read or written.
+
+    N is the student's parameters (the tied embedding once, as the output layer); attention over positions is left out,
+    which at these lengths is a few percent. Answers are taken to be as long as the gold ones.
+    """
+    evaluation, doses = study.spec.evaluation, study.reached(arm)
+    parameters = student.parameters(len(vocabulary()))
+    stream = doses[-1] / arm.share()
+    trained = stream_flops(student, arm.contamination, doses[-1])
+    trained += stream_flops(student, study.original, stream - doses[-1])
+    items = [item for benchmark in study.benchmarks for item in benchmark.items("test")]
+    read = 0.0 + sum(len(i.prompt.split()) + 3 * len(i.answer.split()) for i in items)
+    read += 2 * evaluation.probe_items * _length(arm.contamination)
+    variants = sum(len(b.variants) for b in study.benchmarks) / max(len(study.benchmarks), 1)
+    looks = {"never": len(doses), "ends": len(doses) + 2 * (variants - 1), "every": len(doses) * variants}
+    return trained + 2.0 * parameters * read * looks[evaluation.perturbed]
+
+
+def stream_flops(student: Architecture, source: Contamination, samples: float) -> float:
+    """Floating-point operations of training on so many samples of a source."""
+    return 6.0 * student.parameters(len(vocabulary())) * samples * _length(source)
+
+
+@lru_cache(maxsize=64)
+def _length(source: Contamination) -> float:
+    """Mean length of a source's samples, in words, prompt and answer."""
+    drawn = islice(source.samples(seeds.generator(0, "lengths")), SAMPLED)
+    return sum(len(s.prompt.split()) + len(s.answer.split()) for s in drawn) / SAMPLED

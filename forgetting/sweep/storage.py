@@ -1,0 +1,105 @@
+"""The Optuna study of a target: opened in a journal file or at an address, and patient with a server that goes away."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from forgetting.errors import UsageError
+
+T = TypeVar("T")
+JOURNAL = "optuna.journal"
+PATIENCE_SECONDS = 600.0
+FINGERPRINT = "fingerprint"
+
+
+def open_storage(address: str, folder: Path) -> BaseStorage:
+    """The storage at ``address``, or the journal file in ``folder``. ``UsageError`` where it cannot be reached."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not address:
+        folder.mkdir(parents=True, exist_ok=True)
+        _mend(folder / JOURNAL)
+        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        return optuna.storages.get_storage(address)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"storage: {error.name} is not installed; pip install 'forgetting[postgres]'") from None
+    except Exception as error:  # noqa: BLE001 (whatever a database driver raises goes to the user as one line)
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(f"storage: cannot be opened, {without_password(address)!r}: {first[:200]}") from None
+
+
+def open_study(storage: BaseStorage, name: str, fingerprint: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    """The target's study, made if need be. ``UsageError`` if the storage holds another one under its name."""
+    study = optuna.create_study(
+        storage=storage, study_name=name, sampler=sampler, direction="maximize", load_if_exists=True
+    )
+    held = study.user_attrs.get(FINGERPRINT)
+    if held is None and not study.get_trials(deepcopy=False):
+        study.set_user_attr(FINGERPRINT, fingerprint)
+    elif held != fingerprint:
+        raise UsageError(f"storage: study {name!r} was made by another sweep (fingerprint {held}, not {fingerprint})")
+    return study
+
+
+def patiently(step: Callable[[], T], say: Callable[[str], None], seconds: float = PATIENCE_SECONDS) -> T:
+    """Do a step that may be repeated; while the storage's server is away, wait and try again, up to ``seconds``.
+
+    A step must read what the storage holds before it changes anything, so that half of it done twice does no harm.
+    """
+    begin, pause = time.monotonic(), 0.5
+    while True:
+        try:
+            return step()
+        except Exception as error:
+            if not _away(error):
+                raise
+            waited = time.monotonic() - begin
+            if waited > seconds:
+                raise UsageError(f"storage: not back within {seconds:.0f} s; run the same sweep again later") from error
+            say(f"storage: the server is away, trying again for {seconds - waited:.0f} s more")
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
+
+
+def without_password(address: str) -> str:
+    """The address with its password left out."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(address).render_as_string(hide_password=True)
+    except ArgumentError:
+        return address
+
+
+def _away(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is a lost or refused connection."""
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a last line that a killed driver left unfinished, and take away its lock; one driver holds the folder."""
+    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)
+    if journal.exists():
+        content = journal.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with open(journal, "r+b") as file:
+                file.truncate(whole)

@@ -1,0 +1,256 @@
+"""A threshold sweep, start to end: controls, then one search a target, then the record, the thresholds and the views."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from forgetting.assembly import assemble, run_folder
+from forgetting.config import built_from, to_mapping
+from forgetting.errors import UsageError, require
+from forgetting.executors.contract import Executor
+from forgetting.records import RunFolder, write_json
+from forgetting.report.result import Result, load
+from forgetting.simulate import alone, write_views
+from forgetting.store import Store
+from forgetting.study import RunKey, Study, construct, fingerprint
+from forgetting.sweep import thresholds
+from forgetting.sweep.driver import Asked, Driver, Made
+from forgetting.sweep.live import Live
+from forgetting.sweep.outcomes import outcome
+from forgetting.sweep.samplers import sampler
+from forgetting.sweep.space import Space, run_flops, space
+from forgetting.sweep.spec import SweepSpec
+from forgetting.sweep.storage import open_storage, open_study, patiently
+
+T = TypeVar("T")
+SWEEP_FILE = "sweep.json"
+SWEEP_VERSION = 1  # raised when the same spec would ask for other runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """A sweep spec with everything constructed. Build it with ``construct_sweep``."""
+
+    spec: SweepSpec
+    study: Study
+    spaces: tuple[Space, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes exactly when the same targets would be searched otherwise; budgets and executors do not count."""
+        search = dataclasses.asdict(self.spec.search)
+        return fingerprint({"study": self.study.canonical(), "search": search, "sweep_version": SWEEP_VERSION})
+
+    @property
+    def folder_name(self) -> str:
+        """NAME-FINGERPRINT, as studies are called."""
+        return f"{self.spec.study.name}-{self.fingerprint[:8]}"
+
+    def controls(self) -> tuple[RunKey, ...]:
+        """The runs of the study's controls: every student, with as many seeds as the study has."""
+        plain = dataclasses.replace(self.spec.study, controls=())
+        searched = {arm.name for arm in construct(plain).arms}
+        return tuple(key for key in self.study.runs() if key.arm not in searched)
+
+
+def construct_sweep(spec: SweepSpec) -> Sweep:
+    """Construct every part of a sweep. ``UsageError`` for anything that cannot be run as asked."""
+    try:
+        study = construct(spec.study)
+    except UsageError as error:
+        raise UsageError(f"study.{error}") from None
+    spaces = tuple(space(study, target, number) for number, target in enumerate(spec.targets))
+    names = [s.name for s in spaces]
+    require(len(set(names)) == len(names), "targets", "free of repeats", names)
+    if spec.stop.runs:
+        rule = f"at least search.startup_runs ({spec.search.startup_runs})"
+        require(spec.stop.runs >= spec.search.startup_runs, "stop.runs", rule, spec.stop.runs)
+    bounded = spec.stop.width_decades or spec.stop.runs or spec.stop.petaflops or spec.stop.hours
+    require(bool(bounded), "stop", "a width or a budget (runs, petaflops, hours)", to_mapping(spec.stop))
+    return Sweep(spec, study, spaces)
+
+
+def run_sweep(
+    spec: SweepSpec, *, executor: Executor, output: Path, store: Path | None = None, quiet: bool = False
+) -> Result:
+    """Carry a sweep out in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result.
+
+    The same spec continues an interrupted sweep with the same runs that it would have asked for; a larger budget goes on
+    from where the smaller one ended.
+    """
+    sweep = construct_sweep(spec)
+    folder = output / sweep.folder_name
+    begin = time.perf_counter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / SWEEP_FILE, {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint})
+    except OSError as error:
+        raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
+    with alone(folder), executor, Live(sweep.spaces, quiet) as live:
+        whole = _Whole(sweep, folder, Store(store), executor, live)
+        try:
+            reasons = whole.search()
+        finally:
+            whole.keep_time()
+        runs = whole.complete_runs()
+        assemble(sweep.study, folder, whole.store, {"runs": time.perf_counter() - begin}, time.perf_counter() - begin, runs)
+        write_json(folder / SWEEP_FILE, {**_earlier(folder), **whole.found(reasons)})
+        write_views(folder, begin)
+    return load(folder)
+
+
+class _Whole:
+    """The state of a sweep that is being carried out."""
+
+    def __init__(self, sweep: Sweep, folder: Path, store: Store, executor: Executor, live: Live) -> None:
+        self.sweep, self.folder, self.store, self.executor, self.live = sweep, folder, store, executor, live
+        self.plain = dataclasses.asdict(sweep.spec.study)
+        self.storage = open_storage(sweep.spec.storage, folder)
+        self.begin = time.monotonic()
+        self.earlier_hours = float(_earlier(folder).get("hours", 0.0))
+        self.drivers = [self._driver(s) for s in sweep.spaces]
+
+    def search(self) -> dict[str, str]:
+        """Controls, then the targets in order; by target, why its search ended."""
+        self._controls()
+        reasons = {}
+        for driver in self.drivers:
+            live, name = self.live, driver.space.name
+
+            def heard(driver: Driver = driver) -> None:
+                live.told(driver.space.name, self.patient(driver.asked), driver.thresholds())
+
+            heard()
+            reasons[name] = driver.go(lambda keys, s=driver.space: self._start(keys, s), heard)  # type: ignore[misc]
+            live.ended(name, reasons[name])
+        return reasons
+
+    def patient(self, step: Callable[[], T]) -> T:
+        """Do a step that reads or tells, waiting while the storage is away."""
+        return patiently(step, self.live.say)
+
+    def complete_runs(self) -> list[RunKey]:
+        """Every complete run of the study in the record's order, whoever asked for it."""
+        return [k for k in self.sweep.study.runs() if RunFolder(run_folder(self.folder, k)).complete.is_file()]
+
+    def keep_time(self) -> None:
+        """Add this driver's wall time to what earlier ones left."""
+        write_json(self.folder / SWEEP_FILE, {**_earlier(self.folder), "hours": self._hours()})
+
+    def found(self, reasons: Mapping[str, str]) -> dict[str, Any]:
+        """What the sweep's file says at the end: by target the trials, the thresholds, the calibration and why it ended."""
+        complete = self.complete_runs()
+        targets = []
+        for driver in self.drivers:
+            own = driver.space
+            points = thresholds.observe(own, [k for k in complete], self.folder)
+            targets.append(
+                {
+                    "name": own.name,
+                    "target": to_mapping(own.target),
+                    "dose": own.dose,
+                    "ended": reasons[own.name],
+                    "thresholds": [t.to_dict() for t in thresholds.estimate(own, points)],
+                    "trials": [_trial(one) for one in driver.asked()],
+                    "grid_runs": len(own.points) * own.repeats,
+                }
+            )
+        return {"targets": targets, "hours": self._hours()}
+
+    def _hours(self) -> float:
+        return self.earlier_hours + (time.monotonic() - self.begin) / 3600
+
+    def _driver(self, own: Space) -> Driver:
+        spec = self.sweep.spec
+        name = f"{self.sweep.folder_name}/{own.name}"
+        mark = fingerprint({"sweep": self.sweep.fingerprint, "target": to_mapping(own.target)})
+        study = patiently(lambda: open_study(self.storage, name, mark, sampler(own, spec.search)), self.live.say)
+        return Driver(own, spec.search, spec.stop, study, self.storage, self._thresholds(own, study), self._spent, self.patient)
+
+    def _spent(self) -> str:
+        stop = self.sweep.spec.stop
+        if stop.petaflops:
+            trials = [t for driver in self.drivers for t in driver.study.get_trials(deepcopy=False)]
+            if sum(t.user_attrs.get("flops", 0.0) for t in trials) / 1e15 >= stop.petaflops:
+                return f"budget: {stop.petaflops:g} petaflops"
+        return f"budget: {stop.hours:g} hours" if stop.hours and self._hours() >= stop.hours else ""
+
+    def _controls(self) -> None:
+        keys = self.sweep.controls()
+        for key, future in self._submit(keys).items():
+            if isinstance(error := future.exception(), UsageError):
+                raise error
+            self.live.control(str(key), "" if error is None else str(error))
+
+    def _start(self, keys: Sequence[RunKey], own: Space) -> dict[RunKey, Future[Made]]:
+        """Have the runs made; each future gives what the run showed, or the reason of its failure."""
+        return {key: _then(future, lambda k=key: self._outcome(own, k)) for key, future in self._submit(keys).items()}
+
+    def _outcome(self, own: Space, key: RunKey) -> Made:
+        return outcome(own, RunFolder(run_folder(self.folder, key)).scores)
+
+    def _submit(self, keys: Sequence[RunKey]) -> dict[RunKey, Future[None]]:
+        """The costliest first, so that no worker waits for one at the end."""
+        study, submitted = self.sweep.study, {}
+        for key in sorted(keys, key=lambda k: -run_flops(study, study.architecture(k), study.arm(k.arm))):
+            task = {
+                "make": "run",
+                "spec": self.plain,
+                "store": str(self.store.root),
+                "key": dataclasses.asdict(key),
+                "folder": str(run_folder(self.folder, key)),
+            }
+            if RunFolder(run_folder(self.folder, key)).complete.is_file():
+                submitted[key] = _done()
+            else:
+                submitted[key] = self.executor.submit(task, self.live.watch(str(key)))
+        return submitted
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """What the sweep's file holds already; nothing if there is none."""
+    path = folder / SWEEP_FILE
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _trial(one: Asked) -> dict[str, Any]:
+    student, shift = one.point
+    return {
+        "number": one.trial.number,
+        "state": one.trial.state.name.lower(),
+        "run": str(one.key),
+        "student": student,
+        "shift": shift,
+        "holdout": bool(one.trial.user_attrs.get(HOLDOUT, False)),
+        **{name: one.trial.user_attrs.get(name) for name in ("retention", "variance", "flops", "status", "error")},
+    }
+
+
+def _done() -> Future[None]:
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
+
+
+def _then(future: Future[None], read: Callable[[], Made]) -> Future[Made]:
+    """What ``read`` gives when the future is done; a failed run's message; an error of the user's is raised on."""
+    made: Future[Made] = Future()
+
+    def finish(ended: Future[None]) -> None:
+        try:
+            error = ended.exception()
+            if isinstance(error, UsageError | KeyboardInterrupt):
+                made.set_exception(error)
+            else:
+                made.set_result(read() if error is None else str(error).strip().splitlines()[0])
+        except BaseException as error:
+            made.set_exception(error)
+
+    future.add_done_callback(finish)
+    return made
