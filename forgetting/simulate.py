@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from forgetting.assembly import assemble, run_folder
 from forgetting.errors import UsageError, require
-from forgetting.executors.processes import Executor, Task
+from forgetting.executors import executor_of
+from forgetting.executors.contract import Executor, Task
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Keep, PartValue, Spec, from_plain
 from forgetting.store import Store, held
@@ -107,7 +108,8 @@ def run_study(
     """Run a study in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result."""
     study = construct(spec)
     folder = output / f"{spec.name}-{study.fingerprint[:8]}"
-    return _carry_out(study, folder, Store(store), workers, quiet)
+    carry_out(study, folder, Store(store), _executor(workers), quiet=quiet)
+    return _given(folder, quiet)
 
 
 def resume(folder: Path, *, store: Path | None = None, workers: int | None = None, quiet: bool = False) -> Result:
@@ -122,7 +124,8 @@ def resume(folder: Path, *, store: Path | None = None, workers: int | None = Non
     study = construct(spec)
     rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
     require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
-    return _carry_out(study, folder, Store(store), workers, quiet)
+    carry_out(study, folder, Store(store), _executor(workers), quiet=quiet)
+    return _given(folder, quiet)
 
 
 def distil_ladder(
@@ -141,7 +144,7 @@ def distil_ladder(
     from forgetting.progress import Bars
 
     study, own = construct(spec), Store(store, reference=None)
-    with Executor(_cores() if workers is None else workers) as executor, Bars(quiet) as bars:
+    with _executor(workers) as executor, Bars(quiet) as bars:
         _make_students(study, own, executor, bars, {}, shipped=False)
     marks = [fingerprint(study.teacher_form())]
     marks += [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
@@ -152,15 +155,15 @@ def distil_ladder(
     return homes
 
 
-def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, quiet: bool) -> Result:
+def carry_out(study: Study, folder: Path, store: Store, executor: Executor, *, quiet: bool) -> None:
+    """Make everything of a study in ``folder`` that is not there yet, its views last."""
     from forgetting.progress import Bars
 
     begin = time.perf_counter()
     if (folder / "record.json").is_file():
         if not (folder / "report.html").is_file():
             write_views(folder, begin)
-        return _given(folder, quiet)
-    executor = Executor(_cores() if workers is None else workers)
+        return
     if _missing_students(study, store):
         store.check_writable()
     _prepare(study, folder)
@@ -168,7 +171,6 @@ def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, qu
         made = _make(study, folder, store, executor, bars)
         assemble(study, folder, store, made, time.perf_counter() - begin)
         write_views(folder, begin)
-    return _given(folder, quiet)
 
 
 def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Bars) -> dict[str, float]:
@@ -252,7 +254,7 @@ def write_views(folder: Path, begin: float) -> None:
     from forgetting.report.tables import statuses
 
     start = time.perf_counter()
-    buildwrite_views(folder)
+    build_views(folder)
     study = open_study(folder)
     record = study.record
     for name, table in (("noise_floor", study.noise_floor), ("statuses", statuses(study))):
@@ -275,10 +277,11 @@ def _given(folder: Path, quiet: bool) -> Result:
     return result
 
 
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _executor(workers: int | None) -> Executor:
+    """As many processes as cores, that many, or (0) this process."""
+    rule = "0 (in this process) or more"
+    require(workers is None or (type(workers) is int and workers >= 0), "workers", rule, workers)
+    return executor_of("inline" if workers == 0 else {"name": "processes", "workers": workers or 0})
 
 
 def _several(value: Any) -> tuple[Any, ...] | None:

@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +67,24 @@ def serve() -> None:
             os._exit(1)
         say(done=done, total=total)
 
+    for line in sys.stdin:
+        kind, message = outcome(partial(carry_out, json.loads(line), report))
+        say(outcome=kind, message=message)
+
+
+def outcome(work: Callable[[], None]) -> tuple[str, str]:
+    """Do the work and say how it ended: ``done``, ``usage`` (for the user to mend) or ``failed``, with the message."""
     from forgetting.errors import UsageError
 
-    for line in sys.stdin:
-        try:
-            carry_out(json.loads(line), report)
-            say(outcome="done")
-        except UsageError as error:
-            say(outcome="usage", message=str(error))
-        except OSError as error:
-            say(outcome="usage", message=f"{error.filename or 'files'}: {error.strerror or error}")
-        except Exception as error:  # noqa: BLE001 (whatever it was goes to the parent, with its traceback)
-            say(outcome="failed", message=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+    try:
+        work()
+    except UsageError as error:
+        return "usage", str(error)
+    except OSError as error:
+        return "usage", f"{error.filename or 'files'}: {error.strerror or error}"
+    except Exception as error:  # noqa: BLE001 (whatever it was goes to the parent, with its traceback)
+        return "failed", f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+    return "done", ""
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ def sweep_parser() -> ArgumentParser:
     """The options of ``forgetting sweep``."""
     usage = "sweep FILE [--dry-run] [--output DIR] [--store DIR] [--workers N] [--quiet] [--SETTING VALUE ...]"
     parser = arguments.parser(usage, DESCRIPTION, EXAMPLES)
-    parser.add_argument("config", type=str, nargs="?", metavar="FILE", help="YAML file with a sweep; options override it")
+    parser.add_argument(
+        "config", type=str, nargs="?", metavar="FILE", help="YAML file with a sweep; options override it"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="print runs, operations, time and disk on this machine, and exit"
     )
@@ -63,7 +65,7 @@ def sweep(given: Namespace) -> int:
     if given.get("dry_run"):
         from forgetting.sweep.estimate import estimate_cost, show
 
-        show(estimate_cost(whole, executor, output, store))
+        show(estimate_cost(whole, executor, store))
         return 0
     folder = output / whole.folder_name
     folders.check_writable(folder, "output")
@@ -72,7 +74,9 @@ def sweep(given: Namespace) -> int:
 
     again = "the same command" if "config" not in given else f"forgetting sweep {given.config} and the same options"
     quiet = bool(given.get("quiet"))
-    result = training(lambda: run_sweep(spec, executor=executor, output=output, store=store, quiet=quiet), folder, again)
+    result = training(
+        lambda: run_sweep(spec, executor=executor, output=output, store=store, quiet=quiet), folder, again
+    )
     if not quiet:
         show_result(result)
     return 0

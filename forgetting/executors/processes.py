@@ -1,4 +1,4 @@
-"""Runs tasks on long-lived worker processes, as many as cores, one thread each; or in this process."""
+"""Tasks on long-lived worker processes of one torch thread each, by default as many as there are cores."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from queue import SimpleQueue
-from typing import IO, Any
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import IO
 
 from forgetting.errors import UsageError, require
-from forgetting.worker import carry_out
+from forgetting.executors.contract import Executor, Report, Task
 
-Task = dict[str, Any]
-Watch = Callable[[int, int, int], None]
+
+class WorkerDied(RuntimeError):
+    """A worker process ended in the middle of a task."""
 
 
 class _Process:
@@ -37,25 +37,25 @@ class _Process:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment,
         )  # fmt: skip
 
-    def run(self, task: Task, report: Callable[[int, int], None]) -> None:
+    def run(self, task: Task, report: Report) -> None:
         """Carry one task out; ``UsageError`` for what the user can mend, else ``RuntimeError`` with the traceback."""
         assert self.process.stdin and self.process.stdout
         try:
             self.process.stdin.write(json.dumps(task) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            raise RuntimeError(self._death()) from None
-        for line in self.process.stdout:
-            message = json.loads(line)
-            if "outcome" not in message:
-                report(message["done"], message["total"])
-            elif message["outcome"] == "done":
-                return
-            elif message["outcome"] == "usage":
-                raise UsageError(message["message"])
-            else:
-                raise RuntimeError(f"{message['message']}\n{message['traceback']}")
-        raise RuntimeError(self._death())
+            for line in self.process.stdout:
+                message = json.loads(line)
+                if "outcome" not in message:
+                    report(message["done"], message["total"])
+                elif message["outcome"] == "done":
+                    return
+                elif message["outcome"] == "usage":
+                    raise UsageError(message["message"])
+                else:
+                    raise RuntimeError(message["message"])
+        except (OSError, json.JSONDecodeError):  # a pipe without its other end, half a line
+            pass
+        raise WorkerDied(self._death())
 
     def _death(self) -> str:
         self.process.wait()
@@ -69,62 +69,88 @@ class _Process:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                with suppress(OSError):  # what was not yet sent to a process that is dead
+                with suppress(OSError, ValueError):  # what was not yet sent to a process that is dead
                     pipe.close()
-        self.log.close()
 
 
-class Executor:
-    """A context in which batches of tasks are run. ``workers`` 0 means: in this process, one after another."""
+@dataclass
+class _Pool:
+    """The processes of one use of the executor, and the threads that talk to them."""
 
-    def __init__(self, workers: int) -> None:
-        require(workers >= 0, "workers", "0 (in this process) or more", workers)
-        self.workers = workers
-        self._processes: list[_Process] = []
+    threads: ThreadPoolExecutor
+    free: SimpleQueue[_Process] = field(default_factory=SimpleQueue)
+    all: list[_Process] = field(default_factory=list)
+    closed: bool = False
 
-    def __enter__(self) -> Executor:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.stop()
-        self._processes.clear()
+@dataclass(frozen=True)
+class Processes(Executor):
+    """Worker processes on this machine.
 
-    def run(self, tasks: Sequence[Task], watch: Watch) -> None:
-        """Carry out all tasks, in any order, up to the first error; ``watch(task number, done, total)`` hears of it."""
-        if self.workers == 0:
-            for number, task in enumerate(tasks):
-                carry_out(task, partial(watch, number))
-                watch(number, 1, 1)
-            return
-        while len(self._processes) < min(self.workers, len(tasks)):
-            self._processes.append(_Process())
-        free: SimpleQueue[_Process] = SimpleQueue()
-        for process in self._processes:
-            free.put(process)
+    Args:
+        workers: processes side by side; 0: as many as this process may use cores
+        retries: how often a task is tried again whose worker died
+    """
 
-        def one(number: int) -> None:
-            process = free.get()
+    workers: int = 0
+    retries: int = 3
+    _pools: list[_Pool] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        require(type(self.workers) is int and self.workers >= 0, "workers", "0 or more", self.workers)
+        require(type(self.retries) is int and self.retries >= 0, "retries", "0 or more", self.retries)
+
+    @property
+    def slots(self) -> int:
+        """As many as workers."""
+        return self.workers or cores()
+
+    @property
+    def processes(self) -> list[int]:
+        """Process numbers of the workers that were started and not stopped."""
+        return [p.process.pid for pool in self._pools for p in pool.all]
+
+    def submit(self, task: Task, report: Report) -> Future[None]:
+        """Have the task carried out by the next free worker; workers are started when they are needed."""
+        if not self._pools:
+            self._pools.append(_Pool(ThreadPoolExecutor(self.slots)))
+        return self._pools[0].threads.submit(self._one, self._pools[0], task, report)
+
+    def stop(self) -> None:
+        """Kill the workers."""
+        for pool in self._pools:
+            pool.closed = True
+            for process in pool.all:
+                process.stop()
+            pool.threads.shutdown(wait=True, cancel_futures=True)
+            for process in pool.all:
+                process.log.close()
+        self._pools.clear()
+
+    def _one(self, pool: _Pool, task: Task, report: Report) -> None:
+        for attempt in range(self.retries + 1):
+            if pool.closed:
+                raise RuntimeError("the executor was stopped")
             try:
-                process.run(tasks[number], partial(watch, number))
-                watch(number, 1, 1)
-            finally:
-                free.put(process)
-
-        with ThreadPoolExecutor(max(len(self._processes), 1)) as threads:
-            futures = [threads.submit(one, number) for number in range(len(tasks))]
+                process = pool.free.get_nowait()
+            except Empty:
+                process = _Process()
+                pool.all.append(process)
             try:
-                _first_error(futures)
+                process.run(task, report)
+            except WorkerDied:
+                pool.all.remove(process)
+                process.stop()
+                if attempt == self.retries or pool.closed:
+                    raise
+                continue
             except BaseException:
-                for future in futures:
-                    future.cancel()
-                self.__exit__()
+                pool.free.put(process)
                 raise
+            pool.free.put(process)
+            return
 
 
-def _first_error(futures: Sequence[Future[None]]) -> None:
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        for future in done:
-            future.result()
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,16 +17,16 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import optuna
-from optuna.distributions import CategoricalDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from forgetting.metrics import Status
 from forgetting.study import RunKey
 from forgetting.sweep.outcomes import Outcome
+from forgetting.sweep.samplers import distributions
 from forgetting.sweep.space import Point, Space
 from forgetting.sweep.spec import Search, Stop
-from forgetting.thresholds.threshold import Threshold, ThresholdStatus
+from forgetting.sweep.thresholds import Placed, estimate, known, told
 
 T = TypeVar("T")
 PARAMETERS = {"student", "shift"}
@@ -54,8 +54,7 @@ class Asked:
 class Driver:
     """One target's search: its trials are in ``study`` on ``storage``.
 
-    ``thresholds`` estimates the target's thresholds from what was told; ``spent`` says why the sweep's budget is used
-    up, or nothing; ``patient`` repeats a step while the storage is away.
+    ``spent`` says why the sweep's budget is used up, or nothing; ``patient`` repeats a step while the storage is away.
     """
 
     def __init__(
@@ -65,13 +64,12 @@ class Driver:
         stop: Stop,
         study: optuna.Study,
         storage: BaseStorage,
-        thresholds: Callable[[], list[Threshold]],
         spent: Callable[[], str],
         patient: Patient,
     ) -> None:
         self.space, self.search, self.stop = space, search, stop
         self.study, self.storage = study, storage
-        self.thresholds, self.spent, self.patient = thresholds, spent, patient
+        self.spent, self.patient = spent, patient
 
     def go(self, start: Start, heard: Callable[[], None]) -> str:
         """Search until there is a reason to stop, and give it; ``heard`` is called whenever something was told."""
@@ -100,6 +98,10 @@ class Driver:
                 found.append(Asked(trial, point, self.space.run(point, seen[point])))
                 seen[point] += 1
         return found
+
+    def thresholds(self) -> list[Placed]:
+        """The target's thresholds from what was told so far."""
+        return estimate(self.space, told(self._trials()))
 
     def running(self) -> list[Asked]:
         """Trials that were asked for and not told."""
@@ -134,15 +136,14 @@ class Driver:
             return f"budget: {self.stop.runs} runs"
         if not self._free():
             return "every point has all its seeds"
-        if len(trials) >= self.search.startup_runs and self._known():
-            return f"width: every interval is narrower than {self.stop.width_decades:g} decades"
+        seen = told(trials)
+        if len(trials) >= self.search.startup_runs and known(
+            self.space, estimate(self.space, seen), seen, self.stop.width_decades
+        ):
+            return (
+                f"width: every interval is narrower than {self.stop.width_decades:g} decades or than the ladder's step"
+            )
         return ""
-
-    def _known(self) -> bool:
-        """Whether each threshold at the first level is narrow enough, or lies outside what can be measured."""
-        first = [t for t in self.thresholds() if t.level == self.space.target.levels[0]]
-        outside = (ThresholdStatus.below_range.name, ThresholdStatus.above_range.name)
-        return bool(first) and all(t.decades <= self.stop.width_decades or t.status in outside for t in first)
 
     def _free(self) -> int:
         """Runs that may still be asked for: seeds left over at points of which no run failed."""
@@ -179,8 +180,3 @@ class Driver:
     def _id(self, number: int) -> int:
         study = self.storage.get_study_id_from_name(self.study.study_name)
         return self.storage.get_trial_id_from_study_id_trial_number(study, number)
-
-
-def distributions(space: Space) -> dict[str, CategoricalDistribution]:
-    """The search space as Optuna knows it: both parameters are choices from the target's lists."""
-    return {"student": CategoricalDistribution(space.students), "shift": CategoricalDistribution(space.shifts)}

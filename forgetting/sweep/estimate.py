@@ -77,8 +77,8 @@ class _Measured:
         return sample * doses[-1] / arm.share() + look * len(doses) + rest
 
 
-def estimate_cost(sweep: Sweep, executor: Executor, output: Path, store: Path | None = None) -> Cost:
-    """Measure, then lay random rounds of the sweep on the executor's slots. Nothing is left in ``output``."""
+def estimate_cost(sweep: Sweep, executor: Executor, store: Path | None = None) -> Cost:
+    """Measure, then lay random rounds of the sweep on the executor's slots."""
     measured = _measure(sweep, executor, store)
     study, spec, own = sweep.study, sweep.spec, Store(store)
     limit = spec.stop.runs
@@ -134,7 +134,13 @@ def show(cost: Cost) -> None:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 180 else f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 180
+        else f"{seconds / 60:.1f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def _measure(sweep: Sweep, executor: Executor, store: Path | None) -> _Measured:
@@ -163,14 +169,14 @@ def _measure(sweep: Sweep, executor: Executor, store: Path | None) -> _Measured:
         for key in small.runs():
             run = RunFolder(run_folder(folder, key))
             seconds = json.loads(run.complete.read_text())["wall_seconds"]
-            size = sum(p.stat().st_size for p in run.folder.rglob("*") if p.is_file())
+            written = sum(p.stat().st_size for p in run.folder.rglob("*") if p.is_file())
             x = np.log10(small.architecture(key).parameters(len(vocabulary())))
             other = seconds.get("logging", 0.0) + seconds.get("checkpoint", 0.0)
-            rows.append((x, seconds["training"] / dose, seconds["evaluation"] / 2, other, size / 2))
-    x, sample, look, rest, size = (np.array(column) for column in zip(*rows, strict=True))
+            rows.append((x, seconds["training"] / dose, seconds["evaluation"] / 2, other, written / 2))
+    x, sample, look, rest, look_bytes = (np.array(column) for column in zip(*rows, strict=True))
     views = float(record["seconds"]["views"])
     working = _laid(list((sample * dose + 2 * look + rest).tolist()), executor.slots)
-    return _Measured(x, sample, look, rest, max(wall - views - working, 0.0), views, float(size.mean()))
+    return _Measured(x, sample, look, rest, max(wall - views - working, 0.0), views, float(look_bytes.mean()))
 
 
 def _laid(seconds: Sequence[float], slots: int) -> float:

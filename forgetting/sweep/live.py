@@ -15,7 +15,7 @@ from rich.text import Text
 
 from forgetting.sweep.driver import Asked
 from forgetting.sweep.space import Space
-from forgetting.thresholds.threshold import Threshold
+from forgetting.sweep.thresholds import Placed
 
 COLUMNS = ("target", "done", "running", "failed", "threshold", "ended or time left")
 
@@ -31,7 +31,11 @@ class Live:
         self.most = {s.name: len(s.points) * s.repeats for s in spaces}
         self.working: dict[str, float] = {}
         self.screen = RichLive(
-            console=self.console, get_renderable=self._table, refresh_per_second=2, transient=True, auto_refresh=self.live
+            console=self.console,
+            get_renderable=self._table,
+            refresh_per_second=2,
+            transient=True,
+            auto_refresh=self.live,
         )
 
     def __enter__(self) -> Live:
@@ -53,14 +57,14 @@ class Live:
         self.working[run] = 0.0
         return heard
 
-    def told(self, target: str, asked: Sequence[Asked], found: Sequence[Threshold]) -> None:
+    def told(self, target: str, asked: Sequence[Asked], found: Sequence[Placed]) -> None:
         """What is known of a target after a round."""
         counts = {state: sum(one.trial.state == state for one in asked) for state in TrialState}
         done, failed = counts[TrialState.COMPLETE], counts[TrialState.FAIL]
         for one in asked:
             if one.trial.state != TrialState.RUNNING:
                 self.working.pop(str(one.key), None)
-        shown = "; ".join(_short(t) for t in found) or "-"
+        shown = "; ".join(_short(p) for p in found) or "-"
         self.rows[target][1:5] = [str(done), str(counts[TrialState.RUNNING]), str(failed), shown]
         if not self.live:
             self.console.print(f"{target}: {done} done, {failed} failed; {shown}", highlight=False)
@@ -89,7 +93,9 @@ class Live:
         return Group(table, Text(f"working on: {now}" if now else ""))
 
 
-def _short(found: Threshold) -> str:
+def _short(placed: Placed) -> str:
+    found = placed.threshold
+    head = f"{found.level:g} at {placed.place}: "
     if not found.located:
-        return f"{found.level:g}: {found.status.replace('_', ' ')}"
-    return f"{found.level:g}: {found.value:,.3g} [{found.low:,.3g}, {found.high:,.3g}]"
+        return head + found.status.replace("_", " ")
+    return head + f"{found.value:,.3g} [{found.low:,.3g}, {found.high:,.3g}]"

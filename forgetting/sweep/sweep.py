@@ -1,4 +1,4 @@
-"""A threshold sweep, start to end: controls, then one search a target, then the record, the thresholds and the views."""
+"""A threshold sweep, start to end: controls, one search a target, then the record, the thresholds and the views."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from forgetting.assembly import assemble, run_folder
-from forgetting.config import built_from, to_mapping
+from forgetting.config import to_mapping
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor
 from forgetting.records import RunFolder, write_json
@@ -23,7 +24,7 @@ from forgetting.sweep import thresholds
 from forgetting.sweep.driver import Asked, Driver, Made
 from forgetting.sweep.live import Live
 from forgetting.sweep.outcomes import outcome
-from forgetting.sweep.samplers import sampler
+from forgetting.sweep.samplers import level_set, sampler
 from forgetting.sweep.space import Space, run_flops, space
 from forgetting.sweep.spec import SweepSpec
 from forgetting.sweep.storage import open_storage, open_study, patiently
@@ -81,15 +82,17 @@ def run_sweep(
 ) -> Result:
     """Carry a sweep out in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result.
 
-    The same spec continues an interrupted sweep with the same runs that it would have asked for; a larger budget goes on
-    from where the smaller one ended.
+    The same spec continues an interrupted sweep with the runs that it would have asked for anyway; a larger budget goes
+    on from where the smaller one ended.
     """
     sweep = construct_sweep(spec)
     folder = output / sweep.folder_name
     begin = time.perf_counter()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / SWEEP_FILE, {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint})
+        write_json(
+            folder / SWEEP_FILE, {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
+        )
     except OSError as error:
         raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
     with alone(folder), executor, Live(sweep.spaces, quiet) as live:
@@ -99,7 +102,9 @@ def run_sweep(
         finally:
             whole.keep_time()
         runs = whole.complete_runs()
-        assemble(sweep.study, folder, whole.store, {"runs": time.perf_counter() - begin}, time.perf_counter() - begin, runs)
+        assemble(
+            sweep.study, folder, whole.store, {"runs": time.perf_counter() - begin}, time.perf_counter() - begin, runs
+        )
         write_json(folder / SWEEP_FILE, {**_earlier(folder), **whole.found(reasons)})
         write_views(folder, begin)
     return load(folder)
@@ -121,14 +126,10 @@ class _Whole:
         self._controls()
         reasons = {}
         for driver in self.drivers:
-            live, name = self.live, driver.space.name
-
-            def heard(driver: Driver = driver) -> None:
-                live.told(driver.space.name, self.patient(driver.asked), driver.thresholds())
-
-            heard()
-            reasons[name] = driver.go(lambda keys, s=driver.space: self._start(keys, s), heard)  # type: ignore[misc]
-            live.ended(name, reasons[name])
+            name = driver.space.name
+            self._show(driver)
+            reasons[name] = driver.go(partial(self._start, driver.space), partial(self._show, driver))
+            self.live.ended(name, reasons[name])
         return reasons
 
     def patient(self, step: Callable[[], T]) -> T:
@@ -144,24 +145,30 @@ class _Whole:
         write_json(self.folder / SWEEP_FILE, {**_earlier(self.folder), "hours": self._hours()})
 
     def found(self, reasons: Mapping[str, str]) -> dict[str, Any]:
-        """What the sweep's file says at the end: by target the trials, the thresholds, the calibration and why it ended."""
+        """What the sweep's file says at the end: by target its trials, thresholds, calibration, and why it ended."""
         complete = self.complete_runs()
         targets = []
         for driver in self.drivers:
             own = driver.space
-            points = thresholds.observe(own, [k for k in complete], self.folder)
+            seen = thresholds.observe(own, complete, self.folder)
             targets.append(
                 {
                     "name": own.name,
                     "target": to_mapping(own.target),
                     "dose": own.dose,
                     "ended": reasons[own.name],
-                    "thresholds": [t.to_dict() for t in thresholds.estimate(own, points)],
-                    "trials": [_trial(one) for one in driver.asked()],
+                    "thresholds": [placed.to_dict() for placed in thresholds.estimate(own, seen)],
+                    "trials": self._trials(driver),
                     "grid_runs": len(own.points) * own.repeats,
                 }
             )
         return {"targets": targets, "hours": self._hours()}
+
+    def _trials(self, driver: Driver) -> list[dict[str, Any]]:
+        check = level_set(driver.space, self.sweep.spec.search)
+        searched = self.sweep.spec.search.method == "level_set"
+        asked = self.patient(driver.asked)
+        return [{**_trial(one), "holdout": searched and check.is_holdout(one.trial.number)} for one in asked]
 
     def _hours(self) -> float:
         return self.earlier_hours + (time.monotonic() - self.begin) / 3600
@@ -171,7 +178,7 @@ class _Whole:
         name = f"{self.sweep.folder_name}/{own.name}"
         mark = fingerprint({"sweep": self.sweep.fingerprint, "target": to_mapping(own.target)})
         study = patiently(lambda: open_study(self.storage, name, mark, sampler(own, spec.search)), self.live.say)
-        return Driver(own, spec.search, spec.stop, study, self.storage, self._thresholds(own, study), self._spent, self.patient)
+        return Driver(own, spec.search, spec.stop, study, self.storage, self._spent, self.patient)
 
     def _spent(self) -> str:
         stop = self.sweep.spec.stop
@@ -188,9 +195,12 @@ class _Whole:
                 raise error
             self.live.control(str(key), "" if error is None else str(error))
 
-    def _start(self, keys: Sequence[RunKey], own: Space) -> dict[RunKey, Future[Made]]:
+    def _show(self, driver: Driver) -> None:
+        self.live.told(driver.space.name, self.patient(driver.asked), self.patient(driver.thresholds))
+
+    def _start(self, own: Space, keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
         """Have the runs made; each future gives what the run showed, or the reason of its failure."""
-        return {key: _then(future, lambda k=key: self._outcome(own, k)) for key, future in self._submit(keys).items()}
+        return {key: _then(future, partial(self._outcome, own, key)) for key, future in self._submit(keys).items()}
 
     def _outcome(self, own: Space, key: RunKey) -> Made:
         return outcome(own, RunFolder(run_folder(self.folder, key)).scores)
@@ -227,7 +237,6 @@ def _trial(one: Asked) -> dict[str, Any]:
         "run": str(one.key),
         "student": student,
         "shift": shift,
-        "holdout": bool(one.trial.user_attrs.get(HOLDOUT, False)),
         **{name: one.trial.user_attrs.get(name) for name in ("retention", "variance", "flops", "status", "error")},
     }
 
@@ -249,7 +258,7 @@ def _then(future: Future[None], read: Callable[[], Made]) -> Future[Made]:
                 made.set_exception(error)
             else:
                 made.set_result(read() if error is None else str(error).strip().splitlines()[0])
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (the driver raises it)
             made.set_exception(error)
 
     future.add_done_callback(finish)

@@ -1,0 +1,131 @@
+"""The thresholds of a target from runs: one for each place (a shift for capacities, a student for shifts) and level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from forgetting.assembly import run_folder
+from forgetting.level_set.estimate import Search, estimate_thresholds
+from forgetting.metrics import Status
+from forgetting.records import RunFolder
+from forgetting.study import RunKey
+from forgetting.sweep.outcomes import outcome
+from forgetting.sweep.space import Point, Space
+from forgetting.thresholds.threshold import Threshold, ThresholdStatus
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Retention of one run at a point, with its variance."""
+
+    point: Point
+    retention: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A threshold and the place on the other axis where it holds: a shift, or a student."""
+
+    place: str | float
+    threshold: Threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"place": self.place, **self.threshold.to_dict()}
+
+
+def told(trials: Iterable[FrozenTrial]) -> list[Seen]:
+    """What the finished trials of a search showed."""
+    return [
+        Seen(_point(trial.params), float(trial.user_attrs["retention"]), float(trial.user_attrs["variance"]))
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+    ]
+
+
+def observe(space: Space, keys: Iterable[RunKey], folder: Path) -> list[Seen]:
+    """What the complete runs in a sweep's folder show of a target, whichever search asked for them."""
+    points = {space.run(point, repeat): point for point in space.points for repeat in range(space.repeats)}
+    found = []
+    for key in keys:
+        if key in points:
+            one = outcome(space, RunFolder(run_folder(folder, key)).scores)
+            if one.status == Status.ok.name:
+                found.append(Seen(points[key], one.retention, one.variance))
+    return found
+
+
+def search_of(space: Space, seen: Iterable[Seen]) -> Search:
+    """Runs as the estimator takes them: log10 of the capacity and the shift."""
+    seen = list(seen)
+    every = np.array([space.coordinates(point) for point in space.points])
+    return Search(
+        np.array([space.coordinates(one.point) for one in seen]).reshape(-1, 2),
+        np.array([one.retention for one in seen]),
+        np.array([one.variance for one in seen]),
+        every.min(axis=0),
+        every.max(axis=0),
+    )
+
+
+def estimate(space: Space, seen: Iterable[Seen]) -> list[Placed]:
+    """All thresholds of a target."""
+    seen = list(seen)
+    capacity = space.target.axis == "capacity"
+    places: tuple[str | float, ...] = space.shifts if capacity else space.students
+    dimension, first = (0, space.students[0]) if capacity else (1, space.shifts[0])
+    at, measured = [], []
+    for place in places:
+        at.append(space.coordinates((str(first), float(place)) if capacity else (str(place), float(first))))
+        own = [one.point for one in seen if one.point[1 - dimension] == place]
+        measured.append(sorted({space.coordinates(point)[dimension] for point in own}))
+    found = estimate_thresholds(
+        search_of(space, seen),
+        axis=space.target.axis,
+        dimension=dimension,
+        at=at,
+        measured=measured,
+        levels=space.target.levels,
+        rising=capacity,
+        seed=0,
+    )
+    labels = [place for place in places for _ in space.target.levels]
+    return [Placed(place, threshold) for place, threshold in zip(labels, found, strict=True)]
+
+
+def known(space: Space, found: Iterable[Placed], seen: Iterable[Seen], width_decades: float) -> bool:
+    """Whether nothing more is to be learned of the thresholds at the first level.
+
+    Each is narrow enough, or as narrow as the ladder can tell (no capacity or shift of the study lies inside its
+    interval), or outside the measured range with the end of the range measured.
+    """
+    first = [p for p in found if p.threshold.level == space.target.levels[0]]
+    points = {one.point for one in seen}
+    return bool(first) and all(_known(space, p, points, width_decades) for p in first)
+
+
+def _known(space: Space, placed: Placed, points: set[Point], width_decades: float) -> bool:
+    threshold, capacity = placed.threshold, space.target.axis == "capacity"
+    if threshold.status in (ThresholdStatus.below_range.name, ThresholdStatus.above_range.name):
+        side = 0 if threshold.status == ThresholdStatus.below_range.name else -1
+        end = (space.students[side], placed.place) if capacity else (placed.place, space.shifts[side])
+        return end in points
+    if not threshold.located:
+        return False
+    if threshold.decades <= width_decades:
+        return True
+    axis = [float(space.capacity(s)) for s in space.students] if capacity else list(space.shifts)
+    inside = [x for x in axis if threshold.low * (1 + 1e-9) < x < threshold.high * (1 - 1e-9)]
+    return not inside and math.isfinite(threshold.high) and threshold.low > 0
+
+
+def _point(params: Mapping[str, Any]) -> Point:
+    return str(params["student"]), float(params["shift"])
