@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from forgetting import registry, wording
 from forgetting.cli import arguments
 from forgetting.contracts import FAMILIES
-from forgetting.errors import unknown
+from forgetting.errors import unknown, wants
 
 LIST = """Show the parts that a spec can name, with their settings, units and defaults, and the ladder of models."""
 
@@ -51,7 +51,7 @@ def parts(family: str) -> list[dict[str, Any]]:
         cls = registry.part_class(family, name)
         hints, notes = typing.get_type_hints(cls), wording.notes(cls)
         settings = [
-            {"name": f.name, "type": wording.wants(hints[f.name]), "default": _default(f), "meaning": notes[f.name]}
+            {"name": f.name, "type": wants(hints[f.name]), "default": _default(f), "meaning": notes[f.name]}
             for f in dataclasses.fields(cls)
         ]
         members.append({"name": name, "what": wording.summary(cls), "settings": settings})
