@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.errors import UsageError
-from forgetting.provenance import commit, hardware, versions
+from forgetting.provenance import hardware, versions
 from forgetting.records import RunFolder, write_atomically, write_json
 from forgetting.store import Store, manifest
 from forgetting.study import Arm, RunKey, Study, fingerprint
@@ -23,7 +23,9 @@ def run_folder(folder: Path, key: RunKey) -> Path:
     return folder / "runs" / str(key)
 
 
-def assemble(study: Study, folder: Path, store: Store, made: dict[str, float], wall_seconds: float) -> None:
+def assemble(
+    study: Study, folder: Path, store: Store, made: dict[str, float], wall_seconds: float, commits: list[str]
+) -> None:
     """Join the runs' ledgers and scores in the record's order; ``record.json`` is written last."""
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines = [], []
@@ -43,10 +45,10 @@ def assemble(study: Study, folder: Path, store: Store, made: dict[str, float], w
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
-    write_json(folder / "record.json", _record(study, store, {**seconds, "study": round(wall_seconds, 2)}))
+    write_json(folder / "record.json", _record(study, store, {**seconds, "study": round(wall_seconds, 2)}, commits))
 
 
-def _record(study: Study, store: Store, seconds: dict[str, float]) -> dict[str, Any]:
+def _record(study: Study, store: Store, seconds: dict[str, float], commits: list[str]) -> dict[str, Any]:
     spec = study.spec
     runs = study.runs()
     students: dict[str, dict[str, Any]] = {}
@@ -72,7 +74,7 @@ def _record(study: Study, store: Store, seconds: dict[str, float]) -> dict[str, 
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
         },
-        "commit": commit(),
+        "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
         "seconds": seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,7 @@ def simulate(given: Namespace) -> int:
     _training(
         lambda: run_study(spec, output=output, store=store, workers=workers, quiet=bool(given.get("quiet"))),
         folder,
-        f"forgetting resume {folder}",
+        _resume_command(given, folder),
     )
     return 0
 
@@ -110,7 +111,7 @@ def resume(given: Namespace) -> int:
         _training(
             lambda: resume(folder, store=store, workers=workers, quiet=bool(given.get("quiet"))),
             folder,
-            f"forgetting resume {folder}",
+            _resume_command(given, folder),
         )
     except UsageError as error:
         raise UsageError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
@@ -131,12 +132,18 @@ def distil(given: Namespace) -> int:
 
     from forgetting.simulate import distil_ladder
 
-    _training(
+    homes = _training(
         lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),
         export or store or Path(),
         "the same command",
     )
-    return 0
+    return 0 if given.get("quiet") else _print("".join(f"{home}\n" for home in homes))
+
+
+def _resume_command(given: Namespace, folder: Path) -> str:
+    """What continues the study with the same store and workers."""
+    options = [part for name in ("store", "workers") if name in given for part in (f"--{name}", str(given[name]))]
+    return shlex.join(["forgetting", "resume", *options, str(folder)])
 
 
 def _store(given: Namespace) -> Path | None:

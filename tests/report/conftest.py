@@ -6,6 +6,7 @@ with capacity; the smallest has not learned maths. Outcomes are drawn from those
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from forgetting.records import LEDGER_COLUMNS, jsonl, write_json
-from forgetting.scores import score_dicts, score_rows
+from forgetting.scores import score_rows
 
 STUDENTS = {"10k": 10_016, "34k": 34_240, "100k": 101_376}
 DOSES = (0, 20, 80, 320, 1280)
@@ -105,7 +106,7 @@ def write_study(folder: Path, ledger: pd.DataFrame) -> Path:
     ledger.to_parquet(folder / "ledger.parquet")
     chances = {name: float(about["chance"]) for name, about in BENCHMARKS.items()}  # type: ignore[arg-type]
     versions = {name: int(about["version"]) for name, about in BENCHMARKS.items()}  # type: ignore[call-overload]
-    (folder / "scores.jsonl").write_text(jsonl(score_dicts(score_rows(ledger, chances, versions))))
+    (folder / "scores.jsonl").write_text(jsonl(map(asdict, score_rows(ledger, chances, versions))))
     write_json(folder / "record.json", synthetic_record())
     return folder
 
