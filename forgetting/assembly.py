@@ -1,10 +1,12 @@
-"""The record of a study from those of its runs: ledgers and scores joined, and what made them."""
+"""The folder of a study: held by one process, its spec written first, its record joined from its runs' last."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.errors import UsageError
-from forgetting.provenance import hardware, versions
+from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_atomically, write_json
 from forgetting.store import Store, manifest
 from forgetting.study import Arm, RunKey, Study, fingerprint
@@ -21,6 +23,50 @@ from forgetting.study import Arm, RunKey, Study, fingerprint
 def run_folder(folder: Path, key: RunKey) -> Path:
     """The folder of one run inside its study's."""
     return folder / "runs" / str(key)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Makes and holds the study's folder for this process (where there is flock).
+
+    Raises:
+        UsageError: it cannot be made or written, or another process holds it
+    """
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"output: another process is working on {str(folder)!r}") from None
+        yield
+    (folder / ".lock").unlink(missing_ok=True)
+
+
+def prepare(study: Study, folder: Path) -> list[str]:
+    """Write the spec into the study's folder, and give the commits that have worked on it, this one among them."""
+    file, commits = folder / "spec.json", list[str]()
+    with suppress(OSError, ValueError, AttributeError):  # new, or damaged and to be written anew
+        commits = json.loads(file.read_text()).get("commits", [])
+    commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
+    plan = {"fingerprint": study.fingerprint, "spec": dataclasses.asdict(study.spec), "commits": commits}
+    with _written(folder):
+        write_json(file, plan)
+    return commits
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
 
 
 def assemble(

@@ -79,7 +79,7 @@ def checked(value: Any, hint: Any, field: str) -> Any:
         return float(value)
     if isinstance(kind, type) and kind is not Any:
         right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-        require(right, field, f"a {kind.__name__}" if dataclasses.is_dataclass(kind) else wants(hint), value)
+        require(right, field, f"of type {kind.__name__}" if dataclasses.is_dataclass(kind) else wants(hint), value)
     return value
 
 

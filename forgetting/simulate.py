@@ -8,14 +8,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetting.assembly import assemble, run_folder
+from forgetting.assembly import alone, assemble, prepare, run_folder
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors.processes import Executor, Task
-from forgetting.provenance import commit
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.store import Store
@@ -188,8 +187,8 @@ def _carry_out(study: Study, folder: Path, store: Store, workers: int | None, qu
     executor = Executor(_cores() if workers is None else workers)
     if _missing_students(study, store):
         store.check_writable()
-    with _alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
-        commits = _prepare(study, folder)
+    with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
+        commits = prepare(study, folder)
         bars.say(f"study: {folder}, {len(study.runs())} runs")
         made = _make(study, folder, store, executor, bars)
         assemble(study, folder, store, made, time.perf_counter() - begin, commits)
@@ -223,30 +222,6 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     return made
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Makes and holds the study's folder for this process (where there is flock).
-
-    Raises:
-        UsageError: it cannot be made or written, or another process holds it
-    """
-    with _written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"output: another process is working on {str(folder)!r}") from None
-        yield
-    (folder / ".lock").unlink(missing_ok=True)
-
-
 def _make_students(
     study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float], *, shipped: bool = True
 ) -> None:
@@ -256,26 +231,6 @@ def _make_students(
     if missing and store.find(fingerprint(study.teacher_form())) is None:
         _batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
     _batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
-
-
-def _prepare(study: Study, folder: Path) -> list[str]:
-    """Write the spec into the study's folder, and give the commits that have worked on it, this one among them."""
-    file, commits = folder / "spec.json", list[str]()
-    with suppress(OSError, ValueError, AttributeError):  # new, or damaged and to be written anew
-        commits = json.loads(file.read_text()).get("commits", [])
-    commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
-    plan = {"fingerprint": study.fingerprint, "spec": dataclasses.asdict(study.spec), "commits": commits}
-    with _written(folder):
-        write_json(file, plan)
-    return commits
-
-
-@contextmanager
-def _written(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
 
 
 def _missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
@@ -311,6 +266,7 @@ def _title(task: Task) -> str:
 def _views(folder: Path, begin: float) -> None:
     """All views; what only the ledger tells, and the views' own time, are added to the record afterwards."""
     from forgetting.report.build import build_views
+    from forgetting.report.differences import differences
     from forgetting.report.events import plain
     from forgetting.report.folder import open_study
     from forgetting.report.tables import statuses
@@ -319,7 +275,8 @@ def _views(folder: Path, begin: float) -> None:
     build_views(folder)
     study = open_study(folder)
     record = study.record
-    for name, table in (("noise_floor", study.noise_floor), ("statuses", statuses(study))):
+    kept = {"noise_floor": study.noise_floor, "statuses": statuses(study), "differences": differences(study)}
+    for name, table in kept.items():
         record[name] = plain(table.astype(object).where(table.notna(), None))
     record["seconds"] |= {
         "views": round(time.perf_counter() - start, 2),
