@@ -132,7 +132,7 @@ def _kl_original(rows: pd.DataFrame, new: str) -> pd.DataFrame:
 
 
 def statuses(study: StudyFolder) -> pd.DataFrame:
-    """Every status that is not ``ok``, where it holds, and its remedy: from the curves and from the record."""
+    """Every status that is not ``ok``, where it holds, and its remedy: of the curves, and of doses beyond the cap."""
     rows = []
     for arm in study.arms.values():
         for own in arm.curves.values():
@@ -141,13 +141,6 @@ def statuses(study: StudyFolder) -> pd.DataFrame:
                     rows.append((curve.status, f"{curve.student}, {curve.key}", arm.name, curve.remedy))
         for dose in arm.settings.get("not_reached", ()):
             rows.append((Status.not_reached.name, f"dose {dose:,}", arm.name, Status.not_reached.value))
-    for entry in study.record.get("statuses", []):
-        known = entry if isinstance(entry, dict) else {"status": entry}
-        name = str(known.get("status", known.get("name", "unknown")))
-        remedy = str(known.get("remedy") or (Status[name].value if name in Status.__members__ else ""))
-        about = {k: v for k, v in known.items() if k not in ("status", "name", "remedy", "arm", "skill")}
-        where = ", ".join(f"{key} {value}" for key, value in about.items())
-        rows.append((name, where, str(known.get("arm", "")), remedy))
     frame = pd.DataFrame(rows, columns=["status", "where", "arm", "remedy"])
     return frame.groupby(["status", "where", "remedy"], sort=False, as_index=False).agg({"arm": _joined})
 

@@ -26,7 +26,6 @@ def test_it_is_the_difference_of_the_curves_at_the_last_dose(study: StudyFolder)
     assert set(frame["control"]) == {"noise"} and set(frame["dose"]) == {1280} and set(frame["seeds"]) == {2}
     for row in frame.to_dict("records"):
         treated, control = (study.arm(row[name]).curves[row["student"]][row["skill"]] for name in ("arm", "control"))
-
         assert row["difference"] == pytest.approx(treated.retention[-1] - control.retention[-1], abs=1e-9)
         assert row["low"] <= row["difference"] <= row["high"]
     maths = frame[(frame["arm"] == "dialogue") & (frame["student"] == "100k") & (frame["skill"] == "maths")].iloc[0]
