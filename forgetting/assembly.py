@@ -1,11 +1,12 @@
-"""The record of a study from those of its runs: ledgers and scores joined, and what made them."""
+"""The folder of a study: held by one process, its spec written first, its record joined from its runs' last."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from forgetting.errors import UsageError
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_atomically, write_json
-from forgetting.store import Store, manifest
+from forgetting.store import Store, held, manifest
 from forgetting.study import Arm, RunKey, Study, fingerprint
 
 
@@ -24,12 +25,50 @@ def run_folder(folder: Path, key: RunKey) -> Path:
     return folder / "runs" / str(key)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Makes and holds the study's folder for this process (where there is flock).
+
+    Raises:
+        UsageError: it cannot be made or written, or another process holds it
+    """
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()
+    with held(folder / ".lock", wait=False) as mine:
+        if not mine:
+            raise UsageError(f"output: another process is working on {str(folder)!r}")
+        yield
+    (folder / ".lock").unlink(missing_ok=True)
+
+
+def prepare(study: Study, folder: Path) -> list[str]:
+    """Write the spec into the study's folder, and give the commits that have worked on it, this one among them."""
+    file, commits = folder / "spec.json", list[str]()
+    with suppress(OSError, ValueError, AttributeError):  # new, or damaged and to be written anew
+        commits = json.loads(file.read_text()).get("commits", [])
+    commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
+    plan = {"fingerprint": study.fingerprint, "spec": dataclasses.asdict(study.spec), "commits": commits}
+    with _written(folder):
+        write_json(file, plan)
+    return commits
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
+
+
 def assemble(
     study: Study,
     folder: Path,
     store: Store,
     made: dict[str, float],
     wall_seconds: float,
+    commits: list[str],
     runs: Sequence[RunKey] | None = None,
 ) -> None:
     """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last."""
@@ -52,10 +91,13 @@ def assemble(
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
-    write_json(folder / "record.json", _record(study, store, runs, {**seconds, "study": round(wall_seconds, 2)}))
+    whole = {**seconds, "study": round(wall_seconds, 2)}
+    write_json(folder / "record.json", _record(study, store, runs, whole, commits))
 
 
-def _record(study: Study, store: Store, runs: Sequence[RunKey], seconds: dict[str, float]) -> dict[str, Any]:
+def _record(
+    study: Study, store: Store, runs: Sequence[RunKey], seconds: dict[str, float], commits: list[str]
+) -> dict[str, Any]:
     spec, measured = study.spec, {key.arm for key in runs}
     students: dict[str, dict[str, Any]] = {}
     for key in runs:
@@ -80,7 +122,7 @@ def _record(study: Study, store: Store, runs: Sequence[RunKey], seconds: dict[st
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
         },
-        "commit": commit(),
+        "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
         "seconds": seconds,

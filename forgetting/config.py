@@ -14,7 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import wording
-from forgetting.errors import UsageError
+from forgetting.errors import UsageError, wants
 from forgetting.spec import Spec
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ def _check_keys(values: Any, cls: type, whole: type, prefix: str = "") -> None:
         if dataclasses.is_dataclass(hints[key]):
             _check_keys(value, typing.cast(type, hints[key]), whole, f"{prefix}{key}.")
         elif value is None:
-            raise UsageError(f"{prefix}{key}: must be {wording.wants(hints[key])}, got null")
+            raise UsageError(f"{prefix}{key}: must be {wants(hints[key])}, got null")
 
 
 def _build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:

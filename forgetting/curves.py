@@ -120,7 +120,7 @@ class Curves(dict[str, StudentCurves]):
 
 
 @dataclass(frozen=True)
-class _Outcomes:
+class Outcomes:
     """What one student did on one benchmark and variant in one arm."""
 
     student: str
@@ -183,7 +183,7 @@ def curves(
     names = skill_names(ledger)
     found: list[ForgettingCurve] = []
     for (benchmark, variant), rows in graded.groupby(["benchmark", "variant"], sort=False, observed=True):
-        outcomes = [_outcomes(own) for _, own in rows.groupby("student", sort=False, observed=True)]
+        outcomes = [outcomes_of(own) for _, own in rows.groupby("student", sort=False, observed=True)]
         for cell in _cells(outcomes[0].items, str(variant)):
             drawn: dict[tuple[Any, ...], statistics.Resampling] = {}
             for one in outcomes:
@@ -228,7 +228,7 @@ def _cells(items: pd.DataFrame, variant: str) -> Iterator[_Cell]:
         yield _Cell(coverage=coverage)
 
 
-def _outcomes(rows: pd.DataFrame) -> _Outcomes:
+def outcomes_of(rows: pd.DataFrame) -> Outcomes:
     """Arrays from the rows of one student, benchmark, variant and arm. Items missing at any look are left out."""
     looks = pd.MultiIndex.from_frame(rows[["distillation_seed", "seed"]])
     run, runs = pd.factorize(looks, sort=True)
@@ -243,7 +243,7 @@ def _outcomes(rows: pd.DataFrame) -> _Outcomes:
     seen[run, dose, item] = True
     reached = np.asarray(seen.any(axis=2))
     whole = np.asarray(seen[reached].all(axis=0))
-    return _Outcomes(
+    return Outcomes(
         student=str(rows["student"].iloc[0]),
         capacity=int(rows["capacity"].iloc[0]),
         dose=np.asarray(doses, np.int64),
@@ -256,7 +256,7 @@ def _outcomes(rows: pd.DataFrame) -> _Outcomes:
 
 
 def _curve(
-    one: _Outcomes,
+    one: Outcomes,
     cell: _Cell,
     chance: float,
     drawn: dict[tuple[Any, ...], statistics.Resampling],
@@ -294,7 +294,7 @@ def _curve(
     }
 
 
-def _delta_nll(one: _Outcomes, keep: NDArray[np.bool_]) -> Floats:
+def _delta_nll(one: Outcomes, keep: NDArray[np.bool_]) -> Floats:
     """Gold-trace NLL per token minus that at dose 0, mean over the runs that reached each dose."""
     tokens = max(float(one.items["gold_tokens"].to_numpy(float)[keep].sum()), 1.0)
     per_token_SD = one.nll_SDI[:, :, keep].sum(axis=2) / tokens

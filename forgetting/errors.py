@@ -1,9 +1,15 @@
-"""What may go wrong by the user's hand: one exception whose text is the one line that the user reads."""
+"""Bad input: values are checked against types and rules, and what is wrong becomes the one line that a user reads."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import math
+import os
+import types
+import typing
 from collections.abc import Iterable
+from typing import Any
 
 
 class UsageError(ValueError):
@@ -13,7 +19,8 @@ class UsageError(ValueError):
 def require(condition: bool, field: str, rule: str, value: object) -> None:
     """Raise ``UsageError`` unless ``condition`` holds; for the constructors of specs and parts."""
     if not condition:
-        raise UsageError(f"{field}: must be {rule}, got {value!r}")
+        shown = list(value) if isinstance(value, tuple) else value
+        raise UsageError(f"{field}: must be {rule}, got {shown!r}")
 
 
 def unknown(field: str, value: object, known: Iterable[str]) -> UsageError:
@@ -22,3 +29,62 @@ def unknown(field: str, value: object, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UsageError(f"{field}: unknown name {value!r}; {hint}known: {', '.join(names)}")
+
+
+def wants(hint: Any) -> str:
+    """What a type asks of a value, as in ``must be ...``."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return "a mapping of settings"
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (typing.Union, types.UnionType):
+        named = str in arguments and any(typing.get_origin(a) is dict for a in arguments)
+        return "a name or a mapping with a name" if named else " or ".join(map(wants, arguments))
+    if origin is tuple and arguments[-1:] == (Ellipsis,):
+        return f"a list, each {wants(arguments[0])}"
+    if origin is tuple:
+        return f"a list of {len(arguments)} values, each {wants(arguments[0])}"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    words |= {os.PathLike: "a path", types.NoneType: "None"}
+    return words.get(origin or hint, getattr(hint, "__name__", str(hint)))
+
+
+def checked(value: Any, hint: Any, field: str) -> Any:
+    """The value as a type hint wants it: a float where a whole number came, a tuple where a list came.
+
+    Raises:
+        UsageError: the value is of another type, or a number that is not finite
+    """
+    kind, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind is typing.Literal:
+        if value not in arguments:
+            raise unknown(field, value, map(str, arguments))
+        return value
+    if kind in (typing.Union, types.UnionType):
+        for one in arguments:
+            try:
+                return checked(value, one, field)
+            except UsageError:
+                continue
+        require(False, field, wants(hint), value)
+    if kind is tuple:
+        fits = isinstance(value, (list, tuple)) and (arguments[-1] is Ellipsis or len(value) == len(arguments))
+        require(fits, field, wants(hint), value)
+        return tuple(checked(one, arguments[0], field) for one in value)
+    if kind is float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        require(number, field, wants(hint), value)
+        require(math.isfinite(value), field, "a finite number", value)
+        return float(value)
+    if isinstance(kind, type) and kind is not Any:
+        right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        require(right, field, f"of type {kind.__name__}" if dataclasses.is_dataclass(kind) else wants(hint), value)
+    return value
+
+
+def check_fields(settings: Any) -> None:
+    """Put every field of a frozen dataclass in the form that its annotation wants; ``UsageError`` names the field."""
+    hints = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        object.__setattr__(settings, field.name, checked(getattr(settings, field.name), hints[field.name], field.name))

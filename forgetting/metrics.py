@@ -32,7 +32,6 @@ class Status(enum.Enum):
     not_reached = (
         "The dose lies beyond the cap of the stream: raise the cap, raise the shift, or ask for a smaller dose."
     )
-    incomplete = "Some runs of this arm stopped before this dose: resume them to have every seed in the interval."
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Progress on a terminal or in a notebook: one bar a stage and what is being worked on; plain lines elsewhere."""
+"""Progress on a terminal or in a notebook: one bar a stage and what is being worked on; else lines with the time."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +15,10 @@ Watch = Callable[[int, int, int], None]
 
 
 class Bars:
-    """A context; ``stage`` opens one stage's bar. Without a terminal each finished task gets a line."""
+    """A context; ``stage`` opens one stage's bar. Without a terminal each stage and each finished task gets a line."""
 
     def __init__(self, quiet: bool) -> None:
+        self.begin = time.monotonic()
         self.console = Console(stderr=True, quiet=quiet)
         self.live = not quiet and (self.console.is_terminal or self.console.is_jupyter)
         self.progress = Progress(
@@ -38,13 +40,20 @@ class Bars:
         self.progress.stop()
         sys.stderr.flush()
 
+    def say(self, text: str) -> None:
+        """Print a line, unless quiet; where there are no bars with the minutes and seconds since the beginning."""
+        minutes, seconds = divmod(round(time.monotonic() - self.begin), 60)
+        self.console.print(
+            text if self.live else f"[{minutes}:{seconds:02d}] {text}", highlight=False, markup=False, soft_wrap=True
+        )
+
     @contextmanager
     def stage(self, name: str, titles: Sequence[str]) -> Iterator[Watch]:
         """Yields ``watch(task number, done, total)``; a task with done equal to total is finished."""
         share = [0.0] * len(titles)
         bar = self.progress.add_task(name, total=len(titles), now="")
         if not self.live:
-            self.console.print(f"{name}: {len(titles)} to do", highlight=False)
+            self.say(f"{name}: {len(titles)} to do")
 
         def watch(number: int, done: int, total: int) -> None:
             finished = share[number] < 1 <= done / max(total, 1) and total == 1
@@ -53,7 +62,7 @@ class Bars:
             self.progress.update(bar, completed=sum(share), now=", ".join(working[:4]))
             if finished and not self.live:
                 count = sum(s >= 1 for s in share)
-                self.console.print(f"  {name} {count}/{len(titles)}: {titles[number]}", highlight=False)
+                self.say(f"{name} {count}/{len(titles)} done: {titles[number]}")
 
         yield watch
         self.progress.update(bar, completed=len(titles), now="")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import math
 import pkgutil
 import typing
 from collections.abc import Mapping
 from typing import Any
 
 from forgetting.contracts import FAMILIES, Part
-from forgetting.errors import UsageError, require, unknown
+from forgetting.errors import UsageError, checked, unknown
 
 
 def names(family: str) -> list[str]:
@@ -69,27 +68,8 @@ def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None 
     for key, given in settings.items():
         if key not in known:
             raise unknown(f"{field}.{cls.short_name()}", key, known or ["(no settings)"])
-        settings[key] = _checked(given, known[key], f"{field}.{cls.short_name()}.{key}")
+        settings[key] = checked(given, known[key], f"{field}.{cls.short_name()}.{key}")
     try:
         return cls(**settings)
     except TypeError as error:
         raise UsageError(f"{field}.{cls.short_name()}: {error}") from None
-
-
-def _checked(value: Any, hint: Any, field: str) -> Any:
-    """The value as the hint wants it: int where float is wanted, tuple where a list came; else ``UsageError``."""
-    origin = typing.get_origin(hint)
-    if origin is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise unknown(field, value, map(str, typing.get_args(hint)))
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise UsageError(f"{field}: must be a list, got {value!r}")
-        return tuple(_checked(v, typing.get_args(hint)[0], field) for v in value)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        require(math.isfinite(value), field, "a finite number", value)
-        return float(value)
-    if isinstance(hint, type) and (not isinstance(value, hint) or (hint is not bool and isinstance(value, bool))):
-        raise UsageError(f"{field}: must be of type {hint.__name__}, got {value!r}")
-    return value

@@ -7,8 +7,7 @@ answers: their accuracy is None and their NLL, L_f and KL are what counts; they 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,11 +46,6 @@ def score_rows(
     return sorted(
         found, key=lambda row: (*_run(row), row.benchmark, row.variant, row.depth is not None, row.depth or 0)
     )
-
-
-def score_dicts(rows: Iterable[ScoreRow]) -> list[dict[str, Any]]:
-    """Score rows as plain values, ready for ``records.jsonl``."""
-    return [asdict(row) for row in rows]
 
 
 def _run(row: ScoreRow) -> tuple[str, str, int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -11,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetting.assembly import assemble, run_folder
-from forgetting.errors import UsageError, require
+from forgetting.assembly import alone, assemble, prepare, run_folder
+from forgetting.errors import UsageError, checked, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor, Task
 from forgetting.records import RunFolder, write_json
-from forgetting.spec import Control, Keep, PartValue, Spec, from_plain
-from forgetting.store import Store, held
+from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
+from forgetting.store import Store
 from forgetting.study import Study, construct, fingerprint
 
 if TYPE_CHECKING:
@@ -32,11 +33,14 @@ def simulate(
     teacher: str | None = None,
     contamination: PartValue | Sequence[PartValue] | None = None,
     dose: int | None = None,
+    doses: Doses | None = None,
     shift: float | Sequence[float] | None = None,
     rate_multiple: float | Sequence[float] | None = None,
     replay: float | Sequence[float] | None = None,
     mitigation: PartValue | Sequence[PartValue] | None = None,
     controls: Sequence[Control] | None = None,
+    benchmarks: PartValue | Sequence[PartValue] | None = None,
+    evaluation: Evaluation | None = None,
     seeds: int | None = None,
     fresh_students: bool | None = None,
     name: str | None = None,
@@ -48,17 +52,23 @@ def simulate(
 ) -> Result:
     """Measure how much students forget. Plain arguments change the given spec (by default the quick one).
 
+    A study that was interrupted goes on, bit for bit, when the same call is made again.
+
     Args:
         spec: the study to start from
         students: capacities by name, ascending, such as ``["10k", "34k"]``
         teacher: the teacher's capacity by name
         contamination: one source of competing data or several, by name or with settings
         dose: contaminating samples at the end of each run
+        doses: the whole dose axis (spacing, first dose, ratio, cap of the stream); ``dose`` changes its end
         shift: share of contaminating samples in the stream, above 0, at most 1; one or several
         rate_multiple: multiple of the learning rate; one or several
         replay: share of the stream replaced by original samples; one or several
         mitigation: what may slow forgetting; one or several
         controls: the protocol's controls to run as further arms
+        benchmarks: what is measured, by name or with settings; one or several
+        evaluation: everything about measuring (perturbed variants, probes, length of answers); ``benchmarks`` changes
+            its benchmarks
         seeds: contamination seeds
         fresh_students: distil a fresh student for each seed instead of sharing one
         name: names the study's folder
@@ -69,19 +79,24 @@ def simulate(
         quiet: print nothing
 
     Returns:
-        the result: ``.curves[student][skill]``, ``.to_frame()``, ``.report(path)``
+        the result: ``.curves[student][skill]``, ``.arm(name)``, ``.plot()``, ``.to_frame()``, ``.report(path)``
 
     Raises:
         UsageError: one line that says which argument is wrong and why
     """
-    spec = spec or Spec()
+    rule = "a Spec (forgetting.config.load_spec reads one from a file)"
+    require(spec is None or isinstance(spec, Spec), "spec", rule, spec)
+    spec, path = spec or Spec(), str | os.PathLike
+    output, store = Path(checked(output, path, "output")), checked(store, path | None, "store")
+    workers, quiet = checked(workers, int | None, "workers"), checked(quiet, bool, "quiet")
+    require(workers is None or workers >= 0, "workers", "0 (in this process) or more", workers)
     ladder = _with(
         spec.ladder,
         students=_several(students),
         teacher=teacher,
         fresh_students=fresh_students,
     )
-    doses = spec.doses
+    doses = checked(spec.doses if doses is None else doses, Doses, "doses")
     if dose is not None:
         require(type(dose) is int and dose >= 1, "dose", "a whole number, at least 1", dose)
         doses = dataclasses.replace(doses, dose=dose, first=min(doses.first, dose))
@@ -89,6 +104,10 @@ def simulate(
         spec,
         ladder=ladder,
         doses=doses,
+        evaluation=_with(
+            checked(spec.evaluation if evaluation is None else evaluation, Evaluation, "evaluation"),
+            benchmarks=_several(benchmarks),
+        ),
         contaminations=_several(contamination),
         shifts=_several(shift),
         rate_multiples=_several(rate_multiple),
@@ -99,7 +118,7 @@ def simulate(
         name=name,
         keep=keep,
     )
-    return run_study(spec, output=Path(output), store=Path(store) if store else None, workers=workers, quiet=quiet)
+    return run_study(spec, output=output, store=Path(store) if store else None, workers=workers, quiet=quiet)
 
 
 def run_study(
@@ -114,13 +133,15 @@ def run_study(
 
 def resume(folder: Path, *, store: Path | None = None, workers: int | None = None, quiet: bool = False) -> Result:
     """Go on with the study in ``folder``. ``UsageError`` if there is none, or if it was made by other code."""
+    file = folder / "spec.json"
+    require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
     try:
-        plan = json.loads((folder / "spec.json").read_text())
+        plan = json.loads(file.read_text())
         spec = from_plain(plan["spec"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"resume: no study in {str(folder)!r}: {error}") from error
+        raise UsageError(f"resume: {str(file)!r} is not readable as the spec of a study") from error
     study = construct(spec)
     rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
     require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
@@ -144,11 +165,14 @@ def distil_ladder(
     from forgetting.progress import Bars
 
     study, own = construct(spec), Store(store, reference=None)
+    students = [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
+    marks = list(dict.fromkeys([fingerprint(study.teacher_form()), *students]))
     with _executor(workers) as executor, Bars(quiet) as bars:
+        shipped = [mark for mark in marks if own.find(mark) is None and Store(own.root).find(mark) is not None]
+        if shipped:
+            bars.say(f"{len(shipped)} of {len(marks)} models ship with the package; they are made anew in {own.root}")
         _make_students(study, own, executor, bars, {}, shipped=False)
-    marks = [fingerprint(study.teacher_form())]
-    marks += [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
-    homes = [home for mark in dict.fromkeys(marks) if (home := own.find(mark)) is not None]
+    homes = [home for mark in marks if (home := own.find(mark)) is not None]
     if export is not None:
         for home in homes:
             shutil.copytree(home, export / home.name, dirs_exist_ok=True)
@@ -166,11 +190,23 @@ def carry_out(study: Study, folder: Path, store: Store, executor: Executor, *, q
         return
     if _missing_students(study, store):
         store.check_writable()
-    _prepare(study, folder)
-    with alone(folder), executor, Bars(quiet) as bars:
+    with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
+        commits = prepare(study, folder)
+        bars.say(f"study: {folder}, {len(study.runs())} runs")
         made = _make(study, folder, store, executor, bars)
-        assemble(study, folder, store, made, time.perf_counter() - begin)
+        assemble(study, folder, store, made, time.perf_counter() - begin, commits)
+        bars.say("views: figures, TensorBoard, report.html")
         write_views(folder, begin)
+
+
+@contextmanager
+def _going_on(folder: Path) -> Iterator[None]:
+    """An interruption carries a note that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        interruption.add_note(f"interrupted; to go on, make the same call again, or run: forgetting resume {folder}")
+        raise
 
 
 def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Bars) -> dict[str, float]:
@@ -188,15 +224,6 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     return made
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Holds a study's folder for this process; ``UsageError`` if another one holds it."""
-    with held(folder / ".lock", wait=False) as mine:
-        require(mine, "output", "a folder that no other process is working on", str(folder))
-        yield
-    (folder / ".lock").unlink(missing_ok=True)
-
-
 def _make_students(
     study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float], *, shipped: bool = True
 ) -> None:
@@ -206,14 +233,6 @@ def _make_students(
     if missing and store.find(fingerprint(study.teacher_form())) is None:
         _batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
     _batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
-
-
-def _prepare(study: Study, folder: Path) -> None:
-    """The study's folder with its spec; ``UsageError`` where it cannot be written."""
-    try:
-        write_json(folder / "spec.json", {"fingerprint": study.fingerprint, "spec": dataclasses.asdict(study.spec)})
-    except OSError as error:
-        raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
 
 
 def _missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
@@ -249,6 +268,7 @@ def _title(task: Task) -> str:
 def write_views(folder: Path, begin: float) -> None:
     """All views; what only the ledger tells, and the views' own time, are added to the record afterwards."""
     from forgetting.report.build import build_views
+    from forgetting.report.differences import differences
     from forgetting.report.events import plain
     from forgetting.report.folder import open_study
     from forgetting.report.tables import statuses
@@ -257,7 +277,8 @@ def write_views(folder: Path, begin: float) -> None:
     build_views(folder)
     study = open_study(folder)
     record = study.record
-    for name, table in (("noise_floor", study.noise_floor), ("statuses", statuses(study))):
+    kept = {"noise_floor": study.noise_floor, "statuses": statuses(study), "differences": differences(study)}
+    for name, table in kept.items():
         record[name] = plain(table.astype(object).where(table.notna(), None))
     record["seconds"] |= {
         "views": round(time.perf_counter() - start, 2),

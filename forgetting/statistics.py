@@ -143,7 +143,11 @@ def retention_band(
 def retention_difference(
     treated_SDI: NDArray[np.bool_], control_SDI: NDArray[np.bool_], chance: float, draw: Resampling
 ) -> tuple[Floats, Floats, Floats]:
-    """Retention of the treated arm minus that of a control on the same runs, doses and items: (value, low, high)."""
+    """Retention of the treated arm minus that of a control on the same runs, doses and items: (value, low, high).
+
+    Where every draw is the same (no item differs between the arms, say) an item that was not asked may still differ:
+    the bounds then lie z²/(n + z²) of accuracy to either side, as in ``retention_band``.
+    """
 
     def ratio(outcomes: NDArray[np.bool_], weights: Resampling) -> Floats:
         reached = np.ones(outcomes.shape[:2])
@@ -154,7 +158,11 @@ def retention_difference(
     runs, _, items = treated_SDI.shape
     plain = Resampling(np.ones((1, runs)), np.ones((1, items)))
     value = (ratio(treated_SDI, plain) - ratio(control_SDI, plain))[0]
-    return value, *_quantiles(ratio(treated_SDI, draw) - ratio(control_SDI, draw))
+    low, high = _quantiles(ratio(treated_SDI, draw) - ratio(control_SDI, draw))
+    unseen = metrics.Z_95**2 / (items + metrics.Z_95**2) / (treated_SDI[:, 0].mean() - chance)
+    flat = high - low < SAME
+    flat[0] = False  # by definition
+    return value, np.where(flat, value - unseen, low), np.where(flat, value + unseen, high)
 
 
 def holm(p: ArrayLike) -> Floats:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import types
 import typing
 from collections.abc import Sequence
 from typing import Any
 
 import docstring_parser
 
-from forgetting.errors import UsageError, unknown
+from forgetting.errors import UsageError, unknown, wants
 
 LONGEST_VALUE = 80
 
@@ -33,23 +32,6 @@ def notes(cls: type) -> dict[str, str]:
         for entry in docstring_parser.parse(text).params:
             found[entry.arg_name] = entry.description or ""
     return {f.name: " ".join(found.get(f.name, "").split()) for f in dataclasses.fields(cls)}
-
-
-def wants(hint: Any) -> str:
-    """What a type asks of a value, as in ``must be ...``."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return "a mapping of settings"
-    if origin is typing.Literal:
-        return "one of " + ", ".join(map(str, arguments))
-    if origin in (typing.Union, types.UnionType):
-        return "a name or a mapping with a name" if str in arguments else " or ".join(wants(a) for a in arguments)
-    if origin is tuple and arguments[-1:] == (Ellipsis,):
-        return f"a list, each {wants(arguments[0])}"
-    if origin is tuple:
-        return f"a list of {len(arguments)} values, each {wants(arguments[0])}"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return words.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def setting_type(cls: type, path: str) -> Any:

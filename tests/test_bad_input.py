@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import forgetting.cli
+from forgetting import Doses, Evaluation, Fit, Ladder, Optimiser, Spec, load, simulate
+from forgetting.errors import UsageError
 from tests.conftest import Outcome
 
 LONG = "x" * 300
@@ -50,6 +52,7 @@ ARGUMENTS = {
     "negative workers": (["simulate", "--workers", "-2"], ["workers"]),
     "list of an unknown family": (["list", "benchmark"], ["family", "did you mean 'benchmarks'"]),
     "two families": (["list", "benchmarks", "models"], ["models"]),
+    "empty list": (["simulate", "--contaminations", "[]"], ["contaminations: must be at least one value, got []"]),
     "resume nothing": (["resume"], ["folder", "must be given"]),
     "resume two": (["resume", "a", "b"], ["b", "unknown argument"]),
     "resume a missing folder": (["resume", "runs/none"], ["folder", "'runs/none'", "does not exist"]),
@@ -134,6 +137,40 @@ FILES = {
 }
 
 
+# What a Python program gives, and what the one line must name.
+TYPES: dict[str, tuple[Callable[[], object], list[str]]] = {
+    "path for a spec": (lambda: simulate("file.yaml"), ["spec", "a Spec", "load_spec", "'file.yaml'"]),  # type: ignore[arg-type]
+    "mapping for a spec": (lambda: simulate({"name": "a"}), ["spec", "a Spec"]),  # type: ignore[arg-type]
+    "text for workers": (lambda: simulate(workers="2"), ["workers", "a whole number or None", "'2'"]),  # type: ignore[arg-type]
+    "negative workers": (lambda: simulate(workers=-1), ["workers", "0 (in this process) or more", "-1"]),
+    "truth for workers": (lambda: simulate(workers=True), ["workers", "True"]),
+    "number for a name": (lambda: simulate(name=7), ["name", "text", "7"]),  # type: ignore[arg-type]
+    "number for the output": (lambda: simulate(output=5), ["output", "a path", "5"]),  # type: ignore[arg-type]
+    "number for the store": (lambda: simulate(store=5), ["store", "a path", "5"]),  # type: ignore[arg-type]
+    "fraction for seeds": (lambda: simulate(seeds=1.5), ["seeds", "a whole number", "1.5"]),  # type: ignore[arg-type]
+    "text for quiet": (lambda: simulate(quiet="x"), ["quiet", "true or false", "'x'"]),  # type: ignore[arg-type]
+    "number for a student": (lambda: simulate(students=[5]), ["students", "text", "5"]),  # type: ignore[list-item]
+    "number for the doses": (lambda: simulate(doses=640), ["doses", "of type Doses", "640"]),  # type: ignore[arg-type]
+    "list for evaluation": (lambda: simulate(evaluation=["maths"]), ["evaluation", "of type Evaluation"]),  # type: ignore[arg-type]
+    "number for a benchmark": (lambda: simulate(benchmarks=3), ["benchmarks", "a name or a mapping"]),  # type: ignore[arg-type]
+    "text for a dose": (lambda: Doses(dose="x"), ["dose", "a whole number", "'x'"]),  # type: ignore[arg-type]
+    "truth for a dose": (lambda: Doses(dose=True), ["dose", "a whole number", "True"]),
+    "text for a ratio": (lambda: Doses(ratio="2"), ["ratio", "a number", "'2'"]),  # type: ignore[arg-type]
+    "ratio infinite": (lambda: Doses(ratio=float("inf")), ["ratio", "finite", "inf"]),
+    "near-miss spacing": (lambda: Doses(spacing="lnear"), ["spacing", "did you mean 'linear'"]),  # type: ignore[arg-type]
+    "text for a batch": (lambda: Optimiser(batch_size="8"), ["batch_size", "a whole number", "'8'"]),  # type: ignore[arg-type]
+    "one beta": (lambda: Optimiser(betas=(0.9,)), ["betas", "2 values", "[0.9]"]),  # type: ignore[arg-type]
+    "numbers for students": (lambda: Ladder(students=(5,)), ["students", "text", "5"]),  # type: ignore[arg-type]
+    "text for students": (lambda: Ladder(students="10k"), ["students", "a list", "'10k'"]),  # type: ignore[arg-type]
+    "optimiser for a fit": (lambda: Ladder(teaching=Optimiser()), ["teaching", "of type Fit"]),  # type: ignore[arg-type]
+    "text for a length": (lambda: Evaluation(max_new_tokens="a"), ["max_new_tokens", "a whole number"]),  # type: ignore[arg-type]
+    "fraction for samples": (lambda: Fit(samples=1.5), ["samples", "a whole number", "1.5"]),  # type: ignore[arg-type]
+    "text for shifts": (lambda: Spec(shifts=("half",)), ["shifts", "a number", "'half'"]),  # type: ignore[arg-type]
+    "no contaminations": (lambda: Spec(contaminations=()), ["contaminations", "at least one value, got []"]),
+    "number for a folder": (lambda: load(5), ["path", "a path", "5"]),  # type: ignore[arg-type]
+}
+
+
 @pytest.fixture
 def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad input must be found before the work begins."""
@@ -177,6 +214,25 @@ def test_spec_files(case: str, command: Callable[..., Outcome], here: Path) -> N
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert_refused(command("simulate", "--config", "spec.yaml"), words)
     assert list(here.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("nothing_trains")
+@pytest.mark.parametrize("case", TYPES)
+def test_from_python(case: str, here: Path) -> None:
+    call, words = TYPES[case]
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert len(str(caught.value).splitlines()) == 1
+    for word in words:
+        assert word in str(caught.value)
+    assert list(here.iterdir()) == []
+
+
+def test_numbers_and_lists_take_the_form_of_their_annotation() -> None:
+    assert Doses(ratio=3) == Doses(ratio=3.0)
+    assert type(Doses(ratio=3).ratio) is float
+    assert Spec(contaminations=["noise"], shifts=[1]) == Spec(contaminations=("noise",), shifts=(1.0,))  # type: ignore[arg-type]
+    assert Spec(ladder=Ladder(students=["10k"])).ladder.students == ("10k",)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("nothing_trains")
@@ -225,7 +281,9 @@ def test_a_folder_that_is_no_study(
     if content is not None:
         (folder / ("spec.json" if verb == "resume" else "record.json")).write_bytes(content)
     before = sorted(folder.rglob("*"))
-    assert_refused(command(verb, "study"), ["study"])
+    outcome = command(verb, "study")
+    assert_refused(outcome, ["study"])
+    assert "Errno" not in outcome.err
     assert sorted(folder.rglob("*")) == before
 
 
@@ -281,6 +339,8 @@ def test_an_interruption_says_how_to_go_on(
     assert outcome.status == 130
     assert outcome.err.startswith("forgetting: interrupted; continue with: forgetting resume runs/quick-")
     assert len(outcome.err.splitlines()) == 1
+    again = command("simulate", "--store", "my students", "--workers", "3").err
+    assert "continue with: forgetting resume --store 'my students' --workers 3 runs/quick-" in again
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,11 @@ def test_list_models_gives_the_counts(command: Callable[..., Outcome]) -> None:
     assert all(rungs[a.name]["strand"] == "defined, not trained here" for a in GPU_RUNGS)
     for rung in rungs.values():
         assert 0 < rung["non_embedding"] < rung["parameters"]
+    assert {name for name, rung in rungs.items() if rung["shipped"] == "student"} >= {"10k", "34k", "100k", "175k"}
+    assert rungs["1m"]["shipped"] == "teacher"
+    assert rungs["3m"]["shipped"] == rungs["100m"]["shipped"] == ""
     table = command("list", "models").out
+    assert "…" not in table
     assert f"{rungs['34k']['parameters']:,}" in table
     assert "defined, not trained here" in table
 

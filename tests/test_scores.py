@@ -12,7 +12,7 @@ import pytest
 
 from forgetting import metrics
 from forgetting.records import LEDGER_COLUMNS, ScoreRow, jsonl
-from forgetting.scores import score_dicts, score_rows
+from forgetting.scores import score_rows
 
 CHANCES, VERSIONS = {"maths": 0.0, "lookup": 0.25}, {"maths": 3, "lookup": 1}
 
@@ -118,7 +118,7 @@ def test_runs_and_variants_are_never_compared_with_each_other() -> None:
 
 def test_what_is_undefined_is_null_in_json() -> None:
     broken = HAND.assign(gold_tokens=0, nll_sum=float("nan"), steps_total=0)
-    for line in jsonl(score_dicts(score_rows(broken, CHANCES, VERSIONS))).splitlines():
+    for line in jsonl(map(dataclasses.asdict, score_rows(broken, CHANCES, VERSIONS))).splitlines():
         loaded = json.loads(line)
         assert loaded["nll"] is None and loaded["kl"] is None and loaded["step_accuracy"] is None
         assert list(loaded) == [field.name for field in dataclasses.fields(ScoreRow)]

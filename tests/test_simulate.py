@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from forgetting import Result, load, simulate
 from forgetting.errors import UsageError
-from forgetting.spec import Evaluation, Spec
+from forgetting.spec import Doses, Evaluation, Spec
 
 SMALL = Evaluation(
     benchmarks=({"name": "maths", "items_per_depth": 8}, {"name": "lookup", "item_count": 12}), probe_items=10
@@ -27,7 +28,8 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def result(output: Path) -> Result:
     return simulate(
-        Spec(evaluation=SMALL), students=["34k"], contamination="dialogue", dose=100, seeds=2, output=output,
+        students=["34k"], contamination="dialogue", dose=100, doses=Doses(dose=400, first=40), seeds=2,
+        evaluation=Evaluation(probe_items=10), benchmarks=SMALL.benchmarks, output=output,
         store=output / "store", workers=0, quiet=True,
     )  # fmt: skip
 
@@ -75,6 +77,37 @@ def test_a_report_is_one_file(result: Result, tmp_path: Path) -> None:
     assert "34k" in (tmp_path / "report.html").read_text()
 
 
+def test_a_plot_has_a_panel_a_skill_with_the_curve_in_it(result: Result) -> None:
+    panels = {ax.get_title(): ax for ax in result.plot().axes if ax.get_visible()}
+    assert list(panels) == ["lookup", "maths"] or list(panels) == ["maths", "lookup"]
+    (line,) = [line for line in panels["maths"].lines if line.get_label() == "34k"]
+    assert list(line.get_ydata()) == list(result.curves["34k"]["maths"].retention)
+    with pytest.raises(UsageError, match="did you mean 'dialogue'"):
+        result.plot("dialog")
+
+
+def test_every_commit_that_worked_on_a_study_is_in_its_record(
+    output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def at(commit: str) -> Result:
+        monkeypatch.setattr("forgetting.assembly.commit", lambda: commit)
+        return simulate(Spec(evaluation=SMALL), students=["10k"], contamination="noise", dose=20, output=tmp_path,
+                        store=output / "store", workers=0, quiet=True)  # fmt: skip
+
+    monkeypatch.setattr(sys.modules["forgetting.simulate"], "assemble", _interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        at("first")
+    (folder,) = tmp_path.iterdir()
+    assert f"forgetting resume {folder}" in caught.value.__notes__[0]
+    monkeypatch.undo()
+    assert at("second").record["commit"] == "first, second"
+    assert at("third").record["commit"] == "first, second"  # it was complete
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_quiet_is_quiet(output: Path, capfd: pytest.CaptureFixture[str]) -> None:
     simulate(Spec(evaluation=SMALL), students=["10k"], contamination="noise", dose=20, output=output,
              store=output / "store", workers=0, quiet=True)  # fmt: skip
@@ -95,6 +128,7 @@ def test_quiet_is_quiet(output: Path, capfd: pytest.CaptureFixture[str]) -> None
         ({"mitigation": {"name": "l2_sp", "strength": -1.0}}, ["strength", "-1.0"]),
         ({"controls": ["shame"]}, ["shame", "did you mean 'sham'"]),
         ({"seeds": 0}, ["seeds", "0"]),
+        ({"benchmarks": ["math"]}, ["benchmarks[0]", "did you mean 'maths'"]),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_leaves_nothing(
@@ -124,8 +158,13 @@ def test_the_command_leaves_everything_that_it_promises(tmp_path: Path) -> None:
     record = json.loads((folder / "record.json").read_text())
     assert record["fingerprint"].startswith(folder.name.rsplit("-", 1)[1])
     assert {"runs: training", "runs: evaluation", "runs: checkpoint", "runs: logging"} <= record["seconds"].keys()
-    for word in ("34k", "maths", "lookup", "Noise floor", "runs: evaluation"):
+    for word in ("34k", "maths", "lookup", "Noise floor", "Seconds inside the runs", "evaluation"):
         assert word in done.stdout
+    lines = [re.sub(r"^\[\d+:\d\d\] ", "", line) for line in done.stderr.splitlines()]
+    assert lines == [
+        f"study: {folder}, 1 runs", "contamination: 1 to do", "contamination 1/1 done: 34k dialogue seed 0",
+        "views: figures, TensorBoard, report.html",
+    ]  # fmt: skip
     again = subprocess.run(
         [sys.executable, "-m", "forgetting", "resume", str(folder)], capture_output=True, text=True, cwd=tmp_path
     )

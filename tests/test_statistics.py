@@ -107,7 +107,9 @@ def test_a_difference_of_equal_arms_is_nothing_and_of_unequal_ones_is_found() ->
     treated, control = _study(3, 200, (0.95, 0.4), rng), _study(3, 200, (0.95, 0.9), rng)
     draw = statistics.resampling(np.arange(3), np.arange(200), 500)
     value, low, high = statistics.retention_difference(treated, treated, 0.0, draw)
-    assert (value[1], low[1], high[1]) == (0.0, 0.0, 0.0)
+    unseen = float(metrics.wilson(0, 200)[1]) / treated[:, 0].mean()  # what items that were not asked may do
+    assert (value[1], low[1], high[1]) == pytest.approx((0.0, -unseen, unseen))
+    assert (value[0], low[0], high[0]) == (0.0, 0.0, 0.0)
     value, low, high = statistics.retention_difference(treated, control, 0.0, draw)
     assert low[1] < value[1] < high[1] < 0
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from forgetting import config, wording
-from forgetting.errors import UsageError, require
+from forgetting import config
+from forgetting.errors import UsageError, require, wants
 from forgetting.spec import Spec
 
 OUTPUT = "runs"
@@ -41,7 +41,7 @@ class Formatter(DefaultHelpFormatter):
         hint = getattr(action, "_typehint", None)
         if hint in (None, str):
             return None
-        return wording.wants(hint)
+        return wants(hint)
 
 
 def parser(usage: str, description: str, examples: str = "") -> ArgumentParser:

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from forgetting import registry, wording
 from forgetting.cli import arguments
 from forgetting.contracts import FAMILIES
-from forgetting.errors import unknown
+from forgetting.errors import unknown, wants
 
 LIST = """Show the parts that a spec can name, with their settings, units and defaults, and the ladder of models."""
 
@@ -51,7 +51,7 @@ def parts(family: str) -> list[dict[str, Any]]:
         cls = registry.part_class(family, name)
         hints, notes = typing.get_type_hints(cls), wording.notes(cls)
         settings = [
-            {"name": f.name, "type": wording.wants(hints[f.name]), "default": _default(f), "meaning": notes[f.name]}
+            {"name": f.name, "type": wants(hints[f.name]), "default": _default(f), "meaning": notes[f.name]}
             for f in dataclasses.fields(cls)
         ]
         members.append({"name": name, "what": wording.summary(cls), "settings": settings})
@@ -59,11 +59,14 @@ def parts(family: str) -> list[dict[str, Any]]:
 
 
 def models() -> list[dict[str, Any]]:
-    """Every architecture by strand: sizes, and parameter counts in the embedded world's vocabulary."""
+    """Every architecture by strand: sizes, parameters in the embedded world's vocabulary, and what of it is shipped."""
     from forgetting import ladder
+    from forgetting.store import MANIFEST, REFERENCE, manifest
     from forgetting.world.vocabulary import vocabulary
 
-    words = len(vocabulary())
+    words, shipped = len(vocabulary()), dict[str, list[str]]()
+    for about in (manifest(path.parent) for path in sorted(REFERENCE.glob(f"*/{MANIFEST}"))):
+        shipped.setdefault(about["made_from"]["architecture"]["name"], []).append(about["role"])
     strands = {
         "ladder": ladder.LADDER,
         "width strand": ladder.WIDTH_STRAND,
@@ -82,6 +85,7 @@ def models() -> list[dict[str, Any]]:
             "intermediate_size": a.intermediate_size,
             "parameters": a.parameters(words),
             "non_embedding": a.non_embedding(),
+            "shipped": ", ".join(shipped.get(a.name, [])),
         }
         for strand, rungs in strands.items()
         for a in rungs
@@ -107,15 +111,16 @@ def _model_table(rungs: list[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE)
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("name", no_wrap=True)
-    sizes = "hidden size", "layers", "heads", "kv heads", "head size", "feed-forward"
-    for column in (*sizes, "parameters", "non-embedding"):
+    sizes = "hidden\nsize", "layers", "heads", "kv\nheads", "head\nsize", "feed-\nforward"
+    for column in (*sizes, "total\nparameters", "non-embedding\nparameters"):
         table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("shipped", no_wrap=True)
     table.add_column("strand", no_wrap=True)
     for rung in rungs:
-        numbers = [f"{value:,}" for key, value in rung.items() if key not in ("name", "strand")]
-        table.add_row(rung["name"], *numbers, rung["strand"])
+        numbers = [f"{value:,}" for value in rung.values() if isinstance(value, int)]
+        table.add_row(rung["name"], *numbers, rung["shipped"] or "-", rung["strand"])
     return table
 
 

@@ -9,14 +9,20 @@ from jsonargparse import ArgumentParser, Namespace
 from forgetting.cli import arguments, folders
 from forgetting.errors import UsageError
 
-REPORT = """Rebuild every view of finished studies from their records: figures, TensorBoard events, report.html."""
+REPORT = """Rebuild every view of finished studies from their records: figures, TensorBoard events, report.html.
+
+With --index a table of all studies in a folder is written as well, or alone where no study is named."""
+
+EXAMPLES = "  forgetting report runs/*\n  forgetting report --index results\n"
 
 
 def parser() -> ArgumentParser:
     """The options of ``forgetting report``."""
-    command = arguments.parser("report FOLDER [FOLDER ...]", REPORT, "  forgetting report runs/*\n")
-    command.add_argument("folders", nargs="*", type=str, metavar="FOLDER", help="studies' folders")
-    command.add_argument("--index", type=str, metavar="DIR", help="write DIR/README.md, a row for each study in DIR")
+    command = arguments.parser("report [--index DIR] [FOLDER ...]", REPORT, EXAMPLES)
+    command.add_argument("folders", nargs="*", type=str, default=None, metavar="FOLDER", help="studies' folders")
+    command.add_argument(
+        "--index", type=str, metavar="DIR", help="write DIR/README.md, a row for each study that is in DIR"
+    )
     return command
 
 
@@ -26,7 +32,7 @@ def report(given: Namespace) -> int:
 
     named = given.get("folders") or []
     if not named and given.get("index") is None:
-        raise UsageError("folder: must be at least one study's folder, got none")
+        raise UsageError("folder: must be at least one study's folder (or --index DIR), got none")
     index = None if given.get("index") is None else folders.existing(given.index, "index")
     studies = [folders.existing(value, "folder") for value in named]
     for study in studies:

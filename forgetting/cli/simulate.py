@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -92,7 +94,7 @@ def simulate(given: Namespace) -> int:
     training(
         lambda: run_study(spec, output=output, store=store, workers=workers, quiet=bool(given.get("quiet"))),
         folder,
-        f"forgetting resume {folder}",
+        _resume_command(given, folder),
     )
     return 0
 
@@ -104,14 +106,19 @@ def resume(given: Namespace) -> int:
     store = store_of(given)
     folders.check_writable(folder, "folder")
 
-    from forgetting.simulate import resume
+    quiet = bool(given.get("quiet"))
+    if (folder / "sweep.json").is_file():
+        from forgetting.executors import executor_of
+        from forgetting.sweep.sweep import resume_sweep
 
+        executor = executor_of({"name": "processes", "workers": workers or 0} if workers != 0 else "inline")
+        work = partial(resume_sweep, folder, executor=executor, store=store, quiet=quiet)
+    else:
+        from forgetting.simulate import resume
+
+        work = partial(resume, folder, store=store, workers=workers, quiet=quiet)
     try:
-        training(
-            lambda: resume(folder, store=store, workers=workers, quiet=bool(given.get("quiet"))),
-            folder,
-            f"forgetting resume {folder}",
-        )
+        training(work, folder, _resume_command(given, folder))
     except UsageError as error:
         raise UsageError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
     return 0
@@ -131,12 +138,18 @@ def distil(given: Namespace) -> int:
 
     from forgetting.simulate import distil_ladder
 
-    training(
+    homes = training(
         lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),
         export or store or Path(),
         "the same command",
     )
-    return 0
+    return 0 if given.get("quiet") else _print("".join(f"{home}\n" for home in homes))
+
+
+def _resume_command(given: Namespace, folder: Path) -> str:
+    """What continues the study with the same store and workers."""
+    options = [part for name in ("store", "workers") if name in given for part in (f"--{name}", str(given[name]))]
+    return shlex.join(["forgetting", "resume", *options, str(folder)])
 
 
 def store_of(given: Namespace) -> Path | None:

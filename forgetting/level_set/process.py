@@ -5,7 +5,7 @@ variance, and its variance carried over by the delta method. The model is
 
     z_ij = f(x_i) + e_ij, f ~ GP(0, c^2 + b^2 (x - 1/2).(x' - 1/2) + s^2 Matern-5/2(x, x')), e_ij ~ N(0, v_ij + t^2)
 
-with the v_ij known (how many items were asked) and t the spread between seeds, learned with s and one length a dimension
+with the v_ij known (how many items were asked) and t the spread between seeds, learned with s and a length a dimension
 by maximum a posteriori. Points are scaled to the unit cube. Replicates of a point are pooled exactly, so the cost grows
 with the number of distinct points, not of observations.
 

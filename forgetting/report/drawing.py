@@ -30,6 +30,7 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.titlesize": 9.5,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "lines.markersize": 4,
@@ -40,6 +41,7 @@ STYLE: Any = {
 }
 PANEL_WIDTH, PANEL_HEIGHT, COLUMNS = 2.6, 1.9, 3  # inches of a panel's axes; panels in a row
 DOTS_PER_INCH = 130
+LEVEL_COLOUR = "#6a6a6a"
 
 
 P = ParamSpec("P")
@@ -160,7 +162,7 @@ def dose_axis(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
 
 
 def retention_axes(axes: Any) -> None:
-    """The same retention axis in every panel, with dashed lines at the levels."""
+    """The same retention axis in every panel, with dashed lines at the levels, named in the first panel."""
     used = [ax for ax in axes.flat if ax.get_visible()]
     drawn = [ax.dataLim for ax in used if np.isfinite(ax.dataLim.get_points()).all()]
     low = min([-0.05, *(max(box.y0 - 0.05, -0.3) for box in drawn)])
@@ -169,7 +171,12 @@ def retention_axes(axes: Any) -> None:
         ax.set_ylim(low, high)
         ax.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
         for level in LEVELS:
-            ax.axhline(level, color="#8a8a8a", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+            ax.axhline(level, color=LEVEL_COLOUR, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    for level, name in zip(LEVELS, ("retained (.9)", "half lost (.5)"), strict=True):
+        style = {"fontsize": 6.5, "color": LEVEL_COLOUR, "va": "top", "zorder": 4}
+        axes.flat[0].annotate(
+            name, (0.02, level), (0, -1), ("axes fraction", "data"), textcoords="offset points", **style
+        )
     for ax in axes[:, 0]:
         ax.set_ylabel("retention")
 

@@ -11,10 +11,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from forgetting.report import tables
+from forgetting.report.differences import differences
 from forgetting.report.folder import StudyFolder
 
 CAPTIONS = {
-    "retention": "Dashed lines: .9 (retained) and .5 (half lost). Bands: 95%, paired hierarchical bootstrap.",
+    "retention": (
+        "Dashed lines: .9 (retained) and .5 (half lost). Bands: 95%, paired hierarchical bootstrap; where no item has "
+        "changed, what items that were not asked may have done."
+    ),
     "depth": "Loss grows with depth by itself: at per-step accuracy q, k steps score q to the power k.",
     "coverage": "Common and rare: how much of the original training data is of the item's kind.",
     "perturbation": "The same problems in other words, names, orders or numbers. Bars: 95% intervals.",
@@ -43,7 +47,9 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         seeds=tables.seeds_text(study),
         floor_text=tables.floor_text(study),
         floor=_html_table(study.noise_floor),
-        seconds=_html_table(tables.seconds(study)),
+        differences=_html_table(differences(study)) if len(differences(study)) else "",
+        wall_seconds=_html_table(tables.wall_seconds(study)),
+        process_seconds=_html_table(tables.process_seconds(study)),
         rates=[figure for name, figure in _inline(vector).items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
@@ -97,7 +103,9 @@ def _html_table(frame: pd.DataFrame) -> Markup:
         [_shown(value, name) for name, value in zip(frame.columns, row, strict=True)]
         for row in frame.itertuples(index=False)
     ]
-    head = Markup("").join(Markup("<th>{}</th>").format(str(name).replace("_", " ")) for name in frame.columns)
+    kinds = [Markup(' class="n"') if pd.api.types.is_numeric_dtype(frame[name]) else "" for name in frame.columns]
+    names = [str(name).replace("_", " ") for name in frame.columns]
+    head = Markup("").join(Markup("<th{}>{}</th>").format(kind, name) for kind, name in zip(kinds, names, strict=True))
     body = Markup("").join(Markup("<tr>{}</tr>\n").format(Markup("").join(row)) for row in cells)
     return Markup('<div class="table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
         head, body
@@ -106,7 +114,7 @@ def _html_table(frame: pd.DataFrame) -> Markup:
 
 def _shown(value: Any, column: str) -> Markup:
     if value is None or value is pd.NA or value != value:
-        return Markup("<td>–</td>")
+        return Markup('<td class="n">–</td>')
     if isinstance(value, bool | str) or (not isinstance(value, int | float) and not hasattr(value, "dtype")):
         return Markup("<td>{}</td>").format(value)
     if column in ("depth", "capacity", "dose", "items", "seeds"):

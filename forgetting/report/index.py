@@ -33,7 +33,7 @@ def _row(folder: Path, record: dict[str, Any]) -> str:
     shared = "one student each" if seeds.get("shared_students") else "a fresh student each"
     cells = [
         f"[{record.get('name', folder.name)}]({folder.name}/report.html)",
-        f"`{str(record.get('commit') or 'unknown')[:12]}`",
+        ", ".join(f"`{commit[:12]}`" for commit in str(record.get("commit") or "unknown").split(", ")),
         ", ".join(str(s["name"]) for s in record.get("students", [])),
         str(len(record.get("arms", []))),
         f"{len(seeds.get('contamination', []))}, {shared}",

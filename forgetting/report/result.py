@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import RenderableType
 
-from forgetting.errors import UsageError
+from forgetting.errors import UsageError, checked
 from forgetting.report.folder import StudyFolder, read_record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Result(StudyFolder):
@@ -23,6 +28,20 @@ class Result(StudyFolder):
     def to_frame(self) -> pd.DataFrame:
         """All score rows: one per run, dose, benchmark, variant and depth (columns of ``records.ScoreRow``)."""
         return self.scores
+
+    def plot(self, arm: str | None = None) -> Figure:
+        """Retention against dose in one arm (by default the first): one panel a skill, one line a student.
+
+        Raises:
+            UsageError: an unknown arm, or a study without a skill to show
+        """
+        from forgetting.report import figures
+
+        chosen = self.arm(arm or next(iter(self.arm_names), ""))
+        figure = figures.retention_by_skill(self, chosen)
+        if figure is None:
+            raise UsageError(f"plot: no skill was measured in arm {chosen.name!r}")
+        return figure
 
     def summary(self) -> RenderableType:
         """Retention at the last dose by student and skill, as a rich renderable."""
@@ -55,12 +74,12 @@ class Result(StudyFolder):
 
 
 def load(path: Path | str) -> Result:
-    """The result in a study's folder.
+    """The result in a study's folder: another object than ``simulate`` returned, with equal numbers.
 
     Raises:
         UsageError: the folder is missing, unfinished or broken; one line says which
     """
-    folder = Path(path)
+    folder = Path(checked(path, str | os.PathLike, "path"))
     result = Result(folder, read_record(folder))
     if result.ledger is None and result.scores.empty:
         raise UsageError(f"{folder}: has neither ledger.parquet nor scores.jsonl")

@@ -36,6 +36,8 @@ CONTROLS = {
     "joint": "original and contaminating data trained at once",
 }
 
+INSIDE = "runs: "  # what the record puts before the seconds that processes spent inside runs
+
 
 def _is_control(arm: dict[str, Any], control: str) -> bool:
     """Whether an arm's settings are those of a control."""
@@ -130,7 +132,7 @@ def _kl_original(rows: pd.DataFrame, new: str) -> pd.DataFrame:
 
 
 def statuses(study: StudyFolder) -> pd.DataFrame:
-    """Every status that is not ``ok``, where it holds, and its remedy: from the curves and from the record."""
+    """Every status that is not ``ok``, where it holds, and its remedy: of the curves, and of doses beyond the cap."""
     rows = []
     for arm in study.arms.values():
         for own in arm.curves.values():
@@ -139,38 +141,45 @@ def statuses(study: StudyFolder) -> pd.DataFrame:
                     rows.append((curve.status, f"{curve.student}, {curve.key}", arm.name, curve.remedy))
         for dose in arm.settings.get("not_reached", ()):
             rows.append((Status.not_reached.name, f"dose {dose:,}", arm.name, Status.not_reached.value))
-    for entry in study.record.get("statuses", []):
-        known = entry if isinstance(entry, dict) else {"status": entry}
-        name = str(known.get("status", known.get("name", "unknown")))
-        remedy = str(known.get("remedy") or (Status[name].value if name in Status.__members__ else ""))
-        about = {k: v for k, v in known.items() if k not in ("status", "name", "remedy", "arm", "skill")}
-        where = ", ".join(f"{key} {value}" for key, value in about.items())
-        rows.append((name, where, str(known.get("arm", "")), remedy))
     frame = pd.DataFrame(rows, columns=["status", "where", "arm", "remedy"])
     return frame.groupby(["status", "where", "remedy"], sort=False, as_index=False).agg({"arm": _joined})
 
 
-def seconds(study: StudyFolder) -> pd.DataFrame:
-    """Wall seconds by stage; those of ``runs: ...`` are added up over processes, and their share is of that sum."""
-    spent = {str(k): float(v) for k, v in study.record.get("seconds", {}).items() if isinstance(v, (int, float))}
-    inside = sum(value for name, value in spent.items() if name.startswith("runs: "))
-    whole = spent.get("study") or sum(spent.values()) - inside
-    rows = [(name, v, v / max(inside if name.startswith("runs: ") else whole, 1e-9)) for name, v in spent.items()]
-    rows.sort(key=lambda row: (row[0].startswith("runs: "), row[0] == "study"))
+def wall_seconds(study: StudyFolder) -> pd.DataFrame:
+    """Wall seconds of the study by stage, the whole study last; shares are of the whole."""
+    spent = {name: value for name, value in _seconds(study).items() if not name.startswith(INSIDE)}
+    whole = spent.pop("study", sum(spent.values()))
+    return _shares({**spent, "whole study": whole}, whole)
+
+
+def process_seconds(study: StudyFolder) -> pd.DataFrame:
+    """Seconds inside the runs by what they were spent on, added up over processes; empty where none are recorded."""
+    spent = {name.removeprefix(INSIDE): v for name, v in _seconds(study).items() if name.startswith(INSIDE)}
+    whole = sum(spent.values())
+    return _shares({**spent, "all runs": whole} if spent else {}, whole)
+
+
+def _seconds(study: StudyFolder) -> dict[str, float]:
+    return {str(k): float(v) for k, v in study.record.get("seconds", {}).items() if isinstance(v, (int, float))}
+
+
+def _shares(spent: dict[str, float], whole: float) -> pd.DataFrame:
+    rows = [(name, value, value / max(whole, 1e-9)) for name, value in spent.items()]
     return pd.DataFrame(rows, columns=["stage", "seconds", "share"])
 
 
 def seeds_text(study: StudyFolder) -> str:
     """One sentence: how many seeds, and whether they share one student or distil a fresh one each."""
     known = study.record.get("seeds", {})
-    count = len(known.get("contamination", [])) or 1
-    if known.get("shared_students", True):
+    count, shared = len(known.get("contamination", [])) or 1, known.get("shared_students", True)
+    if count == 1:
+        student = "the distilled student" if shared else "a fresh student"
+        return f"One contamination seed on {student}: the intervals cover items only."
+    if shared:
         how = "all of them contaminate the same distilled student, so the noise of distillation is not in the intervals"
     else:
         how = "each distils a fresh student, so the noise of distillation is in the intervals"
-    plural = "one contamination seed" if count == 1 else f"{count} contamination seeds"
-    few = " With one seed the intervals cover items only." if count == 1 else ""
-    return f"{plural.capitalize()}: {how}.{few}"
+    return f"{count} contamination seeds: {how}."
 
 
 def floor_text(study: StudyFolder) -> str:

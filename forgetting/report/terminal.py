@@ -39,7 +39,7 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
     for status, rows in statuses.groupby("status", sort=False):
         remedy = str(rows["remedy"].iloc[0])
         parts.append(Text(f"{status} ({len(rows)}): {remedy}", style="yellow"))
-    parts += [Text(tables.floor_text(study)), Text(tables.seeds_text(study)), seconds_table(study)]
+    parts += [Text(tables.floor_text(study)), Text(tables.seeds_text(study)), *seconds_tables(study)]
     return Group(*parts)
 
 
@@ -48,20 +48,24 @@ def retention_table(arm: ArmCurves, skills: list[str]) -> Table:
     last, table = _last(arm), Table()
     table.add_column("student", justify="right")
     for skill in skills:
-        table.add_column(skill, justify="right")
+        table.add_column(skill, justify="right", no_wrap=True)
     for student, own in arm.curves.items():
         table.add_row(student, *[_cell(own[skill], last) if skill in own else Text("-") for skill in skills])
     return table
 
 
-def seconds_table(study: StudyFolder) -> Table:
-    """Wall seconds by stage and their share of the whole."""
-    table = Table(title="Wall time", title_justify="left", title_style="bold")
-    for column in ("stage", "seconds", "share"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
-    for stage, spent, share in tables.seconds(study).itertuples(index=False):
-        table.add_row(str(stage), f"{spent:.1f}", f"{share:.0%}")
-    return table
+def seconds_tables(study: StudyFolder) -> list[Table]:
+    """Wall seconds of the study by stage, and apart from them the seconds of the processes inside the runs."""
+    inside = "Seconds inside the runs, added up over processes"
+    shown = []
+    for title, frame in (("Wall seconds", tables.wall_seconds(study)), (inside, tables.process_seconds(study))):
+        table = Table(title=title, title_justify="left", title_style="bold", min_width=len(title))
+        for column in ("stage", "seconds", "share"):
+            table.add_column(column, justify="left" if column == "stage" else "right")
+        for number, (stage, spent, share) in enumerate(frame.itertuples(index=False), 1):
+            table.add_row(str(stage), f"{spent:.1f}", f"{share:.0%}", end_section=number == len(frame) - 1)
+        shown += [table] if len(frame) else []
+    return shown
 
 
 def plot(arm: ArmCurves, skill: str, width: int = 78, height: int = 16, *, unicode: bool = True) -> Text:
@@ -124,13 +128,13 @@ def _control_line(arm: ArmCurves, skills: list[str]) -> Text:
 
 def _cell(curve: ForgettingCurve, last: int) -> Text:
     if curve.status != Status.ok.name:
-        return Text(f"{curve.status.replace('_', ' ')}\n(start {curve.accuracy[0]:.2f})", style="dim")
+        return Text(f"{curve.status.replace('_', chr(10))}\nstart {curve.accuracy[0]:.2f}", style="dim")
     value, low, high = (float(values[-1]) for values in (curve.retention, curve.low, curve.high))
     if math.isnan(value):
         return Text("-")
     style = "green" if value >= LEVELS[0] else "yellow" if value >= LEVELS[1] else "red"
     text = Text(f"{value:.2f}", style=f"bold {style}")
-    text.append(f"\n{low:.2f} to {high:.2f}", style="dim")
+    text.append(f"\n{low:.2f}–{high:.2f}", style="dim")
     return (
         text if curve.dose[-1] == last else text.append(f"\nat {tables.short_dose(int(curve.dose[-1]))}", style="dim")
     )

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from forgetting.assembly import assemble, run_folder
-from forgetting.config import to_mapping
+from forgetting.assembly import alone, assemble, prepare, run_folder
+from forgetting.config import built_from, to_mapping
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor
 from forgetting.records import RunFolder, write_json
 from forgetting.report.result import Result, load
-from forgetting.simulate import alone, write_views
+from forgetting.simulate import write_views
 from forgetting.store import Store
 from forgetting.study import RunKey, Study, construct, fingerprint
 from forgetting.sweep import thresholds
@@ -88,26 +88,36 @@ def run_sweep(
     sweep = construct_sweep(spec)
     folder = output / sweep.folder_name
     begin = time.perf_counter()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(
-            folder / SWEEP_FILE, {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
-        )
-    except OSError as error:
-        raise UsageError(f"output: cannot be written, {str(error.filename or folder)!r}: {error.strerror}") from error
     with alone(folder), executor, Live(sweep.spaces, quiet) as live:
+        commits = prepare(sweep.study, folder)
+        keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
+        write_json(folder / SWEEP_FILE, keep)
         whole = _Whole(sweep, folder, Store(store), executor, live)
         try:
             reasons = whole.search()
         finally:
             whole.keep_time()
-        runs = whole.complete_runs()
-        assemble(
-            sweep.study, folder, whole.store, {"runs": time.perf_counter() - begin}, time.perf_counter() - begin, runs
-        )
-        write_json(folder / SWEEP_FILE, {**_earlier(folder), **whole.found(reasons)})
-        write_views(folder, begin)
+        found, made = whole.found(reasons), time.perf_counter() - begin
+        if found["runs"] != keep.get("runs") or not (folder / "report.html").is_file():
+            live.say("views: figures, TensorBoard, report.html")
+            assemble(sweep.study, folder, whole.store, {"search": made}, made, commits, whole.complete_runs())
+            write_json(folder / SWEEP_FILE, {**_earlier(folder), **found})
+            write_views(folder, begin)
     return load(folder)
+
+
+def resume_sweep(folder: Path, *, executor: Executor, store: Path | None = None, quiet: bool = False) -> Result:
+    """Go on with the sweep in ``folder``. ``UsageError`` if it was made by other code."""
+    try:
+        plan = _earlier(folder)
+        spec = built_from(SweepSpec, plan["spec"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"resume: no sweep in {str(folder)!r}: {error}") from error
+    made = construct_sweep(spec)
+    rule = f"a sweep that this version can go on with (fingerprint {made.fingerprint})"
+    require(plan.get("fingerprint") == made.fingerprint, "resume", rule, plan.get("fingerprint"))
+    require(folder.name == made.folder_name, "resume", f"a folder that is called {made.folder_name}", folder.name)
+    return run_sweep(spec, executor=executor, output=folder.parent, store=store, quiet=quiet)
 
 
 class _Whole:
@@ -162,7 +172,7 @@ class _Whole:
                     "grid_runs": len(own.points) * own.repeats,
                 }
             )
-        return {"targets": targets, "hours": self._hours()}
+        return {"targets": targets, "runs": len(complete), "hours": self._hours()}
 
     def _trials(self, driver: Driver) -> list[dict[str, Any]]:
         check = level_set(driver.space, self.sweep.spec.search)

@@ -6,6 +6,7 @@ with capacity; the smallest has not learned maths. Outcomes are drawn from those
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from forgetting.records import LEDGER_COLUMNS, jsonl, write_json
-from forgetting.scores import score_dicts, score_rows
+from forgetting.scores import score_rows
 
 STUDENTS = {"10k": 10_016, "34k": 34_240, "100k": 101_376}
 DOSES = (0, 20, 80, 320, 1280)
@@ -73,7 +74,7 @@ def _rows(student: str, arm: str, seed: int, dose: int) -> list[dict[str, Any]]:
 def synthetic_record() -> dict[str, Any]:
     """A record of the synthetic study with every key that the package writes."""
     settings = {"contamination": {"name": "dialogue"}, "shift": 1.0, "rate_multiple": 1.0, "rate_policy": "constant"}
-    settings |= {"mitigation": {"name": "none"}, "replay": 0.0, "joint": False}
+    settings |= {"mitigation": {"name": "none"}, "replay": 0.0, "joint": False, "not_reached": [5120]}
     differing: dict[str, dict[str, Any]] = {
         "altered_syntax": {"contamination": {"name": "altered_syntax"}},
         "dialogue-rate0.25": {"rate_multiple": 0.25},
@@ -88,7 +89,6 @@ def synthetic_record() -> dict[str, Any]:
         "versions": {"python": "3.11"}, "hardware": {"processor": "none: synthetic"}, "commit": "synthetic",
         "seconds": {"teach": 1.0, "distil": 2.0, "training": 30.0, "evaluation": 15.0, "report": 2.0},
         "benchmarks": BENCHMARKS, "created": "2025-01-01T00:00:00+00:00",
-        "statuses": [{"status": "not_reached", "arm": "dialogue", "dose": 5120}],
     }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def write_study(folder: Path, ledger: pd.DataFrame) -> Path:
     ledger.to_parquet(folder / "ledger.parquet")
     chances = {name: float(about["chance"]) for name, about in BENCHMARKS.items()}  # type: ignore[arg-type]
     versions = {name: int(about["version"]) for name, about in BENCHMARKS.items()}  # type: ignore[call-overload]
-    (folder / "scores.jsonl").write_text(jsonl(score_dicts(score_rows(ledger, chances, versions))))
+    (folder / "scores.jsonl").write_text(jsonl(map(asdict, score_rows(ledger, chances, versions))))
     write_json(folder / "record.json", synthetic_record())
     return folder
 

@@ -68,6 +68,12 @@ def test_titles_name_arm_and_rate_policy_and_axes_their_units(drawn: dict[str, F
             assert {"dose (contaminating samples)", "retention"} <= labels
 
 
+def test_levels_are_named_once(drawn: dict[str, Figure]) -> None:
+    panels = [[text.get_text() for text in ax.texts] for ax in drawn["retention-altered_syntax"].axes]
+    assert {"retained (.9)", "half lost (.5)"} <= set(panels[0])
+    assert not any("retained" in text for panel in panels[1:] for text in panel)
+
+
 def test_dose_0_is_on_the_axis(drawn: dict[str, Figure]) -> None:
     ax = drawn["retention-dialogue"].axes[0]
     assert ax.get_xscale() == "symlog" and ax.get_xlim()[0] < 0

@@ -46,12 +46,14 @@ def test_statuses_carry_their_remedy(study: StudyFolder) -> None:
     learned = frame[(frame["status"] == "not_learned") & (frame["where"] == "10k, maths")].iloc[0]
     assert learned["arm"].startswith("dialogue, altered_syntax") and "distil longer" in learned["remedy"]
     assert "raise the cap" in frame[frame["status"] == "not_reached"].iloc[0]["remedy"]
+    kept = StudyFolder(study.folder, study.record | {"statuses": frame.to_dict("records")}, study.ledger)
+    assert tables.statuses(kept).equals(frame)  # what the record keeps is not counted twice
 
 
 def test_doses_beyond_the_cap_are_statuses(study: StudyFolder, study_folder: Path) -> None:
     arms = [dict(arm) for arm in study.record["arms"]]
     arms[0]["not_reached"] = [5120, 20480]
-    frame = tables.statuses(StudyFolder(study_folder, study.record | {"arms": arms, "statuses": []}))
+    frame = tables.statuses(StudyFolder(study_folder, study.record | {"arms": arms}))
     assert frame[frame["status"] == "not_reached"]["where"].tolist() == ["dose 5,120", "dose 20,480"]
 
 

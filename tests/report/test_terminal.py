@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from forgetting.curves import Curves, StudentCurves
 from forgetting.report import terminal
-from forgetting.report.folder import StudyFolder, open_study
+from forgetting.report.folder import ArmCurves, StudyFolder, open_study
 
 
 def shown(what: RenderableType, width: int = 80) -> str:
@@ -22,8 +23,8 @@ def test_the_table_gives_retention_with_its_interval_or_the_status(study_folder:
     arm = study.arm("dialogue")
     text = shown(terminal.retention_table(arm, ["maths", "code", "lookup"]))
     curve = arm.curves["100k"]["maths"]
-    assert f"{curve.retention[-1]:.2f}" in text and f"{curve.low[-1]:.2f} to {curve.high[-1]:.2f}" in text
-    assert "not learned" in text and f"(start {arm.curves['10k']['maths'].accuracy[0]:.2f})" in text
+    assert f"{curve.retention[-1]:.2f}" in text and f"{curve.low[-1]:.2f}–{curve.high[-1]:.2f}" in text
+    assert "learned" in text and f"start {arm.curves['10k']['maths'].accuracy[0]:.2f}" in text
 
 
 def test_the_plot_has_a_letter_for_each_student_that_learned(study_folder: Path) -> None:
@@ -53,13 +54,27 @@ def test_the_summary_says_all_that_a_reader_needs(study_folder: Path) -> None:
     assert "not_reached" in text and "0.25× rate" in text
 
 
-def test_seconds_of_runs_are_shares_of_their_own_sum(study_folder: Path) -> None:
+def test_wall_seconds_and_seconds_inside_the_runs_are_apart(study_folder: Path) -> None:
     record = open_study(study_folder).record | {
         "seconds": {"contamination": 40.0, "runs: training": 45.0, "runs: evaluation": 15.0, "study": 80.0}
     }
-    lines = shown(terminal.seconds_table(StudyFolder(study_folder, record))).splitlines()
-    shares = {line.split("│")[1].strip(): line.split("│")[3].strip() for line in lines if line.count("│") == 4}
-    assert shares == {"contamination": "50%", "runs: training": "75%", "runs: evaluation": "25%", "study": "100%"}
+    wall, inside = (shown(table) for table in terminal.seconds_tables(StudyFolder(study_folder, record)))
+    assert _shares(wall) == {"contamination": "50%", "whole study": "100%"}
+    assert _shares(inside) == {"training": "75%", "evaluation": "25%", "all runs": "100%"}
+
+
+def _shares(text: str) -> dict[str, str]:
+    rows = [line.split("│") for line in text.splitlines() if line.count("│") == 4]
+    return {cells[1].strip(): cells[3].strip() for cells in rows}
+
+
+def test_five_skills_fit_in_eighty_columns(study_folder: Path) -> None:
+    arm = open_study(study_folder).arm("dialogue")
+    curves = {"classification": "code", "maths": "maths", "code": "code", "traps": "maths", "lookup": "lookup"}
+    students = {s: StudentCurves({name: own[of] for name, of in curves.items()}) for s, own in arm.curves.items()}
+    wide = ArmCurves(arm.name, arm.settings, Curves(students))
+    text = shown(terminal.retention_table(wide, list(curves)))
+    assert "…" not in text and "classification" in text and "not" in text
 
 
 def test_a_terminal_that_knows_no_unicode_is_not_a_reason_to_fail(study_folder: Path) -> None:
