@@ -55,9 +55,7 @@ class ShapeReason(enum.Enum):
     )
     shapes_tie = "Two shapes explain the values about equally well: add seeds, or widen the ladder."
     change_not_bounded = "Constant is the best shape, but a change worth the name is not excluded: add seeds."
-    width_not_bounded = (
-        "The width of the change is neither below one rung spacing nor above two: add seeds and rungs within the change."
-    )
+    width_not_bounded = "The width of the change is neither below one rung spacing nor above two: add seeds, and rungs within the change."
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,12 +171,14 @@ class _Grid:
         scale = TEN_TO_NINETY / widths[:, None, None]
         return cls(widths, middles, expit(scale * (sizes.x - middles[None, :, None])))
 
-    def squares(self, sizes: _Sizes, keep: ArrayLike = slice(None)) -> tuple[Floats, Floats, Floats]:
+    def without(self, index: int) -> _Grid:
+        return _Grid(self.widths, self.middles, np.delete(self.rise_WMC, index, axis=2))
+
+    def squares(self, sizes: _Sizes) -> tuple[Floats, Floats, Floats]:
         """Residual sums of squares ``[W, M]`` with bottom and rise, each ``[W, M]``."""
         share = sizes.runs / sizes.runs.sum()
-        rise = self.rise_WMC[..., keep]
-        centre = rise @ share
-        apart = rise - centre[..., None]
+        centre = self.rise_WMC @ share
+        apart = self.rise_WMC - centre[..., None]
         spread = (apart**2) @ share
         height = np.where(spread > 1e-12, (apart @ (share * sizes.mean)) / np.maximum(spread, 1e-12), 0.0)
         mean = float(share @ sizes.mean)
@@ -196,11 +196,11 @@ def _predict(shape: str, parameters: tuple[float, ...], x: Floats) -> Floats:
     return np.asarray(bottom + (top - bottom) * expit(TEN_TO_NINETY / width * (x - middle)))
 
 
-def _fit(shape: str, sizes: _Sizes, grid: _Grid, keep: ArrayLike = slice(None)) -> tuple[tuple[float, ...], float]:
+def _fit(shape: str, sizes: _Sizes, grid: _Grid) -> tuple[tuple[float, ...], float]:
     """Parameters and residual sum of squares."""
     parameters: tuple[float, ...]
     if shape == "logistic":
-        squares, bottom, height = grid.squares(sizes, keep)
+        squares, bottom, height = grid.squares(sizes)
         w, m = np.unravel_index(int(np.argmin(squares)), squares.shape)
         parameters = (bottom[w, m], bottom[w, m] + height[w, m], grid.middles[m], grid.widths[w])
         return tuple(map(float, parameters)), float(squares[w, m])
@@ -265,7 +265,11 @@ def _verdict(
         return "trend", ShapeReason.clear
     if width[2] >= spacing:
         return "inconclusive", ShapeReason.width_not_bounded
-    return ("step", ShapeReason.clear) if bic["logistic"] <= bic["line"] - LEAD else ("inconclusive", ShapeReason.shapes_tie)
+    return (
+        ("step", ShapeReason.clear)
+        if bic["logistic"] <= bic["line"] - LEAD
+        else ("inconclusive", ShapeReason.shapes_tie)
+    )
 
 
 def _misfit_p(sizes: _Sizes, squares: float) -> float:
@@ -280,7 +284,6 @@ def _leave_one_size_out(shape: str, sizes: _Sizes, grid: _Grid) -> float:
         return math.nan
     errors = np.empty(sizes.x.size)
     for index in range(sizes.x.size):
-        keep = np.arange(sizes.x.size) != index
-        parameters, _ = _fit(shape, sizes.without(index), grid, keep)
+        parameters, _ = _fit(shape, sizes.without(index), grid.without(index))
         errors[index] = (sizes.mean[index] - _predict(shape, parameters, sizes.x[index : index + 1]))[0]
     return math.sqrt(float(sizes.runs @ errors**2 / sizes.runs.sum()))

@@ -131,9 +131,7 @@ class Survival:
         error = math.sqrt(float(x_P @ self.covariance_PP @ x_P))
         return float(x_P @ self.coefficients_P), self._quantile(confidence) * error
 
-    def _fieller(
-        self, log_dose: float, covariates: Sequence[float], confidence: float
-    ) -> tuple[float, float, float]:
+    def _fieller(self, log_dose: float, covariates: Sequence[float], confidence: float) -> tuple[float, float, float]:
         """The roots of (x.c - log D)^2 = t^2 x.V.x in log10 N, as capacities (value, low, high)."""
         fixed, slope = self._row(0.0, covariates), np.zeros(len(self.coefficients_P))
         slope[1] = 1.0
@@ -270,6 +268,8 @@ def _information(
 
     at = np.append(point, precision)
     steps = 1e-5 * np.maximum(np.abs(at), 1.0)
-    rows = [(slope(at - step) - slope(at + step)) / (2 * size) for step, size in zip(np.diag(steps), steps, strict=True)]
+    rows = [
+        (slope(at - step) - slope(at + step)) / (2 * size) for step, size in zip(np.diag(steps), steps, strict=True)
+    ]
     information = np.array(rows)
     return np.asarray((information + information.T) / 2)
