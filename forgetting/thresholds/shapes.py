@@ -40,7 +40,9 @@ LEAD = 2.0  # of BIC
 MISFIT_P = 0.001
 CONFIDENCE = 0.95  # of the width and of the change
 TEN_TO_NINETY = 2 * math.log(9)  # a logistic's 10-90% width over its scale
-WIDTHS, MIDDLES = 96, 161
+WIDTHS, MIDDLES, ZOOM = 192, 49, 13  # of the grid of logistics; ZOOM middles about the best of MIDDLES
+FLAT_RISE = 1e-12  # variance of a rise that is 0 or 1 at every size
+FINEST = 1e-3  # least spread within sizes: the grid is no finer
 
 
 class ShapeReason(enum.Enum):
@@ -55,7 +57,10 @@ class ShapeReason(enum.Enum):
     )
     shapes_tie = "Two shapes explain the values about equally well: add seeds, or widen the ladder."
     change_not_bounded = "Constant is the best shape, but a change worth the name is not excluded: add seeds."
-    width_not_bounded = "The width of the change is neither below one rung spacing nor above two: add seeds, and rungs within the change."
+    width_not_bounded = (
+        "The width of the change is neither below one rung spacing nor above two: "
+        "add seeds, and rungs within the change."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,35 +161,37 @@ class _Sizes:
 
 @dataclass(frozen=True)
 class _Grid:
-    """All logistics of a grid: given width and middle, bottom and top are a line in the rise from 0 to 1."""
+    """Logistics of many widths and middles: given both, bottom and top are a line in the rise from 0 to 1."""
 
-    widths: Floats
-    middles: Floats
-    rise_WMC: Floats
+    widths_W: Floats
+    middles_WM: Floats
 
     @classmethod
     def over(cls, sizes: _Sizes, spacing: float) -> _Grid:
         """Widths from a twentieth of a spacing to ten ladders, middles over the ladder."""
         span = sizes.x[-1] - sizes.x[0]
-        widths = np.geomspace(spacing / 20, 10 * span, WIDTHS)
         middles = np.linspace(sizes.x[0], sizes.x[-1], MIDDLES)
-        scale = TEN_TO_NINETY / widths[:, None, None]
-        return cls(widths, middles, expit(scale * (sizes.x - middles[None, :, None])))
+        return cls(np.geomspace(spacing / 20, 10 * span, WIDTHS), np.broadcast_to(middles, (WIDTHS, MIDDLES)))
 
-    def without(self, index: int) -> _Grid:
-        return _Grid(self.widths, self.middles, np.delete(self.rise_WMC, index, axis=2))
+    def fits(self, sizes: _Sizes) -> tuple[Floats, Floats]:
+        """By width, with the best middle: residual sum of squares ``[W]`` and (bottom, top, middle) ``[W, 3]``."""
+        coarse = self._best(sizes, self.middles_WM)[1][:, 2:]
+        step = self.middles_WM[0, 1] - self.middles_WM[0, 0]
+        return self._best(sizes, coarse + step * np.linspace(-1, 1, ZOOM))
 
-    def squares(self, sizes: _Sizes) -> tuple[Floats, Floats, Floats]:
-        """Residual sums of squares ``[W, M]`` with bottom and rise, each ``[W, M]``."""
+    def _best(self, sizes: _Sizes, middles_WM: Floats) -> tuple[Floats, Floats]:
         share = sizes.runs / sizes.runs.sum()
-        centre = self.rise_WMC @ share
-        apart = self.rise_WMC - centre[..., None]
+        rise = expit(TEN_TO_NINETY / self.widths_W[:, None, None] * (sizes.x - middles_WM[..., None]))
+        centre = rise @ share
+        apart = rise - centre[..., None]
         spread = (apart**2) @ share
-        height = np.where(spread > 1e-12, (apart @ (share * sizes.mean)) / np.maximum(spread, 1e-12), 0.0)
+        height = np.where(spread > FLAT_RISE, (apart @ (share * sizes.mean)) / np.maximum(spread, FLAT_RISE), 0.0)
         mean = float(share @ sizes.mean)
-        bottom = mean - height * centre
-        left = float(share @ (sizes.mean - mean) ** 2) - height**2 * spread
-        return np.maximum(left, 0.0) * sizes.runs.sum() + sizes.within, bottom, height
+        squares = np.maximum(float(share @ (sizes.mean - mean) ** 2) - height**2 * spread, 0.0)
+        rows, best = np.arange(len(squares)), squares.argmin(axis=1)
+        bottom, height = mean - (height * centre)[rows, best], height[rows, best]
+        parameters = np.column_stack([bottom, bottom + height, middles_WM[rows, best]])
+        return squares[rows, best] * sizes.runs.sum() + sizes.within, parameters
 
 
 def _predict(shape: str, parameters: tuple[float, ...], x: Floats) -> Floats:
@@ -200,10 +207,9 @@ def _fit(shape: str, sizes: _Sizes, grid: _Grid) -> tuple[tuple[float, ...], flo
     """Parameters and residual sum of squares."""
     parameters: tuple[float, ...]
     if shape == "logistic":
-        squares, bottom, height = grid.squares(sizes)
-        w, m = np.unravel_index(int(np.argmin(squares)), squares.shape)
-        parameters = (bottom[w, m], bottom[w, m] + height[w, m], grid.middles[m], grid.widths[w])
-        return tuple(map(float, parameters)), float(squares[w, m])
+        squares, found = grid.fits(sizes)
+        best = int(np.argmin(squares))
+        return (*map(float, found[best]), float(grid.widths_W[best])), float(squares[best])
     degree = PARAMETERS[shape] - 1
     parameters = tuple(map(float, np.polynomial.polynomial.polyfit(sizes.x, sizes.mean, degree, w=np.sqrt(sizes.runs))))
     residual = sizes.mean - _predict(shape, parameters, sizes.x)
@@ -217,11 +223,11 @@ def _bic(squares: float, parameters: int, runs: int) -> float:
 def _width(grid: _Grid, sizes: _Sizes, logistic: tuple[tuple[float, ...], float]) -> tuple[float, float, float]:
     """The width with its profile interval: the widths that an F test does not reject; open ends are 0 and infinite."""
     best, freedom = logistic[1], sizes.total - PARAMETERS["logistic"]
-    profile = grid.squares(sizes)[0].min(axis=1)
+    profile, _ = grid.fits(sizes)
     critical = best * (1 + stats.f.ppf(CONFIDENCE, 1, freedom) / freedom)
     inside = np.flatnonzero(profile <= critical)
     first, last = int(inside[0]), int(inside[-1])
-    log_widths = np.log(grid.widths)
+    log_widths = np.log(grid.widths_W)
 
     def edge(within: int, beyond: int) -> float:
         """Between two widths of the grid, where the profile passes the critical value."""
@@ -229,7 +235,7 @@ def _width(grid: _Grid, sizes: _Sizes, logistic: tuple[tuple[float, ...], float]
         return float(np.exp(log_widths[within] + share * (log_widths[beyond] - log_widths[within])))
 
     low = edge(first, first - 1) if first > 0 else 0.0
-    high = edge(last, last + 1) if last + 1 < grid.widths.size else math.inf
+    high = edge(last, last + 1) if last + 1 < grid.widths_W.size else math.inf
     return logistic[0][3], low, high
 
 
@@ -265,17 +271,15 @@ def _verdict(
         return "trend", ShapeReason.clear
     if width[2] >= spacing:
         return "inconclusive", ShapeReason.width_not_bounded
-    return (
-        ("step", ShapeReason.clear)
-        if bic["logistic"] <= bic["line"] - LEAD
-        else ("inconclusive", ShapeReason.shapes_tie)
-    )
+    if bic["logistic"] > bic["line"] - LEAD:
+        return "inconclusive", ShapeReason.shapes_tie
+    return "step", ShapeReason.clear
 
 
 def _misfit_p(sizes: _Sizes, squares: float) -> float:
     """F test of the means about the best shape against the spread within sizes."""
     between, within = sizes.x.size - PARAMETERS["logistic"], sizes.total - sizes.x.size
-    ratio = (max(squares - sizes.within, 0.0) / between) / max(sizes.within / within, 1e-12)
+    ratio = (max(squares - sizes.within, 0.0) / between) / max(sizes.within / within, FINEST**2)
     return float(stats.f.sf(ratio, between, within))
 
 
@@ -284,6 +288,6 @@ def _leave_one_size_out(shape: str, sizes: _Sizes, grid: _Grid) -> float:
         return math.nan
     errors = np.empty(sizes.x.size)
     for index in range(sizes.x.size):
-        parameters, _ = _fit(shape, sizes.without(index), grid.without(index))
+        parameters, _ = _fit(shape, sizes.without(index), grid)
         errors[index] = (sizes.mean[index] - _predict(shape, parameters, sizes.x[index : index + 1]))[0]
     return math.sqrt(float(sizes.runs @ errors**2 / sizes.runs.sum()))
