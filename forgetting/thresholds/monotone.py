@@ -1,10 +1,10 @@
 """Retention against capacity with no shape assumed but that it rises: a monotone fit with its band, and its thresholds.
 
 The means of the sizes are pooled where they fall (PAVA, ``scipy.optimize.isotonic_regression``, weights: runs), and
-the fit runs straight between sizes in log10 capacity. The band is a bootstrap: runs are drawn with replacement within
-each size, and their distances to the size's mean are stretched by sqrt(S / (S - 1)), without which few seeds give too
-narrow a band. A known standard error of a run (of its items) may be given; it is drawn as normal on top of means from
-single runs, which have no spread of their own.
+the fit runs straight between sizes in log10 capacity. The band is a parametric bootstrap: the mean of S runs is drawn
+from its Student distribution of S - 1 degrees of freedom. (Drawing 5 runs with replacement gives 90% intervals that
+cover the threshold in 84 of 100 studies.) Where the standard error of a run is known (of its items), the error of a
+mean is at least that of as many independent runs, and single runs are drawn as normal with it.
 
 Shapes: R runs, C sizes, B draws.
 """
@@ -128,7 +128,7 @@ def fit_monotone(
 def _means(retention: Floats, error: Floats, draws: int, rng: np.random.Generator) -> Floats:
     """Draws of the mean of one size's runs."""
     n = retention.size
-    if n == 1:
-        return np.asarray(retention[0] + error[0] * rng.standard_normal(draws))
-    apart = (retention - retention.mean()) * math.sqrt(n / (n - 1))
-    return np.asarray(retention.mean() + apart[rng.integers(0, n, (draws, n))].mean(axis=1))
+    known = math.sqrt(float((np.nan_to_num(error) ** 2).sum())) / n
+    own = float(retention.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    apart = known * rng.standard_normal(draws) if known >= own else own * rng.standard_t(n - 1, draws)
+    return np.asarray(retention.mean() + apart)

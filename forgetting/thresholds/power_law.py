@@ -152,6 +152,14 @@ def _residual(point: Floats, data: Data) -> Floats:
     return np.asarray(point[0] + point[3] * log_dose - point[2] * log_size - y)
 
 
+def _slopes(point: Floats, data: Data) -> Floats:
+    """Derivatives of the residuals by the point, ``[R, P]``."""
+    log_dose, log_capacity, replay, _ = data
+    growth = 1 + np.expm1(point[1]) * replay
+    by_replay = -point[2] * replay * math.exp(point[1]) / growth
+    return np.column_stack([np.ones_like(log_dose), by_replay, -np.log(growth) - log_capacity, log_dose])
+
+
 def _best(data: Data, vary: bool) -> Floats:
     """The least Huber loss, from least squares with several effects of replay as starts."""
     log_dose, log_capacity, _, y = data
@@ -172,6 +180,8 @@ def _minimise(data: Data, start: Floats, vary: bool) -> tuple[Floats, float]:
     low, high = np.array([-np.inf, 0.0, -np.inf, -np.inf]), np.array([np.inf, math.log1p(LARGEST_B), np.inf, np.inf])
     found = least_squares(
         lambda moved: _residual(full(moved), data),
-        start[free], bounds=(low[free], high[free]), loss="huber", f_scale=HUBER,
+        start[free],
+        jac=lambda moved: _slopes(full(moved), data)[:, free],
+        bounds=(low[free], high[free]), loss="huber", f_scale=HUBER,
     )  # fmt: skip
     return full(found.x), float(found.cost)
