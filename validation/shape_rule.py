@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import collections
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from scipy.special import expit
 
 from forgetting import seeds
 from forgetting.metrics import Floats
-from forgetting.provenance import commit, versions
+from forgetting.provenance import commit
 from forgetting.records import write_json
 from forgetting.thresholds.shapes import TEN_TO_NINETY, Shape, judge_shape
 
@@ -91,15 +92,17 @@ def row(design: tuple[int, int], shape: str, rise: float, studies: int, seed: in
 def markdown(rows: list[dict[str, object]], command: str) -> str:
     """The table of the rows."""
     lines = [
-        "# How often the shape rule is wrong", "",
-        f"Made by `{command}`; do not edit.",
-        "What the columns mean stands at the top of the script. The figures asked for are at most 5% wrong on either design, and at most 30% inconclusive on 7 x 5, for rows of rise 1; rows of",
-        "half the rise, and of a width that is neither a step nor a trend, show where the rule ends. The last two",
-        "columns are the protocol's rule without the additions of `forgetting/thresholds/shapes.py`.", "",
-        "| sizes x seeds | shape | rise | studies | wrong | inconclusive | step | trend | constant | as written: wrong "
-        "| inconclusive |",
+        "# How often the shape rule is wrong",
+        "",
+        f"Made by `{command}`; do not edit. What the columns mean stands at the top of the",
+        "script. Asked for are at most 5% wrong on either design and at most 30% inconclusive on 7 x 5, at rise 1.",
+        "Rows of half the rise, and of a width that no verdict fits, show where the rule ends. The last",
+        "two columns are the protocol's rule without the additions of `forgetting/thresholds/shapes.py`.",
+        "",
+        "| sizes x seeds | shape | rise | studies | wrong | inconclusive | step | trend | constant "
+        "| as written: wrong | as written: inconclusive |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]  # fmt: skip
+    ]
     names = "wrong inconclusive step trend constant as_written_wrong as_written_inconclusive".split()
     for one in rows:
         shares = " | ".join(f"{one[name]:.1%}" for name in names)
@@ -129,7 +132,7 @@ def main() -> None:
     record = {
         "command": command, "noise": NOISE, "spacing_decades": SPACING, "limits": LIMITS, "reached": reached,
         "seconds": round(time.monotonic() - start, 1), "commit": commit(),
-        "versions": {name: versions()[name] for name in ("python", "numpy", "scipy")}, "rows": rows,
+        "versions": {name: version(name) for name in ("numpy", "scipy")}, "rows": rows,
     }  # fmt: skip
     given.out.mkdir(parents=True, exist_ok=True)
     write_json(given.out / "shape_rule.json", record)

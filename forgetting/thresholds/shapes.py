@@ -13,7 +13,9 @@ the 10-90% width in decades with its 95% profile interval. The verdict:
 
 A shape with more parameters has the lowest BIC only where it leads the others by 2. The margin of 0.15, the lead of 2
 and the test of fit are additions to the protocol's rule: without a margin a noisy study of a line is called constant,
-and without a lead 6% of constants are called trends. ``validation/shape_rule.py`` has the rule's error rates.
+and without a lead 6% of constants are called trends. Leave-one-size-out error is evidence that decides nothing: the
+size next to a step takes the step's place with it, and the line predicts it better than the step does in most studies.
+``validation/shape_rule.py`` has the rule's error rates.
 
 Shapes: R runs, C sizes, W widths, M middles.
 """
