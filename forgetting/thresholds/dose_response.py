@@ -128,12 +128,13 @@ class DoseResponse:
         positive = self.dose_D[self.dose_D > 0]
         bounds = []
         for edge in (math.log(positive[0]) - REACH, math.log(positive[-1]) + REACH):
-            side, known = math.copysign(1.0, edge - log_value), {log_value: start}
+            side, last = math.copysign(1.0, edge - log_value), [start]
 
-            def excess(log_dose: float, known: dict[float, Floats] = known) -> float:
-                nearest = known[min(known, key=lambda seen: abs(seen - log_dose))]
-                found, known[log_dose] = self._profile(log_dose, level, nearest)
-                return best - found - drop
+            def excess(log_dose: float, last: list[Floats] = last) -> float:
+                # Far from the estimate there may be two maxima: one is followed, the other starts from the estimate.
+                found = max((self._profile(log_dose, level, at) for at in (last[-1], start)), key=lambda one: one[0])
+                last.append(found[1])
+                return best - found[0] - drop
 
             inner = log_value
             while (edge - inner) * side > 0:  # in steps, so that the nuisance parameters follow

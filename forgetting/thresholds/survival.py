@@ -76,7 +76,7 @@ class Survival:
             above = value > math.log10(self.dose_high)
             outside = ThresholdStatus.above_range if above else ThresholdStatus.below_range
             return Threshold("dose", self.level, outside.name, confidence=confidence)
-        bounds = 10 ** (value - reach), 10 ** (value + reach)
+        bounds = _power(value - reach), _power(value + reach)
         return Threshold("dose", self.level, ThresholdStatus.located.name, 10**value, *bounds, confidence)
 
     def capacity_threshold(
@@ -162,7 +162,8 @@ def fit_survival(
     """
     capacity = np.asarray(capacity_R, float)
     covariates = np.zeros((len(crossings), 0)) if covariates_RK is None else np.asarray(covariates_RK, float)
-    covariates = covariates.reshape(len(crossings), -1)
+    covariates = covariates[:, None] if covariates.ndim == 1 else covariates
+    require(len(covariates) == len(crossings), "covariates", f"{len(crossings)} rows, one a run", covariates.shape)
     require(capacity.shape == (len(crossings),), "capacity", f"{len(crossings)} numbers, one a run", capacity.shape)
     require(bool(np.all(capacity > 0)), "capacity", "above 0", capacity.tolist())
     require(0 < level < 1, "level", "above 0 and below 1", level)
