@@ -78,12 +78,11 @@ def row(design: tuple[int, int], shape: str, rise: float, studies: int, seed: in
         plain[as_written(found)] += 1
         reasons[found.reason] += found.verdict == "inconclusive"
     share = {name: verdicts[name] / studies for name in ("step", "trend", "constant", "inconclusive")}
-    wrong = 1 - share["inconclusive"] - share.get(RIGHT[shape] or "", 0.0)
-    plain_wrong = studies - plain["inconclusive"] - (plain[RIGHT[shape] or ""] if RIGHT[shape] else 0)
+    neither = {RIGHT[shape], "inconclusive"}
     return {
         "sizes": sizes, "seeds": runs, "shape": shape, "rise": rise, "studies": studies, **share,
-        "wrong": round(wrong, 6),
-        "as_written_wrong": plain_wrong / studies,
+        "wrong": sum(count for name, count in verdicts.items() if name not in neither) / studies,
+        "as_written_wrong": sum(count for name, count in plain.items() if name not in neither) / studies,
         "as_written_inconclusive": plain["inconclusive"] / studies,
         "inconclusive_because": {name: count for name, count in reasons.items() if count},
     }  # fmt: skip

@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from forgetting.errors import require
 
+ROUNDING = 1e-12  # .81 / .9 is at the level of .9
 REBOUND_P = 0.01  # of naming a monotone curve not monotone, all pairs of its points together
 
 
@@ -71,7 +72,7 @@ def crossing(dose_D: ArrayLike, retention_D: ArrayLike, level: float) -> Crossin
     require(dose.ndim == 1 and dose.shape == retention.shape, "retention", "one number a dose", retention.shape)
     require(bool(np.all(np.diff(dose) > 0) and np.all(dose >= 0)), "dose", "ascending from 0 or more", dose.tolist())
     known = np.isfinite(retention) & (dose > 0)
-    dose, kept = dose[known], retention[known] >= level
+    dose, kept = dose[known], retention[known] >= level - ROUNDING
     if dose.size == 0:
         return Crossing(math.nan, math.nan, CrossingStatus.undefined.name)
     rebounds = int(np.sum(~kept[:-1] & kept[1:]))

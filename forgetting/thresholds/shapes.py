@@ -117,7 +117,7 @@ def judge_shape(capacity_R: ArrayLike, value_R: ArrayLike) -> Shape:
     require(bool(np.all(capacity > 0)), "capacity", "above 0", capacity.tolist())
     known = np.isfinite(value)
     sizes = _Sizes.of(capacity[known], value[known])
-    count, fewest = sizes.x.size, int(sizes.runs.min(initial=0))
+    count, fewest = sizes.x.size, int(sizes.runs.min()) if sizes.runs.size else 0
     nan = math.nan
     if count < 3 or sizes.total <= PARAMETERS["logistic"]:
         nothing = dict.fromkeys(SHAPES, nan)

@@ -64,12 +64,23 @@ class Survival:
         return value, value - reach, value + reach
 
     def dose_threshold(
-        self, capacity: float, covariates: Sequence[float] = (), confidence: float = CONFIDENCE
+        self,
+        capacity: float,
+        covariates: Sequence[float] = (),
+        confidence: float = CONFIDENCE,
+        *,
+        extrapolate: bool = False,
     ) -> Threshold:
-        """D*(N): the median crossing dose at a capacity. Outside the doses that were measured it is no number."""
+        """D*(N): the median crossing dose at a capacity. Outside the doses that were measured it is no number.
+
+        A capacity outside those that were measured is refused unless ``extrapolate``.
+        """
         require(capacity > 0, "capacity", "above 0", capacity)
         if not self._fitted:
             return Threshold("dose", self.level, self._unfitted("dose"), confidence=confidence)
+        measured = self.capacity_low * (1 - 1e-9) <= capacity <= self.capacity_high * (1 + 1e-9)
+        asked = f"measured ({self.capacity_low:,.0f} to {self.capacity_high:,.0f}) or extrapolate=True given"
+        require(measured or extrapolate, "capacity", asked, capacity)
         x = self._row(math.log10(capacity), covariates)
         value, reach = self._predict(x, confidence)
         if value > math.log10(self.dose_high) or value < math.log10(self.dose_low):

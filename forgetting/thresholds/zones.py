@@ -16,6 +16,7 @@ from scipy.optimize import isotonic_regression
 from forgetting.errors import require
 from forgetting.metrics import LEVELS, Floats
 from forgetting.statistics import TAIL
+from forgetting.thresholds.crossing import ROUNDING
 
 ZONES = ("retained", "vulnerable", "weakened", "erased", "unknown")
 HIGH_SHIFT, LOW_SHIFT = 0.5, 0.05
@@ -31,7 +32,7 @@ PAPER = {
 def zone_codes(high: ArrayLike, low: ArrayLike) -> NDArray[np.int64]:
     """Places in ``ZONES`` of retention at the high and at the low shift; NaN is a shift that was not measured."""
     at_high, at_low = np.broadcast_arrays(np.asarray(high, float), np.asarray(low, float))
-    kept, lost = LEVELS
+    kept, lost = (level - ROUNDING for level in LEVELS)
     with np.errstate(invalid="ignore"):
         known = [
             at_high >= kept,

@@ -42,6 +42,11 @@ def test_by_hand(retention: list[float], expected: Crossing) -> None:
     assert crossings(DOSE, [retention, retention], 0.9) == (expected, expected)
 
 
+def test_rounding_does_not_lose_the_level() -> None:
+    assert 0.63 / 0.7 < 0.9  # in floating point
+    assert crossing([0, 20], [1, 0.63 / 0.7], 0.9).status == "right"
+
+
 def test_retention_that_is_not_known_is_a_status() -> None:
     nothing = crossing(DOSE, [NAN] * 4, 0.9)
     assert nothing.status == "undefined" and math.isnan(nothing.low)

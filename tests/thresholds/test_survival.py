@@ -145,6 +145,9 @@ def test_bad_input_is_one_line() -> None:
     fit = fit_survival(_observed(_draw(np.random.default_rng(5))), CAPACITY, level=0.9)
     with pytest.raises(UsageError, match="covariates"):
         fit.dose_threshold(1e5, [1.0])
+    with pytest.raises(UsageError, match=r"capacity: must be measured \(10,000 to 1,000,000\)"):
+        fit.dose_threshold(2e6)
+    assert fit.dose_threshold(2e6, extrapolate=True).value > fit.dose_threshold(1e6).value
 
 
 @settings(max_examples=40, deadline=None)
@@ -162,5 +165,5 @@ def test_scaling_doses_moves_the_intercept_alone(seed: int, factor: float) -> No
 def test_no_data_crash_it(cells: list[tuple[int, float]]) -> None:
     edges = np.concatenate([[0.0], DOSES, [math.inf]])
     fit = fit_survival([Crossing.between(edges[k], edges[k + 1]) for k, _ in cells], [n for _, n in cells], level=0.9)
-    for found in (fit.dose_threshold(3e4), fit.capacity_threshold(500)):
+    for found in (fit.dose_threshold(3e4, extrapolate=True), fit.capacity_threshold(500)):
         assert not found.located or found.low <= found.value <= found.high
