@@ -131,7 +131,10 @@ class DoseResponse:
             side, last = math.copysign(1.0, edge - log_value), [start]
 
             def excess(log_dose: float, last: list[Floats] = last) -> float:
-                # Far from the estimate there may be two maxima: one is followed, the other starts from the estimate.
+                """How far the profile lies below the critical drop.
+
+                Far from the estimate there may be two maxima: one is followed, the other starts from the estimate.
+                """
                 found = max((self._profile(log_dose, level, at) for at in (last[-1], start)), key=lambda one: one[0])
                 last.append(found[1])
                 return best - found[0] - drop
@@ -157,6 +160,7 @@ class DoseResponse:
         zero, x = self.dose_D == 0, np.log(np.where(self.dose_D == 0, 1.0, self.dose_D))
 
         def curve(point: Floats) -> tuple[Floats, Floats]:
+            """Accuracies and their slopes by (top, share, slope)."""
             top, share, slope = point
             target, span = self._target(top, level), top - self.chance
             bottom = share * target

@@ -43,8 +43,8 @@ def test_by_hand(retention: list[float], expected: Crossing) -> None:
 
 
 def test_rounding_does_not_lose_the_level() -> None:
-    assert 0.63 / 0.7 < 0.9  # in floating point
-    assert crossing([0, 20], [1, 0.63 / 0.7], 0.9).status == "right"
+    assert 0.36 / 0.4 < 0.9  # in floating point
+    assert crossing([0, 20], [1, 0.36 / 0.4], 0.9).status == "right"
 
 
 def test_retention_that_is_not_known_is_a_status() -> None:

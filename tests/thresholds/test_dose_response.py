@@ -100,7 +100,7 @@ def test_coverage(seeds: int, spread: float, level: float) -> None:
     """Nominally 90%; one binomial seed, five alike (wider, as nobody knows that they are alike), five that differ."""
     rng = np.random.default_rng(3)
     truth = _crossing_of_the_mean(level, spread)
-    found = [fit_dose_response(DOSE, _study(rng, seeds, spread), 300, 0.0).threshold(level) for _ in range(200)]
+    found = [fit_dose_response(DOSE, _study(rng, seeds, spread), 300, 0.0).threshold(level) for _ in range(100)]
     assert all(one.located for one in found)
     assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.84
 
