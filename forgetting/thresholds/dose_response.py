@@ -37,6 +37,7 @@ from forgetting.thresholds.threshold import CONFIDENCE, Threshold, ThresholdStat
 SLOPES = (0.3, 40.0)  # per natural logarithm of dose: 10-90% widths of 6.4 to 0.05 decades
 EDGE = 1e-6  # accuracies and shares stay this far from 0 and 1
 REACH = math.log(10.0)  # an interval is followed for a decade beyond the doses, then it is open
+STEP = 0.25  # of log dose
 PARAMETERS = 4
 
 
@@ -128,22 +129,26 @@ class DoseResponse:
         positive = self.dose_D[self.dose_D > 0]
         bounds = []
         for edge in (math.log(positive[0]) - REACH, math.log(positive[-1]) + REACH):
-            side, last = math.copysign(1.0, edge - log_value), [start]
+            side, followed, known = math.copysign(1.0, edge - log_value), [start], {log_value: -drop}
 
-            def excess(log_dose: float, last: list[Floats] = last) -> float:
+            def excess(at: float, followed: list[Floats] = followed, known: dict[float, float] = known) -> float:
                 """How far the profile lies below the critical drop.
 
                 Far from the estimate there may be two maxima: one is followed, the other starts from the estimate.
                 """
-                found = max((self._profile(log_dose, level, at) for at in (last[-1], start)), key=lambda one: one[0])
-                last.append(found[1])
-                return best - found[0] - drop
+                if at not in known:
+                    found = max(
+                        (self._profile(at, level, near) for near in (followed[-1], start)), key=lambda one: one[0]
+                    )
+                    followed.append(found[1])
+                    known[at] = best - found[0] - drop
+                return known[at]
 
             inner = log_value
             while (edge - inner) * side > 0:  # in steps, so that the nuisance parameters follow
-                outer = side * min(side * (inner + side * 0.25), side * edge)
+                outer = side * min(side * inner + STEP, side * edge)
                 if excess(outer) > 0:
-                    bounds.append(math.exp(float(brentq(excess, inner, outer, xtol=1e-3)) if inner != outer else outer))
+                    bounds.append(math.exp(float(brentq(excess, inner, outer, xtol=1e-3))))
                     break
                 inner = outer
             else:
