@@ -1,4 +1,4 @@
-"""From outcomes to intervals: the hierarchical bootstrap, Holm's correction and the noise floor of an item set.
+"""From outcomes to intervals: the hierarchical bootstrap, equivalence, Holm's correction and the noise floor of items.
 
 Shapes: B draws, S runs (seeds), D doses, I items. Everything is deterministic by seed, and a resampling that is drawn
 for one set of runs and items may be used for every student, dose and arm measured on it: that is what makes it paired.
@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from forgetting import metrics, seeds
+from forgetting.errors import require
 from forgetting.metrics import Floats
 
 DRAWS = 2000
 TAIL = 0.025  # of either side of a 95% interval
+TOST = 0.05  # of each of the two one-sided tests of equivalence
+Z_90 = 1.6448536269514722  # one-sided 95% quantile of the normal distribution
+MARGIN = 0.02  # retention or accuracy: two points count as no difference
 SAME = 1e-12  # a smaller spread of draws is rounding
 
 
@@ -56,6 +60,22 @@ class NoiseFloor:
     accuracy: float
     difference: float  # first half minus second
     standard_error: float
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """A difference with its 90% interval, and the p of the two one-sided tests that it lies beyond the margin."""
+
+    value: float
+    low: float
+    high: float
+    margin: float
+    p: float
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether the whole interval lies within the margin."""
+        return -self.margin < self.low and self.high < self.margin
 
 
 def cluster_weights(clusters: ArrayLike, draws: int, rng: np.random.Generator) -> Floats:
@@ -109,6 +129,22 @@ def _quantiles(draws_BD: Floats) -> tuple[Floats, Floats]:
     return bounds[0], bounds[1]
 
 
+def retention_draws(
+    outcomes_SDI: NDArray[np.bool_], chance: float, draw: Resampling, reached_SD: ArrayLike | None = None
+) -> Floats:
+    """Retention at each dose (the first is dose 0) in every draw, ``[B, D]``; NaN where a draw's baseline is chance.
+
+    The same ``draw`` for two arms, students or shifts gives draws that are paired.
+    """
+    reached = np.ones(outcomes_SDI.shape[:2]) if reached_SD is None else np.asarray(reached_SD, float)
+    return _ratio(*_pool(draw.runs_BS, draw.accuracies(outcomes_SDI), reached), chance)
+
+
+def _ratio(now: Floats, base: Floats, chance: float) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(base > chance, (now - chance) / (base - chance), np.nan))
+
+
 def retention_band(
     outcomes_SDI: NDArray[np.bool_], chance: float, draw: Resampling, reached_SD: ArrayLike | None = None
 ) -> Band:
@@ -124,8 +160,7 @@ def retention_band(
     accuracy, accuracy_0 = now[0], base[0]
     now_BD, base_BD = _pool(draw.runs_BS, draw.accuracies(outcomes_SDI), reached)
     accuracy_low, accuracy_high = _quantiles(now_BD)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = _quantiles(np.where(base_BD > chance, (now_BD - chance) / (base_BD - chance), np.nan))
+    low, high = _quantiles(_ratio(now_BD, base_BD, chance))
     unseen = metrics.Z_95**2 / (items + metrics.Z_95**2)
     below, above = np.clip(accuracy - unseen, 0, 1), np.clip(accuracy + unseen, 0, 1)
     flat = accuracy_high - accuracy_low < SAME
@@ -144,17 +179,35 @@ def retention_difference(
     treated_SDI: NDArray[np.bool_], control_SDI: NDArray[np.bool_], chance: float, draw: Resampling
 ) -> tuple[Floats, Floats, Floats]:
     """Retention of the treated arm minus that of a control on the same runs, doses and items: (value, low, high)."""
-
-    def ratio(outcomes: NDArray[np.bool_], weights: Resampling) -> Floats:
-        reached = np.ones(outcomes.shape[:2])
-        now, base = _pool(weights.runs_BS, weights.accuracies(outcomes), reached)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.where(base > chance, (now - chance) / (base - chance), np.nan))
-
     runs, _, items = treated_SDI.shape
     plain = Resampling(np.ones((1, runs)), np.ones((1, items)))
-    value = (ratio(treated_SDI, plain) - ratio(control_SDI, plain))[0]
-    return value, *_quantiles(ratio(treated_SDI, draw) - ratio(control_SDI, draw))
+
+    def difference(weights: Resampling) -> Floats:
+        return retention_draws(treated_SDI, chance, weights) - retention_draws(control_SDI, chance, weights)
+
+    return difference(plain)[0], *_quantiles(difference(draw))
+
+
+def equivalence(value: float, draws_B: ArrayLike, items: int, margin: float = MARGIN) -> Equivalence:
+    """Two one-sided tests at 5% that a difference is within plus or minus ``margin``: its 90% interval lies inside.
+
+    ``draws_B`` are bootstrap draws of the difference, measured on ``items`` items. Where no outcome differed the
+    draws are all alike, yet items that were not asked may differ: the interval reaches at least z²/(n + z²) to either
+    side, so that 133 items without a difference are the fewest that show equivalence within 2 points.
+    """
+    require(0 < margin < 1, "margin", "above 0 and below 1", margin)
+    require(items >= 1, "items", "1 or more", items)
+    draws = np.asarray(draws_B, float)
+    draws = draws[np.isfinite(draws)]
+    if draws.size == 0 or not np.isfinite(value):
+        return Equivalence(value, np.nan, np.nan, margin, 1.0)
+    unseen = Z_90**2 / (items + Z_90**2)
+    low, high = np.quantile(draws, (TOST, 1 - TOST))
+    low, high = min(float(low), value - unseen), max(float(high), value + unseen)
+    outside = max(int((draws >= margin).sum()), int((draws <= -margin).sum()))
+    p = (1 + outside) / (1 + draws.size)
+    inside = -margin < low and high < margin
+    return Equivalence(value, low, high, margin, p if inside else max(p, TOST))
 
 
 def holm(p: ArrayLike) -> Floats:

@@ -179,3 +179,47 @@ def test_undefined_draws_are_left_out_without_a_warning(recwarn: pytest.Warnings
     outcomes = _study(2, 60, (0.4, 0.2), np.random.default_rng(9))
     band = statistics.retention_band(outcomes, 0.9, statistics.resampling([0, 0], np.arange(60), 50))
     assert np.isnan(band.low[1:]).all() and np.isfinite(band.accuracy_high).all() and not recwarn.list
+
+
+def test_retention_draws_are_what_the_band_is_made_of() -> None:
+    rng = np.random.default_rng(8)
+    outcomes, draw = _study(3, 80, (0.9, 0.5), rng), statistics.resampling([0, 1, 2], np.arange(80) % 8, 400)
+    draws = statistics.retention_draws(outcomes, 0.1, draw)
+    band = statistics.retention_band(outcomes, 0.1, draw)
+    assert np.all(draws[:, 0] == 1)
+    assert np.quantile(draws[:, 1], (0.025, 0.975)) == pytest.approx((band.low[1], band.high[1]))
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    rng = np.random.default_rng(9)
+    draws = 0.005 + 0.005 * rng.standard_normal(20_000)
+    found = statistics.equivalence(0.005, draws, items=5000)
+    assert found.equivalent
+    assert (found.low, found.high) == pytest.approx((0.005 - 1.645 * 0.005, 0.005 + 1.645 * 0.005), abs=3e-4)
+    assert found.p == pytest.approx(0.00135, abs=8e-4)  # the normal's upper tail at (.02 - .005) / .005 = 3
+    wide = statistics.equivalence(0.0, 0.02 * rng.standard_normal(20_000), items=5000)
+    assert not wide.equivalent and wide.p == pytest.approx(0.159, abs=0.01)
+    apart = statistics.equivalence(0.05, 0.05 + 0.001 * rng.standard_normal(500), items=5000)
+    assert not apart.equivalent and apart.p == 1
+
+
+def test_items_that_were_not_asked_may_differ() -> None:
+    for items, equivalent in ((132, False), (133, True)):
+        found = statistics.equivalence(0.0, np.zeros(2000), items)
+        assert found.equivalent == equivalent
+        assert (found.p < 0.05) == equivalent
+
+
+def test_equivalence_holds_its_error_at_the_margin() -> None:
+    """A true difference of just two points is called equivalent in at most about 5% of studies."""
+    rng, called = np.random.default_rng(10), []
+    for _ in range(400):
+        differences = rng.choice([-1, 0, 1], 1500, p=[0.02, 0.94, 0.04])
+        draws = rng.multinomial(1500, np.full(1500, 1 / 1500), 200) @ differences / 1500
+        called.append(statistics.equivalence(float(differences.mean()), draws, 1500).equivalent)
+    assert np.mean(called) < 0.08
+
+
+def test_equivalence_without_draws_shows_nothing() -> None:
+    found = statistics.equivalence(np.nan, [np.nan], 100)
+    assert not found.equivalent and found.p == 1
