@@ -106,7 +106,7 @@ def judge_loss(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
     }
     rivals = tuple(Rival(name, r.text, *states[name](), r.blocks) for name, r in rule.rivals.items())
     notes = (*_by_capacity(found), *_other_forms(study, rule, pair, found))
-    if control is None:
+    if control is None and not decided.note:
         decided = replace(decided, note="no control: the loss is against dose 0")
     return Finding((decided,), rivals, conditions, missing, notes)
 
@@ -180,6 +180,8 @@ def _by_capacity(found: Loss) -> tuple[str, ...]:
     if slope is None:
         return ()
     low, high = interval(slope, found.n.seeds, found.n.items)
+    if not math.isfinite(low):
+        return ()
     word = "larger students lose less" if high < 0 else "larger students lose more" if low > 0 else "no clear order"
     return (f"the loss changes by {slope[0]:+.2f} [{low:+.2f}, {high:+.2f}] per decade of capacity: {word}",)
 

@@ -113,9 +113,10 @@ class ItemCell(Cell):
 
     right: dict[tuple[Run, int], NDArray[np.bool_]]  # by run and dose, each [I]
     templates: tuple[str, ...]
+    key: str  # names the items: other items have other draws
 
     def accuracies(self, dose: int, runs: Sequence[Run]) -> Floats:
-        weights = _item_weights(self.templates)
+        weights = _item_weights(self.templates, self.key)
         outcomes_IS = np.stack([self.right[run, dose] for run in runs], axis=1).astype(float)
         return np.asarray(weights @ outcomes_IS / weights.sum(axis=1, keepdims=True))
 
@@ -149,8 +150,8 @@ def _run_weights(distillation_seeds: tuple[int, ...]) -> Floats:
 
 
 @cache
-def _item_weights(templates: tuple[str, ...]) -> Floats:
-    rng = seeds.generator(0, "bootstrap", "items")
+def _item_weights(templates: tuple[str, ...], key: str) -> Floats:
+    rng = seeds.generator(0, "bootstrap", "items", key)
     return np.vstack([np.ones(len(templates)), statistics.cluster_weights(templates, DRAWS, rng)])
 
 
@@ -289,16 +290,16 @@ class Measured:
         templates = rows.drop_duplicates("item").set_index("item")["template"].astype(str)
         right: dict[tuple[Run, int], NDArray[np.bool_]] = {}
         reached: dict[Run, set[int]] = {}
-        for key, look in looks:
-            distillation, seed, dose = (int(str(value)) for value in key)
+        for names, look in looks:
+            distillation, seed, dose = (int(str(value)) for value in names)
             run = (distillation, seed)
             verdict = pd.Series(look["verdict"].to_numpy(object) == "right", index=look["item"].astype(str))
             right[run, dose] = verdict.reindex(items).to_numpy(bool)
             reached.setdefault(run, set()).add(dose)
-        ordered = tuple(templates.loc[items])
+        ordered, key = tuple(templates.loc[items]), f"{benchmark}:{depth}:{coverage}"
         doses = {run: frozenset(found) for run, found in reached.items()}
         chance = float(self.record["benchmarks"][benchmark]["chance"])
-        return ItemCell(student, self._capacity[student], arm, chance, len(items), doses, right, ordered)
+        return ItemCell(student, self._capacity[student], arm, chance, len(items), doses, right, ordered, key)
 
     def _count_cell(
         self, student: str, arm: str, benchmark: str, depth: int | None, coverage: str | None

@@ -29,16 +29,15 @@ def renderables(verdicts: Sequence[Verdict]) -> Iterator[RenderableType]:
     """What ``show`` prints."""
     version = verdicts[0].rules_version if verdicts else 0
     table = Table(title=f"Claims of the paper (rules version {version})", title_justify="left", expand=False)
-    for name in ("claim", "verdict", "statistic", "effect", "sizes", "seeds", "items", "Holm p"):
-        words = name in ("claim", "verdict", "statistic", "effect")
-        table.add_column(name, justify="left" if words else "right", no_wrap=name != "verdict")
+    for name in ("claim", "verdict", "part", "effect", "sizes x seeds x items", "Holm p"):
+        table.add_column(name, min_width=14 if name == "verdict" else None, no_wrap=name in ("part", "effect"))
     for verdict in verdicts:
         part, mark = verdict.primary, Text(verdict.status.title, COLOURS[verdict.verdict])
         if verdict.exploratory and verdict.status is not VerdictStatus.not_testable:
             mark.append("\nexploratory", "dim")
-        counts = [f"{n:,}" if n else "" for n in (verdict.sizes, verdict.seeds, verdict.items)]
+        n = f"{verdict.sizes} x {verdict.seeds} x {verdict.items:,}" if verdict.sizes else ""
         p = f"{verdict.p:.3f}" if math.isfinite(verdict.p) else ""
-        table.add_row(verdict.claim, mark, part.name, _effect(part), *counts, p)
+        table.add_row(verdict.claim, mark, part.name, _effect(part), n, p)
     yield table
     for verdict in verdicts:
         yield _paragraph(verdict)
