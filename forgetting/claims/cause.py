@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from forgetting.claims.cells import seed_count, shared_doses, shared_runs
 from forgetting.claims.decision import Counts, Part, decide, interval, untestable
 from forgetting.claims.losses import treated_arms
-from forgetting.claims.measured import Arm, Measured, seed_count, shared_doses, shared_runs
+from forgetting.claims.measured import Arm, Measured
 from forgetting.claims.rules import ClaimRule, Pair
 from forgetting.claims.verdict import Finding, Rival, missing_needs
 from forgetting.metrics import Floats
@@ -47,8 +48,6 @@ def judge_cause(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
     known = [found for found in (gap, replay) if found is not None]
     fewest = (min((getattr(found.n, name) for found in known), default=0) for name in ("sizes", "seeds", "items"))
     missing = missing_needs(rule, Counts(*fewest), study.fresh_students, True)
-    missing += () if joint else ("arm: joint training (controls: [joint])",)
-    missing += () if most else (f"arm: replay of at most {rule.most_replay:.0%} (controls: [replay_5])",)
     if known:
         conditions += (
             f", dose {known[0].doses[0]:,}, shift {arm.shift:g}, {arm.rate_multiple:g}× rate, {arm.rate_policy} policy"
@@ -85,7 +84,11 @@ def _gap(study: Measured, arm: Arm, other: Arm, skill: str) -> _Gap | None:
 def _capacity_gap(rule: ClaimRule, gap: _Gap | None, measured: bool) -> Part:
     part = rule.parts["capacity_gap"]
     if gap is None:
-        return untestable("capacity_gap", part, "no shared dose with the joint arm" if measured else "no joint arm")
+        return untestable(
+            "capacity_gap",
+            part,
+            "no shared dose with the joint arm" if measured else "no joint arm (controls: [joint])",
+        )
     if (small := _nothing_lost(rule, gap)) is not None:
         return untestable("capacity_gap", part, small)
     missing = {size: 1 - retention for size, retention in gap.beside.items()}
@@ -95,7 +98,9 @@ def _capacity_gap(rule: ClaimRule, gap: _Gap | None, measured: bool) -> Part:
 def _replay(rule: ClaimRule, gap: _Gap | None, arm: Arm | None) -> Part:
     part = rule.parts["replay"]
     if gap is None:
-        return untestable("replay", part, "no shared dose with the replay arm" if arm else "no replay arm")
+        return untestable(
+            "replay", part, "no shared dose with the replay arm" if arm else "no replay arm (controls: [replay_5])"
+        )
     if (small := _nothing_lost(rule, gap)) is not None:
         return untestable("replay", part, small)
     lost = {size: 1 - retention for size, retention in gap.sequence.items()}

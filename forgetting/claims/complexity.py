@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from forgetting.claims.cells import Cell, Run, seed_count, shared_doses, shared_runs
 from forgetting.claims.decision import Counts, Part, decide, interval, untestable
 from forgetting.claims.losses import control_of, treated_arms
-from forgetting.claims.measured import Arm, Cell, Measured, Run, seed_count, shared_doses, shared_runs
+from forgetting.claims.measured import Arm, Measured
 from forgetting.claims.rules import ClaimRule, Pair
 from forgetting.claims.verdict import Finding, Rival, missing_needs
 from forgetting.metrics import Floats

@@ -1,7 +1,8 @@
 """From studies to verdicts: every claim in every study, the best measured study of each, Holm's correction over them.
 
 The study that judges a claim is chosen by what it measured, never by what came out: most parts tested, fewest needs
-missing, then most seeds, sizes and items, then the order given. What the others say stands in the verdict's notes.
+missing, then most seeds, sizes and items in the first part, then the order given. What the others say stands in the
+verdict's notes.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def _best(name: str, rule: ClaimRule, studies: list[Measured]) -> tuple[Measured
 
 
 def _rank(finding: Finding) -> tuple[int, ...]:
-    n = _counts(finding)
-    tested = sum(part.outcome != UNTESTABLE for part in finding.parts)
-    return tested, finding.measured, -len(finding.missing), n.seeds, n.sizes, n.items
+    tested = [part for part in finding.parts if part.outcome != UNTESTABLE]
+    n = (tested[0].seeds, tested[0].sizes, tested[0].items) if tested else ()
+    return len(tested), finding.measured, -len(finding.missing), *n
 
 
 def _counts(finding: Finding) -> Counts:
@@ -80,7 +81,9 @@ def _verdict(
 ) -> Verdict:
     rule, n = rules.claims[name], _counts(finding)
     verdict, reason = _decision(finding, outcome, p, rules.level)
-    notes = finding.notes + others
+    notes, missing = finding.notes + others, finding.missing
+    if outcome != UNTESTABLE:
+        missing += tuple(f"part {part.name}: {part.note}" for part in finding.parts if part.outcome == UNTESTABLE)
     if not study.with_items and outcome != UNTESTABLE:
         notes = (WITHOUT_ITEMS, *notes)
     return Verdict(
@@ -88,7 +91,7 @@ def _verdict(
         title=rule.title,
         paper=rule.paper,
         verdict=verdict,
-        exploratory=bool(finding.missing),
+        exploratory=bool(missing),
         reason=reason,
         study=study.name,
         conditions=finding.conditions,
@@ -98,7 +101,7 @@ def _verdict(
         p=p,
         parts=finding.parts,
         rivals=finding.rivals,
-        missing=finding.missing,
+        missing=missing,
         notes=notes,
         rules_version=rules.version,
         source=rule.source,

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from forgetting.claims.cells import Cell, seed_count, shared_doses
 from forgetting.claims.decision import OPEN, OPPOSES, SUPPORTS, Counts, Part, decide, interval, untestable
 from forgetting.claims.losses import rise_per_decade
-from forgetting.claims.measured import Arm, Cell, Measured, seed_count, shared_doses
+from forgetting.claims.measured import Arm, Measured
 from forgetting.claims.rules import ClaimRule, Pair, PartRule
 from forgetting.claims.verdict import Finding, Rival, missing_needs
 from forgetting.metrics import Floats
@@ -44,9 +45,7 @@ def judge_zones(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
         absent = f"arms of {pair.contamination} at shift {HIGH_SHIFT:g} and {LOW_SHIFT:g}"
         why = f"takes {absent}" if high is None else f"{pair.skill} was learned and measured at no size and shared dose"
         parts = tuple(untestable(name, part, why) for name, part in rule.parts.items())
-        return Finding(
-            parts, (), conditions, (f"arms: shifts {HIGH_SHIFT:g} and {LOW_SHIFT:g}",), measured=high is not None
-        )
+        return Finding(parts, (), conditions, measured=high is not None)
     above = _shift(cells[0], dose)
     below = _shift(cells[1], dose) if low is not None else None
     conditions += f", dose {dose:,}, {high.rate_multiple:g}× rate, {high.rate_policy} policy"
@@ -59,7 +58,6 @@ def judge_zones(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
         _shape(rule.parts["shape"], above),
     )
     missing = missing_needs(rule, above.counts(), study.fresh_students, True)
-    missing += () if low is not None else (f"arm: shift {LOW_SHIFT:g}",)
     states = {
         "rate_policy": lambda: _rate_policy(study, pair, high, dose, rule.parts["order"].margin),
         "reverse_order": lambda: _reverse(parts[0]),

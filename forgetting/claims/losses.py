@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from forgetting.claims.cells import Cell, seed_count, shared_doses, shared_runs
 from forgetting.claims.decision import Counts, decide, interval, untestable
-from forgetting.claims.measured import Arm, Cell, Measured, seed_count, shared_doses, shared_runs
+from forgetting.claims.measured import Arm, Measured
 from forgetting.claims.rules import ClaimRule, Pair
 from forgetting.claims.verdict import Finding, Rival, missing_needs
 from forgetting.metrics import Floats

@@ -209,10 +209,14 @@ def test_interference_is_its_rival(study: Make, make_arm: Arm) -> None:
 def test_a_cause_takes_a_loss_and_arms(study: Make, make_arm: Arm) -> None:
     assert "no loss, no cause" in cause(study, make_arm, 0.95, 0.95, 0.95).reason
     alone = verdict("C8", study(flat(dialogue=0.3), [make_arm("dialogue")], name="alone"))
-    assert alone.verdict == "not_testable" and alone.reason == "no joint arm; no replay arm"
+    assert (
+        alone.verdict == "not_testable"
+        and alone.reason == "no joint arm (controls: [joint]); no replay arm (controls: [replay_5])"
+    )
     arms = [make_arm("dialogue"), make_arm("joint", "dialogue", joint=True)]
     part = verdict("C8", study(flat(dialogue=0.3, joint=0.5), arms, name="part"))
     assert outcomes(part) == {"capacity_gap": "supports", "replay": "not testable"} and part.verdict == "inconclusive"
+    assert part.exploratory and part.missing == ("part replay: no replay arm (controls: [replay_5])",)
 
 
 # C9
