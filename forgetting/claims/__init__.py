@@ -1,1 +1,7 @@
-"""The claims of the paper, judged by rules that were fixed before the measurements. No torch."""
+"""The paper's claims as hypotheses: results of studies in, verdicts by fixed rules out. No torch."""
+
+from forgetting.claims.judging import judge
+from forgetting.claims.rules import Rules, read_rules
+from forgetting.claims.verdict import Verdict, VerdictStatus
+
+__all__ = ["Rules", "Verdict", "VerdictStatus", "judge", "read_rules"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import __version__, wording
-from forgetting.cli import arguments, folders, listing, report, simulate, sweep
+from forgetting.cli import arguments, claims, folders, listing, report, simulate, sweep
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
 
@@ -24,6 +24,7 @@ EXAMPLES = """  forgetting simulate                                   the quick 
   forgetting simulate --config experiments/quick.yaml   the same from its file
   forgetting sweep sweeps/quick.yaml                    thresholds, with intervals
   forgetting resume runs/quick-0123abcd                 go on after an interruption
+  forgetting claims results/section_4_*                 verdicts on the paper's claims
   forgetting report runs/quick-0123abcd                 rebuild figures and report.html
   forgetting list contamination                         parts, settings, units, defaults
 """
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "simulate": (simulate.simulate_parser, simulate.simulate, "run a study, or continue it"),
     "sweep": (sweep.sweep_parser, sweep.sweep, "locate thresholds with as few runs as they need"),
     "resume": (simulate.resume_parser, simulate.resume, "continue a study from its folder"),
+    "claims": (claims.parser, claims.claims, "judge the paper's claims on measured studies"),
     "report": (report.parser, report.report, "rebuild the views of studies from their records"),
     "distil": (simulate.distil_parser, simulate.distil, "make the students of a spec, without contaminating them"),
     "list": (listing.parser, listing.listing, "show the parts, their settings and the ladder of models"),

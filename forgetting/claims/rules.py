@@ -1,0 +1,216 @@
+"""The rules that claims are judged by: a YAML file in, frozen dataclasses out, or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from forgetting.errors import UsageError, require, unknown
+
+DEFAULT = Path(__file__).parent / "rules.yaml"
+DIRECTIONS = ("above", "below", "within", "shape")
+# What the program can compute; a rules file says by which margins it is judged, and cannot name anything else.
+PARTS: dict[str, tuple[str, ...]] = {
+    "C5": ("loss",),
+    "C6": ("loss",),
+    "C7": ("depth", "coverage", "simple"),
+    "C8": ("capacity_gap", "replay"),
+    "C9": ("order", "top", "bottom", "shape"),
+}
+RIVALS: dict[str, tuple[str, ...]] = {
+    "C5": ("noise", "rate"),
+    "C6": ("relabelling", "format", "rate"),
+    "C7": ("equal_steps",),
+    "C8": ("interference",),
+    "C9": ("rate_policy", "reverse_order"),
+}
+
+
+@dataclass(frozen=True)
+class PartRule:
+    """One statistic: the claim says that it lies ``above``, ``below`` or ``within`` its margin (or has a ``shape``)."""
+
+    statistic: str
+    direction: str
+    margin: float
+
+
+@dataclass(frozen=True)
+class RivalRule:
+    """Another explanation; where it ``blocks`` and explains the effect, the claim is not called supported."""
+
+    text: str
+    blocks: bool
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a published verdict takes; without it the verdict is exploratory. ``items`` is per cell."""
+
+    sizes: int
+    seeds: int
+    items: int
+    fresh_students: bool
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Which contamination competes with which skill; ``form`` restricts altered syntax to one form."""
+
+    contamination: str
+    skill: str
+    form: str | None = None
+
+
+@dataclass(frozen=True)
+class ClaimRule:
+    """How one claim is judged. ``dose`` is in contaminating samples; fields that a claim has no use for are empty."""
+
+    title: str
+    paper: str
+    source: str
+    pairs: tuple[Pair, ...]
+    needs: Needs
+    parts: Mapping[str, PartRule]
+    rivals: Mapping[str, RivalRule]
+    dose: int | None = None
+    simple_skills: tuple[str, ...] = ()
+    least_loss: float = 0.0
+    most_replay: float = 0.05
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The whole file. ``level`` is family-wise; with fewer than ``least_seeds`` seeds nothing is testable."""
+
+    version: int
+    level: float
+    least_seeds: int
+    claims: Mapping[str, ClaimRule]
+
+
+def read_rules(path: Path | str | None = None) -> Rules:
+    """The rules of a file, by default the package's own. ``UsageError`` names the field that is wrong."""
+    file = DEFAULT if path is None else Path(path)
+    try:
+        data = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"rules: {file}: cannot be read: {str(error).splitlines()[0]}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"rules: {file}: not readable as YAML ({str(error).splitlines()[0]})") from None
+    values = _fields(Rules, data, "rules")
+    _whole(values["version"], "rules.version", 1)
+    _whole(values["least_seeds"], "rules.least_seeds", 2)
+    _number(values["level"], "rules.level")
+    require(0 < values["level"] < 1, "rules.level", "above 0 and below 1", values["level"])
+    claims = _mapping(values["claims"], "rules.claims")
+    for name in claims:
+        if name not in PARTS:
+            raise unknown("rules.claims", name, PARTS)
+    return Rules(
+        values["version"], float(values["level"]), values["least_seeds"],
+        {name: _claim(name, value) for name, value in claims.items()},
+    )  # fmt: skip
+
+
+def _claim(name: str, data: Any) -> ClaimRule:
+    where = f"rules.{name}"
+    values = _fields(ClaimRule, data, where)
+    for key in ("title", "paper", "source"):
+        require(isinstance(values[key], str), f"{where}.{key}", "text", values[key])
+    pairs = values["pairs"]
+    require(isinstance(pairs, list) and len(pairs) > 0, f"{where}.pairs", "a list of at least one", pairs)
+    values["pairs"] = tuple(_pair(pair, f"{where}.pairs") for pair in pairs)
+    values["needs"] = _needs(values["needs"], f"{where}.needs")
+    parts = _exactly(values["parts"], PARTS[name], f"{where}.parts")
+    values["parts"] = {key: _part(parts[key], f"{where}.parts.{key}") for key in PARTS[name]}
+    rivals = _exactly(values["rivals"], RIVALS[name], f"{where}.rivals")
+    values["rivals"] = {key: _rival(rivals[key], f"{where}.rivals.{key}") for key in RIVALS[name]}
+    if name in ("C5", "C6"):
+        _whole(values.get("dose"), f"{where}.dose", 1)
+    if name == "C7":
+        skills = values.get("simple_skills")
+        fine = isinstance(skills, list) and all(isinstance(skill, str) for skill in skills)
+        require(fine, f"{where}.simple_skills", "a list of skills", skills)
+        values["simple_skills"] = tuple(values["simple_skills"])
+    for key in {"least_loss", "most_replay"} & set(values):
+        _number(values[key], f"{where}.{key}")
+    return ClaimRule(**values)
+
+
+def _part(data: Any, where: str) -> PartRule:
+    values = _fields(PartRule, data, where)
+    if values["direction"] not in DIRECTIONS:
+        raise unknown(f"{where}.direction", values["direction"], DIRECTIONS)
+    shape = where.endswith(".shape")
+    require(
+        (values["direction"] == "shape") == shape, f"{where}.direction", "'shape' for shape alone", values["direction"]
+    )
+    _number(values["margin"], f"{where}.margin")
+    if values["direction"] == "within":
+        require(0 < values["margin"] < 1, f"{where}.margin", "above 0 and below 1", values["margin"])
+    return PartRule(str(values["statistic"]), values["direction"], float(values["margin"]))
+
+
+def _rival(data: Any, where: str) -> RivalRule:
+    values = _fields(RivalRule, data, where)
+    require(isinstance(values["blocks"], bool), f"{where}.blocks", "true or false", values["blocks"])
+    return RivalRule(str(values["text"]), values["blocks"])
+
+
+def _needs(data: Any, where: str) -> Needs:
+    values = _fields(Needs, data, where)
+    for key in ("sizes", "seeds", "items"):
+        _whole(values[key], f"{where}.{key}", 1)
+    for key in {"fresh_students", "control"} & set(values):
+        require(isinstance(values[key], bool), f"{where}.{key}", "true or false", values[key])
+    return Needs(**values)
+
+
+def _pair(data: Any, where: str) -> Pair:
+    values = _fields(Pair, data, where)
+    require(all(isinstance(value, str) for value in values.values()), where, "names", values)
+    return Pair(**values)
+
+
+def _mapping(data: Any, where: str) -> dict[str, Any]:
+    require(isinstance(data, dict), where, "a mapping", data)
+    return dict(data)
+
+
+def _exactly(data: Any, names: tuple[str, ...], where: str) -> dict[str, Any]:
+    given = _mapping(data, where)
+    for name in given:
+        if name not in names:
+            raise unknown(where, name, names)
+    for name in names:
+        require(name in given, where, f"complete: {name!r} is missing; has", sorted(map(str, given)))
+    return given
+
+
+def _fields(kind: type[Any], data: Any, where: str) -> dict[str, Any]:
+    """A mapping with the fields of a dataclass: none unknown, none without a default missing."""
+    values, known = _mapping(data, where), dataclasses.fields(kind)
+    for name in values:
+        if name not in {field.name for field in known}:
+            raise unknown(where, name, [field.name for field in known])
+    for field in known:
+        optional = field.default is not dataclasses.MISSING
+        require(optional or field.name in values, where, f"complete: {field.name!r} is missing; has", sorted(values))
+    return values
+
+
+def _whole(value: Any, where: str, least: int) -> None:
+    require(type(value) is int and value >= least, where, f"a whole number, {least} or more", value)
+
+
+def _number(value: Any, where: str) -> None:
+    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    require(fine, where, "a finite number", value)

@@ -1,0 +1,68 @@
+"""``claims``: the paper's claims judged on measured studies, by rules that were fixed beforehand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from forgetting.cli import arguments, folders
+from forgetting.errors import UsageError
+
+CLAIMS = """Judge the claims C5 to C9 of the paper on the results of studies and sweeps.
+
+C5 dialogue costs maths; C6 altered syntax costs code; C7 deep and rarely covered tasks lose more, simple skills stay;
+C8 the cause is lack of capacity; C9 capacity decides in zones, with a threshold. Each is judged in the study that
+measured most of what it takes, by statistic, direction, margin and needs of a versioned rules file, with Holm's
+correction over the claims that were judged. A verdict is supported, contradicted, inconclusive, or not testable at
+these sizes; it is marked exploratory where it lacks something that a published one takes (5 seeds on fresh students,
+500 items a cell, ...), and the lack is named."""
+
+EXAMPLES = """  forgetting claims results/section_4_1_dialogue-ef795ec1
+  forgetting claims results/section_4_* --output verdicts.json
+  forgetting claims runs/section_4_2-0123abcd --rules my_rules.yaml --json
+"""
+
+
+def parser() -> ArgumentParser:
+    """The options of ``forgetting claims``."""
+    usage = "claims RESULTS [RESULTS ...] [--rules FILE] [--json] [--output FILE]"
+    command = arguments.parser(usage, CLAIMS, EXAMPLES)
+    command.add_argument("results", nargs="*", type=str, metavar="RESULTS", help="folders of studies or sweeps")
+    command.add_argument("--rules", type=str, metavar="FILE", help="YAML file of rules (default: the package's own)")
+    command.add_argument("--json", action="store_true", help="print the verdicts as JSON instead of tables")
+    command.add_argument("--output", type=str, metavar="FILE", help="write the verdicts to FILE as JSON as well")
+    return command
+
+
+def claims(given: Namespace) -> int:
+    """Judge, print, and write only where ``--output`` says."""
+    named = given.get("results") or []
+    if not named:
+        raise UsageError("results: must be at least one folder of a study or sweep, got none")
+    paths = [folders.existing(value, "results") for value in named]
+    output = None if given.get("output") is None else Path(given.output)
+    if output is not None:
+        if output.suffix != ".json":
+            raise UsageError(f"output: must be a file that ends in .json, got {str(output)!r}")
+        folders.check_writable(output.parent, "output")
+
+    from pyarrow import ArrowException
+
+    from forgetting.claims import judge, terminal
+    from forgetting.records import write_json
+
+    try:
+        verdicts = judge(paths, given.get("rules"))
+    except (ArrowException, KeyError, TypeError) as error:
+        raise UsageError(f"results: must be readable studies, got {named} ({type(error).__name__}: {error})") from error
+    plain = [verdict.to_dict() for verdict in verdicts]
+    if output is not None:
+        write_json(output, plain)
+    if given.get("json"):
+        sys.stdout.write(json.dumps(plain, indent=1, allow_nan=False) + "\n")
+    else:
+        terminal.show(verdicts)
+    return 0
