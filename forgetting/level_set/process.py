@@ -1,15 +1,13 @@
-"""A Gaussian process on logit-retention with known and learned noise: observations in, a posterior on any points out.
+"""A Gaussian process on logit-retention: retentions with known variances in, its mean, spread and sample paths out.
 
-Retention R of an observation is put on the logit scale, z = ln(R / (1 - R)) with R held inside (0, 1) by its own
-variance, and its variance carried over by the delta method. The model is
+Observation i at point x: z_i = f(x) + seed noise + measurement noise, with a learned seed-to-seed variance tau² and a
+known measurement variance w_i (delta method). f has a constant and a linear part with wide priors, so that it goes on
+beyond the data as the data do, and a Matérn-5/2 part with one length scale for each dimension. Hyperparameters are
+those of greatest posterior density under weak priors. Replicates are pooled exactly: the process has one row a
+distinct point, whatever the number of runs.
 
-    z_ij = f(x_i) + e_ij, f ~ GP(0, c^2 + b^2 (x - 1/2).(x' - 1/2) + s^2 Matern-5/2(x, x')), e_ij ~ N(0, v_ij + t^2)
-
-with the v_ij known (how many items were asked) and t the spread between seeds, learned with s and a length a dimension
-by maximum a posteriori. Points are scaled to the unit cube. Replicates of a point are pooled exactly, so the cost grows
-with the number of distinct points, not of observations.
-
-Shapes: N observations, P distinct points, Q query points, K dimensions.
+Shapes: N observations, M rows (distinct points), Q query points, D dimensions, H hyperparameters, S samples.
+Points are in units of the search space, 0 to 1 in each dimension; the rest is on the logit scale.
 """
 
 from __future__ import annotations
@@ -18,159 +16,239 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.optimize import minimize
+from scipy import linalg, optimize
 
 Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
 
-CONSTANT, SLOPE = 3.0, 4.0  # prior standard deviations of mean and slope, logits (a unit is the range of a dimension)
-PRIOR_MEAN = {"length": np.log(0.4), "scale": np.log(1.5), "spread": np.log(0.5)}  # of the logarithms
-PRIOR_SD = {"length": 0.6, "scale": 0.7, "spread": 0.7}
-FLOOR = 1e-3  # retention is held this far inside (0, 1) even where its variance is tiny
+MOST_ROWS = 256  # beyond it neighbouring points share a row, so that time and memory stay bounded
+ITEMS = (2.0, 1000.0)  # bounds of the number of items that a variance is taken to mean
+CONSTANT_SD, SLOPE_SD = 4.0, 4.0  # of the linear part: at the middle of the space, and over its whole width
+LENGTH_PRIOR, SIGNAL_PRIOR, SEED_PRIOR = (np.log(0.4), 0.7), (np.log(1.5), 0.7), (np.log(0.5), 0.6)  # of logarithms
+ROOT_5 = np.sqrt(5.0)
+JITTER = 1e-8
 
 
-def logit_of(retention: ArrayLike, variance: ArrayLike) -> tuple[Floats, Floats]:
-    """Logits and their variances from retention and its variance, each ``[N]``.
+def logit(share: ArrayLike) -> Floats:
+    """log(p / (1 - p))."""
+    p = np.asarray(share, float)
+    return np.asarray(np.log(p / (1 - p)))
 
-    At or beyond 0 and 1 retention is moved inside by a quarter of its standard deviation: an answer count of 0 of n
-    says that R is near 0, not that its logit is minus infinity.
+
+def expit(value: ArrayLike) -> Floats:
+    """The inverse of ``logit``."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(value, float))))
+
+
+def effective_items(retention: ArrayLike, variance: ArrayLike) -> Floats:
+    """The number n of items whose smoothed share p = (r n + .5) / (n + 1) has the variance p (1 - p) / n.
+
+    It is what lets a retention of 1 have a finite logit. Retention outside 0 to 1 counts as its nearer end.
     """
-    r, v = np.asarray(retention, float), np.maximum(np.asarray(variance, float), 1e-8)
-    inside = np.clip(np.sqrt(v) / 4, FLOOR, 0.2)
-    held = np.clip(r, inside, 1 - inside)
-    slope = 1 / (held * (1 - held))
-    return np.log(held / (1 - held)), np.minimum(v * slope**2, 25.0)
+    share, known = np.clip(np.asarray(retention, float), 0, 1), np.asarray(variance, float)
+    low, high = (np.full(np.broadcast(share, known).shape, np.log(bound)) for bound in ITEMS)
+    for _ in range(40):
+        middle = (low + high) / 2
+        n = np.exp(middle)
+        p = (share * n + 0.5) / (n + 1)
+        fewer = p * (1 - p) / n < known
+        low, high = np.where(fewer, low, middle), np.where(fewer, middle, high)
+    return np.asarray(np.exp((low + high) / 2))
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
-    """Logarithms of the lengths ``[K]`` (in ranges), of the scale s and of the spread t (in logits)."""
+class Rows:
+    """Observations ``z_N`` with known variances ``w_N``, and the row of each: its point is ``x_MD[row_N]``."""
 
-    values: Floats
-
-    @property
-    def lengths(self) -> Floats:
-        """One length a dimension."""
-        return np.exp(self.values[:-2])
-
-    @property
-    def scale(self) -> float:
-        """Standard deviation of the smooth part."""
-        return float(np.exp(self.values[-2]))
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation between seeds."""
-        return float(np.exp(self.values[-1]))
-
-
-@dataclass(frozen=True)
-class Observations:
-    """What was seen: ``points_NK`` in the unit cube, logits and their known variances ``[N]``."""
-
-    points_NK: Floats
+    x_MD: Floats
+    row_N: Whole
     z_N: Floats
-    variance_N: Floats
+    w_N: Floats
 
-    def pooled(self, spread: float) -> tuple[Floats, Floats, Floats, float]:
-        """Distinct points ``[P, K]``, pooled logits and variances ``[P]``, log likelihood of the differences."""
-        points, code = np.unique(self.points_NK, axis=0, return_inverse=True)
-        code = code.reshape(-1)
-        weight = 1 / (self.variance_N + spread**2)
-        total = np.bincount(code, weights=weight)
-        mean = np.bincount(code, weights=weight * self.z_N) / total
-        counts = np.bincount(code)
-        within = -0.5 * np.sum(weight * (self.z_N - mean[code]) ** 2) + 0.5 * np.sum(np.log(weight))
-        within -= 0.5 * np.sum(np.log(total)) + 0.5 * np.log(2 * np.pi) * np.sum(counts - 1)
-        return points, mean, 1 / total, float(within)
+    def pooled(self, tau: float) -> tuple[Floats, Floats]:
+        """Inverse-variance mean of each row and its variance, seed noise included, each ``[M]``."""
+        weight_N = 1 / (self.w_N + tau**2)
+        total_M = np.bincount(self.row_N, weight_N, minlength=len(self.x_MD))
+        return np.bincount(self.row_N, weight_N * self.z_N, minlength=len(self.x_MD)) / total_M, 1 / total_M
 
 
-def covariance(a_PK: Floats, b_QK: Floats, hyper: Hyperparameters) -> Floats:
-    """Prior covariance ``[P, Q]``."""
-    scaled = (a_PK[:, None, :] - b_QK[None, :, :]) / hyper.lengths
-    r = np.sqrt(5 * np.sum(scaled**2, axis=-1))
-    matern = hyper.scale**2 * (1 + r + r**2 / 3) * np.exp(-r)
-    return np.asarray(CONSTANT**2 + SLOPE**2 * (a_PK - 0.5) @ (b_QK - 0.5).T + matern)
+def rows(x_ND: ArrayLike, retention_N: ArrayLike, variance_N: ArrayLike, most_rows: int = MOST_ROWS) -> Rows:
+    """Retentions with their variances as rows on the logit scale.
+
+    All observations of a row are made linear around their common smoothed mean, so that pooling them is pooling on the
+    scale of retention, where replicates have no bias. Where there are more than ``most_rows`` distinct points, those in
+    one cell of the finest halving of the space that has no more occupied cells share a row at their mean position.
+    """
+    x, share = np.asarray(x_ND, float), np.clip(np.asarray(retention_N, float), 0, 1)
+    points, row, count = np.unique(np.round(x, 9), axis=0, return_inverse=True, return_counts=True)
+    cells = 1024
+    while len(points) > most_rows:
+        _, row, count = np.unique(np.floor(x * cells), axis=0, return_inverse=True, return_counts=True)
+        points = np.stack([np.bincount(row.reshape(-1), column) / count for column in x.T], axis=1)
+        cells //= 2
+    row = row.reshape(-1)
+    items_N = effective_items(share, variance_N)
+    items_M = np.bincount(row, items_N)
+    centre = ((np.bincount(row, items_N * share) + 0.5) / (items_M + 1))[row]
+    alone = (share + 0.5 / items_M[row]) / (1 + 1 / items_M[row])
+    slope = centre * (1 - centre)
+    return Rows(points, row, logit(centre) + (alone - centre) / slope, 1 / (items_N * slope))
 
 
-class Posterior:
-    """What observations say at fixed hyperparameters."""
+@dataclass(frozen=True)
+class Process:
+    """The posterior at given hyperparameters ``theta_H``: logarithms of D length scales, signal sd, seed sd."""
 
-    def __init__(self, seen: Observations, hyper: Hyperparameters) -> None:
-        self.seen, self.hyper = seen, hyper
-        self._points, mean, noise, self._within = seen.pooled(hyper.spread)
-        matrix = covariance(self._points, self._points, hyper) + np.diag(noise + 1e-8)
-        self._factor = cho_factor(matrix, lower=True)
-        self._weights = cho_solve(self._factor, mean)
-        self._mean = mean
+    rows: Rows
+    theta_H: Floats
+    factor_MM: Floats  # lower Cholesky factor of the covariance of pooled rows
+    weight_M: Floats  # its inverse times the pooled rows
+    noise_M: Floats  # variances of the pooled rows
 
-    def log_likelihood(self) -> float:
-        """Of all observations, replicates included."""
-        logs = np.log(np.diag(self._factor[0])).sum()
-        n = len(self._mean)
-        return float(-0.5 * self._mean @ self._weights - logs - 0.5 * n * np.log(2 * np.pi) + self._within)
+    @classmethod
+    def at(cls, data: Rows, theta_H: Floats) -> Process:
+        """Condition on the rows."""
+        mean_M, noise_M = data.pooled(float(np.exp(theta_H[-1])))
+        factor = linalg.cholesky(
+            covariance(data.x_MD, data.x_MD, theta_H) + np.diag(noise_M + JITTER), lower=True, check_finite=False
+        )
+        weight = linalg.cho_solve((factor, True), mean_M, check_finite=False)
+        return cls(data, theta_H, factor, weight, noise_M)
 
-    def at(self, points_QK: ArrayLike) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of f, each ``[Q]``."""
-        query = np.asarray(points_QK, float)
-        across = covariance(self._points, query, self.hyper)
-        half = solve_triangular(self._factor[0], across, lower=True)
-        prior = CONSTANT**2 + SLOPE**2 * np.sum((query - 0.5) ** 2, axis=1) + self.hyper.scale**2
-        return across.T @ self._weights, np.sqrt(np.maximum(prior - np.sum(half**2, axis=0), 1e-12))
+    @property
+    def seed_sd(self) -> float:
+        """Seed-to-seed standard deviation on the logit scale."""
+        return float(np.exp(self.theta_H[-1]))
 
-    def paths(self, points_QK: ArrayLike, draws: int, rng: np.random.Generator) -> Floats:
-        """Draws of f at all points together, ``[draws, Q]``."""
-        query = np.asarray(points_QK, float)
-        across = covariance(self._points, query, self.hyper)
-        half = solve_triangular(self._factor[0], across, lower=True)
-        spread = covariance(query, query, self.hyper) - half.T @ half
-        values, vectors = np.linalg.eigh((spread + spread.T) / 2)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        return np.asarray(across.T @ self._weights + rng.standard_normal((draws, len(query))) @ root.T)
+    @property
+    def freedom(self) -> Floats:
+        """Effective degrees of freedom spent on each row: diagonal of the matrix that takes rows to their fit."""
+        inverse = linalg.cho_solve((self.factor_MM, True), np.eye(len(self.noise_M)), check_finite=False)
+        return np.asarray(1 - self.noise_M * np.diag(inverse))
+
+    def mean(self, x_QD: Floats) -> Floats:
+        """Posterior mean at points, ``[Q]``."""
+        return np.asarray(covariance(x_QD, self.rows.x_MD, self.theta_H) @ self.weight_M)
+
+    def predict(self, x_QD: Floats) -> tuple[Floats, Floats]:
+        """Posterior mean and standard deviation of f at points, each ``[Q]``."""
+        cross_QM = covariance(x_QD, self.rows.x_MD, self.theta_H)
+        half_MQ = linalg.solve_triangular(self.factor_MM, cross_QM.T, lower=True, check_finite=False)
+        left = _own_variance(x_QD, self.theta_H) - np.sum(half_MQ**2, axis=0)
+        return np.asarray(cross_QM @ self.weight_M), np.sqrt(np.maximum(left, 1e-12))
+
+    def paths(self, x_QD: Floats, normal_SQ: Floats) -> Floats:
+        """Sample paths of f at points, ``[S, Q]``, from standard normal numbers."""
+        cross_QM = covariance(x_QD, self.rows.x_MD, self.theta_H)
+        half_MQ = linalg.solve_triangular(self.factor_MM, cross_QM.T, lower=True, check_finite=False)
+        joint = covariance(x_QD, x_QD, self.theta_H) - half_MQ.T @ half_MQ
+        scale = np.sqrt(np.maximum(np.diag(joint).max(), 1e-12))
+        factor = linalg.cholesky(joint + 1e-7 * scale**2 * np.eye(len(x_QD)), lower=True, check_finite=False)
+        return np.asarray(cross_QM @ self.weight_M + normal_SQ @ factor.T)
+
+    def with_pending(self, x_QD: Floats) -> Process:
+        """The same process once points under way have told their posterior mean, at the variance a run has here."""
+        if not len(x_QD):
+            return self
+        typical = float(np.median(self.rows.w_N))
+        own = len(self.rows.x_MD)
+        return Process.at(
+            Rows(
+                np.concatenate([self.rows.x_MD, x_QD]),
+                np.concatenate([self.rows.row_N, own + np.arange(len(x_QD))]),
+                np.concatenate([self.rows.z_N, self.mean(x_QD)]),
+                np.concatenate([self.rows.w_N, np.full(len(x_QD), typical)]),
+            ),
+            self.theta_H,
+        )
 
 
-def _log_prior(values: Floats) -> float:
-    means = np.array([PRIOR_MEAN["length"]] * (len(values) - 2) + [PRIOR_MEAN["scale"], PRIOR_MEAN["spread"]])
-    spreads = np.array([PRIOR_SD["length"]] * (len(values) - 2) + [PRIOR_SD["scale"], PRIOR_SD["spread"]])
-    return float(-0.5 * np.sum(((values - means) / spreads) ** 2))
+def covariance(a_AD: Floats, b_BD: Floats, theta_H: Floats) -> Floats:
+    """Prior covariance of f between two sets of points, ``[A, B]``."""
+    length, signal = np.exp(theta_H[:-2]), np.exp(theta_H[-2])
+    square = np.zeros((len(a_AD), len(b_BD)))
+    for column, scale in enumerate(length):
+        square += ((a_AD[:, None, column] - b_BD[None, :, column]) / scale) ** 2
+    far = ROOT_5 * np.sqrt(square)
+    matern = signal**2 * (1 + far + far**2 / 3) * np.exp(-far)
+    return np.asarray(matern + CONSTANT_SD**2 + SLOPE_SD**2 * ((a_AD - 0.5) @ (b_BD - 0.5).T))
 
 
-def _log_posterior(values: Floats, seen: Observations) -> float:
-    try:
-        return Posterior(seen, Hyperparameters(values)).log_likelihood() + _log_prior(values)
-    except np.linalg.LinAlgError:
-        return -1e10
+def _own_variance(x_QD: Floats, theta_H: Floats) -> Floats:
+    linear = CONSTANT_SD**2 + SLOPE_SD**2 * np.sum((x_QD - 0.5) ** 2, axis=1)
+    return np.asarray(np.exp(2 * theta_H[-2]) + linear)
 
 
-def fit(seen: Observations) -> Hyperparameters:
-    """Hyperparameters by maximum a posteriori, from the prior's mean; deterministic."""
-    start = np.array([PRIOR_MEAN["length"]] * seen.points_NK.shape[1] + [PRIOR_MEAN["scale"], PRIOR_MEAN["spread"]])
-    bounds = [(m - 3, m + 3) for m in start]
-    found = minimize(
-        lambda v: -_log_posterior(v, seen), start, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}
-    )
-    return Hyperparameters(np.asarray(found.x))
+def _prior(dimensions: int) -> tuple[Floats, Floats]:
+    pairs = np.asarray([LENGTH_PRIOR] * dimensions + [SIGNAL_PRIOR, SEED_PRIOR])
+    return pairs[:, 0], pairs[:, 1]
 
 
-def draw_hyperparameters(
-    seen: Observations, best: Hyperparameters, draws: int, rng: np.random.Generator
-) -> list[Hyperparameters]:
-    """Draws from the posterior of the hyperparameters: a normal at its mode, resampled by importance."""
-    mode, step = best.values, 0.05
-    size = len(mode)
-    top = _log_posterior(mode, seen)
-    curvature = np.empty((size, size))
-    for i in range(size):
-        for j in range(i + 1):
-            e_i, e_j = np.eye(size)[i] * step, np.eye(size)[j] * step
-            corners = [_log_posterior(mode + a * e_i + b * e_j, seen) for a in (1, -1) for b in (1, -1)]
-            second = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * step**2)
-            curvature[i, j] = curvature[j, i] = -second
-    values, vectors = np.linalg.eigh(curvature)
-    deviations = 1 / np.sqrt(np.clip(values, 1.0, None))
-    normal = rng.standard_normal((2 * draws, size))
-    offered = mode + (normal * deviations) @ vectors.T
-    logs = np.array([_log_posterior(v, seen) for v in offered]) - top + 0.5 * np.sum(normal**2, axis=1)
-    share = np.exp(logs - logs.max())
-    chosen = rng.choice(2 * draws, draws, p=share / share.sum())
-    return [Hyperparameters(offered[i]) for i in chosen]
+@dataclass(frozen=True)
+class Objective:
+    """Negative log posterior density of hyperparameters (up to a constant) and its gradient, for rows."""
+
+    rows: Rows
+    square_DMM: Floats  # squared differences in each dimension
+    linear_MM: Floats
+
+    @classmethod
+    def of(cls, data: Rows) -> Objective:
+        """Compute once what does not depend on hyperparameters."""
+        x = data.x_MD
+        square = (x.T[:, :, None] - x.T[:, None, :]) ** 2
+        return cls(data, square, CONSTANT_SD**2 + SLOPE_SD**2 * ((x - 0.5) @ (x - 0.5).T))
+
+    def __call__(self, theta_H: Floats) -> tuple[float, Floats]:
+        """Value and gradient. The likelihood is that of all observations: scatter in a row tells of the seed noise."""
+        data, tau2 = self.rows, float(np.exp(2 * theta_H[-1]))
+        length2, signal2 = np.exp(2 * theta_H[:-2]), float(np.exp(2 * theta_H[-2]))
+        far = ROOT_5 * np.sqrt(np.tensordot(1 / length2, self.square_DMM, axes=1))
+        decay = np.exp(-far)
+        matern = signal2 * (1 + far + far**2 / 3) * decay
+        mean_M, noise_M = data.pooled(np.sqrt(tau2))
+        total = matern + self.linear_MM
+        total[np.diag_indices_from(total)] += noise_M + JITTER
+        factor, _ = linalg.lapack.dpotrf(total, lower=1, clean=1)
+        half, _ = linalg.lapack.dpotri(factor, lower=1)
+        inverse = np.tril(half) + np.tril(half, -1).T
+        weight = inverse @ mean_M
+        weight_N = 1 / (data.w_N + tau2)
+        within = weight_N * (data.z_N - mean_M[data.row_N])
+        log_likelihood = -0.5 * float(mean_M @ weight) - float(np.log(np.diag(factor)).sum())
+        log_likelihood += 0.5 * float(np.log(weight_N).sum() + np.log(noise_M).sum())
+        log_likelihood -= 0.5 * float(within @ (data.z_N - mean_M[data.row_N]))
+        pull = np.outer(weight, weight) - inverse
+        slope = pull * (signal2 * 5 / 3) * (1 + far) * decay
+        gradient = np.empty_like(theta_H)
+        gradient[:-2] = 0.5 * np.einsum("mn,dmn->d", slope, self.square_DMM) / length2
+        gradient[-2] = float(np.sum(pull * matern))
+        fitted_M = mean_M - noise_M * weight
+        residual_N = weight_N * (data.z_N - fitted_M[data.row_N])
+        spread_M = noise_M - noise_M**2 * np.diag(inverse)
+        trace = float(weight_N.sum() - weight_N**2 @ spread_M[data.row_N])
+        gradient[-1] = tau2 * (float(residual_N @ residual_N) - trace)
+        centre, sd = _prior(len(length2))
+        log_prior = -0.5 * float(np.sum(((theta_H - centre) / sd) ** 2))
+        return -(log_likelihood + log_prior), -(gradient - (theta_H - centre) / sd**2)
+
+
+def fit(data: Rows) -> Process:
+    """The process at the hyperparameters of greatest posterior density for the rows."""
+    return Process.at(data, mode(data))
+
+
+def mode(data: Rows) -> Floats:
+    """Hyperparameters ``[H]`` of greatest posterior density: L-BFGS from two fixed starts (long and short scales)."""
+    objective, (centre, sd) = Objective.of(data), _prior(data.x_MD.shape[1])
+    bounds = [(c - 4 * s, c + 4 * s) for c, s in zip(centre, sd, strict=True)]
+    best, least = centre, np.inf
+    for shift in (0.7, -1.0):
+        start = centre.copy()
+        start[:-2] += shift * sd[:-2]
+        found = optimize.minimize(
+            objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60, "ftol": 1e-7}
+        )
+        if found.fun < least:
+            best, least = np.asarray(found.x, float), float(found.fun)
+    return best

@@ -1,294 +1,261 @@
-"""A sampler for Optuna that spends trials where a surface crosses a level: randomised straddle on a Gaussian process.
+"""A sampler for Optuna that looks where a retention surface crosses a level: a study's history in, the next point out.
 
-The acquisition is max(min(m + sqrt(b) s - h, h - m + sqrt(b) s), 0) with b drawn from chi-squared with two degrees of
-freedom at every step (Inatsu et al., arXiv 2408.03144), on the logit scale, divided by the cost of the point.
+Randomised straddle (Inatsu et al., arXiv 2408.03144) on the Gaussian process of ``process.py``: the point where
+sqrt(beta) s - |mu - h| is greatest on the logit scale, beta drawn anew for each trial from the chi-squared distribution
+with two degrees of freedom; the greatest over the levels h where there are several.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.search_space import IntersectionSearchSpace
-from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import qmc
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
-from forgetting.errors import require
-from forgetting.level_set.process import Floats, Hyperparameters, Observations, Posterior, fit, logit_of
+from forgetting import seeds
+from forgetting.errors import UsageError, require
+from forgetting.level_set import process
+from forgetting.level_set.history import History, Point
+from forgetting.level_set.process import Floats, Process
+from forgetting.level_set.space import Coordinates, Space
 
-MOST_POINTS = 4096  # of an enumerated space; a larger or continuous one is searched on as many quasi-random points
+if TYPE_CHECKING:
+    from scipy.stats.qmc import QMCEngine
+
+MOST_POINTS = 4096  # of a discrete space that are all looked at; of a larger one a quasi-random part
 CANDIDATES = 512
-GROWTH = 1.2  # hyperparameters are fitted anew when the number of observations has grown by this
-FIRST_FIT = 4
-Coordinates = Mapping[str, Mapping[Any, float]]
+REFINED, AROUND, SPREADS = 8, 16, (0.05, 0.01)  # best candidates, points tried around each, at which distances
+GROWTH = 1.2  # hyperparameters are fitted again when there are this many times as many complete trials
+NEIGHBOURHOOD = 0.01  # of a failed point in a continuous space, as a share of each range
+
+Cost = Callable[[dict[str, Any]], float] | str
 
 
-class LevelSetSampler(optuna.samplers.BaseSampler):
-    """Locate where the objective's retention crosses a level.
+class LevelSetSampler(BaseSampler):
+    """Looks for the points where retention crosses ``level``; the objective returns retention minus (the first) level.
 
-    The objective returns the signed margin ``retention - level`` (never its absolute value), retention being about 0 to
-    1, and may tell its variance as the user attribute ``variance`` before it returns. All that the sampler draws is a
-    function of ``seed``, the trial's number and the study's trials before it, so a new sampler on the same storage goes
-    on with the same sequence.
+    What it proposes depends on its settings, the trial's number and the study's history only, so a new sampler on the
+    same storage goes on with the same sequence. See ``docs/level_set.md``.
 
     Args:
-        level: retention at the boundary; of several levels all boundaries are searched; values are margins to the first
-        search_space: the parameters; left out, those that all finished trials have in common
-        coordinates: for a categorical parameter, the number that stands for each choice, such as log10 of a size
-        startup_trials: quasi-random trials before the model decides
-        holdout_share: share of the later trials drawn at random, so that predictions can be checked (``is_holdout``)
-        most_repeats: trials that one point may have (seeds); None: any number
-        cost: of a trial by its parameters, in any unit; None: all cost the same
-        variance: of a value, where a trial tells none
-        seed: root of the sampler's randomness
+        level: retention that counts as kept, above 0 and below 1; one or several. Values are margins over the first
+        space: distributions of all parameters; if None they are those of the first trial, which is then drawn at random
+        startup_trials: trials placed quasi-randomly before the model is used
+        holdout_share: probability that a later trial is drawn at random, to check the model; see ``is_holdout``
+        coordinates: by name of a categorical parameter, the number of each choice (mapping, or in order of choices)
+        most_repeats: runs that a point of a discrete space may have; None for any number
+        cost: cost of a run by its parameters, or the name of the user attribute that tells it; gain is divided by it
+        seed: of all random numbers; None draws one
+
+    Raises:
+        UsageError: a setting out of range, or a categorical parameter without coordinates.
     """
 
     def __init__(
         self,
-        level: float | Sequence[float] = 0.9,
         *,
-        search_space: Mapping[str, BaseDistribution] | None = None,
-        coordinates: Coordinates | None = None,
+        level: float | Sequence[float] = 0.9,
+        space: Mapping[str, BaseDistribution] | None = None,
         startup_trials: int = 8,
         holdout_share: float = 0.2,
+        coordinates: Coordinates | None = None,
         most_repeats: int | None = None,
-        cost: Callable[[Mapping[str, Any]], float] | None = None,
-        variance: float = 0.003,
-        seed: int = 0,
+        cost: Cost | None = None,
+        seed: int | None = None,
     ) -> None:
-        self.levels = (level,) if isinstance(level, int | float) else tuple(level)
-        for one in self.levels:
-            require(0 < one < 1, "level", "above 0 and below 1", one)
+        self.levels = (float(level),) if isinstance(level, int | float) else tuple(map(float, level))
+        require(len(self.levels) > 0 and all(0 < h < 1 for h in self.levels), "level", "above 0 and below 1", level)
         require(startup_trials >= 1, "startup_trials", "at least 1", startup_trials)
-        require(0 <= holdout_share < 1, "holdout_share", "from 0 to below 1", holdout_share)
-        require(variance > 0, "variance", "above 0", variance)
-        self.search_space = dict(sorted(search_space.items())) if search_space else None
-        self.coordinates = {name: dict(values) for name, values in (coordinates or {}).items()}
-        self.startup_trials, self.holdout_share, self.most_repeats = startup_trials, holdout_share, most_repeats
-        self.cost, self.variance, self.seed = cost, variance, seed
-        self._fitted: tuple[tuple[Any, ...], Hyperparameters] | None = None
+        require(0 <= holdout_share < 1, "holdout_share", "at least 0 and below 1", holdout_share)
+        require(most_repeats is None or most_repeats >= 1, "most_repeats", "at least 1", most_repeats)
+        self.space = None if space is None else dict(space)
+        self.startup_trials = startup_trials
+        self.holdout_share = holdout_share
+        self.coordinates = coordinates
+        self.most_repeats = most_repeats
+        self.cost = cost
+        self.seed = int(np.random.SeedSequence().entropy) % 2**63 if seed is None else seed  # type: ignore[arg-type]
+        self._fitted: tuple[bytes, Floats] | None = None  # hash of observations, hyperparameters they give
+        if space is not None:
+            Space.of(space, coordinates)
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters that are searched together."""
-        return self.search_space or IntersectionSearchSpace().calculate(study)
+    def is_holdout(self, number: int) -> bool:
+        """Whether the trial of this number is drawn at random to check the model. A function of the settings only."""
+        drawn = float(seeds.generator(self.seed, "holdout", number).random())
+        return number >= self.startup_trials and drawn < self.holdout_share
+
+    def exhausted(self, study: Study, space: Mapping[str, BaseDistribution] | None = None) -> bool:
+        """Whether every point of a discrete space failed or has its ``most_repeats`` runs: nothing is left to ask."""
+        cube = Space.of(self._space_of(study) if space is None else space, self.coordinates)
+        if self.most_repeats is None or cube.size is None or not cube.dimensions or cube.size > MOST_POINTS:
+            return False
+        history = History.of(study.get_trials(deepcopy=False), cube, self.levels[0])
+        return not any(self._open(point, history) for point in cube.points())
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters that are searched together: all that have more than one value."""
+        if len(study.directions) > 1:
+            raise UsageError(f"LevelSetSampler: must be given one objective, got {len(study.directions)}")
+        return {name: d for name, d in self._space_of(study).items() if not d.single()}
 
     def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The next point."""
         if not search_space:
             return {}
-        space = _Space(search_space, self.coordinates)
-        history = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-        history = sorted((t for t in history if set(space.names) <= set(t.params)), key=lambda t: t.number)
-        rng = np.random.default_rng([self.seed, trial.number])
-        points = space.candidates(rng)
-        counts = self._counts(history, space)
-        free = [p for p in points if counts.get(space.key(p), 0) < self._most(history, space, p)]
-        offered = free or [
-            p for p in points if counts.get(space.key(p), 0) == min(counts.get(space.key(q), 0) for q in points)
-        ]
-        if trial.number < self.startup_trials:
-            return self._spread(space, offered, counts, trial.number)
-        holdout, chosen, beta = self.is_holdout(trial.number), int(rng.integers(len(offered))), float(rng.chisquare(2))
-        told = [t for t in history if t.state == TrialState.COMPLETE and t.value is not None and math.isfinite(t.value)]
-        if holdout or len(told) < FIRST_FIT:
-            return offered[chosen]
-        running = [t for t in history if t.state == TrialState.RUNNING]
-        return offered[int(np.argmax(self._scores(space, told, running, offered, beta)))]
+        space = Space.of(search_space, self.coordinates)
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        history = History.of(others, space, self.levels[0])
+        point = self._next(space, history, trial.number)
+        return dict(zip((d.name for d in space.dimensions), point, strict=True))
 
     def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A parameter outside the search space, uniformly."""
-        rng = np.random.default_rng([self.seed, trial.number, *param_name.encode()])
-        return _value(param_distribution, float(rng.random()))
+        """A random value of a parameter outside the space, or of the first trial where no space was given."""
+        space = Space.of({param_name: param_distribution}, self.coordinates)
+        share = seeds.generator(self.seed, "independent", trial.number, param_name).random((1, 1))
+        return space.at(space.from_shares(share)[0])[0]
 
     def reseed_rng(self) -> None:
-        """Nothing: what is drawn depends on the seed and the trial's number alone."""
+        """Nothing to do: random numbers come from the seed and the trial's number, so no two trials share them."""
 
-    def is_holdout(self, number: int) -> bool:
-        """Whether the trial of that number is drawn at random, to check predictions with."""
-        rng = np.random.default_rng([self.seed, number, 1])
-        return number >= self.startup_trials and bool(rng.random() < self.holdout_share)
+    def _space_of(self, study: Study) -> dict[str, BaseDistribution]:
+        """The space that was given, else the parameters that all trials with parameters have in common."""
+        if self.space is not None:
+            return self.space
+        found: dict[str, BaseDistribution] | None = None
+        for trial in study.get_trials(deepcopy=False):
+            own = trial.distributions
+            if own:
+                found = own if found is None else {k: d for k, d in found.items() if own.get(k) == d}
+        return dict(found or {})
 
-    def exhausted(self, study: optuna.Study) -> bool:
-        """Whether every point of a discrete space has all its repeats, or failed."""
-        if self.search_space is None or self.most_repeats is None:
-            return False
-        space = _Space(self.search_space, self.coordinates)
-        history = study.get_trials(deepcopy=False)
-        counts = self._counts(history, space)
-        every = space.enumerated()
-        return every is not None and all(counts.get(space.key(p), 0) >= self._most(history, space, p) for p in every)
+    def _open(self, point: Point, history: History) -> bool:
+        full = self.most_repeats is not None and history.runs[point] >= self.most_repeats
+        return point not in history.failed and not full
 
-    def _most(self, history: Sequence[FrozenTrial], space: _Space, point: Mapping[str, Any]) -> float:
-        """Trials that a point may have: none more after one failed."""
-        key = space.key(point)
-        gone = (TrialState.FAIL, TrialState.PRUNED)
-        if any(t.state in gone and set(space.names) <= set(t.params) and space.key(t.params) == key for t in history):
-            return 0
-        return math.inf if self.most_repeats is None else self.most_repeats
+    def _next(self, space: Space, history: History, number: int) -> Point:
+        """The point of a trial: quasi-random at the start, now and then random, else by the model."""
+        if number < self.startup_trials:
+            engine = self._sobol(space, "startup")
+            share = engine.random_base2(max(self.startup_trials - 1, 1).bit_length())[number]
+            return self._nearest_open(space, history, space.from_shares(share[None])[0])
+        if self.is_holdout(number) or len(history.points) < 2:
+            share = seeds.generator(self.seed, "point", number).random((1, len(space.dimensions)))
+            return self._nearest_open(space, history, space.from_shares(share)[0])
+        gain = Gain.of(self, space, history, number)
+        if space.size is not None and space.size <= MOST_POINTS:
+            points = self._open_points(space, history)
+            return points[int(np.argmax(gain(space.coordinates(points))))]
+        x = gain.allowed(space.from_shares(self._sobol(space, "candidates", number).random(CANDIDATES)))
+        for spread in SPREADS:
+            best = x[np.argsort(-gain(x), kind="stable")[:REFINED]]
+            rng = seeds.generator(self.seed, "refine", number, str(spread))
+            centre = np.repeat(best, AROUND, axis=0)
+            x = np.concatenate([best, space.nearest(centre + spread * rng.standard_normal(centre.shape))])
+            x = gain.allowed(x)
+        return space.at(x[int(np.argmax(gain(x)))])
 
-    def _counts(self, history: Sequence[FrozenTrial], space: _Space) -> dict[tuple[Any, ...], int]:
-        counts: dict[tuple[Any, ...], int] = {}
-        for trial in history:
-            if set(space.names) <= set(trial.params):
-                counts[space.key(trial.params)] = counts.get(space.key(trial.params), 0) + 1
-        return counts
+    def _sobol(self, space: Space, *roles: str | int) -> QMCEngine:
+        from scipy.stats import qmc
 
-    def _spread(
-        self, space: _Space, offered: Sequence[dict[str, Any]], counts: Mapping[tuple[Any, ...], int], number: int
-    ) -> dict[str, Any]:
-        """The least repeated point that is nearest to the next one of a Halton sequence."""
-        wanted = qmc.Halton(len(space.names), rng=np.random.default_rng([self.seed])).random(number + 1)[-1]
-        least = min(counts.get(space.key(p), 0) for p in offered)
-        rarest = [p for p in offered if counts.get(space.key(p), 0) == least]
-        return rarest[int(np.argmin(np.sum((space.ranks(rarest) - wanted) ** 2, axis=1)))]
+        return qmc.Sobol(len(space.dimensions), rng=seeds.generator(self.seed, *roles))
 
-    def _scores(
-        self,
-        space: _Space,
-        told: Sequence[FrozenTrial],
-        running: Sequence[FrozenTrial],
-        offered: Sequence[dict[str, Any]],
-        beta: float,
-    ) -> Floats:
-        """Randomised straddle of each point, over all levels, per cost. Running trials count as told at their mean."""
-        seen = self._observations(space, told)
-        hyper = self._hyperparameters(space, told)
-        if running:
-            ahead = space.unit([t.params for t in running])
-            mean, _ = Posterior(seen, hyper).at(ahead)
-            typical = np.full(len(ahead), float(np.median(seen.variance_N)))
-            seen = Observations(
-                np.concatenate([seen.points_NK, ahead]),
-                np.concatenate([seen.z_N, mean]),
-                np.concatenate([seen.variance_N, typical]),
-            )
-        mean, deviation = Posterior(seen, hyper).at(space.unit(offered))
-        reach = math.sqrt(beta) * deviation
-        scores = np.zeros(len(offered))
-        for level in self.levels:
-            h = math.log(level / (1 - level))
-            scores = np.maximum(scores, np.minimum(mean + reach - h, h - mean + reach))
-        if not np.any(scores > 0):
-            scores = deviation
-        if self.cost is not None:
-            scores = scores / np.array([self.cost(p) for p in offered])
-        return scores
+    def _open_points(self, space: Space, history: History) -> list[Point]:
+        """All points of a discrete space that may be run; if there is none, those run least."""
+        points = space.points()
+        found = [point for point in points if self._open(point, history)]
+        if not found:
+            sound = [point for point in points if point not in history.failed] or points
+            least = min(history.runs[point] for point in sound)
+            found = [point for point in sound if history.runs[point] == least]
+        return found
 
-    def _observations(self, space: _Space, told: Sequence[FrozenTrial]) -> Observations:
-        values = np.array([float(t.value or 0.0) for t in told]) + self.levels[0]
-        variances = np.array([float(t.user_attrs.get("variance", self.variance)) for t in told])
-        z, variance = logit_of(values, variances)
-        return Observations(space.unit([t.params for t in told]), z, variance)
+    def _nearest_open(self, space: Space, history: History, x_D: Floats) -> Point:
+        """The point at some coordinates, or the nearest one that may be run."""
+        wanted = space.at(x_D)
+        if self._open(wanted, history) or space.size is None or space.size > MOST_POINTS:
+            return wanted
+        points = self._open_points(space, history)
+        return points[int(np.argmin(np.abs(space.coordinates(points) - x_D).sum(axis=1)))]
 
-    def _hyperparameters(self, space: _Space, told: Sequence[FrozenTrial]) -> Hyperparameters:
-        """Fitted to the first so many trials, a number that grows by a fifth at a time."""
-        size = FIRST_FIT
-        while size * GROWTH <= len(told):
-            size = max(int(size * GROWTH), size + 1)
-        used = told[: min(size, len(told))]
-        mark = tuple((t.number, t.value) for t in used)
-        if self._fitted is None or self._fitted[0] != mark:
-            self._fitted = (mark, fit(self._observations(space, used)))
-        return self._fitted[1]
+    def _model(self, space: Space, history: History) -> Process:
+        """The process given all complete trials and those under way; hyperparameters from the last round number."""
+        x = space.coordinates(history.points)
+        used = fitting_size(len(x))
+        first = x[:used], history.retention_N[:used], history.variance_N[:used]
+        key = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in first)).digest()
+        if self._fitted is None or self._fitted[0] != key:
+            self._fitted = (key, process.mode(process.rows(*first)))
+        model = Process.at(process.rows(x, history.retention_N, history.variance_N), self._fitted[1])
+        return model.with_pending(space.coordinates(history.pending))
 
 
-class _Space:
-    """A search space as points of the unit cube, by the coordinates of its choices."""
+@dataclass(frozen=True)
+class Gain:
+    """What a run at given coordinates is worth to one trial: the straddle for its cost."""
 
-    def __init__(self, space: Mapping[str, BaseDistribution], coordinates: Coordinates) -> None:
-        self.space, self.coordinates = dict(sorted(space.items())), coordinates
-        self.names = tuple(self.space)
-        for name, distribution in self.space.items():
-            if isinstance(distribution, CategoricalDistribution):
-                known = coordinates.get(name, {})
-                for choice in distribution.choices:
-                    number = isinstance(choice, int | float) and not isinstance(choice, bool)
-                    require(choice in known or number, f"coordinates.{name}", f"a number for {choice!r}", known)
+    model: Process
+    space: Space
+    history: History
+    levels: tuple[float, ...]
+    root: float  # of beta
+    cost: Cost | None
 
-    def key(self, point: Mapping[str, Any]) -> tuple[Any, ...]:
-        """What makes two points the same."""
-        return tuple(point[name] for name in self.names)
+    @classmethod
+    def of(cls, sampler: LevelSetSampler, space: Space, history: History, number: int) -> Gain:
+        """For the trial of this number."""
+        beta = float(seeds.generator(sampler.seed, "beta", number).chisquare(2))
+        model = sampler._model(space, history)
+        return cls(model, space, history, sampler.levels, float(np.sqrt(beta)), sampler.cost)
 
-    def enumerated(self) -> list[dict[str, Any]] | None:
-        """Every point, or None where there are too many."""
-        lists = []
-        for distribution in self.space.values():
-            if isinstance(distribution, CategoricalDistribution):
-                lists.append(list(distribution.choices))
-            elif isinstance(distribution, IntDistribution):
-                lists.append(list(range(distribution.low, distribution.high + 1, distribution.step)))
-            elif isinstance(distribution, FloatDistribution) and distribution.step is not None:
-                steps = round((distribution.high - distribution.low) / distribution.step)
-                lists.append([distribution.low + i * distribution.step for i in range(steps + 1)])
-            else:
-                return None
-        if math.prod(map(len, lists)) > MOST_POINTS:
-            return None
-        return [dict(zip(self.names, values, strict=True)) for values in itertools.product(*lists)]
+    def __call__(self, x_QD: Floats) -> Floats:
+        """The gain at coordinates, ``[Q]``."""
+        mean, sd = self.model.predict(x_QD)
+        distance = np.min([np.abs(mean - float(process.logit(h))) for h in self.levels], axis=0)
+        gain = self.root * sd - distance
+        if self.cost is None or not np.any(gain > 0):
+            return np.asarray(gain)
+        return np.asarray(np.maximum(gain, 0) / self._costs(x_QD))
 
-    def candidates(self, rng: np.random.Generator) -> list[dict[str, Any]]:
-        """Every point of a small discrete space, else quasi-random ones."""
-        if (every := self.enumerated()) is not None:
-            return every
-        cube = qmc.Halton(len(self.names), rng=rng).random(CANDIDATES)
-        return [{n: _value(d, u) for (n, d), u in zip(self.space.items(), row, strict=True)} for row in cube.tolist()]
+    def allowed(self, x_QD: Floats) -> Floats:
+        """The coordinates that are not next to a failed point; all if none is left."""
+        if not self.history.failed:
+            return x_QD
+        bad = self.space.coordinates(sorted(self.history.failed, key=repr))
+        kept = x_QD[np.abs(x_QD[:, None] - bad[None]).max(axis=2).min(axis=1) > NEIGHBOURHOOD]
+        return kept if len(kept) else x_QD
 
-    def unit(self, points: Sequence[Mapping[str, Any]]) -> Floats:
-        """Coordinates scaled to the unit cube; a parameter of one value is at one half."""
-        columns = []
-        for name, distribution in self.space.items():
-            low, high = self._range(name, distribution)
-            values = np.array([self._coordinate(name, distribution, p[name]) for p in points])
-            columns.append((values - low) / (high - low) if high > low else np.full(len(points), 0.5))
-        return np.stack(columns, axis=1)
-
-    def ranks(self, points: Sequence[Mapping[str, Any]]) -> Floats:
-        """Places in the unit cube by rank, so that a quasi-random sequence meets every choice equally often."""
-        columns = []
-        for name, distribution in self.space.items():
-            if isinstance(distribution, CategoricalDistribution):
-                count = len(distribution.choices)
-                columns.append(np.array([(distribution.choices.index(p[name]) + 0.5) / count for p in points]))
-            else:
-                low, high = self._range(name, distribution)
-                values = np.array([self._coordinate(name, distribution, p[name]) for p in points])
-                columns.append((values - low) / max(high - low, 1e-12))
-        return np.stack(columns, axis=1)
-
-    def _coordinate(self, name: str, distribution: BaseDistribution, value: Any) -> float:
-        if isinstance(distribution, CategoricalDistribution):
-            known = self.coordinates.get(name, {})
-            return float(known.get(value, value))
-        return math.log(value) if getattr(distribution, "log", False) else float(value)
-
-    def _range(self, name: str, distribution: BaseDistribution) -> tuple[float, float]:
-        if isinstance(distribution, CategoricalDistribution):
-            values = [self._coordinate(name, distribution, c) for c in distribution.choices]
-            return min(values), max(values)
-        assert isinstance(distribution, FloatDistribution | IntDistribution)
-        return tuple(self._coordinate(name, distribution, v) for v in (distribution.low, distribution.high))  # type: ignore[return-value]
+    def _costs(self, x_QD: Floats) -> Floats:
+        """The cost at coordinates: as computed, or log-linear in the coordinates by the costs that trials told."""
+        if callable(self.cost):
+            names = [d.name for d in self.space.dimensions]
+            costs = np.asarray([self.cost(dict(zip(names, self.space.at(x), strict=True))) for x in x_QD], float)
+            require(bool(np.all(costs > 0)), "cost", "above 0 at every point", float(costs.min()))
+            return costs
+        told = [(p, t.user_attrs[self.cost]) for p, t in zip(self.history.points, self.history.trials, strict=True)
+                if self.cost in t.user_attrs]  # fmt: skip
+        if not told:
+            return np.ones(len(x_QD))
+        known = np.asarray([cost for _, cost in told], float)
+        require(bool(np.all(known > 0)), f"user attribute {self.cost!r}", "above 0", float(known.min()))
+        x, target = self.space.coordinates([p for p, _ in told]) - 0.5, np.log(known)
+        centre = x.mean(axis=0)
+        slope = np.linalg.solve((x - centre).T @ (x - centre) + 0.01 * np.eye(x.shape[1]), (x - centre).T @ target)
+        return np.asarray(np.exp(target.mean() + (x_QD - 0.5 - centre) @ slope))
 
 
-def _value(distribution: BaseDistribution, u: float) -> Any:
-    """The value at quantile ``u`` of a uniform draw from a distribution."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[min(int(u * len(distribution.choices)), len(distribution.choices) - 1)]
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = distribution.low, distribution.high
-    value = (
-        math.exp(math.log(low) + u * (math.log(high) - math.log(low))) if distribution.log else low + u * (high - low)
-    )
-    if isinstance(distribution, IntDistribution):
-        return min(low + round((value - low) / distribution.step) * distribution.step, high)
-    if distribution.step is not None:
-        value = low + round((value - low) / distribution.step) * distribution.step
-    return min(max(value, low), high)
+def fitting_size(trials: int) -> int:
+    """How many of the first complete trials the hyperparameters come from: the last of a geometric series of sizes."""
+    size = 2
+    while (following := max(size + 1, int(size * GROWTH))) <= trials:
+        size = following
+    return min(size, trials)

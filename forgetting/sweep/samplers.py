@@ -36,11 +36,11 @@ def level_set(space: Space, search: Search) -> LevelSetSampler:
     students = {name: space.coordinates((name, space.shifts[0]))[0] for name in space.students}
 
     def cost(point: Mapping[str, Any]) -> float:
-        return space.flops((str(point["student"]), float(point["shift"])))
+        return space.flops((str(point.get("student", space.students[0])), float(point.get("shift", space.shifts[0]))))
 
     return LevelSetSampler(
-        space.target.levels,
-        search_space=distributions(space),
+        level=space.target.levels,
+        space=dict(distributions(space)),
         coordinates={"student": students},
         startup_trials=search.startup_runs,
         holdout_share=search.holdout_share,

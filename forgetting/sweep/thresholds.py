@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from forgetting.assembly import run_folder
-from forgetting.level_set.estimate import Search, estimate_thresholds
+from forgetting.level_set.estimate import estimate_threshold
 from forgetting.metrics import Status
 from forgetting.records import RunFolder
 from forgetting.study import RunKey
@@ -63,42 +64,40 @@ def observe(space: Space, keys: Iterable[RunKey], folder: Path) -> list[Seen]:
     return found
 
 
-def search_of(space: Space, seen: Iterable[Seen]) -> Search:
-    """Runs as the estimator takes them: log10 of the capacity and the shift."""
-    seen = list(seen)
-    every = np.array([space.coordinates(point) for point in space.points])
-    return Search(
-        np.array([space.coordinates(one.point) for one in seen]).reshape(-1, 2),
-        np.array([one.retention for one in seen]),
-        np.array([one.variance for one in seen]),
-        every.min(axis=0),
-        every.max(axis=0),
-    )
-
-
 def estimate(space: Space, seen: Iterable[Seen]) -> list[Placed]:
-    """All thresholds of a target."""
+    """All thresholds of a target, places first, then levels."""
     seen = list(seen)
+    points, retention, variance = arrays(space, seen)
     capacity = space.target.axis == "capacity"
     places: tuple[str | float, ...] = space.shifts if capacity else space.students
-    dimension, first = (0, space.students[0]) if capacity else (1, space.shifts[0])
-    at, measured = [], []
+    several = len(space.shifts if capacity else space.students) > 1
+    along = 0 if capacity or len(space.students) == 1 else 1
+    found = []
     for place in places:
-        at.append(space.coordinates((str(first), float(place)) if capacity else (str(place), float(first))))
-        own = [one.point for one in seen if one.point[1 - dimension] == place]
-        measured.append(sorted({space.coordinates(point)[dimension] for point in own}))
-    found = estimate_thresholds(
-        search_of(space, seen),
-        axis=space.target.axis,
-        dimension=dimension,
-        at=at,
-        measured=measured,
-        levels=space.target.levels,
-        rising=capacity,
-        seed=0,
-    )
-    labels = [place for place in places for _ in space.target.levels]
-    return [Placed(place, threshold) for place, threshold in zip(labels, found, strict=True)]
+        at = space.coordinates((space.students[0], float(place)) if capacity else (str(place), space.shifts[0]))
+        for level in space.target.levels:
+            if not seen:
+                found.append(Placed(place, Threshold(space.target.axis, level, ThresholdStatus.too_little_data.name)))
+                continue
+            threshold = estimate_threshold(
+                points,
+                retention,
+                variance,
+                axis=space.target.axis,
+                level=level,
+                along=along,
+                at=(at[1 if capacity else 0],) if several else (),
+            )
+            found.append(Placed(place, threshold))
+    return found
+
+
+def arrays(space: Space, seen: Iterable[Seen]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Points ``[N, K]`` (log10 capacity and shift, but for an axis of one value), retention and variance ``[N]``."""
+    seen = list(seen)
+    columns = [i for i, axis in enumerate((space.students, space.shifts)) if len(axis) > 1]
+    points = np.array([space.coordinates(one.point) for one in seen]).reshape(-1, 2)[:, columns]
+    return points, np.array([one.retention for one in seen]), np.array([one.variance for one in seen])
 
 
 def known(space: Space, found: Iterable[Placed], seen: Iterable[Seen], width_decades: float) -> bool:

@@ -1,0 +1,127 @@
+"""Do 90% intervals of thresholds found by search cover the truth? Surfaces with random edges; noise as in runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from surfaces import AT_SHIFT, ITEMS, RUNGS, SEED_SD, SHIFTS, SURFACES, Search
+
+from forgetting import seeds
+from forgetting.level_set.estimate import estimate_threshold
+from forgetting.level_set.grid import grid
+from forgetting.level_set.sampler import LevelSetSampler
+from forgetting.provenance import commit, hardware, versions
+from forgetting.records import write_atomically, write_json
+
+RUNS = {False: 40, True: 80}  # of a search in one and in two dimensions
+DESIGNS = ("ladder", "continuous", "grid")  # searched on a ladder, searched everywhere, all rungs in turn
+CASES = [(name, design, level) for name in SURFACES for design in DESIGNS for level in (0.9, 0.5)]
+
+
+def repetition(case: tuple[str, str, float], number: int) -> tuple[str, float]:
+    """One search and its verdict: ``covered``, ``missed``, or a status; and the width in decades."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    name, design, level = case
+    surface, rng = SURFACES[name], seeds.generator(number, name, design, str(level))
+    edge = float(rng.uniform(*surface.edges))
+    space = surface.space(ladder=design != "continuous")
+    sampler = LevelSetSampler(level=level, space=space, most_repeats=5 if design == "ladder" else None, seed=number)
+    study = optuna.create_study(sampler=sampler)
+    for params in grid(space, repeats=4) if design == "grid" else ():
+        study.enqueue_trial(params)
+    search = Search(surface, space, study, edge, level, rng)
+    search.go_on(RUNS[surface.two])
+    found = estimate_threshold(
+        search.points, search.retention, search.variance, axis="capacity", level=level,
+        at=[AT_SHIFT] if surface.two else [],
+    )  # fmt: skip
+    if not found.located:
+        return found.status, float("inf")
+    covered = found.low <= 10 ** surface.truth(edge, level) <= found.high
+    return "covered" if covered else "missed", found.decades
+
+
+def right(case: tuple[str, str, float], verdicts: Counter[str]) -> int:
+    """How many verdicts are right: the interval covers the truth, or says not monotone of what is not."""
+    return verdicts["covered"] + (0 if SURFACES[case[0]].monotone else verdicts["not_monotone"])
+
+
+def kept(output: Path, surface: str) -> list[dict[str, Any]]:
+    """The rows of other surfaces in an earlier result, if only one is run again."""
+    if not surface or not output.exists():
+        return []
+    earlier = json.loads(output.read_text())
+    commits = {"commit": earlier.get("commit")}
+    return [commits | row for row in earlier["rows"] if row["surface"] != surface]
+
+
+def main() -> None:
+    """Repeat, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=200, help="of each of six cases of a surface")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--cases", default="", help="a surface; the rows of others are kept")
+    parser.add_argument("--output", type=Path, default=Path("results/validation/coverage.json"))
+    options = parser.parse_args()
+    start, rows = time.perf_counter(), kept(options.output, options.cases)
+    numbers = range(options.repetitions)
+    with ProcessPoolExecutor(options.processes) as pool:
+        for case in [c for c in CASES if options.cases in ("", c[0])]:
+            done = list(pool.map(repetition, [case] * len(numbers), numbers, chunksize=10))
+            verdicts = Counter(verdict for verdict, _ in done)
+            width = float(np.median([decades for _, decades in done]))
+            row = {
+                "surface": case[0],
+                "design": case[1],
+                "level": case[2],
+                "repetitions": len(done),
+                "right": right(case, verdicts) / len(done),
+                "verdicts": dict(sorted(verdicts.items())),
+                "commit": commit(),
+                "median_decades": round(width, 3) if np.isfinite(width) else None,
+            }
+            rows.append(row)
+            print(f"{time.perf_counter() - start:6.0f} s  {row}", flush=True)
+    order = [list(case) for case in CASES]
+    rows.sort(key=lambda r: order.index([r["surface"], r["design"], r["level"]]))
+    result = {
+        "what": "share of searches whose 90% interval covers the true threshold; every other verdict counts as wrong, "
+        "except not_monotone on the surface that is not",
+        "rows": rows,
+        "items": ITEMS,
+        "seed_sd": SEED_SD,
+        "runs": {"one dimension": RUNS[False], "two dimensions": RUNS[True]},
+        "rungs_log10": RUNGS,
+        "shifts": SHIFTS,
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+    write_json(options.output, result)
+    write_atomically(options.output.with_suffix(".md"), table(rows))
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """The rows as Markdown."""
+    lines = [
+        "| surface | design | level | right | verdicts | median width (decades) |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in rows:
+        assert isinstance(r["verdicts"], dict)
+        verdicts = ", ".join(f"{n.replace('_', ' ')} {k}" for n, k in r["verdicts"].items())
+        lines.append(
+            f"| {r['surface']} | {r['design']} | {r['level']} | {r['right']:.3f} | {verdicts} | {r['median_decades']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
