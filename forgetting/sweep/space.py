@@ -108,7 +108,10 @@ def space(study: Study, target: Target, number: int = 0) -> Space:
     require(len(axis) >= 2, f"{where}.axis", rule, f"{target.axis} with {list(axis)}")
     benchmark, depth = _skill(study, target, where)
     arm = arms[shifts[-1]]
-    name = f"{target.axis}-{arm.name.replace(f'-shift{arm.shift:g}', '')}-{target.skill.replace(':', '')}-dose{dose}"
+    some = "".join(f"-shift{s:g}" for s in target.shifts) + "".join(f"-{s}" for s in target.students)
+    name = (
+        f"{target.axis}-{arm.name.replace(f'-shift{arm.shift:g}', '')}-{target.skill.replace(':', '')}-dose{dose}{some}"
+    )
     return Space(study, target, name, students, shifts, arms, benchmark, depth)
 
 

@@ -17,8 +17,9 @@ SweepAxis = Literal["capacity", "shift"]
 class Target:
     """A threshold to locate: the smallest capacity, or the largest shift, at which retention stays at a level.
 
-    The search runs over all ``students`` and ``shifts`` of the target together. The threshold on the dose axis needs no
-    search: every run carries it, and it is read from the curves.
+    The search runs over all ``students`` and ``shifts`` of the target together; where both have several values the
+    thresholds along the other axis are reported beside. The threshold on the dose axis needs no search: every run
+    carries it, and it is read from the curves.
 
     Args:
         axis: ``capacity`` (one threshold for each shift) or ``shift`` (one for each student)
@@ -92,7 +93,8 @@ class Stop:
 
     Args:
         width_decades: a target is done when the interval of each of its thresholds, at the first level, is narrower
-            than this (log10); thresholds that lie outside the measured range count as known
+            than this (log10), or as narrow as the ladder's steps allow; thresholds that lie outside the measured range
+            count as known; 0: only the budget and the seeds end the search
         runs: most runs of one target; 0: no limit but the seeds
         petaflops: most floating-point operations of all runs together, in units of 10^15; 0: no limit
         hours: most hours of wall time, over all interruptions; 0: no limit

@@ -167,7 +167,7 @@ class _Whole:
                     "target": to_mapping(own.target),
                     "dose": own.dose,
                     "ended": reasons[own.name],
-                    "thresholds": [placed.to_dict() for placed in thresholds.estimate(own, seen)],
+                    "thresholds": [placed.to_dict() for placed in thresholds.estimate_both(own, seen)],
                     "trials": self._trials(driver),
                     "grid_runs": len(own.points) * own.repeats,
                 }

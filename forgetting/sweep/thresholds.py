@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from forgetting.records import RunFolder
 from forgetting.study import RunKey
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.space import Point, Space
+from forgetting.sweep.spec import SweepAxis
 from forgetting.thresholds.threshold import Threshold, ThresholdStatus
 
 
@@ -92,6 +93,17 @@ def estimate(space: Space, seen: Iterable[Seen]) -> list[Placed]:
     return found
 
 
+def estimate_both(space: Space, seen: Iterable[Seen]) -> list[Placed]:
+    """The target's thresholds, and those along the other axis where it has enough points: the same runs hold both."""
+    seen = list(seen)
+    other: SweepAxis = "shift" if space.target.axis == "capacity" else "capacity"
+    across = space.shifts if other == "shift" else space.students
+    found = estimate(space, seen)
+    if len(across) >= 3:
+        found += estimate(replace(space, target=replace(space.target, axis=other)), seen)
+    return found
+
+
 def arrays(space: Space, seen: Iterable[Seen]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Points ``[N, K]`` (log10 capacity and shift, but for an axis of one value), retention and variance ``[N]``."""
     seen = list(seen)
@@ -121,6 +133,8 @@ def _known(space: Space, placed: Placed, points: set[Point], width_decades: floa
         return False
     if threshold.decades <= width_decades:
         return True
+    if width_decades == 0:  # only a budget ends the search
+        return False
     axis = [float(space.capacity(s)) for s in space.students] if capacity else list(space.shifts)
     inside = [x for x in axis if threshold.low * (1 + 1e-9) < x < threshold.high * (1 - 1e-9)]
     return not inside and math.isfinite(threshold.high) and threshold.low > 0
