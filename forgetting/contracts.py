@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 Verdict = Literal["right", "wrong", "unparsed", "right_in_dialect"]
+Language = Literal["world", "natural"]  # the embedded world's words, or any text, which wants a real tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,7 @@ class Contamination(Part):
     """A source of data that competes with reasoning. Law: equal generators give equal samples, without end."""
 
     family: ClassVar[str] = "contamination"
+    language: ClassVar[Language] = "world"
 
     @abstractmethod
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
@@ -208,6 +210,7 @@ class Benchmark(Part):
     """
 
     family: ClassVar[str] = "benchmarks"
+    language: ClassVar[Language] = "world"
     version: ClassVar[int]
     skill: ClassVar[str]
     chance: ClassVar[float]
