@@ -6,6 +6,7 @@ answer continues it, or is a fenced block with the whole function.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,11 +18,18 @@ from forgetting.grading import programs
 from forgetting.grading.verdicts import of_programs
 from forgetting.sandbox.limits import Limits
 from forgetting.sandbox.pool import Asserts
+from forgetting.twins import python
+from forgetting.twins.python import Problem
+
+FORMS = {"renamed": python.renamed, "functional": python.functional, "reformatted": python.reformatted}
 
 
 @dataclass(frozen=True)
 class HumanEval(TextBenchmark):
     """164 programming problems with hidden tests.
+
+    ``renamed`` has other names for the function and its arguments, ``functional`` a docstring that says what a thing is
+    instead of its name, ``reformatted`` another layout. A variant leaves out problems that it would not change.
 
     Args:
         source: hub name or local path
@@ -37,6 +45,7 @@ class HumanEval(TextBenchmark):
 
     version: ClassVar[int] = 1
     skill: ClassVar[str] = "code"
+    variants: ClassVar[tuple[str, ...]] = ("original", *FORMS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,9 +55,14 @@ class HumanEval(TextBenchmark):
         return str(row["task_id"])
 
     def item(self, row: Row, index: int, variant: str) -> Item | None:
+        original = Problem(row["prompt"], row["canonical_solution"], row["entry_point"])
+        problem = original if variant == "original" else FORMS[variant](original)
+        if problem is None:
+            return None
+        test = re.sub(rf"\b{row['entry_point']}\b", problem.entry, row["test"])
         return self.made(
-            row, index, variant, prompt=row["prompt"], answer=row["canonical_solution"], template=row["task_id"],
-            check=(row["entry_point"], row["test"]),
+            row, index, variant, prompt=problem.prompt, answer=problem.body, template=row["task_id"],
+            check=(problem.entry, test),
         )  # fmt: skip
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
