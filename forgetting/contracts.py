@@ -29,13 +29,19 @@ Language = Literal["world", "natural"]  # the embedded world's words, or any tex
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One training sample: text in, text out. ``depth`` counts reasoning steps; ``template`` is the key of its form."""
+    """One training sample: text in, text out. ``depth`` counts reasoning steps; ``template`` is the key of its form.
+
+    A dialogue also has its ``turns`` (role, content), the answer's included: where the tokenizer has a chat template,
+    every assistant turn of them is learned instead of the answer alone, but for the first ``given_turns`` turns.
+    """
 
     prompt: str
     answer: str
     skill: str
     depth: int
     template: str
+    turns: tuple[tuple[str, str], ...] = ()
+    given_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

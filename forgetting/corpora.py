@@ -13,11 +13,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from forgetting.errors import UsageError
 
 Row = dict[str, Any]
+VALIDATION_ONE_IN = 20
 FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+
+
+def for_validation(problem: object) -> bool:
+    """Whether a training row is kept for validation: one in twenty, by the hash of its problem's text."""
+    return crc32(str(problem).encode()) % VALIDATION_ONE_IN == 0
 
 
 def rows(source: str, *, split: str, config: str = "", field: str = "source") -> Iterator[Row]:

@@ -6,14 +6,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
-from zlib import crc32
 
 from forgetting.contracts import Benchmark, Item, Language, Split
-from forgetting.corpora import Row, rows
+from forgetting.corpora import Row, for_validation, rows
 from forgetting.errors import require, unknown
 from forgetting.world.splits import SPLITS, problem_hash
-
-VALIDATION_ONE_IN = 20  # of the training rows, by the hash of the problem
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,7 @@ class TextBenchmark(Benchmark):
         chosen = [
             row
             for row in found
-            if self.keep(row)
-            and (split == "test" or held_out == (crc32(self.problem(row).encode()) % VALIDATION_ONE_IN == 0))
+            if self.keep(row) and (split == "test" or held_out == for_validation(self.problem(row)))
         ]
         return chosen[: self.limit] if self.limit else chosen
 

@@ -55,6 +55,12 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "noise", "profile": "unigram"},
         {"name": "original", "maths": 1.0, "code": 0.0, "traps": 0.0, "lookup": 0.0, "classification": 0.0},
         {"name": "original", "maths_depth_shares": (0.0, 1.0)},
+        {"name": "conversations", "source": f"{DATA}/conversations.jsonl"},
+        {"name": "conversations", "source": f"{DATA}/conversations.jsonl", "turns": "last", "most_characters": 60},
+        {"name": "altered_python", "limit": 300},
+        {"name": "altered_python", "limit": 300, "dialect": "mixed", "form": "marked"},
+        {"name": "altered_python", "limit": 300, "dialect": "none"},
+        {"name": "worked_answers", "source": f"{DATA}/gsm8k-{{split}}.jsonl"},
     ),
     "distillation": (
         {"name": "off_policy", "level": "word"},
