@@ -25,9 +25,10 @@ from forgetting.errors import unknown
 KEYWORDS = {
     "def": "fn", "return": "give", "if": "when", "elif": "orwhen", "else": "otherwise", "for": "each",
     "while": "during", "in": "among", "not": "non", "and": "also", "or": "either", "None": "Nil", "True": "Yes",
-    "False": "No", "class": "kind", "import": "use", "from": "out_of", "try": "attempt", "except": "rescue", "finally": "ensure",
-    "raise": "throw", "with": "within", "lambda": "func", "pass": "skip", "break": "stop", "continue": "resume",
-    "yield": "emit", "del": "drop", "assert": "check", "is": "same_as", "as": "named", "global": "shared",
+    "False": "No", "class": "kind", "import": "use", "from": "out_of", "try": "attempt", "except": "rescue",
+    "finally": "ensure", "raise": "throw", "with": "within", "lambda": "func", "pass": "skip", "break": "stop",
+    "continue": "resume", "yield": "emit", "del": "drop", "assert": "check", "is": "same_as", "as": "named",
+    "global": "shared",
 }  # fmt: skip
 _BACK = {new: old for old, new in KEYWORDS.items()}
 _TAKEN = re.compile(rf"({'|'.join(_BACK)})(_*)")
