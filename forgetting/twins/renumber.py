@@ -28,7 +28,8 @@ _IN_ANSWER = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")
 # Parts of a question whose numbers stay: fractions, times, ordinals, years, "24/7".
 _FIXED = re.compile(
     r"\d+\s?/\s?\d+|\d+:\d+|\d+(?:st|nd|rd|th)\b|(?<![$\d,.])(?:19|20)\d\d\b(?!,\d|\.\d|\s*dollars)|\b24/7\b"
-    r"|\d+(?=[ -](?:legs?|wheels?|sides?|sided|eyes?|ears?|wings?|fingers?|toes?|arms?|strings?|decks?)\b)"
+    r"|\d+(?:\.\d+)?(?=[ -](?:dollar[ -])?(?:bills?|coins?|notes?|legs?|wheels?|sides?|sided|eyes?|ears?|wings?|"
+    r"fingers?|toes?|arms?|strings?|decks?)\b)"
 )
 SMALL = 12  # a number up to this that is used more often than it is written may mean two things
 _UNITS = {"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
@@ -54,7 +55,7 @@ CONSTANTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(%|\b(percent|percentage|cent|cents|dollar|dollars|century|meter|meters|penny|pennies)\b|\$)", ("100",)),
     (r"(%|\b(percent|half|third|quarter|fourth|fifth|remaining|rest)\b|\d/\d)", ("1",)),
     (r"\b(kilometer|kilometers|kilogram|kilograms|kg|km|liter|liters|gram|grams)\b", ("1000",)),
-    (r"\b(yard|yards|triangle|triangular)\b", ("3",)),
+    (r"\b(yard|yards|triangle|triangular|triplets?|trio)\b", ("3",)),
     (r"\b(rectangle|rectangular|weekend|weekends|bicycle|bicycles|twins?)\b", ("2",)),
     (r"\b(square|squares)\b", ("4",)),
     (r"\b(weekday|weekdays|nickel|nickels)\b", ("5",)),
@@ -81,6 +82,7 @@ class Refusal(enum.Enum):
     ambiguous = "a number may be one of the question's and an earlier result"
     unexplained = "the answer's text has a number that is in no calculation and not in the question"
     not_whole = "a step of the original is not a whole number"
+    redundant = "a number that no calculation uses follows from two that would change"
     nothing_to_change = "no number of the question may be changed"
     magnitude = "no draw kept every step a whole number of similar size and every number in one role"
     format = "putting the old numbers back does not give the old text"
@@ -136,6 +138,7 @@ def renumber(question: str, answer: str, rng: random.Random) -> Twin:
     changeable = [p for p in places if (p.value in used or _per_cent(p.value) & used) and p.value not in fixed | {1}]
     if not changeable:
         raise Refused(Refusal.nothing_to_change)
+    _not_redundant([p.value for p in places if p.value not in used], [p.value for p in places if p.value in used])
     if _rewritten(question, answer, places, {p.value: p.value for p in places}) != Twin(question, answer):
         raise Refused(Refusal.format)
     kept = ({p.value for p in places} | _constant_leaves(steps, constants)) - {p.value for p in changeable}
@@ -158,6 +161,14 @@ def _used_too_often(places: list[_Place], steps: list[_Step]) -> set[Fraction]:
     """Small numbers that calculations use more often than the question has them: they may mean two things."""
     values, leaves = [p.value for p in places], [leaf for step in steps for leaf in step.leaves]
     return {v for v in values if v <= SMALL and leaves.count(v) > values.count(v)}
+
+
+def _not_redundant(unused: list[Fraction], used: list[Fraction]) -> None:
+    """A total that is told but not used ("16 people: 10 eat this and 6 that") would contradict the new parts."""
+    for i, one in enumerate(used):
+        for other in used[i + 1 :]:
+            if {one + other, one * other, abs(one - other)} & set(unused):
+                raise Refused(Refusal.redundant)
 
 
 def _constant_leaves(steps: list[_Step], constants: set[Fraction]) -> set[Fraction]:

@@ -43,7 +43,7 @@ def worth(text: str) -> float:
 def test_yield_on_the_real_test_set() -> None:
     kept, counts = real()
     assert len(kept) + sum(counts.values()) == 1_319
-    assert len(kept) >= 630, counts
+    assert len(kept) >= 590, counts
     assert set(counts) <= {reason.name for reason in Refusal}
 
 
@@ -126,6 +126,8 @@ def test_by_hand() -> None:
         (PROBLEM.replace("25 pens each", "pens"), ANSWER, Refusal.hidden_constant),
         (PROBLEM, ANSWER.replace("There are", "In 77 rows there are"), Refusal.unexplained),
         (PROBLEM.replace("Ann has", "Of 350 Ann has"), ANSWER, Refusal.ambiguous),
+        (PROBLEM.replace("Ann has", "With 39 others Ann has"), ANSWER, Refusal.redundant),
+        (PROBLEM.replace("30 pens", "350 pens"), ANSWER.replace("350-30", "350-350"), Refusal.unreadable),
         (
             "Ann cuts 7 yards in half. How long?",
             "Each is 7/2=<<7/2=3.5>>3.5, two are 3.5*2=<<3.5*2=7>>7\n#### 7",
