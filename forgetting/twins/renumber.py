@@ -194,11 +194,11 @@ def _steps(answer: str) -> tuple[list[_Step], Fraction]:
     for expression, result in ANNOTATION.findall(answer):
         leaves: list[Fraction] = []
 
-        def name(found: re.Match[str], leaves: list[Fraction] = leaves) -> str:
+        def _name(found: re.Match[str], leaves: list[Fraction] = leaves) -> str:
             leaves.append(_value(found[0]))
             return f"v{len(leaves) - 1}"
 
-        text = _IN_ANSWER.sub(name, expression.replace(" ", ""))
+        text = _IN_ANSWER.sub(_name, expression.replace(" ", ""))
         try:
             tree = ast.parse(text, mode="eval").body
             step = _Step(tree, tuple(leaves), _value(result.strip()))
