@@ -127,8 +127,7 @@ class HuggingFaceModel(Model):
 
     def named_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
         """The trainable parameters with their names, the tied embedding once."""
-        named: Iterable[tuple[str, torch.nn.Parameter]] = self.network.named_parameters()
-        return named
+        return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
 
     def state(self) -> dict[str, Tensor]:
         """Weights by name; tied weights once, under the name that comes first."""
