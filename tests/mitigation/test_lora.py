@@ -24,7 +24,8 @@ def trained(student: HuggingFaceModel, part: LoRA, steps: int = 12) -> None:
     encoded, memory = pool(steps * 4), part.prepare(student, [])
     optimiser = Optimiser(batch_size=4, learning_rate=2e-2, warmup_steps=2)
     module = FitModule(
-        student, lambda b: losses.cross_entropy(student, b), optimiser, total_steps=steps, mitigation=part, memory=memory,
+        student, lambda b: losses.cross_entropy(student, b), optimiser, total_steps=steps, mitigation=part,
+        memory=memory,
     )  # fmt: skip
     fit(module, lambda: (encoded.batch(np.arange(i, i + 4), 4) for i in range(0, steps * 4, 4)))
 
