@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from forgetting.contracts import Batch, Item, Sample
+from forgetting.errors import UsageError
 
 
 def tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
@@ -24,41 +25,89 @@ def texts(rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerFast) -> 
     return decoded
 
 
+def prompts(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """What stands before an answer: the prompt, as a user turn where the tokenizer has a chat template."""
+    if not tokenizer.chat_template:
+        return [s.prompt for s in samples]
+    return [rendered([("user", s.prompt)], tokenizer, answering=True) for s in samples]
+
+
+def rendered(turns: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, *, answering: bool) -> str:
+    """Turns in the tokenizer's chat template; ``answering``: with the head of an assistant turn at the end."""
+    messages = [{"role": role, "content": content} for role, content in turns]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering)
+    assert isinstance(text, str)
+    return text
+
+
+def pieces(sample: Sample | Item, prompt: str, tokenizer: PreTrainedTokenizerFast) -> list[tuple[str, bool]]:
+    """A sample as texts, each to be learned or not. Learned ones are followed by the end token.
+
+    Raises ``UsageError`` where the chat template writes an earlier assistant turn anew once another one follows: then
+    what the student would see before a turn is not what it saw when it wrote it.
+    """
+    if isinstance(sample, Item) or not sample.turns or not tokenizer.chat_template:
+        return [(prompt, False), (sample.answer, True)]
+    found, done = [], ""
+    for place, (role, content) in enumerate(sample.turns):
+        if role != "assistant" or place < sample.given_turns:
+            continue
+        before = rendered(sample.turns[:place], tokenizer, answering=True)
+        if not before.startswith(done):
+            raise UsageError("chat template: rewrites earlier turns; give the dialogue source the setting turns: last")
+        found += [(before[len(done) :], False), (content, True)]
+        done = before + content + str(tokenizer.eos_token)
+    return found
+
+
 @dataclass(frozen=True)
 class Encoded:
-    """A pool of samples as tokens: ``tokens_PT`` right-padded, with each answer's start and end (end token in)."""
+    """A pool of samples as tokens: right-padded ``tokens_PT``, which of them are learned, where each sample ends."""
 
     tokens_PT: Tensor
-    start_P: Tensor
+    answer_PT: Tensor
     end_P: Tensor
 
     def __len__(self) -> int:
-        return len(self.start_P)
+        return len(self.end_P)
+
+    def learned(self) -> Tensor:
+        """Loss-bearing tokens of each sample, ``[P]``."""
+        return self.answer_PT.sum(1)
 
     def answer_tokens(self, index: np.ndarray | None = None) -> int:
         """Loss-bearing tokens of the samples at ``index`` (all of them by default), repeats counted."""
-        length = self.end_P - self.start_P
+        length = self.learned()
         return int((length if index is None else length[torch.from_numpy(index)]).sum())
 
     def batch(self, index: np.ndarray, full: int) -> Batch:
         """The samples at ``index`` ``[B]`` as a batch ``[1, B, T]`` of a step whose full size is ``full`` samples."""
         chosen = torch.from_numpy(index)
-        start, end = self.start_P[chosen, None], self.end_P[chosen, None]
-        width = int(end.max())
-        position = torch.arange(width)
-        answer = (position >= start) & (position < end)
-        answer_tokens = int((end - start).sum())
-        return Batch(self.tokens_PT[chosen, :width][None], answer[None], answer_tokens * full / len(index))
+        width = int(self.end_P[chosen].max())
+        answer = self.answer_PT[chosen, :width]
+        return Batch(self.tokens_PT[chosen, :width][None], answer[None], int(answer.sum()) * full / len(index))
 
 
 def encode(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedTokenizerFast) -> Encoded:
     """Samples (or items with their gold answers) as tokens, in order; each answer ends with the end token."""
-    prompts = tokens([s.prompt for s in samples], tokenizer)
-    answers = tokens([s.answer for s in samples], tokenizer)
-    start = torch.tensor([len(p) for p in prompts])
-    end = start + torch.tensor([len(a) + 1 for a in answers])
-    padded = torch.full((len(samples), int(end.max())), tokenizer.pad_token_id, dtype=torch.long)
-    for row, prompt, answer in zip(padded, prompts, answers, strict=True):
-        filled = [*prompt, *answer, tokenizer.eos_token_id]
-        row[: len(filled)] = torch.tensor(filled)
-    return Encoded(padded, start, end)
+    before = prompts(samples, tokenizer)
+    pool: list[Sample | Item] = list(samples)
+    parts = [pieces(sample, prompt, tokenizer) for sample, prompt in zip(pool, before, strict=True)]
+    encoded = iter(tokens([text for sample in parts for text, _ in sample], tokenizer))
+    end = tokenizer.eos_token_id
+    rows: list[list[int]] = []
+    learned: list[list[bool]] = []
+    for sample in parts:
+        rows.append([])
+        learned.append([])
+        for _, is_learned in sample:
+            row = [*next(encoded), *([end] if is_learned else [])]
+            rows[-1] += row
+            learned[-1] += [is_learned] * len(row)
+    width = max(map(len, rows))
+    padded = torch.full((len(rows), width), tokenizer.pad_token_id, dtype=torch.long)
+    answer = torch.zeros((len(rows), width), dtype=torch.bool)
+    for place, (row, flags) in enumerate(zip(rows, learned, strict=True)):
+        padded[place, : len(row)] = torch.tensor(row)
+        answer[place, : len(row)] = torch.tensor(flags)
+    return Encoded(padded, answer, torch.tensor([len(row) for row in rows]))

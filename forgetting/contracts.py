@@ -24,17 +24,24 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 Verdict = Literal["right", "wrong", "unparsed", "right_in_dialect"]
+Language = Literal["world", "natural"]  # the embedded world's words, or any text, which wants a real tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One training sample: text in, text out. ``depth`` counts reasoning steps; ``template`` is the key of its form."""
+    """One training sample: text in, text out. ``depth`` counts reasoning steps; ``template`` is the key of its form.
+
+    A dialogue also has its ``turns`` (role, content), the answer's included: where the tokenizer has a chat template,
+    every assistant turn of them is learned instead of the answer alone, but for the first ``given_turns`` turns.
+    """
 
     prompt: str
     answer: str
     skill: str
     depth: int
     template: str
+    turns: tuple[tuple[str, str], ...] = ()
+    given_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +200,7 @@ class Contamination(Part):
     """A source of data that competes with reasoning. Law: equal generators give equal samples, without end."""
 
     family: ClassVar[str] = "contamination"
+    language: ClassVar[Language] = "world"
 
     @abstractmethod
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
@@ -208,6 +216,7 @@ class Benchmark(Part):
     """
 
     family: ClassVar[str] = "benchmarks"
+    language: ClassVar[Language] = "world"
     version: ClassVar[int]
     skill: ClassVar[str]
     chance: ClassVar[float]

@@ -82,6 +82,18 @@ def drop_points(accuracy_t: ArrayLike, accuracy_0: ArrayLike) -> Floats:
     return np.asarray(100 * (np.asarray(accuracy_0, float) - np.asarray(accuracy_t, float)))
 
 
+def pass_at_k(samples: ArrayLike, right: ArrayLike, k: int) -> Floats:
+    """Chance that one of k samples is right, unbiased from c right ones among n >= k: 1 - C(n-c, k) / C(n, k).
+
+    Source: Chen et al., arXiv 2107.03374. NaN where there are fewer than k samples.
+    """
+    n, c = np.broadcast_arrays(np.asarray(samples, int), np.asarray(right, int))
+    terms = np.arange(k)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        missed = np.prod(np.clip((n - c)[..., None] - terms, 0, None) / (n[..., None] - terms), axis=-1)
+    return np.asarray(np.where(n >= k, 1 - missed, np.nan))
+
+
 def mcnemar_p(lost: ArrayLike, gained: ArrayLike) -> Floats:
     """Exact two-sided McNemar p from the *counts* of items lost and gained; 1 where nothing changed."""
     b, c = np.asarray(lost, float), np.asarray(gained, float)

@@ -38,7 +38,8 @@ def test_an_encoded_pool_holds_prompt_answer_and_end_token(pairs: list[tuple[str
     encoded = encode([Sample(p, a, "maths", 1, "t") for p, a in pairs], t)
     assert len(encoded) == len(pairs)
     assert encoded.tokens_PT.shape[1] == max(len(p.split()) + len(a.split()) + 1 for p, a in pairs)
-    for row, start, end, (prompt, answer) in zip(encoded.tokens_PT, encoded.start_P, encoded.end_P, pairs, strict=True):
+    starts = encoded.end_P - encoded.learned()
+    for row, start, end, (prompt, answer) in zip(encoded.tokens_PT, starts, encoded.end_P, pairs, strict=True):
         assert texts([row[:start].tolist()], t) == [prompt]
         assert texts([row[start : end - 1].tolist()], t) == [answer]
         assert row[end - 1] == t.eos_token_id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,3 +112,16 @@ def test_gaps_add_up_to_the_whole_loss() -> None:
 def test_every_status_is_its_own_remedy() -> None:
     texts = [status.value for status in Status]
     assert len(set(texts)) == len(Status.__members__) and all(text.endswith(".") for text in texts)
+
+
+@given(st.integers(1, 30), st.data())
+def test_pass_at_k_is_the_share_of_draws_with_a_right_one(n: int, data: st.DataObject) -> None:
+    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    expected = 1 - math.comb(n - c, k) / math.comb(n, k)
+    assert metrics.pass_at_k(n, c, k) == pytest.approx(expected, abs=1e-12)
+
+
+def test_pass_at_k_by_hand() -> None:
+    found = metrics.pass_at_k([10, 10, 10, 3], [0, 3, 10, 1], 5)
+    assert found[:3] == pytest.approx([0.0, 1 - 21 / 252, 1.0]) and np.isnan(found[3])
+    assert metrics.pass_at_k(8, 2, 1) == pytest.approx(0.25)

@@ -33,11 +33,11 @@ class OffPolicy(Distillation):
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """The stream's batches; the teacher writes the answers of original samples, greedily, before the first step."""
-        from forgetting.batching import encode, texts, tokens
+        from forgetting.batching import encode, prompts, texts, tokens
 
         own = [i for i, foreign in enumerate(stream.contaminating) if not foreign]
-        prompts = tokens([stream.samples[i].prompt for i in own], teacher.tokenizer)
-        answers = teacher.generate([prompts], max_new_tokens=self.max_new_tokens)[0]
+        asked = tokens(prompts([stream.samples[i] for i in own], teacher.tokenizer), teacher.tokenizer)
+        answers = teacher.generate([asked], max_new_tokens=self.max_new_tokens)[0]
         written = list(stream.samples)
         for i, answer in zip(own, texts(answers, teacher.tokenizer), strict=True):
             written[i] = dataclasses.replace(written[i], answer=answer)

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
-from forgetting.batching import Encoded, encode, texts, tokens
+from forgetting.batching import Encoded, encode, prompts, texts, tokens
 from forgetting.contracts import Benchmark, Item, Model, Sample
 from forgetting.engine.module import FitModule
 from forgetting.spec import Evaluation
@@ -51,8 +51,8 @@ class Evaluator:
 
     def _set(self, benchmark: Benchmark, variant: str) -> _Set:
         items = benchmark.items("test", variant)
-        prompts = tokens([i.prompt for i in items], self.base.tokenizer)
-        return _Set(benchmark, items, prompts, encode(items, self.base.tokenizer))
+        before = tokens(prompts(items, self.base.tokenizer), self.base.tokenizer)
+        return _Set(benchmark, items, before, encode(items, self.base.tokenizer))
 
     def _perturbed_sets(self) -> list[_Set]:
         if self._perturbed is None:
@@ -71,9 +71,9 @@ class Evaluator:
 
     def _look(self, student: Model, sets: Sequence[_Set]) -> list[pd.DataFrame]:
         """Answers to all items of some sets, decoded together; originals always share their batches with originals."""
-        prompts = [prompt for s in sets for prompt in s.prompts]
+        asked = [prompt for s in sets for prompt in s.prompts]
         answers = student.generate(
-            [prompts],
+            [asked],
             max_new_tokens=self.evaluation.max_new_tokens,
             batch_items=self.evaluation.batch_items,
         )[0]
@@ -157,7 +157,7 @@ def gold_sums(student: Model, base: Model, gold: Encoded, batch_items: int) -> S
             out[name][index] = np.bincount(rows, weights=values.double().cpu().numpy(), minlength=len(index))
     for network, training in modes:
         network.train(training)
-    return {"gold_tokens": (gold.end_P - gold.start_P).numpy(), **out}
+    return {"gold_tokens": gold.learned().numpy(), **out}
 
 
 class IntervalEvaluation(lightning.Callback):

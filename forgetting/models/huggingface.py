@@ -33,7 +33,7 @@ INITIAL_SCALE = 0.5  # of the initial standard deviation, in units of 1 / sqrt(h
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """Without the progress bars of transformers, which would break "quiet" and ours; they come back as they were."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it unannotated
@@ -56,6 +56,13 @@ class HuggingFaceModel(Model):
         self.capacity = sum(p.numel() for p in network.parameters())
         self.capacity_non_embedding = self.capacity - network.get_input_embeddings().weight.numel()
         self.hidden_size = int(network.config.hidden_size)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end an answer: the tokenizer's, and those of the checkpoint's generation settings."""
+        own = getattr(self.network.generation_config, "eos_token_id", None)
+        more = own if isinstance(own, (list, tuple)) and self.tokenizer.eos_token_id in own else []
+        return frozenset([self.tokenizer.eos_token_id, *more])
 
     @classmethod
     def create(cls, architecture: Architecture, tokenizer: PreTrainedTokenizerFast, seed: int) -> HuggingFaceModel:
@@ -94,7 +101,7 @@ class HuggingFaceModel(Model):
     def load(cls, folder: Path) -> HuggingFaceModel:
         """Load a checkpoint folder in fp32. Nothing in it can run code; ``UsageError`` if it cannot be read."""
         try:
-            with _no_bars():
+            with without_bars():
                 network = AutoModelForCausalLM.from_pretrained(
                     folder,
                     dtype=torch.float32,
@@ -120,8 +127,7 @@ class HuggingFaceModel(Model):
 
     def named_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
         """The trainable parameters with their names, the tied embedding once."""
-        named: Iterable[tuple[str, torch.nn.Parameter]] = self.network.named_parameters()
-        return named
+        return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
 
     def state(self) -> dict[str, Tensor]:
         """Weights by name; tied weights once, under the name that comes first."""
@@ -138,7 +144,7 @@ class HuggingFaceModel(Model):
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face checkpoint."""
-        with _no_bars():
+        with without_bars():
             self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
@@ -159,8 +165,8 @@ class HuggingFaceModel(Model):
             [[] for _ in prompts] if drafts is None else self._verify(prompts, drafts[0], max_new_tokens, batch_items)
         )
         answers = [list(k) for k in kept]
-        end = self.tokenizer.eos_token_id
-        open_items = [i for i, k in enumerate(kept) if (not k or k[-1] != end) and len(k) < max_new_tokens]
+        ends = self.ends
+        open_items = [i for i, k in enumerate(kept) if (not k or k[-1] not in ends) and len(k) < max_new_tokens]
         open_items.sort(key=lambda i: (len(prompts[i]) + len(kept[i]), i))
         for start in range(0, len(open_items), batch_items):
             chunk = open_items[start : start + batch_items]
@@ -170,7 +176,7 @@ class HuggingFaceModel(Model):
             for i, row in zip(chunk, rows, strict=True):
                 answers[i] += row
         self.network.train(was_training)
-        return [[a[:-1] if a and a[-1] == end else a for a in answers]]
+        return [[a[:-1] if a and a[-1] in ends else a for a in answers]]
 
     def _left_padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Tokens and key mask, both ``[B, T]``."""
@@ -198,7 +204,7 @@ class HuggingFaceModel(Model):
 
     def _decode(self, rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[list[int]]:
         """Greedy continuations with a key-value cache, each up to its limit and with the end token where it came."""
-        end = self.tokenizer.eos_token_id
+        ends = self.ends
         tokens, mask = self._left_padded(rows)
         cache = DynamicCache(config=self.network.config)
         answers: list[list[int]] = [[] for _ in rows]
@@ -207,7 +213,7 @@ class HuggingFaceModel(Model):
             chosen = self._forward(tokens, mask, cache, last=1)[:, -1].argmax(-1)
             for i, token in zip(alive, chosen.tolist(), strict=True):
                 answers[i].append(token)
-            going = [j for j, i in enumerate(alive) if answers[i][-1] != end and len(answers[i]) < limits[i]]
+            going = [j for j, i in enumerate(alive) if answers[i][-1] not in ends and len(answers[i]) < limits[i]]
             if not going:
                 return answers
             if len(going) < len(alive):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ from tests.contracts.small import model
 
 VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 
+DATA = Path(__file__).parents[1] / "data"  # made by hand, in the schemas of the data sets
+
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "benchmarks": (
         {"name": "maths", "depths": (1, 2, 3, 4, 5, 6), "items_per_depth": 12, "seed": 3},
@@ -36,6 +39,14 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "traps", "items_per_form": 5},
         {"name": "lookup", "item_count": 40, "seed": 3},
         {"name": "classification", "item_count": 40, "seed": 3},
+        {"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl"},
+        {"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl", "annotations": False, "limit": 8},
+        {"name": "humaneval", "source": f"{DATA}/humaneval.jsonl"},
+        {"name": "math500", "source": f"{DATA}/math500.jsonl"},
+        {"name": "aime", "source": f"{DATA}/aime.jsonl"},
+        {"name": "mbpp", "source": f"{DATA}/mbpp-{{split}}.jsonl"},
+        {"name": "livecodebench", "source": f"{DATA}/livecodebench.jsonl"},
+        {"name": "livecodebench", "source": f"{DATA}/livecodebench.jsonl", "first_month": "2024-11"},
     ),
     "contamination": (
         {"name": "dialogue", "turns": 3},
@@ -44,6 +55,12 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "noise", "profile": "unigram"},
         {"name": "original", "maths": 1.0, "code": 0.0, "traps": 0.0, "lookup": 0.0, "classification": 0.0},
         {"name": "original", "maths_depth_shares": (0.0, 1.0)},
+        {"name": "conversations", "source": f"{DATA}/conversations.jsonl"},
+        {"name": "conversations", "source": f"{DATA}/conversations.jsonl", "turns": "last", "most_characters": 60},
+        {"name": "altered_python", "limit": 300},
+        {"name": "altered_python", "limit": 300, "dialect": "mixed", "form": "marked"},
+        {"name": "altered_python", "limit": 300, "dialect": "none"},
+        {"name": "worked_answers", "source": f"{DATA}/gsm8k-{{split}}.jsonl"},
     ),
     "distillation": (
         {"name": "off_policy", "level": "word"},
@@ -93,8 +110,14 @@ def outsiders(family: str) -> list[str]:
 
 
 def parts(family: str) -> list[Part]:
-    """Every part of a family that is held to its laws."""
-    return [registry.build(family, value) for value in (*registry.names(family), *SETTINGS[family], *outsiders(family))]
+    """Every part of a family that is held to its laws; what needs a data set only with the settings above."""
+    own = [part for part in (registry.build(family, name) for name in registry.names(family)) if not needs_data(part)]
+    return [*own, *(registry.build(family, value) for value in (*SETTINGS[family], *outsiders(family)))]
+
+
+def needs_data(part: Part) -> bool:
+    """Whether a part's text comes from a data set instead of the world."""
+    return getattr(part, "language", "world") != "world"
 
 
 def label(part: Part) -> str:

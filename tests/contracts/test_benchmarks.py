@@ -17,11 +17,11 @@ from forgetting.contracts import Benchmark, Contamination, Item, Verdict
 from forgetting.errors import UsageError
 from forgetting.seeds import generator
 from forgetting.world.splits import SPLITS
-from tests.contracts.members import every
+from tests.contracts.members import every, needs_data
 from tests.contracts.small import words
 
 TRAINING_SAMPLES = 12_000
-SURFACE = ("rephrased", "renamed", "reordered", "distractor", "functional")
+SURFACE = ("rephrased", "renamed", "reordered", "distractor", "functional", "reformatted")
 
 
 def everything(part: Benchmark) -> list[Item]:
@@ -87,7 +87,10 @@ def test_items_say_what_they_are_in_the_tokenizers_words(part: Benchmark) -> Non
                 assert (item.variant, item.skill) == (variant, part.skill)
                 assert item.depth >= 1 and item.template and item.problem
                 for text in (item.prompt, item.answer):
-                    assert text == " ".join(text.split()) != ""
+                    assert text.strip()
+                    if needs_data(part):
+                        continue
+                    assert text == " ".join(text.split())
                     assert unknown not in words().backend_tokenizer.encode(text).ids
 
 

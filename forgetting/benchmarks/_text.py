@@ -1,0 +1,92 @@
+"""What benchmarks made from a data set share: rows by split and source, a limit, items made once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+from forgetting.contracts import Benchmark, Item, Language, Split
+from forgetting.corpora import Row, for_validation, rows
+from forgetting.errors import require, unknown
+from forgetting.world.splits import SPLITS, problem_hash
+
+
+@dataclass(frozen=True)
+class TextBenchmark(Benchmark):
+    """Items from rows. A member names the data set's splits and makes the items of some rows."""
+
+    source: str = ""
+    limit: int = 0
+
+    language: ClassVar[Language] = "natural"
+    config: ClassVar[str] = ""
+    chance: ClassVar[float] = 0.0
+    test_split: ClassVar[str] = "test"
+    train_split: ClassVar[str] = ""  # none: only test items
+
+    def __post_init__(self) -> None:
+        name = self.short_name()
+        require(bool(self.source) and isinstance(self.source, str), f"{name}.source", "a hub name or path", self.source)
+        require(self.limit >= 0, f"{name}.limit", "0 (all items) or more", self.limit)
+
+    def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
+        """Items in the data set's order, the first ``limit`` of them."""
+        if variant not in self.variants:
+            raise unknown(f"{self.short_name()}.variant", variant, self.variants)
+        if split not in SPLITS:
+            raise unknown(f"{self.short_name()}.split", split, SPLITS)
+        return list(_items(self, split, variant))
+
+    @property
+    def own_test_split(self) -> str:
+        """The data set's split that holds the test items."""
+        return self.test_split
+
+    @abstractmethod
+    def problem(self, row: Row) -> str:
+        """The text that names the row's problem."""
+
+    @abstractmethod
+    def item(self, row: Row, index: int, variant: str) -> Item | None:
+        """The item of one row in one variant; None where the row has no such variant."""
+
+    def keep(self, row: Row) -> bool:
+        """Whether the settings ask for this row."""
+        return True
+
+    def rows(self, split: Split) -> list[Row]:
+        """The rows of a split. Validation rows are taken out of the training rows by hash, where there are any."""
+        own = self.own_test_split if split == "test" else self.train_split
+        if not own:
+            return []
+        found = (r for r in rows(self.source, split=own, config=self.config, field=f"{self.short_name()}.source"))
+        held_out = split == "validation"
+        chosen = [
+            row
+            for row in found
+            if self.keep(row) and (split == "test" or held_out == for_validation(self.problem(row)))
+        ]
+        return chosen[: self.limit] if self.limit else chosen
+
+    def made(self, row: Row, index: int, variant: str, *, prompt: str, answer: str, depth: int = 1,
+             template: str = "", check: tuple[object, ...] = (), same_problem: bool = True) -> Item:  # fmt: skip
+        """An item with what all have in common filled in."""
+        name = self.short_name()
+        problem = self.problem(row) if same_problem else prompt
+        return Item(
+            id=f"{name}/{variant}/{index:05d}", prompt=prompt, answer=answer, skill=self.skill, depth=depth,
+            template=template or name, variant=variant, problem=problem_hash(f"{name}: {problem}"), check=check,
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _items(part: TextBenchmark, split: Split, variant: str) -> tuple[Item, ...]:
+    made = (part.item(row, index, variant) for index, row in enumerate(_rows(part, split)))
+    return tuple(item for item in made if item is not None)
+
+
+@lru_cache(maxsize=16)
+def _rows(part: TextBenchmark, split: Split) -> tuple[Row, ...]:
+    return tuple(part.rows(split))

@@ -1,0 +1,90 @@
+"""GSM8K: grade-school word problems with worked answers, graded by the final number; steps by their annotations.
+
+Source: Cobbe et al., arXiv 2110.14168 (MIT licence). The prompt is the question; the answer is the worked one, with the
+calculator annotations ``<<16-3-4=9>>`` unless they are asked to be left out, and ``#### 18`` at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from forgetting.benchmarks._text import TextBenchmark
+from forgetting.contracts import Grade, Item
+from forgetting.corpora import Row
+from forgetting.errors import require
+from forgetting.grading.verdicts import of_number
+from forgetting.twins import wording
+from forgetting.twins.renumber import ANNOTATION, Refused, Twin, renumber
+from forgetting.world.splits import from_seed
+
+REWORDED = {"renamed": wording.renamed, "reordered": wording.reordered, "distractor": wording.distracted}
+PROMPT = "Question: {question}\nAnswer:"
+
+
+@dataclass(frozen=True)
+class GSM8K(TextBenchmark):
+    """Word problems whose worked answers end with ``#### number``. Depth is the number of annotated steps.
+
+    ``renumbered`` has other numbers and the recomputed answer; ``renamed``, ``reordered`` and ``distractor`` keep the
+    problem. A variant leaves out the problems for which it is not safe (see docs/real.md for the counts).
+
+    Args:
+        source: hub name, or a local path where ``{split}`` stands for ``train`` or ``test``
+        limit: items of each split; 0 for all
+        annotations: keep the calculator annotations in the gold answers
+    """
+
+    source: str = "openai/gsm8k"
+    limit: int = 0
+    annotations: bool = True
+
+    version: ClassVar[int] = 1
+    skill: ClassVar[str] = "maths"
+    config: ClassVar[str] = "main"
+    train_split: ClassVar[str] = "train"
+    variants: ClassVar[tuple[str, ...]] = ("original", "renumbered", *REWORDED)
+
+    def problem(self, row: Row) -> str:
+        return str(row["question"])
+
+    def item(self, row: Row, index: int, variant: str) -> Item | None:
+        require("####" in row["answer"], f"{self.short_name()}.source", "rows with an answer after ####", row["answer"])
+        twin = _twin(row["question"].strip(), row["answer"].strip(), variant)
+        if twin is None:
+            return None
+        steps = ANNOTATION.findall(twin.answer)
+        text = twin.answer if self.annotations else ANNOTATION.sub("", twin.answer)
+        return self.made(
+            row, index, variant, prompt=PROMPT.format(question=twin.question), answer=f" {text}",
+            depth=max(1, len(steps)), check=tuple(steps) if self.annotations else (),
+            same_problem=variant != "renumbered",
+        )  # fmt: skip
+
+    def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
+        """Right where the number after ``####`` (or in a box) is; a step where its annotation is the gold one."""
+        return [_grade(item, answer) for item, answer in zip(items, answers, strict=True)]
+
+
+def _twin(question: str, answer: str, variant: str) -> Twin | None:
+    """The problem in a variant, always the same one."""
+    rng = from_seed(0, "benchmarks/gsm8k", variant, question)
+    if variant == "original":
+        return Twin(question, answer)
+    if variant in REWORDED:
+        return REWORDED[variant](question, answer, rng)
+    try:
+        return renumber(question, answer, rng)
+    except Refused:
+        return None
+
+
+def _grade(item: Item, answer: str) -> Grade:
+    given = ANNOTATION.findall(answer)
+    right = sum(_same(own, gold) for own, gold in zip(given, item.check, strict=False))
+    return of_number(item.answer, answer, steps_right=right, steps_total=len(item.check))
+
+
+def _same(own: tuple[str, str], gold: tuple[str, str]) -> bool:
+    return ["".join(part.split()) for part in own] == ["".join(part.split()) for part in gold]

@@ -1,0 +1,1 @@
+"""Graders of free text: numbers, mathematical expressions, programs."""

@@ -1,0 +1,49 @@
+"""Answers under a thinking budget: at the budget the thought is closed with the end-of-thinking token, then answered.
+
+Qwen's recipe, in two passes of greedy decoding. Source: the Qwen3 technical report, arXiv 2505.09388, section 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from forgetting.contracts import Model
+from forgetting.errors import UsageError, require
+
+
+@dataclass(frozen=True)
+class Thought:
+    """One answer: its tokens, thinking included, and whether the budget closed the thought."""
+
+    tokens: list[int]
+    cut: bool
+
+
+def think(
+    model: Model, prompts: Sequence[Sequence[int]], *, budget: int, max_new_tokens: int, closing: str = "</think>"
+) -> list[Thought]:
+    """Greedy answers of at most ``budget`` tokens of thought and ``max_new_tokens`` after it.
+
+    A thought that ends by itself within the budget is left alone. Raises ``UsageError`` where ``closing`` is no single
+    token of the tokenizer.
+    """
+    require(budget >= 0, "thinking budget", "0 or more tokens", budget)
+    ids = model.tokenizer.encode(closing, add_special_tokens=False)
+    if len(ids) != 1:
+        raise UsageError(f"thinking budget: {closing!r} is no token of this tokenizer, so thinking cannot be closed")
+    (close,) = ids
+    first: list[list[int]] = [[] for _ in prompts]
+    if budget:
+        # One token more than the budget tells an answer that ended at the budget from one that would go on.
+        first = model.generate([prompts], max_new_tokens=budget + 1)[0]
+    ended = [close not in answer[:budget] and 0 < len(answer) <= budget for answer in first]
+    cut = [close not in answer[:budget] and not done for answer, done in zip(first, ended, strict=True)]
+    head = [
+        [*answer[:budget], close] if over else answer[: answer.index(close) + 1] if close in answer[:budget] else answer
+        for answer, over in zip(first, cut, strict=True)
+    ]
+    going = [i for i, done in enumerate(ended) if not done]
+    rest = model.generate([[[*prompts[i], *head[i]] for i in going]], max_new_tokens=max_new_tokens)[0] if going else []
+    tails = dict(zip(going, rest, strict=True))
+    return [Thought([*tokens, *tails.get(i, [])], cut[i]) for i, tokens in enumerate(head)]

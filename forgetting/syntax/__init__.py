@@ -1,0 +1,1 @@
+"""Real Python source in another syntax: dialects made on tokens and trees, and where the source comes from."""

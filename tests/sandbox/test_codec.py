@@ -1,0 +1,125 @@
+"""Plain values there and back, what is no plain value, and equality that keeps types apart."""
+
+from __future__ import annotations
+
+import collections
+import enum
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgetting.sandbox import codec
+
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.complex_numbers() | st.text() | st.binary()
+    | st.integers(-(2**5000), 2**5000)
+)  # fmt: skip
+HASHABLE = st.none() | st.booleans() | st.integers() | st.text() | st.tuples(st.integers(), st.text())
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(HASHABLE, inner)
+        | st.sets(HASHABLE)
+        | st.frozensets(HASHABLE)
+    ),
+    max_leaves=20,
+)
+
+
+def shape(value: Any) -> Any:
+    """Types and contents, with what is not equal to itself made comparable."""
+    if isinstance(value, (list, tuple)):
+        return type(value), [shape(v) for v in value]
+    if isinstance(value, dict):
+        return type(value), [(shape(k), shape(v)) for k, v in value.items()]
+    if isinstance(value, (set, frozenset)):
+        return type(value), value
+    return type(value), repr(value)
+
+
+@given(VALUES)
+def test_there_and_back(value: Any) -> None:
+    assert shape(codec.loads(codec.dumps(value))) == shape(value)
+
+
+@given(st.binary() | st.text().map(str.encode) | st.from_regex(r'\["[a-z]+"(,[0-9"a-f]+)*\]').map(str.encode))
+def test_any_bytes_give_a_plain_value_or_are_refused(data: bytes) -> None:
+    try:
+        value = codec.loads(data)
+    except codec.NotPlain:
+        return
+    assert shape(codec.loads(codec.dumps(value))) == shape(value)
+
+
+class Liar(int):
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __add__(self, other: object) -> int:
+        return 2
+
+
+class Colour(enum.IntEnum):
+    red = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (Liar(1), 1),
+        (Colour.red, 3),
+        (collections.Counter("aab"), {"a": 2, "b": 1}),
+        (collections.OrderedDict(a=1), {"a": 1}),
+        (collections.namedtuple("P", "x y")(1, 2), (1, 2)),
+        (type("Text", (str,), {"__str__": lambda self: "other"})("own"), "own"),
+    ],
+)
+def test_a_subclass_travels_as_its_content(value: Any, plain: Any) -> None:
+    given_back = codec.loads(codec.dumps(value))
+    assert given_back == plain and type(given_back) is type(plain)
+
+
+@pytest.mark.parametrize("value", [object(), range(3), map(str, []), len, int, {1: object()}, bytearray(b"x")])
+def test_no_plain_value(value: Any) -> None:
+    with pytest.raises(codec.NotPlain):
+        codec.dumps(value)
+
+
+def test_too_deep() -> None:
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(codec.NotPlain, match="deeper"):
+        codec.dumps(value)
+    with pytest.raises(codec.NotPlain):
+        codec.loads(b'["list",' * 50_000)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        (0, False, False),
+        (False, False, True),
+        ([1, 2], (1, 2), False),
+        ([1, [True]], [1, [1]], False),
+        ({"a": [1]}, {"a": [1.0]}, True),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ("1", 1, False),
+        (b"1", "1", False),
+        (None, 0, False),
+        ({1, 2}, frozenset({1, 2}), True),
+        (math.nan, math.nan, False),
+    ],
+)
+def test_equality(one: Any, other: Any, equal: bool) -> None:
+    assert codec.same(one, other) is equal
+    assert codec.same(other, one) is equal

@@ -1,0 +1,216 @@
+"""Verdicts on honest programs of every form and ending, on hostile ones, and what stays behind: nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forgetting.errors import UsageError
+from forgetting.sandbox import confinement, pool
+from forgetting.sandbox.limits import Limits, Outcome
+from forgetting.sandbox.pool import Asserts, Calls, Sandbox, Script
+from tests.sandbox.hostile import HOSTILE, WANTS_IMPORT
+
+LIMITS = Limits(cpu_seconds=1, wall_seconds=6, memory_mebibytes=256, output_bytes=1_000_000)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the layers are Linux's")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(LIMITS, workers=2) as started:
+        yield started
+
+
+NEEDS_ALL = "this machine lacks a layer of the sandbox: "
+
+
+@pytest.fixture
+def whole(sandbox: Sandbox) -> Sandbox:
+    """A sandbox with every layer."""
+    if sandbox.missing():
+        pytest.skip(NEEDS_ALL + sandbox.missing())
+    return sandbox
+
+
+SQUARE = "def f(x):\n    return x * x\n"
+
+
+@pytest.mark.parametrize(
+    ("job", "outcome"),
+    [
+        (Asserts(SQUARE, "f", "assert f(3) == 9\nassert candidate(x=2) == 4"), Outcome.passed),
+        (Asserts(SQUARE, "f", "assert f(3) == 6"), Outcome.wrong),
+        (Asserts(SQUARE, "f", "assert g(3) == 9", prelude="def g(x): return f(x)"), Outcome.passed),
+        (Asserts("def f(x): return None", "f", "assert abs(f(3) - 9) < 1"), Outcome.wrong),
+        (Asserts("def f(x): return", "f", "import missing_module"), Outcome.wrong),
+        (Asserts(SQUARE, "f", "assert f(3 == 9"), Outcome.harness_error),
+        (Asserts(SQUARE, "f", "pass", prelude="1 / 0"), Outcome.harness_error),
+        (Asserts("def f(x) return x", "f", "assert f(3) == 9"), Outcome.syntax_error),
+        (Asserts("def f(x):\n\0", "f", "assert f(3) == 9"), Outcome.syntax_error),
+        (Asserts("(" * 5000, "f", "assert f(3) == 9"), Outcome.syntax_error),
+        (Asserts("def g(x): return x", "f", "assert f(3) == 9"), Outcome.runtime_error),
+        (Asserts("def f(x): return x / 0", "f", "assert f(3) == 9"), Outcome.runtime_error),
+        (Asserts("def f(x): raise ValueError", "f", "try:\n    f(1)\nexcept Exception:\n    pass"), Outcome.passed),
+        (Asserts("def f(x): return x[1:]", "f", "assert f([1, 2]) == [2] and f((1, 2)) == (2,)"), Outcome.passed),
+        (Calls(SQUARE, "f", ((3,), (4,)), (9, 16)), Outcome.passed),
+        (Calls(SQUARE, "f", ((3,), (4,)), (9, 17)), Outcome.wrong),
+        (Calls("def f(x): return x == 3", "f", ((3,),), (1,)), Outcome.wrong),
+        (Calls("def f(x): return [x]", "f", ((3,),), ((3,),)), Outcome.wrong),
+        (Calls("def f(x): return 1 / x", "f", ((0,),), (0,)), Outcome.runtime_error),
+        (Calls("import time\ndef f(x): time.sleep(60)", "f", ((0,),), (0,)), Outcome.time_limit),
+        (Calls("def f(x):\n    while True: pass", "f", ((0,),), (0,)), Outcome.time_limit),
+        (Calls("def f(x): return bytearray(10**9)", "f", ((0,),), (0,)), Outcome.memory_limit),
+        (Calls("def f(x): return 'x' * 10**7", "f", ((0,),), (0,)), Outcome.output_limit),
+        (Calls("import ctypes\ndef f(x): ctypes.string_at(0)", "f", ((0,),), (0,)), Outcome.killed),
+        (Script("print(int(input()) + 1)", "4\n", "5"), Outcome.passed),
+        (Script("import sys\nfor l in sys.stdin: print(l.upper(), end='')", "a\nb", "A\nB\n"), Outcome.passed),
+        (Script("print(5); exit()", "", "5"), Outcome.passed),
+        (Script("print(5, flush=True); import os; os._exit(0)", "", "5"), Outcome.passed),
+        (Script("print(5); exit(3)", "", "5"), Outcome.runtime_error),
+        (Script("print(5)\nif __name__ == '__main__': print(6)", "", "5\n6"), Outcome.passed),
+        (Script("print(4)", "", "5"), Outcome.wrong),
+        (Script("print('5')\n1 / 0", "", "5"), Outcome.runtime_error),
+        (Script("print(", "", "5"), Outcome.syntax_error),
+        (Script("while True: print('x' * 1000)", "", "5"), Outcome.output_limit),
+        (Script("while True: pass", "", "5"), Outcome.time_limit),
+        (Script("input()", "", ""), Outcome.runtime_error),
+    ],
+)  # fmt: skip
+def test_every_ending(sandbox: Sandbox, job: pool.Job, outcome: Outcome) -> None:
+    (verdict,) = sandbox.run([job])
+    assert verdict.outcome is outcome, verdict
+
+
+def test_order_is_kept(sandbox: Sandbox) -> None:
+    jobs = [Asserts(SQUARE, "f", f"assert f({i}) == {i * i if i % 3 else -1}") for i in range(30)]
+    assert [v.passed for v in sandbox.run(jobs)] == [bool(i % 3) for i in range(30)]
+
+
+def test_nothing_passes_from_one_program_to_the_next(sandbox: Sandbox) -> None:
+    writes = "import math, builtins\nmath.pi = builtins.left = 3\ndef f(x): return x"
+    reads = "import math, builtins\ndef f(x): return math.pi == 3 or hasattr(builtins, 'left')"
+    jobs = [Asserts(p, "f", "assert f(1) == 1") for p in [writes] * 4]
+    assert all(v.passed for v in sandbox.run(jobs))
+    assert all(v.passed for v in sandbox.run([Asserts(reads, "f", "assert f(1) is False")] * 4))
+
+
+def test_chance_and_hashes_are_the_same_every_time(sandbox: Sandbox) -> None:
+    program = "import random\ndef f(x): return [random.random(), list({str(i) for i in range(20)})]"
+    seen = "import random\nrandom.seed(0)\nfirst = random.random()\norder = list({str(i) for i in range(20)})"
+    assert all(v.passed for v in sandbox.run([Asserts(program, "f", "assert f(1) == [first, order]", seen)] * 6))
+
+
+def processes_of(sandbox: Sandbox) -> list[str]:
+    """Command lines of everything below the sandbox's own processes."""
+    cells = [str(cell.process.pid) for cell in sandbox._cells]
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    below = set(cells)
+    for _ in range(6):
+        below |= {pid for pid, parent, _ in rows if parent in below}
+    return [args for pid, _, args in rows if pid in below - set(cells)]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_program_gains_nothing(
+    whole: Sandbox, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("assert candidate(1) == 2")
+    secret.chmod(0o644)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        program = WANTS_IMPORT + HOSTILE[name].replace("{secret!r}", repr(str(secret))).replace(
+            "{parent}", str(os.getpid())
+        ).replace("{port}", str(server.getsockname()[1]))
+        begin, resting = time.monotonic(), processes_of(whole)
+        (verdict,) = whole.run([Asserts(program, "f", "assert candidate(1) == 2")])
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert verdict.outcome not in (Outcome.passed, Outcome.harness_error), verdict
+    assert time.monotonic() - begin < LIMITS.wall_seconds + 5
+    assert secret.read_text() == "assert candidate(1) == 2" and secret.stat().st_mode & 0o777 == 0o644
+    assert not Path("/tmp/forgetting-hostile").exists()
+    assert all(not os.listdir(cell.folder.name) for cell in whole._cells)
+    assert processes_of(whole) == resting
+    assert (
+        whole.run([Asserts(SQUARE, "f", "assert f(3) == 9")] * 2)
+        and whole.run([Asserts(SQUARE, "f", "assert f(3) == 9")])[0].passed
+    )
+
+
+def test_the_suite_is_large() -> None:
+    assert len(HOSTILE) >= 50
+
+
+def test_what_is_not_prevented(whole: Sandbox) -> None:
+    """The library folders can be read: said in the module's text, and held here so that the text stays true."""
+    program = "import os\ndef f(x): return 'def' in open(os.__file__).read()"
+    assert whole.run([Asserts(program, "f", "assert f(1) is True")])[0].passed
+    assert "reading the library folders" in (pool.__doc__ or "")
+
+
+def test_a_sandbox_that_is_killed_is_replaced() -> None:
+    with Sandbox(LIMITS, workers=1) as sandbox:
+        os.killpg(sandbox._cells[0].process.pid, signal.SIGKILL)
+        assert sandbox.run([Asserts(SQUARE, "f", "assert f(3) == 9")])[0].passed
+
+
+def test_nothing_is_left_when_it_closes() -> None:
+    sandbox = Sandbox(LIMITS, workers=1)
+    folder, process = Path(sandbox._cells[0].folder.name), sandbox._cells[0].process.pid
+    sandbox.close()
+    assert not folder.exists()
+    for _ in range(100):
+        try:
+            os.killpg(process, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the process group is still there")
+
+
+def test_layers_are_named_and_a_missing_one_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(LIMITS, workers=1) as sandbox:
+        assert set(sandbox.layers) == set(confinement.LAYERS)
+        assert sandbox.missing() == "; ".join(f"{n} ({r})" for n, r in sandbox.layers.items() if r)
+
+    def without(cell: pool._Cell) -> None:
+        start(cell)
+        cell.layers = {**cell.layers, "landlock": "landlock: Function not implemented"}
+
+    start = pool._Cell.__init__
+    monkeypatch.setattr(pool._Cell, "__init__", without)
+    with pytest.raises(UsageError, match=r"^sandbox: strict, but this machine lacks landlock \(landlock: Function"):
+        Sandbox(LIMITS, workers=1, strict=True)
+    with Sandbox(LIMITS, workers=1) as weak:
+        assert weak.missing().startswith("landlock (")
+
+
+def test_an_interpreter_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool.sys, "executable", "/bin/true")
+    with pytest.raises(UsageError, match=r"^sandbox: cannot be started"):
+        Sandbox(LIMITS, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"cpu_seconds": 0}, "cpu_seconds"),
+        ({"wall_seconds": 5}, "wall_seconds"),
+        ({"wall_seconds": float("nan")}, "wall_seconds"),
+        ({"memory_mebibytes": 3}, "memory_mebibytes"),
+        ({"output_bytes": 3}, "output_bytes"),
+    ],
+)
+def test_bad_limits(changes: dict[str, float], field: str) -> None:
+    with pytest.raises(UsageError, match=field):
+        Limits(**changes)  # type: ignore[arg-type]
