@@ -1,7 +1,5 @@
 """Fifty random numeric twins of GSM8K beside their originals, for a person to read; and what became of all problems."""
 
-# ruff: noqa: INP001
-
 from __future__ import annotations
 
 import argparse

@@ -5,7 +5,7 @@ Every node must see the same files (the sweep's folder and the store) at the sam
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 from concurrent.futures import Future
 from dataclasses import dataclass, field

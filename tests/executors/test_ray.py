@@ -1,0 +1,36 @@
+"""A Ray cluster of three nodes on this machine: one goes away in the middle, and every task is done all the same."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from forgetting.executors import executor_of
+from tests.executors.tasks import home, teacher
+
+pytestmark = pytest.mark.slow
+SEEDS = range(8)
+
+
+def test_a_node_that_goes_away_takes_no_task_with_it(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed (an extra)")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        second = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        with executor_of({"name": "ray", "address": cluster.address}) as executor:
+            assert executor.slots == 3
+            futures = [executor.submit(teacher(tmp_path, seed), lambda done, total: None) for seed in SEEDS]
+            threading.Thread(target=lambda: (time.sleep(2.0), cluster.remove_node(second))).start()
+            for future in futures:
+                future.result(timeout=300)
+        assert all(home(tmp_path, seed) for seed in SEEDS)
+        assert len([p for p in tmp_path.iterdir() if (p / "manifest.json").is_file()]) == len(SEEDS)
+    finally:
+        cluster.shutdown()
