@@ -29,8 +29,9 @@ def refusals(items: list[Item]) -> Counter[str]:
     """How many problems have no numeric twin, by reason."""
     counts = Counter[str]()
     for item in items:
+        text = question(item)
         try:
-            renumber(question(item), item.answer.strip(), from_seed(0, "benchmarks/gsm8k", "renumbered", question(item)))
+            renumber(text, item.answer.strip(), from_seed(0, "benchmarks/gsm8k", "renumbered", text))
         except Refused as refused:
             counts[refused.reason.value] += 1
     return counts

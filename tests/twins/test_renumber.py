@@ -207,7 +207,7 @@ def test_labels_ranges_and_facts_of_units_stay(words: str, kept: str) -> None:
 
 @pytest.mark.parametrize(("words", "most"), [("50 weeks a year", 52), ("6 days a week", 7), ("23 hours a day", 24)])
 def test_no_more_than_there_are(words: str, most: int) -> None:
-    number = int(words.split()[0])
+    number = int(words.split(maxsplit=1)[0])
     question, answer = f"Ann works {words} for $31 each.", f"{number}*31=<<{number}*31={number * 31}>>\n"
     for seed in range(20):
         twin = renumber(question, f"{answer}#### {number * 31}", random.Random(seed))
