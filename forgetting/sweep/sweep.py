@@ -167,7 +167,7 @@ class _Whole:
                 {
                     "name": own.name,
                     "target": to_mapping(own.target),
-                    "dose": own.dose,
+                    **own.described(),
                     "ended": reasons[own.name],
                     "thresholds": [placed.to_dict() for placed in thresholds.estimate_both(own, seen)],
                     "trials": self._trials(driver),
@@ -180,7 +180,14 @@ class _Whole:
         check = level_set(driver.space, self.sweep.spec.search)
         searched = self.sweep.spec.search.method == "level_set"
         asked = self.patient(driver.asked)
-        return [{**_trial(one), "holdout": searched and check.is_holdout(one.trial.number)} for one in asked]
+        return [
+            {
+                **_trial(one),
+                "seconds": _seconds(self.folder, one.key),
+                "holdout": searched and check.is_holdout(one.trial.number),
+            }
+            for one in asked
+        ]
 
     def _hours(self) -> float:
         return self.earlier_hours + (time.monotonic() - self.begin) / 3600
@@ -251,6 +258,12 @@ def _trial(one: Asked) -> dict[str, Any]:
         "shift": shift,
         **{name: one.trial.user_attrs.get(name) for name in ("retention", "variance", "flops", "status", "error")},
     }
+
+
+def _seconds(folder: Path, key: RunKey) -> float | None:
+    """Wall seconds inside a complete run, whoever asked for it."""
+    marker = RunFolder(run_folder(folder, key)).complete
+    return round(sum(json.loads(marker.read_text())["wall_seconds"].values()), 2) if marker.is_file() else None
 
 
 def _done() -> Future[None]:
