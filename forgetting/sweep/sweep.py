@@ -88,6 +88,8 @@ def run_sweep(
     sweep = construct_sweep(spec)
     folder = output / sweep.folder_name
     begin = time.perf_counter()
+    if spec.storage:  # a server that is not there is found before anything is written
+        open_storage(spec.storage, folder)
     with alone(folder), executor, Live(sweep.spaces, quiet) as live:
         commits = prepare(sweep.study, folder)
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
@@ -208,7 +210,7 @@ class _Whole:
     def _controls(self) -> None:
         keys = self.sweep.controls()
         for key, future in self._submit(keys).items():
-            if isinstance(error := future.exception(), UsageError):
+            if isinstance(error := future.exception(), UsageError | OSError):
                 raise error
             self.live.control(str(key), "" if error is None else str(error))
 
@@ -271,13 +273,13 @@ def _done() -> Future[None]:
 
 
 def _then(future: Future[None], read: Callable[[], Made]) -> Future[Made]:
-    """What ``read`` gives when the future is done; a failed run's message; an error of the user's is raised on."""
+    """What ``read`` gives when the future is done; a failed run's message; what the user can mend is raised on."""
     made: Future[Made] = Future()
 
     def finish(ended: Future[None]) -> None:
         try:
             error = ended.exception()
-            if isinstance(error, UsageError | KeyboardInterrupt):
+            if isinstance(error, UsageError | OSError | KeyboardInterrupt):
                 made.set_exception(error)
             else:
                 made.set_result(read() if error is None else str(error).strip().splitlines()[0])
