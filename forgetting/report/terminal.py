@@ -14,6 +14,8 @@ from forgetting.curves import ForgettingCurve
 from forgetting.metrics import LEVELS, Status
 from forgetting.report import tables
 from forgetting.report.folder import ArmCurves, StudyFolder
+from forgetting.report.sweeps import terminal as sweeps
+from forgetting.report.sweeps.read import read_sweep
 
 COLOURS = ("blue+", "cyan+", "green+", "orange+", "magenta+", "red+", "gray", "white")
 LETTERS = "abcdefghijklmnop"
@@ -27,6 +29,9 @@ def show(study: StudyFolder, console: Console | None = None) -> None:
 
 def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> RenderableType:
     """Everything that the end of a run prints, as one rich renderable."""
+    sweep = read_sweep(study)
+    if sweep is not None:
+        return Group(*sweeps.summary(sweep), Text(tables.seeds_text(study)), *seconds_tables(study))
     parts: list[RenderableType] = []
     found = tables.skills(study)
     shown = [arm for arm in study.arms.values() if not tables.is_control(arm)] or list(study.arms.values())

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from forgetting.batching import encode, texts, tokens
-from forgetting.engine.evaluation import gold_sums
 from forgetting.engine.snapshots import SnapshotWriter, last
+from forgetting.engine.traces import gold_sums
 from forgetting.errors import UsageError
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil

@@ -80,7 +80,7 @@ def wide_space(**changes: Any) -> Space:
 
 
 def surface(own: Space, key: RunKey, edge: float = 4.5) -> Outcome:
-    """Retention on a logistic in log10 capacity that is .5 at ``edge``, with a seed's noise; the same for equal runs."""
+    """Retention on a logistic in log10 capacity that is .5 at ``edge``, with noise by run."""
     x, _ = own.coordinates((key.student, own.study.arm(key.arm).shift))
     drawn = int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:4], "big") / 2**32 - 0.5
     mean = 1 / (1 + math.exp(-12 * (x - edge)))

@@ -111,7 +111,7 @@ def test_what_counts_as_known(found: list[Placed], measured: tuple[str, ...], wi
 
 def test_only_the_first_level_decides() -> None:
     own = a_space(Target(levels=(0.5, 0.9)), ladder=Ladder(students=LONG_LADDER))
-    both = placed("located", **LOCATED) + [Placed(1.0, Threshold("capacity", 0.9, "too_little_data"))]
+    both = [*placed("located", **LOCATED), Placed(1.0, Threshold("capacity", 0.9, "too_little_data"))]
     assert known(own, both, [], 0.15)
 
 
