@@ -22,16 +22,7 @@ from forgetting.spec import Optimiser
 KINDS = {
     "matrix products": ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul"),
     "attention": ("scaled_dot_product", "flash_attention", "efficient_attention"),
-    "optimizer and clipping": (
-        "addcdiv",
-        "addcmul",
-        "lerp",
-        "foreach",
-        "fused_adam",
-        "linalg_vector_norm",
-        "sqrt",
-        "Optimizer",
-    ),
+    "optimizer and clipping": ("addcdiv", "addcmul", "lerp", "foreach", "linalg_vector_norm", "sqrt", "Optimizer"),
     "copies and shapes": ("copy_", "cat", "index", "clone", "fill_", "zero_", "slice", "select", "transpose", "as_str"),
 }
 

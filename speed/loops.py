@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedTokenizerFast,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -55,7 +56,7 @@ class Job:
             "weight_decay": o.weight_decay,
             "max_grad_norm": o.clip_norm,
             "bf16": False,
-            "gradient_checkpointing": False,
+            "activation_checkpointing": False,
             "logging_strategy": "no",
             "save_strategy": "no",
             "eval_strategy": "no",
@@ -124,6 +125,7 @@ class Loop(ABC):
         """Load, train and measure; which items are right after which step."""
         callback = Generate(job)
         trainer = self.trainer(job, callback)
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
         return callback.right, trainer
 
@@ -170,9 +172,10 @@ class Trl(Loop):
     """TRL's SFTTrainer, which tokenises prompts and completions itself and learns the completions."""
 
     def trainer(self, job: Job, callback: TrainerCallback) -> Trainer:
-        from datasets import Dataset
+        from datasets import Dataset, disable_progress_bars
         from trl import SFTConfig, SFTTrainer
 
+        disable_progress_bars()
         model, tokenizer = _student(job)
         # The completion begins with the space between two words.
         rows = [{"prompt": s.prompt, "completion": f" {s.answer}"} for s in job.samples]

@@ -8,10 +8,12 @@ loops do all of the runs. All get the same tokens in the same order, the same it
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,14 @@ from forgetting.study import Arm, Study, construct
 Answers = dict[tuple[str, int, int], np.ndarray]  # (arm, seed, dose) to what is right, item by item
 
 
-def spec(rung: str, *, tiny: bool) -> Spec:
-    """The study of the comparison."""
+def spec(rung: str, *, tiny: bool, dose: int = 10_240, first: int = 160) -> Spec:
+    """The study of the comparison, or a shorter one."""
     per_depth = 2 if tiny else 50
     return Spec(
         name="throughput",
         ladder=Ladder(students=(rung,)),
         contaminations=("dialogue", "altered_syntax"),
-        doses=Doses(dose=64, first=32) if tiny else Doses(dose=10_240, first=160),
+        doses=Doses(dose=64, first=32) if tiny else Doses(dose=dose, first=first),
         evaluation=Evaluation(
             benchmarks=tuple({"name": name, "items_per_depth": per_depth} for name in ("maths", "code")),
             perturbed="never",
@@ -48,6 +50,14 @@ def spec(rung: str, *, tiny: bool) -> Spec:
         seeds=1 if tiny else 8,
         keep="none",
     )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What suits a loop best: torch threads, and prompts in a batch of ``generate``."""
+
+    threads: int
+    batch_items: int
 
 
 class Ours:
@@ -80,19 +90,19 @@ class Ours:
 class Theirs:
     """One seed of each contamination by a loop; the next pair takes the next seed."""
 
-    def __init__(self, study: Study, loop: Loop, options: argparse.Namespace) -> None:
-        self.study, self.loop, self.options = study, loop, options
-        self.next_seed = study.spec.first_seed + options.first
+    def __init__(self, study: Study, loop: Loop, setting: Setting, *, first: int = 0, full: bool = False) -> None:
+        self.study, self.loop, self.setting, self.full = study, loop, setting, full
+        self.next_seed = first
         self.right: Answers = {}
         self.same_tokens = True
 
     def __call__(self) -> float:
         """Wall seconds a run: load, tokenise, train, generate, grade; the samples are given and not counted."""
         threads = torch.get_num_threads()
-        torch.set_num_threads(self.options.loop_threads)
+        torch.set_num_threads(self.setting.threads)
         spec = self.study.spec
         every = range(spec.first_seed, spec.first_seed + spec.seeds)
-        chosen = list(every) if self.options.full else [self.next_seed % spec.seeds]
+        chosen = list(every) if self.full else [every[self.next_seed % spec.seeds]]
         self.next_seed += 1
         seconds = [self._run(arm, seed) for arm in self.study.arms for seed in chosen]
         torch.set_num_threads(threads)
@@ -112,7 +122,7 @@ class Theirs:
             benchmarks=self.study.benchmarks,
             optimiser=arm.optimiser(spec.fine_tuning),
             max_new_tokens=spec.evaluation.max_new_tokens,
-            batch_items=self.options.batch_items,
+            batch_items=self.setting.batch_items,
         )
         found: list[Any] = []
         seconds = timed(lambda: found.append(self.loop.run(job)))
@@ -161,8 +171,6 @@ def main() -> None:
     options_of = parser(__doc__, "study")
     options_of.add_argument("--student", default="34k", help="a rung of the ladder")
     options_of.add_argument("--loops", nargs="+", default=list(LOOPS), choices=list(LOOPS))
-    options_of.add_argument("--loop-threads", type=int, default=2, help="torch threads of the loops")
-    options_of.add_argument("--batch-items", type=int, default=150, help="prompts in a batch of generate")
     options_of.add_argument("--workers", type=int, default=None, help="our processes; by default as many as cores")
     options_of.add_argument("--full", action="store_true", help="the loops make all runs of the study, too")
     options_of.add_argument("--first", type=int, default=0, help="the loops' first seed")
@@ -170,8 +178,11 @@ def main() -> None:
     options = options_of.parse_args()
     study = construct(spec(options.student, tiny=options.tiny))
     ours = Ours(study, options.workers)
-    theirs = {name: Theirs(study, LOOPS[name], options) for name in options.loops}
-    warm_up(options)
+    Ours(construct(spec(options.student, tiny=True)), options.workers)()  # files into the cache
+    tried = {name: settings(name, options) for name in options.loops}
+    theirs = {
+        name: Theirs(study, LOOPS[name], tried[name][0][0], first=options.first, full=options.full) for name in tried
+    }
     seconds = in_turns({"forgetting": ours, **theirs}, options.pairs)
     before = earlier(options.output, more=options.more)
     seconds = {name: [*before["seconds_per_run"].get(name, []), *each] for name, each in seconds.items()}
@@ -180,8 +191,10 @@ def main() -> None:
         "student": options.student,
         "runs": len(study.runs()),
         "runs_of_a_loop_in_a_pair": len(study.runs()) if options.full else len(study.arms),
-        "loop_threads": options.loop_threads,
-        "batch_items": options.batch_items,
+        "settings_tried": {
+            name: [{**dataclasses.asdict(setting), "seconds": round(seconds, 3)} for setting, seconds in each]
+            for name, each in tried.items()
+        },
         "times_faster_than": {name: ratio(seconds, name, "forgetting") for name in theirs},
         "seconds_per_run": {name: [round(s, 3) for s in each] for name, each in seconds.items()},
         "median_seconds_per_run": {name: spread(each)["median"] for name, each in seconds.items()},
@@ -196,12 +209,13 @@ def main() -> None:
     print(found["median_seconds_per_run"])
 
 
-def warm_up(options: argparse.Namespace) -> None:
-    """A tiny study by each side, so that imports and caches are not measured."""
-    small = construct(spec(options.student, tiny=True))
-    Ours(small, options.workers)()
-    for name in options.loops:
-        Theirs(small, LOOPS[name], options)()
+def settings(name: str, options: argparse.Namespace) -> list[tuple[Setting, float]]:
+    """Settings of a loop with the seconds of a short run, the fastest first; it is the one that is measured."""
+    short = construct(spec(options.student, tiny=options.tiny, dose=1_280, first=640))
+    short = dataclasses.replace(short, arms=short.arms[:1])
+    tried = [Setting(1, 150)] if options.tiny else [Setting(n, b) for n in (1, 2) for b in (75, 150, 300)]
+    Theirs(short, LOOPS[name], tried[0])()
+    return sorted(((one, Theirs(short, LOOPS[name], one)()) for one in tried), key=lambda pair: pair[1])
 
 
 if __name__ == "__main__":
