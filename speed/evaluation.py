@@ -2,12 +2,14 @@
 
 A student is contaminated with dialogues and looked at while everything is kept (dose 0, drafts: the gold answers), at
 the dose where about half is kept, and at the one where nothing is (drafts: the answers of the dose before, half as
-much). Both sides give the same tokens, which is checked. ``generate`` gets the batch size that suits it best.
+much). Both sides give the same tokens, which is checked. ``generate`` gets the batch size that suits it best. Beside
+it stands the whole look of a study, which also grades the answers and sums the losses on the gold ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +18,13 @@ from measuring import bare, batches, device, in_turns, parser, ratio, spread, st
 from forgetting import registry
 from forgetting.batching import prompts, texts, tokens
 from forgetting.contracts import Benchmark
-from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.spec import Optimiser
+from forgetting.engine.evaluation import Evaluator
+from forgetting.spec import Evaluation, Optimiser
 from forgetting.stages import distil
 
 Answers = list[list[int]]
 WANTED = (1.0, 0.5, 0.0)
+APART = 2  # looks from one to the one that it has its drafts from: half the dose
 
 
 @dataclass
@@ -39,19 +42,30 @@ class Look:
 class Exam:
     """Items with their prompts, and both ways to have them answered."""
 
-    def __init__(self, model: HuggingFaceModel, per_depth: int, max_new_tokens: int) -> None:
-        self.model, self.max_new_tokens = model, max_new_tokens
+    def __init__(self, folder: Path, per_depth: int, max_new_tokens: int) -> None:
+        self.model, self.max_new_tokens = distil.load(folder), max_new_tokens
+        self.model.network.to(device())
         parts = [registry.build("benchmarks", {"name": n, "items_per_depth": per_depth}) for n in ("maths", "code")]
-        self.sets = [(b, b.items("test")) for b in parts if isinstance(b, Benchmark)]
+        benchmarks = [b for b in parts if isinstance(b, Benchmark)]
+        self.sets = [(b, b.items("test")) for b in benchmarks]
+        how = Evaluation(max_new_tokens=max_new_tokens)
+        self.evaluator = Evaluator(distil.load(folder), benchmarks, [], "", how)
         self.items = [item for _, items in self.sets for item in items]
-        self.prompts = tokens(prompts(self.items, model.tokenizer), model.tokenizer)
-        self.gold = tokens([item.answer for item in self.items], model.tokenizer)
+        words = self.model.tokenizer
+        self.prompts = tokens(prompts(self.items, words), words)
+        self.gold = tokens([item.answer for item in self.items], words)
 
     def ours(self, drafts: Answers | None) -> Answers:
         """By this project."""
         return self.model.generate(
             [self.prompts], None if drafts is None else [drafts], max_new_tokens=self.max_new_tokens, batch_items=256
         )[0]
+
+    def look(self, drafts: Answers) -> Answers:
+        """The look of a study: answers, grades and losses, as ledger rows."""
+        names = [(benchmark.short_name(), item.id) for benchmark, items in self.sets for item in items]
+        rows = self.evaluator.measure(self.model, perturbed=False, earlier=dict(zip(names, drafts, strict=True)))
+        return [answer.tolist() for answer in rows["answer"]]
 
     @torch.no_grad()
     def theirs(self, batch_items: int) -> Answers:
@@ -88,7 +102,7 @@ def looks(exam: Exam, doses: list[int]) -> list[Look]:
     def look(dose: int) -> None:
         answers = exam.ours(None)
         weights = {name: value.clone() for name, value in model.state().items()}
-        drafts = found[-1].answers if found else exam.gold
+        drafts = found[-APART].answers if len(found) >= APART else exam.gold
         found.append(Look(dose, weights, drafts, answers, exam.accuracy(answers)))
         found[-1].retention = found[-1].accuracy / max(found[0].accuracy, 1e-9)
 
@@ -108,6 +122,7 @@ def compare(exam: Exam, look: Look, pairs: int) -> dict[str, Any]:
         "generate": lambda: timed(lambda: exam.theirs(best)),
         "with_drafts": lambda: timed(lambda: exam.ours(look.drafts)),
         "without_drafts": lambda: timed(lambda: exam.ours(None)),
+        "look_of_a_study": lambda: timed(lambda: exam.look(look.drafts)),
     }
     for side in sides.values():
         side()
@@ -121,7 +136,9 @@ def compare(exam: Exam, look: Look, pairs: int) -> dict[str, Any]:
         "items_per_second": {n: round(len(exam.items) / spread(s)["median"], 1) for n, s in seconds.items()},
         "times_faster_with_drafts": ratio(seconds, "generate", "with_drafts"),
         "times_faster_without_drafts": ratio(seconds, "generate", "without_drafts"),
+        "times_faster_look_of_a_study": ratio(seconds, "generate", "look_of_a_study"),
         "same_answers_with_drafts": exam.ours(look.drafts) == look.answers,
+        "same_answers_in_a_look": exam.look(look.drafts) == look.answers,
         "same_answers_as_generate": round(
             sum(a == b for a, b in zip(exam.theirs(best), look.answers, strict=True)) / len(look.answers), 4
         ),
@@ -134,10 +151,8 @@ def main() -> None:
     options_of.add_argument("--student", default="34k", help="a rung of the ladder")
     options = options_of.parse_args()
     torch.set_num_threads(options.threads)
-    model = distil.load(student_folder(options.student))
-    model.network.to(device())
-    exam = Exam(model, 2 if options.tiny else 50, 48)
-    doses = [0, 32, 64] if options.tiny else [0, *(20 * 2**n for n in range(10))]
+    exam = Exam(student_folder(options.student), 2 if options.tiny else 50, 48)
+    doses = [0, 32, 64] if options.tiny else [0, *(round(20 * 2 ** (n / APART)) for n in range(19))]
     found = looks(exam, doses)
     rows = []
     for wanted in WANTED:
@@ -154,11 +169,10 @@ def main() -> None:
     }
     write(options.output, result)
     for row in rows:
-        with_drafts, plain = row["times_faster_with_drafts"], row["times_faster_without_drafts"]
-        print(
-            f"retention {row['retention']:.2f}: {with_drafts['median']:.2f} times with drafts "
-            f"({with_drafts['lowest']:.2f} to {with_drafts['highest']:.2f}), {plain['median']:.2f} without"
-        )
+        print(f"retention {row['retention']:.2f}, times faster than generate:")
+        for name in ("with_drafts", "without_drafts", "look_of_a_study"):
+            times = row[f"times_faster_{name}"]
+            print(f"  {name}: {times['median']:.2f} ({times['lowest']:.2f} to {times['highest']:.2f})")
 
 
 if __name__ == "__main__":
