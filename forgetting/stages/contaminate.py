@@ -123,9 +123,10 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
 _kept: dict[str, Evaluator] = {}  # of the base that this process measured last
 
 
-def _evaluator(study: Study, home: Path, contamination: Contamination) -> Evaluator:
+def _evaluator(study: Study, home: distil.Home, contamination: Contamination) -> Evaluator:
     """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
-    of = [str(home.resolve()), [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
+    base = str(home.resolve()) if isinstance(home, Path) else home.form()
+    of = [base, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
     if (key := repr(of)) not in _kept:
         _kept.clear()
         _kept[key] = Evaluator(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
