@@ -147,7 +147,7 @@ def test_the_page_shows_all_of_it_and_is_whole(built: Path) -> None:
     kinds = {name.split("-")[1] for name in found if name.startswith("sweep-")}
     assert kinds == {"surface", "capacity", "shape", "policies", "calibration", "cost"} == set(views.CAPTIONS)
     assert text.count("<figure>") == len(found)
-    for said in ("Zones of section 4.2", "below 4B", "Thresholds on the dose axis", "every point has all its seeds"):
+    for said in ("Zones of section 4.2", "4B to 14B", "Thresholds on the dose axis", "every point has all its seeds"):
         assert said in text, said
     assert "http://" not in text and "<script" not in text
 
