@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from forgetting.config import built_from, read_mapping
 from forgetting.executors import MEMBERS
 from forgetting.report.sweeps.views import CAPTIONS
 from forgetting.sweep.locate import Located
+from forgetting.sweep.spec import SweepSpec
+from forgetting.sweep.sweep import construct_sweep
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text()
@@ -32,6 +35,14 @@ def test_every_executor_and_every_view_has_its_row() -> None:
     shown = {line.split("|")[1].strip() for line in PAGE.splitlines() if line.startswith("| ")}
     named = {"shape": "step or trend"}
     assert {named.get(kind, kind) for kind in CAPTIONS} <= shown
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sweep_can_be_laid_out_without_a_network(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    whole = construct_sweep(built_from(SweepSpec, read_mapping(path)))
+    assert all(len(own.points) >= 2 for own in whole.spaces)
+    assert len({own.name for own in whole.spaces}) == len(whole.spec.targets)
 
 
 def test_every_sweep_has_its_row_in_the_readme() -> None:
