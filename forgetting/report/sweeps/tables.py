@@ -66,7 +66,8 @@ def shape_table(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for target in sweep.families:
         for shift, own, found in shapes(sweep, target):
-            width = f"{found.width_decades:.2f} ({found.width_low:.2f} to {found.width_high:.2f})"
+            high = f"{found.width_high:.2f}" if math.isfinite(found.width_high) else "open"
+            width = f"{found.width_decades:.2f} ({found.width_low:.2f} to {high})"
             rows.append((target.conditions, f"{shift:g}", len(own), found.sizes, found.seeds, found.verdict, width,
                          found.reason.replace("_", " "), found.remedy))  # fmt: skip
     columns = ["conditions", "shift", "runs", "sizes", "seeds", "shape", "width in decades", "reason", "remedy"]
