@@ -45,14 +45,13 @@ def measure_passing(
     before = tokens(prompts(items, model.tokenizer), model.tokenizer)
     greedy = model.generate([before], max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
     drawn = sample(model, before, sampling, max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
-    rows = [
-        {"item": item.id, "sample": s, "tokens": own}
-        for item, answers in zip(items, drawn, strict=True)
-        for s, own in enumerate(answers)
-    ]
     repeated = [item for item in items for _ in range(sampling.samples)]
-    grades = benchmark.grade(repeated, texts([row["tokens"] for row in rows], model.tokenizer))
-    answers = pd.DataFrame(rows).assign(verdict=[g.verdict for g in grades], kind=[g.kind for g in grades])
+    written = [own for answers in drawn for own in answers]
+    grades = benchmark.grade(repeated, texts(written, model.tokenizer))
+    answers = pd.DataFrame({
+        "item": [item.id for item in repeated], "sample": list(range(sampling.samples)) * len(items), "tokens": written,
+        "verdict": [g.verdict for g in grades], "kind": [g.kind for g in grades],
+    })  # fmt: skip
     right = answers.verdict.eq("right").to_numpy().reshape(len(items), sampling.samples).sum(1)
     first = benchmark.grade(items, texts(greedy, model.tokenizer))
     return Passing(
