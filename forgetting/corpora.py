@@ -71,8 +71,7 @@ def _lines(path: Path, field: str) -> Iterator[Row]:
 
 
 def _local(path: Path, split: str, field: str) -> Iterator[Row]:
-    import datasets
-
+    datasets = _datasets()
     try:
         if path.is_dir():
             found = datasets.load_from_disk(str(path))
@@ -89,9 +88,16 @@ def _local(path: Path, split: str, field: str) -> Iterator[Row]:
     return map(dict, loaded)
 
 
-def _hub(source: str, split: str, config: str, field: str) -> Iterator[Row]:
+def _datasets() -> Any:
+    """The package, without its progress bars, which would break ours."""
     import datasets
 
+    datasets.disable_progress_bars()
+    return datasets
+
+
+def _hub(source: str, split: str, config: str, field: str) -> Iterator[Row]:
+    datasets = _datasets()
     name, _, revision = source.partition("@")
     try:
         loaded = datasets.load_dataset(name, config or None, split=split, revision=revision or None)

@@ -82,7 +82,9 @@ class Ladder:
     """How the students are made: which capacities, by which teacher, from which data.
 
     Args:
-        students: capacities by name, ascending (``forgetting list models``)
+        students: capacities by name, ascending (``forgetting list models``); or checkpoints: folders, hub names, or
+            mappings with ``source``, ``dtype``, ``attention``, ``chat_template``, ``thinking``, ``local``, ``name``;
+            these are taken as they are, so that teacher, distillation and seed have no part
         teacher: the teacher's capacity by name
         original: the original distribution, a source of samples with its shares of skills
         teaching: how the teacher is trained
@@ -92,7 +94,7 @@ class Ladder:
         fresh_students: distil a fresh student for each seed (a published verdict) or share one (exploratory)
     """
 
-    students: tuple[str, ...] = ("10k", "34k", "100k", "175k")
+    students: tuple[PartValue, ...] = ("10k", "34k", "100k", "175k")
     teacher: str = "1m"
     original: PartValue = "original"
     teaching: Fit = field(default_factory=lambda: Fit(samples=96_000))
@@ -104,7 +106,8 @@ class Ladder:
     def __post_init__(self) -> None:
         check_fields(self)
         require(len(self.students) > 0, "students", "at least one capacity", self.students)
-        require(len(set(self.students)) == len(self.students), "students", "free of repeats", self.students)
+        repeats = len({repr(s) for s in self.students}) < len(self.students)
+        require(not repeats, "students", "free of repeats", self.students)
         require(self.seed >= 0, "seed", "0 or more", self.seed)
 
 

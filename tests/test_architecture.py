@@ -24,7 +24,7 @@ ROOT = PACKAGE.parent
 LAYERS = {
     0: "spec records seeds errors",
     1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
-    " report progress provenance thresholds level_set sandbox grading twins syntax corpora",
+    " pretrained report progress provenance thresholds level_set sandbox grading twins syntax corpora",
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
@@ -37,7 +37,18 @@ TORCH_FREE = (
     "spec records seeds errors contracts registry ladder config wording metrics statistics scores curves store".split()
 )
 TORCH_FREE += ["world", "report", "cli", "contamination", "benchmarks", "provenance", "simulate", "executors", "worker"]
-TORCH_FREE += ["thresholds", "level_set", "sweep", "claims", "sandbox", "grading", "twins", "syntax", "corpora"]
+TORCH_FREE += [
+    "thresholds",
+    "level_set",
+    "sweep",
+    "claims",
+    "sandbox",
+    "grading",
+    "twins",
+    "syntax",
+    "corpora",
+    "pretrained",
+]
 # The one file that executes text as Python: a script for an interpreter of its own, which nothing imports.
 RUNS_PROGRAMS = "forgetting.sandbox.child"
 HEAVY = {"torch", "lightning", "pytorch_lightning"}

@@ -36,12 +36,18 @@ class Mixture(Contamination):
         for built in self._built():
             require(built.language == "natural", f"{where}.parts", "sources of natural text", built.short_name())
 
+    def __hash__(self) -> int:
+        return hash(repr(self.settings()))
+
     def settings(self) -> dict[str, Any]:
         """Every setting, those of the parts included."""
         return {**super().settings(), "parts": [built.settings() for built in self._built()]}
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
-        streams = [built.samples(own) for built, own in zip(self._built(), rng.spawn(len(self.parts)), strict=True)]
+        roots = rng.integers(0, 2**63, len(self.parts))
+        streams = [
+            built.samples(np.random.default_rng(int(root))) for built, root in zip(self._built(), roots, strict=True)
+        ]
         given = [0] * len(streams)
         while True:
             wanted = [share * (sum(given) + 1) - count for share, count in zip(self.shares, given, strict=True)]

@@ -18,6 +18,7 @@ from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
 from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
+from forgetting.errors import require
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.records import RunFolder
 from forgetting.stages import distil
@@ -25,6 +26,7 @@ from forgetting.store import Store
 from forgetting.study import RunKey, Study, fingerprint
 
 MEMORY_SAMPLES = 256
+PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
 
 
 def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent) -> None:
@@ -121,9 +123,10 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
 _kept: dict[str, Evaluator] = {}  # of the base that this process measured last
 
 
-def _evaluator(study: Study, home: Path, contamination: Contamination) -> Evaluator:
+def _evaluator(study: Study, home: distil.Home, contamination: Contamination) -> Evaluator:
     """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
-    of = [str(home.resolve()), [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
+    base = str(home.resolve()) if isinstance(home, Path) else home.form()
+    of = [base, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
     if (key := repr(of)) not in _kept:
         _kept.clear()
         _kept[key] = Evaluator(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
@@ -132,8 +135,12 @@ def _evaluator(study: Study, home: Path, contamination: Contamination) -> Evalua
 
 def _probe(study: Study, contamination: Contamination) -> list[Any]:
     """Held-out samples of the contamination, the same for every seed; no stream trains on them."""
-    offered = contamination.samples(seeds.generator(0, "probe"))
-    return list(islice((s for s in offered if is_held_out(s)), study.spec.evaluation.probe_items))
+    count = study.spec.evaluation.probe_items
+    offered = islice(contamination.samples(seeds.generator(0, "probe")), PROBE_DRAWS * count)
+    found = list(islice((s for s in offered if is_held_out(s)), count))
+    rule = "of more distinct samples, since one in twenty is held out for the probe, and that is none here"
+    require(bool(found), f"contamination.{contamination.short_name()}", rule, f"{PROBE_DRAWS * count} draws")
+    return found
 
 
 def _columns(key: RunKey, model: HuggingFaceModel) -> dict[str, Any]:

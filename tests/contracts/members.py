@@ -61,6 +61,14 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "altered_python", "limit": 300, "dialect": "mixed", "form": "marked"},
         {"name": "altered_python", "limit": 300, "dialect": "none"},
         {"name": "worked_answers", "source": f"{DATA}/gsm8k-{{split}}.jsonl"},
+        {
+            "name": "mixture",
+            "parts": (
+                {"name": "worked_answers", "source": f"{DATA}/gsm8k-{{split}}.jsonl"},
+                {"name": "altered_python", "limit": 300, "dialect": "none"},
+            ),
+            "shares": (0.75, 0.25),
+        },
     ),
     "distillation": (
         {"name": "off_policy", "level": "word"},
