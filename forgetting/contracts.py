@@ -145,6 +145,11 @@ class Model(ABC):
         """Where the weights are."""
         return next(iter(self.named_parameters()))[1].device
 
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        return frozenset([int(self.tokenizer.eos_token_id)])
+
     @abstractmethod
     def logits(self, tokens_RBT: Tensor) -> Tensor:
         """Next-token logits ``[R, B, T, V]`` of right-padded tokens."""

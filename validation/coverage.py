@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -66,15 +67,16 @@ def kept(output: Path, surface: str) -> list[dict[str, Any]]:
 def main() -> None:
     """Repeat, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=200, help="of each of six cases of a surface")
+    parser.add_argument("--repetitions", type=int, default=1000, help="of each of six cases of a surface")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--cases", default="", help="a surface; the rows of others are kept")
     parser.add_argument("--output", type=Path, default=Path("results/validation/coverage.json"))
     options = parser.parse_args()
     start, rows = time.perf_counter(), kept(options.output, options.cases)
-    numbers = range(options.repetitions)
+    numbers, made_by = range(options.repetitions), commit()
+    chosen = [c for c in CASES if options.cases in ("", c[0])]
     with ProcessPoolExecutor(options.processes) as pool:
-        for case in [c for c in CASES if options.cases in ("", c[0])]:
+        for case in sorted(chosen, key=lambda c: DESIGNS.index(c[1])):
             done = list(pool.map(repetition, [case] * len(numbers), numbers, chunksize=10))
             verdicts = Counter(verdict for verdict, _ in done)
             width = float(np.median([decades for _, decades in done]))
@@ -85,14 +87,19 @@ def main() -> None:
                 "repetitions": len(done),
                 "right": right(case, verdicts) / len(done),
                 "verdicts": dict(sorted(verdicts.items())),
-                "commit": commit(),
+                "commit": made_by,
                 "median_decades": round(width, 3) if np.isfinite(width) else None,
             }
             rows.append(row)
             print(f"{time.perf_counter() - start:6.0f} s  {row}", flush=True)
-    order = [list(case) for case in CASES]
-    rows.sort(key=lambda r: order.index([r["surface"], r["design"], r["level"]]))
+            write(rows, options.output)
+
+
+def write(rows: list[dict[str, Any]], output: Path) -> None:
+    """The rows, what they mean and what made them, after every case, so that an interrupted study keeps its cases."""
+    rows.sort(key=lambda r: CASES.index((r["surface"], r["design"], r["level"])))
     result = {
+        "command": " ".join(["python", *sys.argv]),
         "what": "share of searches whose 90% interval covers the true threshold; every other verdict counts as wrong, "
         "except not_monotone on the surface that is not",
         "rows": rows,
@@ -104,8 +111,8 @@ def main() -> None:
         "hardware": hardware(),
         "versions": versions(),
     }
-    write_json(options.output, result)
-    write_atomically(options.output.with_suffix(".md"), table(rows))
+    write_json(output, result)
+    write_atomically(output.with_suffix(".md"), table(rows))
 
 
 def table(rows: list[dict[str, object]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/validation/runs_needed.json"))
     options = parser.parse_args()
     start, rows = time.perf_counter(), kept(options.output, options.cases)
+    made_by = commit()
     with ProcessPoolExecutor(options.processes) as pool:
         for case in [c for c in CASES if options.cases in ("", c[0])]:
             for way in options.ways:
@@ -94,14 +96,20 @@ def main() -> None:
                     "repetitions": len(done),
                     "median_runs": finite(quantiles[1]),
                     "quartiles": [finite(quantiles[0]), finite(quantiles[2])],
-                    "commit": commit(),
+                    "commit": made_by,
                     "reached": len(reached),
                     "right_when_reached": round(1 - reached.count("missed") / len(reached), 3) if reached else None,
                 }
                 rows.append(row)
                 print(f"{time.perf_counter() - start:6.0f} s  {row}", flush=True)
+                write(rows, options.output, options.ways)
+
+
+def write(rows: list[dict[str, Any]], output: Path, ways: Sequence[str]) -> None:
+    """The rows, what they mean and what made them, after every row, so that an interrupted study keeps its rows."""
     rows.sort(key=lambda r: (CASES.index((r["surface"], r["level"])), WAYS.index(r["way"])))
     result = {
+        "command": " ".join(["python", *sys.argv]),
         "what": f"runs until the 90% interval is at most {WIDTH} decades wide, looked at after {list(LOOKS)} runs; "
         "null: not within the last of them (for gp: within 64); not_monotone counts as reached",
         "rows": rows,
@@ -111,8 +119,8 @@ def main() -> None:
         "hardware": hardware(),
         "versions": versions(),
     }
-    write_json(options.output, result)
-    write_atomically(options.output.with_suffix(".md"), table(rows, options.ways))
+    write_json(output, result)
+    write_atomically(output.with_suffix(".md"), table(rows, ways))
 
 
 def finite(runs: float) -> int | None:

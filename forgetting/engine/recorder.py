@@ -38,6 +38,7 @@ class Recorder:
         self._source = new_source
         self._events: EventsWriter | None = None
         self._base: pd.DataFrame | None = None
+        self.answers: dict[tuple[str, str], list[int]] = {}  # the last answer to each item, by benchmark and item
         self._lines: list[str] = []
 
     def start_at(self, dose: int) -> None:
@@ -68,6 +69,8 @@ class Recorder:
         write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds})
 
     def _score(self, frame: pd.DataFrame) -> None:
+        names = zip(frame["benchmark"], frame["item"], strict=True)
+        self.answers |= {name: answer.tolist() for name, answer in zip(names, frame["answer"], strict=True)}
         base = frame if self._base is None else self._base
         self._base = base
         together = frame if frame is base else pd.concat([base, frame], ignore_index=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from forgetting import losses, seeds
 from forgetting.batching import encode
-from forgetting.contracts import Contamination
-from forgetting.engine.evaluation import Evaluator, IntervalEvaluation
+from forgetting.contracts import Contamination, Model
+from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import is_held_out, mixed
@@ -20,6 +20,7 @@ from forgetting.engine.snapshots import Snapshots, last, own_generators, read, r
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import require
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.pretrained import Pretrained
 from forgetting.records import RunFolder
 from forgetting.stages import distil
 from forgetting.store import Store
@@ -46,7 +47,7 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     watch, arm = Stopwatch(), study.arm(key.arm)
     architecture = study.architecture(key)
     home = distil.student(study, architecture, key.distillation_seed, store)
-    model, base = distil.load(home), distil.load(home)
+    model = distil.load(home)
     doses = study.reached(arm)
     plan = mixed(
         arm.contamination, study.original, share=arm.share(), doses=doses,
@@ -54,19 +55,19 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     )  # fmt: skip
     stops = plan.stops(doses)
     steps = {dose: step for step, dose in stops.items()}
-    evaluator = Evaluator(
-        base, study.benchmarks, _probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation
-    )
+    evaluator = _evaluator(study, home, arm.contamination)
+    base = evaluator.base
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
     answer_tokens = encode(plan.samples, model.tokenizer)
 
-    def measure(dose: int, student: HuggingFaceModel = model) -> None:
+    def measure(dose: int, student: Model = model) -> None:
         perturbed = study.spec.evaluation.perturbed
         everything = perturbed == "every" or (perturbed == "ends" and dose in (0, doses[-1]))
         trained = plan.trained(steps[dose])
         contaminating = trained[plan.contaminating[trained]]
         with watch("evaluation"):
-            rows = evaluator.measure(student, perturbed=everything)
+            looked_at = base if dose == 0 and same_weights(student, base) else student
+            rows = evaluator.measure(looked_at, perturbed=everything, earlier=recorder.answers)
         clock = {
             "dose": dose,
             "dose_tokens": answer_tokens.answer_tokens(contaminating),
@@ -118,6 +119,19 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
         snapshots.close()
     recorder.finish(mark)
     tidy(run.checkpoint, study.spec.keep)
+
+
+_kept: dict[str, Evaluator] = {}  # of the base that this process measured last
+
+
+def _evaluator(study: Study, home: distil.Home, contamination: Contamination) -> Evaluator:
+    """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
+    which = home.form() if isinstance(home, Pretrained) else str(home.resolve())
+    of = [which, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
+    if (key := repr(of)) not in _kept:
+        _kept.clear()
+        _kept[key] = Evaluator(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
+    return _kept[key].with_probe(_probe(study, contamination), contamination.short_name())
 
 
 def _probe(study: Study, contamination: Contamination) -> list[Any]:

@@ -83,9 +83,10 @@ class Driver:
             working |= start([one.key for one in running if one.key not in working])
             wait(working.values(), return_when=when)
             made = {key: future.result() for key, future in working.items() if future.done()}
-            if all(isinstance(result, str) for result in made.values()):
+            ended = [one for one in running if one.key in made]
+            if self.patient(partial(self._hopeless, ended, made)):
                 raise RuntimeError(f"no run of a round succeeded; the first said: {next(iter(made.values()))}")
-            self.patient(partial(self._tell, [one for one in running if one.key in made], made))
+            self.patient(partial(self._tell, ended, made))
             working = {key: future for key, future in working.items() if key not in made}
             heard()
 
@@ -109,6 +110,16 @@ class Driver:
 
     def _trials(self) -> list[FrozenTrial]:
         return sorted(self.study.get_trials(deepcopy=False), key=lambda t: t.number)
+
+    def _hopeless(self, ended: Sequence[Asked], made: Mapping[RunKey, Made]) -> bool:
+        """Whether runs at several points failed together, or the first ones did: that is no fault of one point.
+
+        Nothing is told then, so that the same runs are made when what was wrong is mended.
+        """
+        if not all(isinstance(result, str) for result in made.values()):
+            return False
+        worked = any(trial.state == TrialState.COMPLETE for trial in self._trials())
+        return not worked or len({one.point for one in ended}) > 1
 
     def _ready(self) -> str:
         """Ask for what the next round lacks, or say why nothing more is asked for; done twice, it asks nothing twice.
@@ -136,14 +147,12 @@ class Driver:
             return f"budget: {self.stop.runs} runs"
         if not self._free():
             return "every point has all its seeds"
-        seen = told(trials)
-        if len(trials) >= self.search.startup_runs and known(
-            self.space, estimate(self.space, seen), seen, self.stop.width_decades
-        ):
-            return (
-                f"width: every interval is narrower than {self.stop.width_decades:g} decades or than the ladder's step"
-            )
-        return ""
+        width, seen = self.stop.width_decades, told(trials)
+        if not width or len(trials) < self.search.startup_runs:
+            return ""
+        if not known(self.space, estimate(self.space, seen), seen, width):
+            return ""
+        return f"width: every interval is narrower than {width:g} decades or than the ladder's step"
 
     def _free(self) -> int:
         """Runs that may still be asked for: seeds left over at points of which no run failed."""
@@ -160,7 +169,7 @@ class Driver:
                 for name, distribution in distributions(self.space).items():
                     whole.suggest_categorical(name, distribution.choices)
 
-    def _tell(self, wanted: Sequence[Asked], made: dict[RunKey, Made]) -> None:
+    def _tell(self, wanted: Sequence[Asked], made: Mapping[RunKey, Made]) -> None:
         """In the order asked; what an interrupted telling has told already is left as it is."""
         states = {t.number: t.state for t in self._trials()}
         for one in wanted:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
+from typing import Any
 
 from forgetting import registry, seeds
 from forgetting.contracts import Contamination
@@ -67,6 +68,19 @@ class Space:
     def flops(self, point: Point) -> float:
         """Floating-point operations of one run; see ``run_flops``."""
         return run_flops(self.study, self._architecture(point[0]), self.arms[point[1]])
+
+    def described(self) -> dict[str, Any]:
+        """What a view needs to know beside the target's own settings, defaults resolved, as plain values."""
+        arm = self.arms[self.shifts[-1]]
+        return {
+            "dose": self.dose,
+            "contamination": arm.contamination.settings(),
+            "rate_policy": arm.optimiser(self.study.spec.fine_tuning).rate_policy,
+            "benchmark": self.benchmark,
+            "depth": self.depth,
+            "students": list(self.students),
+            "arms": [{"shift": shift, "name": self.arms[shift].name} for shift in self.shifts],
+        }
 
     def _architecture(self, student: str) -> Student:
         return next(s for s in self.study.students if s.name == student)

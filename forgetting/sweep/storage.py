@@ -30,8 +30,10 @@ def open_storage(address: str, folder: Path) -> BaseStorage:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         return optuna.storages.get_storage(address)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"storage: {error.name} is not installed; pip install 'forgetting[postgres]'") from None
+    except ImportError as error:
+        name = getattr(error.__cause__ or error.__context__ or error, "name", None) or "its database driver"
+        how = "; pip install 'forgetting[postgres]'" if name == "psycopg" else ""
+        raise UsageError(f"storage: {name} is not installed{how}") from None
     except Exception as error:  # noqa: BLE001 (whatever a database driver raises goes to the user as one line)
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"storage: cannot be opened, {without_password(address)!r}: {first[:200]}") from None

@@ -88,6 +88,8 @@ def run_sweep(
     sweep = construct_sweep(spec)
     folder = output / sweep.folder_name
     begin = time.perf_counter()
+    if spec.storage:  # a server that is not there is found before anything is written
+        open_storage(spec.storage, folder)
     with alone(folder), executor, Live(sweep.spaces, quiet) as live:
         commits = prepare(sweep.study, folder)
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
@@ -165,7 +167,7 @@ class _Whole:
                 {
                     "name": own.name,
                     "target": to_mapping(own.target),
-                    "dose": own.dose,
+                    **own.described(),
                     "ended": reasons[own.name],
                     "thresholds": [placed.to_dict() for placed in thresholds.estimate_both(own, seen)],
                     "trials": self._trials(driver),
@@ -178,7 +180,14 @@ class _Whole:
         check = level_set(driver.space, self.sweep.spec.search)
         searched = self.sweep.spec.search.method == "level_set"
         asked = self.patient(driver.asked)
-        return [{**_trial(one), "holdout": searched and check.is_holdout(one.trial.number)} for one in asked]
+        return [
+            {
+                **_trial(one),
+                "seconds": _seconds(self.folder, one.key),
+                "holdout": searched and check.is_holdout(one.trial.number),
+            }
+            for one in asked
+        ]
 
     def _hours(self) -> float:
         return self.earlier_hours + (time.monotonic() - self.begin) / 3600
@@ -201,7 +210,7 @@ class _Whole:
     def _controls(self) -> None:
         keys = self.sweep.controls()
         for key, future in self._submit(keys).items():
-            if isinstance(error := future.exception(), UsageError):
+            if isinstance(error := future.exception(), UsageError | OSError):
                 raise error
             self.live.control(str(key), "" if error is None else str(error))
 
@@ -251,6 +260,12 @@ def _trial(one: Asked) -> dict[str, Any]:
     }
 
 
+def _seconds(folder: Path, key: RunKey) -> float | None:
+    """Wall seconds inside a complete run, whoever asked for it."""
+    marker = RunFolder(run_folder(folder, key)).complete
+    return round(sum(json.loads(marker.read_text())["wall_seconds"].values()), 2) if marker.is_file() else None
+
+
 def _done() -> Future[None]:
     future: Future[None] = Future()
     future.set_result(None)
@@ -258,13 +273,13 @@ def _done() -> Future[None]:
 
 
 def _then(future: Future[None], read: Callable[[], Made]) -> Future[Made]:
-    """What ``read`` gives when the future is done; a failed run's message; an error of the user's is raised on."""
+    """What ``read`` gives when the future is done; a failed run's message; what the user can mend is raised on."""
     made: Future[Made] = Future()
 
     def finish(ended: Future[None]) -> None:
         try:
             error = ended.exception()
-            if isinstance(error, UsageError | KeyboardInterrupt):
+            if isinstance(error, UsageError | OSError | KeyboardInterrupt):
                 made.set_exception(error)
             else:
                 made.set_result(read() if error is None else str(error).strip().splitlines()[0])

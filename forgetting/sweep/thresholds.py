@@ -133,8 +133,6 @@ def _known(space: Space, placed: Placed, points: set[Point], width_decades: floa
         return False
     if threshold.decades <= width_decades:
         return True
-    if width_decades == 0:  # only a budget ends the search
-        return False
     axis = [float(space.capacity(s)) for s in space.students] if capacity else list(space.shifts)
     inside = [x for x in axis if threshold.low * (1 + 1e-9) < x < threshold.high * (1 - 1e-9)]
     return not inside and math.isfinite(threshold.high) and threshold.low > 0

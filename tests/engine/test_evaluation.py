@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from forgetting import losses, registry
 from forgetting.batching import encode, texts
 from forgetting.contracts import Benchmark, Model
-from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, gold_sums
+from forgetting.engine.evaluation import Evaluator, IntervalEvaluation
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
+from forgetting.engine.traces import gold_sums
 from forgetting.records import LEDGER_COLUMNS
 from forgetting.scores import score_rows
 from forgetting.spec import Evaluation, Optimiser

@@ -1,0 +1,103 @@
+"""The driver killed at ten random moments, its workers at ten others: the same trials, scores and thresholds."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from forgetting.sweep.spec import SweepSpec
+from tests.sweep.driving import disturbed_spec, driver, essence, finish, in_storage, workers
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for worker processes in /proc"),
+]
+KILLS = 10
+
+
+def undisturbed(spec: SweepSpec, output: Path) -> float:
+    """Run the sweep without disturbance; its wall seconds."""
+    start = time.monotonic()
+    finish(driver(spec, output))
+    return time.monotonic() - start
+
+
+def kill_drivers(spec: SweepSpec, folder: Path, wall_seconds: float, expected: object) -> int:
+    """Kill the driver at random moments, start it again; a sweep that got through is compared and another begun."""
+    chance, kills, through = random.Random(0), 0, 0
+    while kills < KILLS:
+        process = driver(spec, folder / f"killed{through}")
+        try:
+            # Starting takes seconds in which little can be interrupted; most of the moments fall later.
+            process.communicate(timeout=chance.uniform(0.25, 0.75) * wall_seconds)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)  # the driver alone: its workers must die by themselves
+            process.communicate()
+            kills += 1
+        else:
+            assert process.returncode == 0
+            assert essence(spec, folder / f"killed{through}") == expected
+            through += 1
+    finish(driver(spec, folder / f"killed{through}"))
+    return through
+
+
+def test_the_driver_killed_ten_times(tmp_path: Path) -> None:
+    spec = disturbed_spec(executor={"name": "processes", "workers": 1})
+    wall_seconds = undisturbed(spec, tmp_path / "whole")
+    expected = essence(spec, tmp_path / "whole")
+    through = kill_drivers(spec, tmp_path, wall_seconds, expected)
+    last = tmp_path / f"killed{through}"
+    assert essence(spec, last) == expected
+    assert in_storage(spec, last) == in_storage(spec, tmp_path / "whole")
+    assert len(in_storage(spec, last)) == 8
+    print(f"{KILLS} kills of the driver, {through + 1} sweeps came through")
+
+
+def test_workers_killed_ten_times(tmp_path: Path) -> None:
+    spec = disturbed_spec(executor={"name": "processes", "workers": 2, "retries": 50})
+    undisturbed(spec, tmp_path / "whole")
+    expected = essence(spec, tmp_path / "whole")
+    chance, kills, sweeps = random.Random(1), 0, 0
+    while kills < KILLS:
+        output = tmp_path / f"killed{sweeps}"
+        process, own = driver(spec, output), 0
+        while process.poll() is None:
+            time.sleep(chance.uniform(0.0, 1.5))
+            alive = workers(process.pid)
+            # A worker that is still importing has no task to lose: now and then one is let through to its work.
+            if alive and own < KILLS and chance.random() < 0.5:
+                os.kill(chance.choice(alive), signal.SIGKILL)
+                own += 1
+        finish(process)
+        kills, sweeps = kills + own, sweeps + 1
+        assert essence(spec, output) == expected
+        assert in_storage(spec, output) == in_storage(spec, tmp_path / "whole")
+    print(f"{kills} kills of workers in {sweeps} sweeps")
+
+
+def test_control_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+    spec = disturbed_spec(executor={"name": "processes", "workers": 1})
+    process = driver(spec, tmp_path / "out")
+    until = time.monotonic() + 120
+    while not workers(process.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    (worker,) = workers(process.pid)
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and its workers
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("forgetting: interrupted; continue with: forgetting sweep ")
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{worker}").exists()
+    finish(driver(spec, tmp_path / "out"))
+    undisturbed(spec, tmp_path / "whole")
+    assert essence(spec, tmp_path / "out") == essence(spec, tmp_path / "whole")
