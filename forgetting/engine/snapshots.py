@@ -147,6 +147,11 @@ class Snapshots(lightning.Callback):
         self._last_step = -1
         self._writer: SnapshotWriter | None = None
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Nothing is to be kept before the first step has ended."""
+        assert isinstance(pl_module, FitModule)
+        self._last_step = pl_module.step
+
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
         """Clone on the device, then hand over."""
         assert isinstance(pl_module, FitModule)
