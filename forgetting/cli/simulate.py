@@ -41,7 +41,8 @@ DISTIL = """Make the teacher and the students of a spec and keep them in the sto
 
 def simulate_parser() -> ArgumentParser:
     """The options of ``forgetting simulate``."""
-    usage = "simulate [--config FILE] [--output DIR] [--store DIR] [--workers N] [--quiet] [--SETTING VALUE ...]"
+    usage = "simulate [--config FILE] [--output DIR] [--store DIR] [--workers N] [--sandbox WORDS] [--quiet]"
+    usage += " [--SETTING VALUE ...]"
     parser = arguments.parser(usage, SIMULATE, SIMULATE_EXAMPLES)
     parser.add_argument(
         "--output", type=str, metavar="DIR", help=f"where the study's folder is made (default: {arguments.OUTPUT})"
@@ -88,6 +89,7 @@ def simulate(given: Namespace) -> int:
     folder = output / f"{spec.name}-{study.fingerprint[:8]}"
     folders.check_writable(folder, "output")
     store = store_of(given)
+    arguments.set_sandbox(given)
 
     from forgetting.simulate import run_study
 
@@ -105,6 +107,7 @@ def resume(given: Namespace) -> int:
     workers = arguments.workers_of(given)
     store = store_of(given)
     folders.check_writable(folder, "folder")
+    arguments.set_sandbox(given)
 
     quiet = bool(given.get("quiet"))
     if (folder / "sweep.json").is_file():
@@ -132,6 +135,7 @@ def distil(given: Namespace) -> int:
         return _print(config.dump(spec))
     workers = arguments.workers_of(given)
     store = store_of(given)
+    arguments.set_sandbox(given)
     export = Path(given.export) if "export" in given else None
     if export:
         folders.check_writable(export, "export")

@@ -20,7 +20,7 @@ def fit(
     callbacks: Sequence[lightning.Callback] = (),
     machine: Machine = Machine(),  # noqa: B008 (frozen)
 ) -> None:
-    """Train ``module`` to its last step, by default on one device, with our own records and checkpoints in place of Lightning's."""
+    """Train ``module`` to its last step, with our own records and checkpoints in place of Lightning's."""
     remaining = module.total_steps - module.first_step
     _quiet()
     trainer = lightning.Trainer(

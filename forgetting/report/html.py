@@ -24,8 +24,8 @@ CAPTIONS = {
     ),
     "likelihood": (
         "A skill that some student had not learned: its accuracy cannot carry the curve, and what the gold answers "
-        "tell does: the rise of their NLL since dose 0, the share of their written-out steps that answers have, and KL from "
-        "the student as it was. Means over seeds; bands: 95% over the items of the first seed, paired with dose 0."
+        "tell does: the rise of their NLL since dose 0, the share of their written-out steps that answers have, and KL "
+        "from the student as it was. Means over seeds; bands: 95% over the items of the first seed, paired with dose 0."
     ),
     "depth": "Loss grows with depth by itself: at per-step accuracy q, k steps score q to the power k.",
     "coverage": "Common and rare: how much of the original training data is of the item's kind.",

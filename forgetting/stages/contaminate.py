@@ -10,6 +10,7 @@ from typing import Any
 from forgetting import losses, seeds
 from forgetting.batching import encode
 from forgetting.contracts import Contamination, Model
+from forgetting.engine import devices
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
@@ -20,7 +21,6 @@ from forgetting.engine.snapshots import Snapshots, last, own_generators, read, r
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import require
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.pretrained import Pretrained
 from forgetting.records import RunFolder
 from forgetting.stages import distil
 from forgetting.store import Store
@@ -45,6 +45,7 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
 def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report) -> None:
     mark = fingerprint(study.run_form(key))
     watch, arm = Stopwatch(), study.arm(key.arm)
+    leading = devices.rank(study.spec.machine) == 0  # the others train along, and neither measure nor write
     architecture = study.architecture(key)
     home = distil.student(study, architecture, key.distillation_seed, store)
     model = distil.load(home)
@@ -93,9 +94,10 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
             model.load_state(checkpoint.weights)
             restore_generators(checkpoint.generators)
             first, state = checkpoint.step, checkpoint.optimiser
-    recorder.start_at(stops[first])
-    if stops[first] not in run.doses():
-        measure(stops[first])
+    if leading:
+        recorder.start_at(stops[first])
+        if stops[first] not in run.doses():
+            measure(stops[first])
     snapshots = Snapshots(run.checkpoint, model, stops, mark, watch, keep_all=study.spec.keep == "all")
     module = FitModule(
         model,
@@ -113,12 +115,14 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
             fit(
                 module,
                 lambda: (answer_tokens.batch(i, plan.batch_size) for i in stream),
-                [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)],
+                [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)] if leading else [],
+                study.spec.machine,
             )
     finally:
         snapshots.close()
-    recorder.finish(mark)
-    tidy(run.checkpoint, study.spec.keep)
+    if leading:
+        recorder.finish(mark)
+        tidy(run.checkpoint, study.spec.keep)
 
 
 _kept: dict[str, Evaluator] = {}  # of the base that this process measured last
@@ -126,8 +130,8 @@ _kept: dict[str, Evaluator] = {}  # of the base that this process measured last
 
 def _evaluator(study: Study, home: distil.Home, contamination: Contamination) -> Evaluator:
     """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
-    which = home.form() if isinstance(home, Pretrained) else str(home.resolve())
-    of = [which, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
+    base = str(home.resolve()) if isinstance(home, Path) else home.form()
+    of = [base, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
     if (key := repr(of)) not in _kept:
         _kept.clear()
         _kept[key] = Evaluator(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)

@@ -1,4 +1,4 @@
-"""Checkpoints through the whole pipeline: study, record, curves, figures and report as in the embedded world."""
+"""Checkpoints through the whole pipeline: the study, record, curves, figures and report of the embedded world."""
 
 from __future__ import annotations
 

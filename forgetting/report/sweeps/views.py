@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from forgetting.report.sweeps import evidence, figures, tables
+from forgetting.report.sweeps import doses, evidence, figures, tables
 from forgetting.report.sweeps.read import Sweep, Target
 
 CAPTIONS = {
@@ -91,6 +91,7 @@ def page(sweep: Sweep, inline: dict[str, Any], table: Any) -> dict[str, Any]:
         "thresholds": table(tables.thresholds(sweep)),
         "searches": table(tables.searches(sweep)),
         "shapes": table(tables.shape_table(sweep)),
+        "doses": table(doses.table(sweep)),
         "families": families,
         "figures": others,
     }
