@@ -24,7 +24,7 @@ ROOT = PACKAGE.parent
 LAYERS = {
     0: "spec records seeds errors",
     1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
-    " pretrained report progress provenance thresholds level_set sandbox grading twins syntax corpora",
+    " pretrained estimates report progress provenance thresholds level_set sandbox grading twins syntax corpora",
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
