@@ -48,6 +48,7 @@ TORCH_FREE += [
     "syntax",
     "corpora",
     "pretrained",
+    "estimates",
 ]
 # The one file that executes text as Python: a script for an interpreter of its own, which nothing imports.
 RUNS_PROGRAMS = "forgetting.sandbox.child"
