@@ -216,6 +216,10 @@ def construct(spec: Spec) -> Study:
         arms=_arms(spec),
     )
     _check_language(study)
+    if spec.machine.devices > 1 and spec.machine.strategy == "fsdp":
+        require(spec.keep != "all", "keep", "last or none with strategy fsdp, which keeps one checkpoint", spec.keep)
+        plain = all(arm.mitigation.short_name() == "none" for arm in study.arms)
+        require(plain, "mitigations", "none with strategy fsdp; with ddp they may be any", list(spec.mitigations))
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)

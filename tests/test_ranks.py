@@ -51,9 +51,16 @@ def ranks(number: int) -> list[int]:
     return found
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return study(tmp_path_factory.mktemp("two"), Machine(devices=2))
+DDP, FSDP = Machine(devices=2), Machine(devices=2, strategy="fsdp")
+
+
+@pytest.fixture(scope="module", params=[DDP, FSDP], ids=["ddp", "fsdp"])
+def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return study(tmp_path_factory.mktemp("two"), request.param)
+
+
+def machine_of(result: Result) -> Machine:
+    return Machine(**result.record["spec"]["machine"])
 
 
 def test_two_processes_give_the_curves_of_one(two: Result, tmp_path: Path) -> None:
@@ -71,7 +78,7 @@ def test_two_processes_give_the_curves_of_one(two: Result, tmp_path: Path) -> No
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_run_goes_on_when_one_of_its_processes_is_killed(two: Result, tmp_path: Path, victim: int) -> None:
     with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(study, tmp_path, Machine(devices=2))
+        future = threads.submit(study, tmp_path, machine_of(two))
         run, end = None, time.monotonic() + 240
         while run is None and time.monotonic() < end:
             run = next(iter(tmp_path.glob("*/runs/*/ledger/dose-00000080.parquet")), None)

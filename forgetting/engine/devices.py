@@ -42,7 +42,7 @@ def trainer_settings(machine: Machine) -> dict[str, Any]:
     if machine.devices == 1:
         return settings
     settings["plugins"] = [LightningEnvironment()]
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if machine.strategy == "ddp":
         settings["strategy"] = DDPStrategy(process_group_backend=backend, timeout=PATIENCE)
     else:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import random
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -181,6 +181,4 @@ class Snapshots(lightning.Callback):
 def tidy(folder: Path, keep: str) -> None:
     """After completion: ``all`` keeps every file, ``last`` the last checkpoint, ``none`` nothing."""
     if keep == "none" and folder.exists():
-        for file in folder.iterdir():
-            os.unlink(file)
-        folder.rmdir()
+        shutil.rmtree(folder)

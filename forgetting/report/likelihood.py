@@ -13,9 +13,9 @@ from forgetting.report.drawing import MARKERS
 from forgetting.report.folder import ArmCurves, StudyFolder
 
 MEASURES = {
-    "delta_nll": "rise of gold-trace NLL\n(nats a token)",
+    "delta_nll": "ΔNLL (nats a token)",
     "step_accuracy": "step accuracy",
-    "kl": "KL(base ‖ tuned)\n(nats a token)",
+    "kl": "KL (nats a token)",
 }
 Z = 1.959963984540054  # the normal distribution's 97.5% point
 
@@ -39,6 +39,9 @@ def likelihood(study: StudyFolder, arm: ArmCurves) -> Figure | None:
     for row, measure in zip(axes, measures, strict=True):
         for ax, skill in zip(row, skills, strict=True):
             own = scores[scores["key"] == skill]
+            if own[measure].isna().all():
+                ax.set_visible(False)
+                continue
             for number, student in enumerate(drawing.students(study)):
                 mean = own[own["student"] == student].groupby("dose")[measure].mean().dropna()
                 if mean.empty:
@@ -51,6 +54,8 @@ def likelihood(study: StudyFolder, arm: ArmCurves) -> Figure | None:
             drawing.dose_axis(ax, tables.main_curves(arm, skill))
             ax.set_title(skill)
         row[0].set_ylabel(MEASURES[measure])
+        if measure == "step_accuracy":
+            row[0].set_ylim(-0.03, 1.03)
     drawing.legend(figure, axes, drawing.students(study))
     return figure
 
