@@ -61,6 +61,18 @@ def pieces(sample: Sample | Item, prompt: str, tokenizer: PreTrainedTokenizerFas
     return found
 
 
+def piece(batch: Batch, number: int, count: int) -> Batch:
+    """The ``number``-th of ``count`` pieces of a batch: rows number, number + count, and so on.
+
+    The mean over the pieces of their losses is the loss of the batch, and so is that of the gradients: each divides by
+    the batch's denominator / count. A piece without rows has one row in which nothing is to be learned.
+    """
+    tokens, answer = batch.tokens_RBT[:, number::count], batch.answer_RBT[:, number::count]
+    if not tokens.shape[1]:
+        tokens, answer = batch.tokens_RBT[:, :1], torch.zeros_like(batch.answer_RBT[:, :1])
+    return Batch(tokens, answer, batch.denominator / count)
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A pool of samples as tokens: right-padded ``tokens_PT``, which of them are learned, where each sample ends."""

@@ -16,6 +16,8 @@ RatePolicy = Literal["constant", "inverse_width"]
 Schedule = Literal["constant", "linear"]
 Spacing = Literal["geometric", "linear"]
 Perturbed = Literal["ends", "every", "never"]
+Strategy = Literal["ddp", "fsdp"]
+Precision = Literal["float32", "bfloat16_mixed"]
 Keep = Literal["all", "last", "none"]
 Control = Literal["sham", "rate_quarter", "rate_four", "original", "noise", "replay_1", "replay_5", "joint"]
 
@@ -177,6 +179,30 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """How the fine-tuning of one run is laid out on the machine; any layout gives the same losses, but for rounding.
+
+    Args:
+        devices: processes of one run, each with a GPU of its own where there are GPUs
+        strategy: of several devices: ``ddp`` (each has the whole student) or ``fsdp`` (they share its weights)
+        micro_batches: pieces in which each device takes its part of a step, one after another
+        precision: ``float32``, or ``bfloat16_mixed``: weights in fp32, computed with in bfloat16
+        activation_checkpointing: compute activations a second time instead of keeping them
+    """
+
+    devices: int = 1
+    strategy: Strategy = "ddp"
+    micro_batches: int = 1
+    precision: Precision = "float32"
+    activation_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("devices", "micro_batches"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
 class Spec:
     """A study: students of a ladder, each contaminated in every arm with every seed, measured at every dose.
 
@@ -195,6 +221,7 @@ class Spec:
         controls: the controls of the protocol, as further arms
         doses: the dose axis
         fine_tuning: how the contaminating stream is trained on
+        machine: how the fine-tuning is laid out on devices
         evaluation: what is measured
         seeds: contamination seeds, counted from ``first_seed``
         first_seed: the first of them
@@ -212,6 +239,7 @@ class Spec:
     controls: tuple[Control, ...] = ()
     doses: Doses = field(default_factory=Doses)
     fine_tuning: Optimiser = field(default_factory=Optimiser)
+    machine: Machine = field(default_factory=Machine)
     evaluation: Evaluation = field(default_factory=Evaluation)
     seeds: int = 1
     first_seed: int = 0

@@ -16,7 +16,7 @@ from forgetting.contracts import Benchmark, Contamination, Distillation, Languag
 from forgetting.errors import UsageError, require
 from forgetting.ladder import Architecture, architecture
 from forgetting.pretrained import Pretrained
-from forgetting.spec import Evaluation, Optimiser, PartValue, RatePolicy, Spec
+from forgetting.spec import Evaluation, Machine, Optimiser, PartValue, RatePolicy, Spec
 from forgetting.world import WORLD_VERSION
 from forgetting.world.vocabulary import vocabulary
 
@@ -115,6 +115,7 @@ class Study:
             "arms": [{"name": arm.name, **arm.canonical(), "doses": list(self.reached(arm))} for arm in self.arms],
             "doses": list(spec.doses.values()),
             "fine_tuning": dataclasses.asdict(spec.fine_tuning),
+            **self.machine_form(),
             "evaluation": self.evaluation_form(),
             "seeds": [spec.first_seed, spec.seeds],
             "results_version": RESULTS_VERSION,
@@ -157,6 +158,11 @@ class Study:
         form = dataclasses.asdict(self.spec.evaluation)
         return {**form, "benchmarks": [{**b.settings(), "version": b.version} for b in self.benchmarks]}
 
+    def machine_form(self) -> dict[str, Any]:
+        """The layout on the machine, where it is not the plain one: rounding depends on it."""
+        machine = self.spec.machine
+        return {} if machine == Machine() else {"machine": dataclasses.asdict(machine)}
+
     def run_form(self, key: RunKey) -> dict[str, Any]:
         """What one run's rows depend on."""
         natural = {"original": self.original.settings()} if self.language == "natural" else {}
@@ -166,6 +172,7 @@ class Study:
             "arm": self.arm(key.arm).canonical(),
             "doses": list(self.reached(self.arm(key.arm))),
             "fine_tuning": dataclasses.asdict(self.spec.fine_tuning),
+            **self.machine_form(),
             "evaluation": self.evaluation_form(),
             "seed": key.seed,
             "results_version": RESULTS_VERSION,
@@ -209,6 +216,10 @@ def construct(spec: Spec) -> Study:
         arms=_arms(spec),
     )
     _check_language(study)
+    if spec.machine.devices > 1 and spec.machine.strategy == "fsdp":
+        require(spec.keep != "all", "keep", "last or none with strategy fsdp, which keeps one checkpoint", spec.keep)
+        plain = all(arm.mitigation.short_name() == "none" for arm in study.arms)
+        require(plain, "mitigations", "none with strategy fsdp; with ddp they may be any", list(spec.mitigations))
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)

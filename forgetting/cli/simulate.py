@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from forgetting import config
 from forgetting.cli import arguments, folders
 from forgetting.errors import UsageError
+from forgetting.estimates import table
 from forgetting.study import construct
 
 T = TypeVar("T")
@@ -48,6 +49,9 @@ def simulate_parser() -> ArgumentParser:
         "--output", type=str, metavar="DIR", help=f"where the study's folder is made (default: {arguments.OUTPUT})"
     )
     parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
+    parser.add_argument(
+        "--estimate", type=str, metavar="GPU", help="print memory and GPU-hours by student (a100, h100, h200), and exit"
+    )
     arguments.add_workers(parser)
     arguments.add_spec(parser)
     return parser
@@ -84,6 +88,8 @@ def simulate(given: Namespace) -> int:
     study = construct(spec)
     if given.get("print_config"):
         return _print(config.dump(spec))
+    if "estimate" in given:
+        return _print(table(study, given.estimate))
     workers = arguments.workers_of(given)
     output = Path(given.get("output", arguments.OUTPUT))
     folder = output / f"{spec.name}-{study.fingerprint[:8]}"

@@ -33,15 +33,12 @@ class Mixture(Contamination):
         rule = f"{len(self.parts)} numbers above 0 that add up to 1"
         right = len(self.shares) == len(self.parts) and min(self.shares) > 0 and abs(sum(self.shares) - 1) < 1e-9
         require(right, f"{where}.shares", rule, list(self.shares))
+        object.__setattr__(self, "parts", tuple(built.settings() for built in self._built()))
         for built in self._built():
             require(built.language == "natural", f"{where}.parts", "sources of natural text", built.short_name())
 
     def __hash__(self) -> int:
         return hash(repr(self.settings()))
-
-    def settings(self) -> dict[str, Any]:
-        """Every setting, those of the parts included."""
-        return {**super().settings(), "parts": [built.settings() for built in self._built()]}
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         roots = rng.integers(0, 2**63, len(self.parts))

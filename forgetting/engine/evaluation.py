@@ -192,6 +192,11 @@ class IntervalEvaluation(lightning.Callback):
         self.measure = measure
         self._last_step = -1
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Before the first step has ended, its micro-batches are at a dose that was measured before the fit."""
+        assert isinstance(pl_module, FitModule)
+        self._last_step = pl_module.step
+
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
         """Once per optimizer step, whatever the number of micro-batches."""
         assert isinstance(pl_module, FitModule)

@@ -16,6 +16,17 @@ from forgetting.spec import Optimiser
 REFERENCE_HIDDEN_SIZE = 32
 
 
+def shard(network: Any, mesh: Any) -> None:
+    """FSDP2: each block of the network, then what is left, has its weights spread over the mesh."""
+    from torch.distributed.fsdp import fully_shard
+
+    blocks = set(network._no_split_modules or ())
+    for module in list(network.modules()):
+        if type(module).__name__ in blocks:
+            fully_shard(module, mesh=mesh)
+    fully_shard(network, mesh=mesh)
+
+
 class _Batches(IterableDataset[Batch]):
     def __init__(self, make: Callable[[], Iterator[Batch]], steps: int) -> None:
         self.make, self.steps = make, steps
@@ -75,6 +86,11 @@ class FitModule(lightning.LightningModule):
     def step(self) -> int:
         """Optimizer steps since the stream's start, over all resumes."""
         return self.first_step + self.trainer.global_step
+
+    def configure_model(self) -> None:
+        """Spread the weights over the processes, where the strategy has a mesh of them for that."""
+        if self.device_mesh is not None:
+            shard(self.network, self.device_mesh["data_parallel"])
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss summed over replicas."""

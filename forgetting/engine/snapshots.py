@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import random
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -147,6 +147,11 @@ class Snapshots(lightning.Callback):
         self._last_step = -1
         self._writer: SnapshotWriter | None = None
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Nothing is to be kept before the first step has ended."""
+        assert isinstance(pl_module, FitModule)
+        self._last_step = pl_module.step
+
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
         """Clone on the device, then hand over."""
         assert isinstance(pl_module, FitModule)
@@ -176,6 +181,4 @@ class Snapshots(lightning.Callback):
 def tidy(folder: Path, keep: str) -> None:
     """After completion: ``all`` keeps every file, ``last`` the last checkpoint, ``none`` nothing."""
     if keep == "none" and folder.exists():
-        for file in folder.iterdir():
-            os.unlink(file)
-        folder.rmdir()
+        shutil.rmtree(folder)

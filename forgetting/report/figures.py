@@ -18,6 +18,7 @@ from forgetting.metrics import Status
 from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.folder import ArmCurves, StudyFolder
+from forgetting.report.likelihood import likelihood
 from forgetting.report.sweeps import views
 from forgetting.report.sweeps.read import read_sweep
 
@@ -133,6 +134,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
         drawn |= views.drawn(sweep)
         for arm in (study.arm(name) for name in views.main_arms(sweep) if name in study.arm_names):
             drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
+            drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
             drawn[f"depth-maths-{arm.name}"] = retention_by_depth(study, arm, "maths")
             drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
         return {name: figure for name, figure in drawn.items() if figure is not None}
@@ -141,6 +143,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
     brief = {arm.name for arms in rates.values() for arm in arms} - set(nearest)
     for arm in study.arms.values():
         drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
+        drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
         if tables.is_control(arm) or arm.name in brief:
             continue
         for skill in ("maths", "code"):

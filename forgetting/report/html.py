@@ -22,6 +22,11 @@ CAPTIONS = {
         "Dashed lines: .9 (retained) and .5 (half lost). Bands: 95%, paired hierarchical bootstrap; where no item has "
         "changed, what items that were not asked may have done."
     ),
+    "likelihood": (
+        "A skill that some student had not learned: its accuracy cannot carry the curve, and what the gold answers "
+        "tell does: the rise of their NLL since dose 0, the share of their written-out steps that answers have, and KL "
+        "from the student as it was. Means over seeds; bands: 95% over the items of the first seed, paired with dose 0."
+    ),
     "depth": "Loss grows with depth by itself: at per-step accuracy q, k steps score q to the power k.",
     "coverage": "Common and rare: how much of the original training data is of the item's kind.",
     "perturbation": "The same problems in other words, names, orders or numbers. Bars: 95% intervals.",
@@ -86,7 +91,7 @@ def _sections(study: StudyFolder, inline: dict[str, Markup], arms: list[str]) ->
             {"svg": svg, "caption": CAPTIONS[key.split("-")[0]]}
             for key, svg in inline.items()
             if key.removesuffix(name).rstrip("-")
-            in ("retention", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity")
+            in ("retention", "likelihood", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity")
         ]
         own = learnt[learnt["arm"] == name].drop(columns=["arm"])
         frame = arm.curves.to_frame()

@@ -133,7 +133,10 @@ def _control_line(arm: ArmCurves, skills: list[str]) -> Text:
 
 def _cell(curve: ForgettingCurve, last: int) -> Text:
     if curve.status != Status.ok.name:
-        return Text(f"{curve.status.replace('_', chr(10))}\nstart {curve.accuracy[0]:.2f}", style="dim")
+        return Text(
+            f"{curve.status.replace('_', chr(10))}\nstart {curve.accuracy[0]:.2f}\nΔNLL {curve.delta_nll[-1]:+.2f}",
+            style="dim",
+        )
     value, low, high = (float(values[-1]) for values in (curve.retention, curve.low, curve.high))
     if math.isnan(value):
         return Text("-")

@@ -10,12 +10,14 @@ from typing import Any
 from forgetting import losses, seeds
 from forgetting.batching import encode
 from forgetting.contracts import Contamination, Model
+from forgetting.engine import devices
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import is_held_out, mixed
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
+from forgetting.engine.sharded import Durable, ShardedSnapshots, last_sharded
 from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import require
@@ -44,6 +46,8 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
 def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report) -> None:
     mark = fingerprint(study.run_form(key))
     watch, arm = Stopwatch(), study.arm(key.arm)
+    leading = devices.rank(study.spec.machine) == 0  # the others train along and do not write
+    spread = study.spec.machine.devices > 1 and study.spec.machine.strategy == "fsdp"  # then all measure together
     architecture = study.architecture(key)
     home = distil.student(study, architecture, key.distillation_seed, store)
     model = distil.load(home)
@@ -66,7 +70,9 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
         contaminating = trained[plan.contaminating[trained]]
         with watch("evaluation"):
             looked_at = base if dose == 0 and same_weights(student, base) else student
-            rows = evaluator.measure(looked_at, perturbed=everything, earlier=recorder.answers)
+            rows = evaluator.measure(looked_at, perturbed=everything, earlier=None if spread else recorder.answers)
+        if not leading:
+            return
         clock = {
             "dose": dose,
             "dose_tokens": answer_tokens.answer_tokens(contaminating),
@@ -76,6 +82,8 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
             recorder.add(rows, clock)
         report(steps[dose], plan.steps)
 
+    if arm.joint and not leading:
+        return
     if arm.joint:
         recorder.start_at(-1)
         measure(0)
@@ -84,18 +92,27 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
         return
     original = list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
     memory = arm.mitigation.prepare(model, original)
-    first, state = 0, None
-    if last(run.checkpoint).is_file():
+    first, state, start = 0, None, None
+    if spread:
+        start = _start(last_sharded(run.checkpoint), mark, {dose: steps[dose] for dose in doses}, run)
+        first = start.step if start else 0
+    elif last(run.checkpoint).is_file():
         checkpoint = read(last(run.checkpoint))
         earlier = {dose for dose in doses if steps[dose] < checkpoint.step}
         if checkpoint.fingerprint == mark and earlier <= set(run.doses()):
             model.load_state(checkpoint.weights)
             restore_generators(checkpoint.generators)
             first, state = checkpoint.step, checkpoint.optimiser
-    recorder.start_at(stops[first])
-    if stops[first] not in run.doses():
-        measure(stops[first])
-    snapshots = Snapshots(run.checkpoint, model, stops, mark, watch, keep_all=study.spec.keep == "all")
+    if leading:
+        recorder.start_at(stops[first])
+        if stops[first] not in run.doses():
+            measure(stops[first])
+    snapshots: Snapshots | ShardedSnapshots = (
+        ShardedSnapshots(run.checkpoint, model, stops, mark, watch, leading=leading, start=start)
+        if spread
+        else Snapshots(run.checkpoint, model, stops, mark, watch, keep_all=study.spec.keep == "all")
+    )
+    callbacks = [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)]
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),
@@ -112,12 +129,21 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
             fit(
                 module,
                 lambda: (answer_tokens.batch(i, plan.batch_size) for i in stream),
-                [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)],
+                callbacks if leading or spread else [],
+                study.spec.machine,
             )
     finally:
         snapshots.close()
-    recorder.finish(mark)
-    tidy(run.checkpoint, study.spec.keep)
+    if leading:
+        recorder.finish(mark)
+        tidy(run.checkpoint, study.spec.keep)
+
+
+def _start(found: Durable | None, mark: str, steps: dict[int, int], run: RunFolder) -> Durable | None:
+    """The checkpoint to go on from, if it is this run's and every dose up to it has its rows."""
+    if found is None or found.fingerprint != mark:
+        return None
+    return found if {dose for dose, step in steps.items() if step <= found.step} <= set(run.doses()) else None
 
 
 _kept: dict[str, Evaluator] = {}  # of the base that this process measured last
