@@ -17,7 +17,7 @@ from torch import Tensor, nn
 class StackedAdamW(torch.optim.Optimizer):
     """``lr`` of the one parameter group is a factor that a scheduler may move; ``rates_R`` are the replicas' own.
 
-    A replica that is not in ``live_R`` is frozen: weights, moments and step count stay as they are.
+    A replica that ``freeze`` was called for stays as it is: weights, moments and step count.
     """
 
     def __init__(
@@ -34,9 +34,10 @@ class StackedAdamW(torch.optim.Optimizer):
         replicas, device = len(parameters[0]), parameters[0].device
         self.rates_R = rates_R.to(device, torch.float32)
         self.clip_norm_R = None if clip_norm_R is None else clip_norm_R.to(device)
-        self.live_R = torch.ones(replicas, dtype=torch.bool, device=device)
+        self._live_R: Tensor | None = None  # None while all are, so that no step has to ask the device
         self.step_R = torch.zeros(replicas, device=device)
         self.norm_R = torch.zeros(replicas, device=device)
+        self._stepped = False
         self._parameters = list(parameters)
         self._flat = _flat(parameters)
         self._gradient, self._first, self._second = (torch.zeros_like(self._flat) for _ in range(3))
@@ -52,7 +53,7 @@ class StackedAdamW(torch.optim.Optimizer):
             parameter.grad = values
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of every live replica, its gradient clipped to its own norm first."""
         loss = None
         if closure is not None:
@@ -60,12 +61,12 @@ class StackedAdamW(torch.optim.Optimizer):
                 loss = closure()
         group = self.param_groups[0]
         (beta1, beta2), gradient = group["betas"], self._gradient
-        live, before = self.live_R[:, None], (self._flat, self._first, self._second)
-        frozen = None if bool(self.live_R.all()) else [t.clone() for t in before]
+        state = (self._flat, self._first, self._second)
+        frozen = [] if self._live_R is None else [t.clone() for t in state]
         self.norm_R = gradient.norm(dim=1)
         if self.clip_norm_R is not None:
             gradient.mul_((self.clip_norm_R / (self.norm_R + 1e-6)).clamp(max=1.0)[:, None])
-        self.step_R += self.live_R
+        self.step_R += 1 if self._live_R is None else self._live_R
         rate = (group["lr"] * self.rates_R)[:, None]
         if group["weight_decay"]:
             self._flat.mul_(1 - rate * group["weight_decay"])
@@ -75,31 +76,31 @@ class StackedAdamW(torch.optim.Optimizer):
         correction2 = (1 - beta2 ** self.step_R.double()).sqrt()
         scale = self._second.sqrt().div_(correction2.float()[:, None]).add_(group["eps"])
         self._flat.addcdiv_(self._first * (-rate / correction1.float()[:, None]), scale)
-        if frozen is not None:
-            for now, then in zip(before, frozen, strict=True):
-                now.copy_(torch.where(live, now, then))
+        for now, then in zip(state, frozen, strict=False):
+            assert self._live_R is not None
+            now.copy_(torch.where(self._live_R[:, None], now, then))
+        self._stepped = True
         return loss
+
+    def freeze(self, replica: int) -> None:
+        """Let one replica stay as it is from here on."""
+        if self._live_R is None:
+            self._live_R = torch.ones_like(self.step_R, dtype=torch.bool)
+        self._live_R[replica] = False
 
     def tensors(self) -> list[dict[str, Tensor]]:
         """For each parameter its ``step`` ``[R]`` and both moments ``[R, ...]``, as they are; empty before a step."""
-        if not bool(self.step_R.any()):
+        if not self._stepped:
             return [{} for _ in self._parameters]
         first, second = _views(self._first, self._parameters), _views(self._second, self._parameters)
-        return [
-            {"step": self.step_R, "exp_avg": a, "exp_avg_sq": b} for a, b in zip(first, second, strict=True)
-        ]
+        return [{"step": self.step_R, "exp_avg": a, "exp_avg_sq": b} for a, b in zip(first, second, strict=True)]
 
-    def load_tensors(self, state: Sequence[dict[str, Tensor]]) -> None:
+    def load_tensors(self, given: Sequence[dict[str, Tensor]]) -> None:
         """Put back what ``tensors`` gave."""
-        self.step_R.copy_(state[0]["step"])
-        for own, given in zip(self.tensors_in_place(), state, strict=True):
-            own["exp_avg"].copy_(given["exp_avg"])
-            own["exp_avg_sq"].copy_(given["exp_avg_sq"])
-
-    def tensors_in_place(self) -> list[dict[str, Tensor]]:
-        """Both moments of each parameter, also before the first step."""
-        first, second = _views(self._first, self._parameters), _views(self._second, self._parameters)
-        return [{"exp_avg": a, "exp_avg_sq": b} for a, b in zip(first, second, strict=True)]
+        self._stepped = True
+        for own, tensors in zip(self.tensors(), given, strict=True):
+            for name, value in tensors.items():
+                own[name].copy_(value)
 
 
 def _flat(parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -109,5 +110,5 @@ def _flat(parameters: Sequence[nn.Parameter]) -> Tensor:
 
 def _views(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     """The parts of a flat ``[R, P]`` tensor in the parameters' shapes; writing to them writes to it."""
-    parts = flat.split([p[0].numel() for p in parameters], dim=1)
+    parts = flat.split([p[0].numel() for p in parameters], dim=1)  # type: ignore[no-untyped-call]
     return [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]

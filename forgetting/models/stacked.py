@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,7 @@ class _Stack(nn.Module):
 class StackedModel(Model):
     """Replicas of equal architecture, tokenizer and dtype. Attention is eager: the fused kinds cannot be batched."""
 
+    stacked: ClassVar[bool] = True
     network: Any
 
     def __init__(self, models: Sequence[HuggingFaceModel]) -> None:
@@ -131,17 +132,9 @@ class StackedModel(Model):
         for name, value in state.items():
             own[name].copy_(value)
 
-    def replica(self, number: int) -> HuggingFaceModel:
-        """One replica as an ordinary model that shares its weights: it sees every later step in place."""
-        network = copy.deepcopy(self._single)
-        network.set_attn_implementation("sdpa")
-        views = {n: nn.Parameter(p.detach()[number]) for n, p in self.state().items()}
-        for name, _ in list(network.named_parameters(remove_duplicate=False)):
-            if name in views:
-                owner, _, leaf = name.rpartition(".")
-                setattr(network.get_submodule(owner), leaf, views[name])
-        network.tie_weights()
-        return HuggingFaceModel(network, self.tokenizer)
+    def replica(self, number: int) -> Replica:
+        """One replica as an ordinary model that shares its weights."""
+        return Replica(self, number)
 
     def save(self, folder: Path) -> None:
         """The first replica as an ordinary checkpoint, each further one in a folder ``replica-N`` inside."""
@@ -164,3 +157,57 @@ class StackedModel(Model):
             return Decoder(self, max_new_tokens, max(1, batch_items // self.replicas)).answers(prompts_RB, drafts)
         finally:
             self.network.train(was_training)
+
+
+class Replica(HuggingFaceModel):
+    """One replica of a stack: it has the stack's weights of the moment, and its gradients go to the stack."""
+
+    def __init__(self, stack: StackedModel, number: int) -> None:
+        network = copy.deepcopy(stack.network.single[0])
+        network.set_attn_implementation("sdpa")
+        network.requires_grad_(False).eval()
+        super().__init__(network, stack.tokenizer)
+        self._stack, self._number = stack, number
+        self._own = dict(network.named_parameters())
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Views of the stack's parameters."""
+        return [(name, cast(nn.Parameter, p[self._number])) for name, p in self._stack.named_parameters()]
+
+    def state(self) -> dict[str, Tensor]:
+        """The weights of the moment, as views."""
+        return {name: p[self._number] for name, p in self._stack.state().items()}
+
+    def logits(self, tokens_RBT: Tensor) -> Tensor:
+        """Next-token logits ``[1, B, T, V]``; gradients reach the stack."""
+        network = self._fresh()
+        if not torch.is_grad_enabled():
+            return super().logits(tokens_RBT)
+        given = {"input_ids": tokens_RBT[0], "use_cache": False}
+        out = torch.func.functional_call(network, dict(self.named_parameters()), (), given, tie_weights=True)
+        logits: Tensor = out.logits
+        return logits[None]
+
+    def generate(
+        self,
+        prompts_RB: Sequence[Sequence[Sequence[int]]],
+        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
+        *,
+        max_new_tokens: int,
+        batch_items: int = 128,
+    ) -> Answers:
+        """Greedy answers of this replica."""
+        self._fresh()
+        return super().generate(prompts_RB, drafts, max_new_tokens=max_new_tokens, batch_items=batch_items)
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary Hugging Face checkpoint."""
+        self._fresh()
+        super().save(folder)
+
+    def _fresh(self) -> Any:
+        """The network with the weights of the moment, where they are."""
+        self.network.to(self.device)
+        for name, value in self.state().items():
+            self._own[name].data = value
+        return self.network
