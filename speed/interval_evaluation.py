@@ -66,7 +66,7 @@ def run(study: Study, key: Any, folder: Path, store: Store, side: type[Evaluator
     """Wall seconds by stage of one run, and in all."""
     contaminate.Evaluator = side  # type: ignore[misc]
     contaminate.same_weights = contaminate.same_weights if side is Evaluator else lambda *_: False
-    if side is Plain:
+    if side is Plain or any(isinstance(kept, Plain) for kept in contaminate._kept.values()):
         contaminate._kept.clear()
     start = time.perf_counter()
     contaminate.contaminate(study, key, folder, store)

@@ -41,6 +41,8 @@ def contaminate_stack(
     The same runs stacked again give the same files, interrupted or not. Where the model cannot be stacked they are
     carried out one after another, and their completion markers say why.
     """
+    for folder in filter(done, folders):
+        tidy(RunFolder(folder).checkpoint, study.spec.keep)
     open_runs = [(key, folder) for key, folder in zip(keys, folders, strict=True) if not done(folder)]
     if len(open_runs) < len(keys):  # a stack ends at once: what is left has its last step, or stands alone
         keys, folders = [key for key, _ in open_runs], [folder for _, folder in open_runs]

@@ -19,7 +19,7 @@ from forgetting.records import RunFolder
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.stack import contaminate_stack
 from forgetting.store import Store
-from forgetting.study import Study, construct
+from forgetting.study import RunKey, Study, construct
 from tests.contracts.small import spec
 from tests.stages.test_contaminate import Interrupted, assert_same, at_call, ledger
 
@@ -34,14 +34,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """Two seeds, two rates, two mitigations: eight runs of one schedule."""
+    """Two seeds, two rates, two mitigations: runs of one schedule."""
     mitigations = ("none", {"name": "l2_sp", "strength": 5.0})
     return construct(spec(keep="all", seeds=2, rate_multiples=(1.0, 0.25), mitigations=mitigations))
 
 
+def keys_of(study: Study) -> tuple[RunKey, ...]:
+    """All runs, or of eight three that differ in seed, rate and mitigation."""
+    runs = study.runs()
+    return (runs[0], runs[3], runs[5]) if len(runs) == 8 else runs
+
+
 def stack(study: Study, folder: Path, store: Store) -> Runs:
-    homes = [folder / "runs" / str(key) for key in study.runs()]
-    contaminate_stack(study, study.runs(), homes, store)
+    homes = [folder / "runs" / str(key) for key in keys_of(study)]
+    contaminate_stack(study, keys_of(study), homes, store)
     return [RunFolder(home) for home in homes]
 
 
@@ -54,7 +60,7 @@ def whole(study: Study, store: Store, tmp_path_factory: pytest.TempPathFactory) 
 def test_every_replica_has_the_record_of_a_separate_run(
     study: Study, whole: Runs, store: Store, tmp_path: Path
 ) -> None:
-    for key, found in zip(study.runs(), whole, strict=True):
+    for key, found in zip(keys_of(study), whole, strict=True):
         contaminate(study, key, tmp_path / "runs" / str(key), store)
         single = RunFolder(tmp_path / "runs" / str(key))
         one, other = ledger(found), ledger(single)
@@ -76,11 +82,11 @@ def test_runs_differ_as_their_seeds_rates_and_mitigations_do(whole: Runs) -> Non
 
 MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
     "before the first look at dose 0": (Evaluator, "measure", 0, False),
-    "in the looks at dose 20": (Evaluator, "measure", 11, True),
-    "some snapshots of dose 20 taken": (Snapshots, "on_train_batch_end", 2 * 8 + 3, True),
-    "a step after dose 20": (Snapshots, "on_train_batch_end", 3 * 8 + 7, True),
-    "some snapshots of dose 40 taken": (Snapshots, "on_train_batch_end", 5 * 8 + 3, True),
-    "some runs complete": (Recorder, "finish", 3, False),
+    "in the looks at dose 20": (Evaluator, "measure", 4, True),
+    "some snapshots of dose 20 taken": (Snapshots, "on_train_batch_end", 2 * 3 + 1, True),
+    "a step after dose 20": (Snapshots, "on_train_batch_end", 3 * 3 + 2, True),
+    "some snapshots of dose 40 taken": (Snapshots, "on_train_batch_end", 5 * 3 + 1, True),
+    "some runs complete": (Recorder, "finish", 1, False),
 }
 
 
