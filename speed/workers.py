@@ -1,4 +1,4 @@
-"""A sweep on one worker and on two, and what ``--dry-run`` says beforehand: wall seconds of whole commands, in pairs."""
+"""A sweep on one worker and on two, and what ``--dry-run`` says beforehand: wall seconds of whole commands."""
 
 from __future__ import annotations
 
