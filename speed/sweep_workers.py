@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweep", type=Path, default=Path("sweeps/quick.yaml"))
     parser.add_argument("--pairs", type=int, default=2, help="pairs; the order alternates")
-    parser.add_argument("--output", type=Path, default=Path("results/speed/workers.json"))
+    parser.add_argument("--output", type=Path, default=Path("results/speed/sweep_workers.json"))
     options = parser.parse_args()
     load = os.getloadavg()[0]
     expected = estimate(options.sweep, 2)
