@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 TORCH := $(shell grep '^torch==' constraints.txt)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
-# JOBS=2 runs the tests in two processes.
-JOBS ?= 0
+# Tests run in as many processes as there are cores; JOBS=0 runs them in one, with their output as it comes (ARGS=-s).
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 
 .PHONY: help simulate test slow lint types format install dev clean

@@ -12,14 +12,18 @@ if TYPE_CHECKING:
     from forgetting.report.result import Result, load
     from forgetting.simulate import simulate
     from forgetting.spec import Doses, Evaluation, Fit, Ladder, Optimiser, Spec
+    from forgetting.sweep.locate import locate_threshold
+    from forgetting.thresholds.threshold import Threshold
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "simulate": "forgetting.simulate",
+    "locate_threshold": "forgetting.sweep.locate",
     "load": "forgetting.report.result",
     "Result": "forgetting.report.result",
     "ForgettingCurve": "forgetting.curves",
+    "Threshold": "forgetting.thresholds.threshold",
     "Spec": "forgetting.spec",
     "Ladder": "forgetting.spec",
     "Doses": "forgetting.spec",
@@ -37,8 +41,10 @@ __all__ = [
     "Optimiser",
     "Result",
     "Spec",
+    "Threshold",
     "__version__",
     "load",
+    "locate_threshold",
     "simulate",
 ]
 

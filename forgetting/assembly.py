@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.errors import UsageError
+from forgetting.pretrained import Pretrained
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_atomically, write_json
 from forgetting.store import Store, held, manifest
@@ -101,12 +102,9 @@ def _record(
     spec, measured = study.spec, {key.arm for key in runs}
     students: dict[str, dict[str, Any]] = {}
     for key in runs:
-        home = store.find(fingerprint(study.student_form(study.architecture(key), key.distillation_seed)))
-        assert home is not None
-        made = manifest(home)
-        sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
-        entry = students.setdefault(key.student, {"name": key.student, **sizes, "weights": {}})
-        entry["weights"][str(key.distillation_seed)] = made["files"]["model.safetensors"]
+        about, weights = _student_record(study, key, store)
+        entry = students.setdefault(key.student, {"name": key.student, **about, "weights": {}})
+        entry["weights"][str(key.distillation_seed)] = weights
     return {
         "name": spec.name,
         "fingerprint": study.fingerprint,
@@ -118,6 +116,7 @@ def _record(
             "distillation": sorted({k.distillation_seed for k in runs}),
             "contamination": sorted({k.seed for k in runs}),
             "shared_students": not spec.ladder.fresh_students,
+            **({"checkpoints": True} if study.language == "natural" else {}),
         },
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
@@ -130,11 +129,25 @@ def _record(
     }
 
 
+def _student_record(study: Study, key: RunKey, store: Store) -> tuple[dict[str, Any], str]:
+    """Sizes of a run's student, of a checkpoint also its source; and the hash of its weights."""
+    student = study.architecture(key)
+    if isinstance(student, Pretrained):
+        sizes = {"capacity": student.parameters(), "capacity_non_embedding": student.non_embedding()}
+        return {**{n: s for n, s in sizes.items() if s}, "source": student.source}, str(student.form()["weights"])
+    home = store.find(fingerprint(study.student_form(student, key.distillation_seed)))
+    assert home is not None
+    made = manifest(home)
+    sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
+    return sizes, str(made["files"]["model.safetensors"])
+
+
 def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
     reached, spec = study.reached(arm), study.spec
     return {
         "name": arm.name,
         **arm.canonical(),
+        **({"original": True} if study.language == "natural" and arm.contamination == study.original else {}),
         "rate_policy": arm.optimiser(spec.fine_tuning).rate_policy,
         "doses": list(reached),
         "not_reached": [d for d in spec.doses.values() if d not in reached],

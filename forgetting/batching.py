@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -60,6 +61,18 @@ def pieces(sample: Sample | Item, prompt: str, tokenizer: PreTrainedTokenizerFas
     return found
 
 
+def piece(batch: Batch, number: int, count: int) -> Batch:
+    """The ``number``-th of ``count`` pieces of a batch: rows number, number + count, and so on.
+
+    The mean over the pieces of their losses is the loss of the batch, and so is that of the gradients: each divides by
+    the batch's denominator / count. A piece without rows has one row in which nothing is to be learned.
+    """
+    tokens, answer = batch.tokens_RBT[:, number::count], batch.answer_RBT[:, number::count]
+    if not tokens.shape[1]:
+        tokens, answer = batch.tokens_RBT[:, :1], torch.zeros_like(batch.answer_RBT[:, :1])
+    return Batch(tokens, answer, batch.denominator / count)
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A pool of samples as tokens: right-padded ``tokens_PT``, which of them are learned, where each sample ends."""
@@ -104,10 +117,10 @@ def encode(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedToke
             row = [*next(encoded), *([end] if is_learned else [])]
             rows[-1] += row
             learned[-1] += [is_learned] * len(row)
-    width = max(map(len, rows))
-    padded = torch.full((len(rows), width), tokenizer.pad_token_id, dtype=torch.long)
-    answer = torch.zeros((len(rows), width), dtype=torch.bool)
-    for place, (row, flags) in enumerate(zip(rows, learned, strict=True)):
-        padded[place, : len(row)] = torch.tensor(row)
-        answer[place, : len(row)] = torch.tensor(flags)
-    return Encoded(padded, answer, torch.tensor([len(row) for row in rows]))
+    end_P = np.array([len(row) for row in rows])
+    filled_PT = np.arange(end_P.max())[None] < end_P[:, None]
+    padded_PT = np.full(filled_PT.shape, tokenizer.pad_token_id, dtype=np.int64)
+    padded_PT[filled_PT] = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+    answer_PT = np.zeros(filled_PT.shape, dtype=bool)
+    answer_PT[filled_PT] = np.fromiter(chain.from_iterable(learned), dtype=bool)
+    return Encoded(torch.from_numpy(padded_PT), torch.from_numpy(answer_PT), torch.from_numpy(end_P))

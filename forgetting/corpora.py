@@ -1,7 +1,8 @@
 """Rows of a data set in, by hub name or from local files, through ``datasets``: plain dictionaries out.
 
 A *source* is a hub name (``openai/gsm8k``, with ``@revision`` to pin it) or a local path: a JSON-lines, JSON, CSV or
-Parquet file (``.gz`` too), or a folder made by ``save_to_disk``. ``{split}`` in a path stands for the split's name.
+Parquet file (``.gz`` too), or a folder made by ``save_to_disk``. ``{split}`` in a path stands for the split's name, and
+``$NAME`` for an environment variable, so that a spec may name data whose place differs between machines.
 Nothing in a data set can run code: loading scripts are not supported by ``datasets`` any more, and none is asked for.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ def rows(source: str, *, split: str, config: str = "", field: str = "source") ->
     Raises:
         UsageError: nothing there, not readable, gated, offline, or an unknown format; one line that says what to do
     """
+    source = expanded(source, field)
     path = Path(source.replace("{split}", split)).expanduser()
     if path.suffix == ".gz" and path.with_suffix("").suffix == ".jsonl" and path.is_file():
         return _lines(path, field)
@@ -47,6 +50,14 @@ def rows(source: str, *, split: str, config: str = "", field: str = "source") ->
     if source.startswith((".", "/", "~")) or path.suffix in (*FORMATS, ".gz") or source.count("/") > 1:
         raise UsageError(f"{field}: there is no file or folder {str(path)!r}")
     return _hub(source, split, config, field)
+
+
+def expanded(source: str, field: str) -> str:
+    """The source with its environment variables replaced. ``UsageError`` where one is not set."""
+    text = os.path.expandvars(source)
+    if missing := re.search(r"\$\{?(\w+)", text):
+        raise UsageError(f"{field}: {source!r} needs the environment variable {missing[1]}; set it to a folder")
+    return text
 
 
 def _lines(path: Path, field: str) -> Iterator[Row]:
@@ -60,8 +71,7 @@ def _lines(path: Path, field: str) -> Iterator[Row]:
 
 
 def _local(path: Path, split: str, field: str) -> Iterator[Row]:
-    import datasets
-
+    datasets = _datasets()
     try:
         if path.is_dir():
             found = datasets.load_from_disk(str(path))
@@ -78,9 +88,16 @@ def _local(path: Path, split: str, field: str) -> Iterator[Row]:
     return map(dict, loaded)
 
 
-def _hub(source: str, split: str, config: str, field: str) -> Iterator[Row]:
+def _datasets() -> Any:
+    """The package, without its progress bars, which would break ours."""
     import datasets
 
+    datasets.disable_progress_bars()
+    return datasets
+
+
+def _hub(source: str, split: str, config: str, field: str) -> Iterator[Row]:
+    datasets = _datasets()
     name, _, revision = source.partition("@")
     try:
         loaded = datasets.load_dataset(name, config or None, split=split, revision=revision or None)

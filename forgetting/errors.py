@@ -26,8 +26,10 @@ def require(condition: bool, field: str, rule: str, value: object) -> None:
 def unknown(field: str, value: object, known: Iterable[str]) -> UsageError:
     """The error for a name outside a list: gives the nearest name in the list, and the list."""
     names = list(known)
-    near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    # The first of the equally near ones; difflib.get_close_matches takes the alphabetically last ("50k" for "35k").
+    likeness = [difflib.SequenceMatcher(None, name, str(value)).ratio() for name in names]
+    near = max(likeness, default=0.0)
+    hint = f"did you mean {names[likeness.index(near)]!r}? " if near >= 0.6 else ""
     return UsageError(f"{field}: unknown name {value!r}; {hint}known: {', '.join(names)}")
 
 

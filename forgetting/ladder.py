@@ -73,6 +73,38 @@ DEPTH_STRAND: tuple[Architecture, ...] = tuple(
 )
 
 
+@dataclass(frozen=True)
+class Published:
+    """A published Qwen3 model: its architecture, the size of its vocabulary, and whether its embedding is tied."""
+
+    architecture: Architecture
+    tied: bool
+    vocabulary: int = 151_936
+
+    def parameters(self) -> int:
+        """All parameters, a tied embedding once."""
+        output = 0 if self.tied else self.vocabulary * self.architecture.hidden_size
+        return self.architecture.parameters(self.vocabulary) + output
+
+    def non_embedding(self) -> int:
+        """Parameters without embedding and output layer, as the model cards count them."""
+        return self.architecture.non_embedding()
+
+
+# Source: the ``config.json`` of each model on the hub, and table 1 of the Qwen3 technical report, arXiv 2505.09388.
+QWEN3: dict[str, Published] = {
+    f"Qwen/Qwen3-{size}": Published(Architecture(size, *shape), size in ("0.6B", "1.7B", "4B"))
+    for size, shape in {
+        "0.6B": (1024, 28, 16, 128, 3072, 8),
+        "1.7B": (2048, 28, 16, 128, 6144, 8),
+        "4B": (2560, 36, 32, 128, 9728, 8),
+        "8B": (4096, 36, 32, 128, 12288, 8),
+        "14B": (5120, 40, 40, 128, 17408, 8),
+        "32B": (5120, 64, 64, 128, 25600, 8),
+    }.items()
+}
+
+
 def architecture(name: str, field: str = "student") -> Architecture:
     """The architecture of that name, from ladder, GPU rungs or strands; ``UsageError`` with the nearest name."""
     known = {a.name: a for a in (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEPTH_STRAND)}

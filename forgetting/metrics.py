@@ -71,6 +71,17 @@ def retention(accuracy_t: ArrayLike, accuracy_0: ArrayLike, chance: ArrayLike) -
     return np.asarray(np.where(known, (now - chance) / np.where(known, base - chance, 1.0), np.nan))
 
 
+def retention_variance(accuracy: float, accuracy_0: float, items: int, chance: float) -> float:
+    """Variance of R = (acc - chance) / (acc_0 - chance) by the delta method, one right and one wrong item added.
+
+    The two accuracies are taken as independent; they are answers to the same items, so this errs to the wide side.
+    """
+    gap = accuracy_0 - chance
+    p, p_0 = ((a * items + 1) / (items + 2) for a in (accuracy, accuracy_0))
+    retention = (accuracy - chance) / gap
+    return (p * (1 - p) + retention**2 * p_0 * (1 - p_0)) / (items + 2) / gap**2
+
+
 def relative_drop(accuracy_t: ArrayLike, accuracy_0: ArrayLike) -> Floats:
     """1 - acc_t / acc_0, the paper's figure; positive is loss, NaN where acc_0 is 0."""
     now, base = np.asarray(accuracy_t, float), np.asarray(accuracy_0, float)

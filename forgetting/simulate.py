@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 def simulate(
     spec: Spec | None = None,
     *,
-    students: Sequence[str] | None = None,
+    students: PartValue | Sequence[PartValue] | None = None,
     teacher: str | None = None,
+    original: PartValue | None = None,
     contamination: PartValue | Sequence[PartValue] | None = None,
     dose: int | None = None,
     doses: Doses | None = None,
@@ -56,8 +57,10 @@ def simulate(
 
     Args:
         spec: the study to start from
-        students: capacities by name, ascending, such as ``["10k", "34k"]``
+        students: capacities by name, ascending, such as ``["10k", "34k"]``; or checkpoints: folders, hub names, or
+            mappings with ``source``, ``dtype``, ``thinking`` and so on (``help(forgetting.pretrained.Pretrained)``)
         teacher: the teacher's capacity by name
+        original: the original distribution, by name or with settings; checkpoints need one of natural text
         contamination: one source of competing data or several, by name or with settings
         dose: contaminating samples at the end of each run
         doses: the whole dose axis (spacing, first dose, ratio, cap of the stream); ``dose`` changes its end
@@ -94,6 +97,7 @@ def simulate(
         spec.ladder,
         students=_several(students),
         teacher=teacher,
+        original=original,
         fresh_students=fresh_students,
     )
     doses = checked(spec.doses if doses is None else doses, Doses, "doses")
@@ -165,6 +169,12 @@ def distil_ladder(
     from forgetting.progress import Bars
 
     study, own = construct(spec), Store(store, reference=None)
+    require(
+        study.language == "world",
+        "ladder.students",
+        "names of the ladder, since checkpoints are not distilled",
+        spec.ladder.students,
+    )
     students = [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
     marks = list(dict.fromkeys([fingerprint(study.teacher_form()), *students]))
     with _executor(workers) as executor, Bars(quiet) as bars:
@@ -238,7 +248,7 @@ def _make_students(
 def _missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
     """Students that some run needs and the store lacks, the largest first."""
     wanted: dict[str, dict[str, Any]] = {}
-    for key in reversed(study.runs()):
+    for key in reversed(study.runs()) if study.language == "world" else ():
         arm, architecture = study.arm(key.arm), study.architecture(key)
         for joint in (None, arm) if arm.joint else (None,):
             mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))

@@ -16,6 +16,8 @@ RatePolicy = Literal["constant", "inverse_width"]
 Schedule = Literal["constant", "linear"]
 Spacing = Literal["geometric", "linear"]
 Perturbed = Literal["ends", "every", "never"]
+Strategy = Literal["ddp", "fsdp"]
+Precision = Literal["float32", "bfloat16_mixed"]
 Keep = Literal["all", "last", "none"]
 Control = Literal["sham", "rate_quarter", "rate_four", "original", "noise", "replay_1", "replay_5", "joint"]
 
@@ -82,7 +84,9 @@ class Ladder:
     """How the students are made: which capacities, by which teacher, from which data.
 
     Args:
-        students: capacities by name, ascending (``forgetting list models``)
+        students: capacities by name, ascending (``forgetting list models``); or checkpoints: folders, hub names, or
+            mappings with ``source``, ``dtype``, ``attention``, ``chat_template``, ``thinking``, ``local``, ``name``;
+            these are taken as they are, so that teacher, distillation and seed have no part
         teacher: the teacher's capacity by name
         original: the original distribution, a source of samples with its shares of skills
         teaching: how the teacher is trained
@@ -92,7 +96,7 @@ class Ladder:
         fresh_students: distil a fresh student for each seed (a published verdict) or share one (exploratory)
     """
 
-    students: tuple[str, ...] = ("10k", "34k", "100k", "175k")
+    students: tuple[PartValue, ...] = ("10k", "34k", "100k", "175k")
     teacher: str = "1m"
     original: PartValue = "original"
     teaching: Fit = field(default_factory=lambda: Fit(samples=96_000))
@@ -104,7 +108,8 @@ class Ladder:
     def __post_init__(self) -> None:
         check_fields(self)
         require(len(self.students) > 0, "students", "at least one capacity", self.students)
-        require(len(set(self.students)) == len(self.students), "students", "free of repeats", self.students)
+        repeats = len({repr(s) for s in self.students}) < len(self.students)
+        require(not repeats, "students", "free of repeats", self.students)
         require(self.seed >= 0, "seed", "0 or more", self.seed)
 
 
@@ -174,6 +179,30 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """How the fine-tuning of one run is laid out on the machine; any layout gives the same losses, but for rounding.
+
+    Args:
+        devices: processes of one run, each with a GPU of its own where there are GPUs
+        strategy: of several devices: ``ddp`` (each has the whole student) or ``fsdp`` (they share its weights)
+        micro_batches: pieces in which each device takes its part of a step, one after another
+        precision: ``float32``, or ``bfloat16_mixed``: weights in fp32, computed with in bfloat16
+        activation_checkpointing: compute activations a second time instead of keeping them
+    """
+
+    devices: int = 1
+    strategy: Strategy = "ddp"
+    micro_batches: int = 1
+    precision: Precision = "float32"
+    activation_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("devices", "micro_batches"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
 class Spec:
     """A study: students of a ladder, each contaminated in every arm with every seed, measured at every dose.
 
@@ -192,6 +221,7 @@ class Spec:
         controls: the controls of the protocol, as further arms
         doses: the dose axis
         fine_tuning: how the contaminating stream is trained on
+        machine: how the fine-tuning is laid out on devices
         evaluation: what is measured
         seeds: contamination seeds, counted from ``first_seed``
         first_seed: the first of them
@@ -209,6 +239,7 @@ class Spec:
     controls: tuple[Control, ...] = ()
     doses: Doses = field(default_factory=Doses)
     fine_tuning: Optimiser = field(default_factory=Optimiser)
+    machine: Machine = field(default_factory=Machine)
     evaluation: Evaluation = field(default_factory=Evaluation)
     seeds: int = 1
     first_seed: int = 0

@@ -56,7 +56,8 @@ class Store:
     def making(self, fingerprint: str) -> Iterator[Path | None]:
         """Hold an entry while making it (where there is flock), and give its folder if it is there by now.
 
-        Several workers may need the same student at once: one makes it, the others wait. A killed maker lets go.
+        Several workers may need the same student at once: one makes it, the others wait. A killed maker lets go. The
+        empty lock file stays, since without it two makers could hold locks of one name.
         """
         if (found := self.find(fingerprint)) is not None:
             yield found

@@ -11,17 +11,20 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
-from forgetting import registry
-from forgetting.contracts import Benchmark, Contamination, Distillation, Mitigation, Part
+from forgetting import pretrained, registry
+from forgetting.contracts import Benchmark, Contamination, Distillation, Language, Mitigation, Part
 from forgetting.errors import UsageError, require
 from forgetting.ladder import Architecture, architecture
-from forgetting.spec import Evaluation, Optimiser, PartValue, RatePolicy, Spec
+from forgetting.pretrained import Pretrained
+from forgetting.spec import Evaluation, Machine, Optimiser, PartValue, RatePolicy, Spec
 from forgetting.world import WORLD_VERSION
 from forgetting.world.vocabulary import vocabulary
 
 # Raised whenever a change of the code changes what an unchanged spec gives: the students, or the runs on them.
 STUDENTS_VERSION = 1
 RESULTS_VERSION = 2
+
+Student = Architecture | Pretrained
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Study:
     """A spec with everything constructed. Build it with ``construct``."""
 
     spec: Spec
-    students: tuple[Architecture, ...]
+    students: tuple[Student, ...]
     teacher: Architecture
     original: Contamination
     distillation: Distillation
@@ -100,19 +103,28 @@ class Study:
     def canonical(self) -> dict[str, Any]:
         """The canonical form: every setting that a result depends on, defaults filled in, as plain values."""
         spec = self.spec
-        return {
-            "students": [dataclasses.asdict(s) for s in self.students],
+        made = {
             "teacher": self.teacher_form(),
             "distillation": self.distillation.settings(),
             "distilling": dataclasses.asdict(spec.ladder.distilling),
             "fresh_students": spec.ladder.fresh_students,
+        }
+        return {
+            "students": [s.form() if isinstance(s, Pretrained) else dataclasses.asdict(s) for s in self.students],
+            **(made if self.language == "world" else {"original": self.original.settings()}),
             "arms": [{"name": arm.name, **arm.canonical(), "doses": list(self.reached(arm))} for arm in self.arms],
             "doses": list(spec.doses.values()),
             "fine_tuning": dataclasses.asdict(spec.fine_tuning),
+            **self.machine_form(),
             "evaluation": self.evaluation_form(),
             "seeds": [spec.first_seed, spec.seeds],
             "results_version": RESULTS_VERSION,
         }
+
+    @property
+    def language(self) -> Language:
+        """What the students read: the embedded world's words, or (checkpoints) natural text."""
+        return "natural" if isinstance(self.students[0], Pretrained) else "world"
 
     def teacher_form(self) -> dict[str, Any]:
         """What the teacher's weights depend on."""
@@ -126,8 +138,10 @@ class Study:
             "results_version": STUDENTS_VERSION,
         }
 
-    def student_form(self, student: Architecture, distillation_seed: int, joint: Arm | None = None) -> dict[str, Any]:
+    def student_form(self, student: Student, distillation_seed: int, joint: Arm | None = None) -> dict[str, Any]:
         """What a student's weights depend on; a joint arm's student also learns the arm's contamination."""
+        if isinstance(student, Pretrained):
+            return {"checkpoint": student.form()}
         form = {
             "teacher": self.teacher_form(),
             "architecture": dataclasses.asdict(student),
@@ -144,20 +158,28 @@ class Study:
         form = dataclasses.asdict(self.spec.evaluation)
         return {**form, "benchmarks": [{**b.settings(), "version": b.version} for b in self.benchmarks]}
 
+    def machine_form(self) -> dict[str, Any]:
+        """The layout on the machine, where it is not the plain one: rounding depends on it."""
+        machine = self.spec.machine
+        return {} if machine == Machine() else {"machine": dataclasses.asdict(machine)}
+
     def run_form(self, key: RunKey) -> dict[str, Any]:
         """What one run's rows depend on."""
+        natural = {"original": self.original.settings()} if self.language == "natural" else {}
         return {
             "student": self.student_form(self.architecture(key), key.distillation_seed),
+            **natural,
             "arm": self.arm(key.arm).canonical(),
             "doses": list(self.reached(self.arm(key.arm))),
             "fine_tuning": dataclasses.asdict(self.spec.fine_tuning),
+            **self.machine_form(),
             "evaluation": self.evaluation_form(),
             "seed": key.seed,
             "results_version": RESULTS_VERSION,
         }
 
-    def architecture(self, key: RunKey) -> Architecture:
-        """The architecture of a run's student."""
+    def architecture(self, key: RunKey) -> Student:
+        """A run's student: its architecture, or the checkpoint that it is."""
         return next(s for s in self.students if s.name == key.student)
 
     def arm(self, name: str) -> Arm:
@@ -183,9 +205,7 @@ class Study:
 def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
     ladder = spec.ladder
-    students = tuple(architecture(name, f"ladder.students[{i}]") for i, name in enumerate(ladder.students))
-    sizes = [s.parameters(len(vocabulary())) for s in students]
-    require(sizes == sorted(sizes), "ladder.students", "in ascending order of capacity", list(ladder.students))
+    students = _students(spec)
     study = Study(
         spec=spec,
         students=students,
@@ -195,10 +215,65 @@ def construct(spec: Spec) -> Study:
         benchmarks=_benchmarks(spec.evaluation),
         arms=_arms(spec),
     )
+    _check_language(study)
+    if spec.machine.devices > 1 and spec.machine.strategy == "fsdp":
+        require(spec.keep != "all", "keep", "last or none with strategy fsdp, which keeps one checkpoint", spec.keep)
+        plain = all(arm.mitigation.short_name() == "none" for arm in study.arms)
+        require(plain, "mitigations", "none with strategy fsdp; with ddp they may be any", list(spec.mitigations))
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)
     return study
+
+
+def _students(spec: Spec) -> tuple[Student, ...]:
+    """Rungs of the ladder or checkpoints, in ascending order of capacity as far as it is known here."""
+    ladder = spec.ladder
+    students = tuple(_student(value, f"ladder.students[{i}]") for i, value in enumerate(ladder.students))
+    taken = [isinstance(s, Pretrained) for s in students]
+    require(len(set(taken)) == 1, "ladder.students", "names of the ladder or checkpoints, not both", ladder.students)
+    names = [s.name for s in students]
+    rule = "of different names (a mapping may give a name)"
+    require(len(set(names)) == len(names), "ladder.students", rule, names)
+    if all(taken):
+        require(
+            not ladder.fresh_students,
+            "ladder.fresh_students",
+            "false for checkpoints, which are taken as they are",
+            True,
+        )
+        rule = "free of joint for checkpoints, since joint trains a student from nothing"
+        require("joint" not in spec.controls, "controls", rule, spec.controls)
+    sizes = [s.capacity() if isinstance(s, Pretrained) else s.parameters(len(vocabulary())) for s in students]
+    known = [size for size in sizes if size is not None]
+    require(known == sorted(known), "ladder.students", "in ascending order of capacity", ladder.students)
+    return students
+
+
+def _student(value: PartValue, field: str) -> Student:
+    return pretrained.from_value(value, field) if pretrained.looks_like_one(value) else architecture(str(value), field)
+
+
+def _check_language(study: Study) -> None:
+    """Students of the embedded world read nothing else, and checkpoints read natural text."""
+    parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
+    parts += [("contaminations", arm.contamination) for arm in study.arms]
+    parts += [(f"evaluation.benchmarks[{i}]", b) for i, b in enumerate(study.benchmarks)]
+    for field, part in parts:
+        if part.language == study.language:
+            continue
+        family = [
+            cast(type[Contamination | Benchmark], registry.part_class(part.family, n))
+            for n in registry.names(part.family)
+        ]
+        fitting = ", ".join(c.short_name() for c in family if c.language == study.language)
+        student = study.students[0].name
+        why = (
+            f"{part.short_name()!r} is of the embedded world, and the checkpoint {student!r} reads natural text"
+            if study.language == "natural"
+            else f"{part.short_name()!r} is natural text, and the student {student!r} reads the embedded world alone"
+        )
+        raise UsageError(f"{field}: {why}; give one of {fitting}")
 
 
 def fingerprint(form: dict[str, Any]) -> str:
@@ -230,7 +305,9 @@ def _arms(spec: Spec) -> tuple[Arm, ...]:
     ]
     for control in spec.controls:
         if control in ("original", "noise"):
-            arms.append(_arm(control, spec.shifts[0], 1.0, 0.0, "none"))
+            natural = any(map(pretrained.looks_like_one, spec.ladder.students))
+            source: PartValue = spec.ladder.original if natural and control == "original" else control
+            arms.append(_arm(source, spec.shifts[0], 1.0, 0.0, "none"))
             continue
         rate = {"sham": 0.0, "rate_quarter": 0.25, "rate_four": 4.0}.get(control, 1.0)
         replay = {"replay_1": 0.01, "replay_5": 0.05}.get(control, 0.0)
@@ -267,6 +344,15 @@ def _part_name(part: Part) -> str:
     for f in dataclasses.fields(part):
         value = getattr(part, f.name)
         if value != f.default:
-            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            shown = f"{value:g}" if isinstance(value, float) else _short(value, f.name)
             name += f".{shown}" if isinstance(value, str) else f".{f.name}{shown}"
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+
+def _short(value: Any, setting: str) -> str:
+    """A setting as a word: of a source its last part without endings, of parts their names."""
+    if setting == "source":
+        return str(value).rstrip("/").rpartition("/")[2].partition(".")[0].replace("{split}", "").strip("-_")
+    if isinstance(value, list | tuple) and any(isinstance(one, dict) for one in value):
+        return "-".join(str(one.get("name")) if isinstance(one, dict) else str(one) for one in value)
+    return str(value)

@@ -33,6 +33,7 @@ def carry_out(task: dict[str, Any], report: Report) -> None:
 
 
 def _make(task: dict[str, Any], report: Report) -> None:
+    from forgetting import ranks
     from forgetting.spec import from_plain
     from forgetting.stages import contaminate, distil
     from forgetting.store import REFERENCE, Store
@@ -46,6 +47,8 @@ def _make(task: dict[str, Any], report: Report) -> None:
         architecture = next(s for s in study.students if s.name == task["student"])
         joint = study.arm(task["arm"]) if task.get("arm") else None
         distil.student(study, architecture, task["distillation_seed"], store, report, joint)
+    elif study.spec.machine.devices > 1 and not ranks.is_rank():
+        ranks.carry_out(task, study.spec.machine.devices, report)
     else:
         contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report)
 

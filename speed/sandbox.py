@@ -1,9 +1,18 @@
-"""Small programs graded by the sandbox's warm pool, against an interpreter started for each program, in one run."""
+"""Small programs graded by the sandbox's warm pool, against two common ways without confinement, in one run.
+
+``fork`` is the way of common harnesses for programs that models wrote: this process forks for each program, the child
+executes program and tests together, and its word is believed; once from this small process, and once after torch and
+transformers were imported, as in a process that trains. ``interpreter`` starts a fresh Python for each.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import io
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -30,8 +39,32 @@ def warm(sandbox: Sandbox, count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
+def _executed(job: Asserts) -> int:
+    """In the child: program and tests, unconfined, with what they print thrown away and a limit on processor time."""
+    resource.setrlimit(resource.RLIMIT_CPU, (5, 6))
+    with contextlib.suppress(BaseException), contextlib.redirect_stdout(io.StringIO()):
+        exec(f"{job.program}\n{job.tests}", {})  # noqa: S102
+        return 0
+    return 1
+
+
+def forked(count: int, workers: int) -> float:
+    """Programs a second where this process forks for each, as common harnesses do."""
+
+    def one(job: Asserts) -> bool:
+        child = os.fork()
+        if not child:
+            os._exit(_executed(job))
+        return os.waitpid(child, 0)[1] == 0
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(workers) as threads:
+        assert all(threads.map(one, jobs(count)))
+    return count / (time.perf_counter() - start)
+
+
 def cold(count: int, workers: int) -> float:
-    """Programs a second where each gets an unconfined interpreter of its own, as common harnesses do."""
+    """Programs a second where each gets an unconfined interpreter of its own."""
 
     def one(job: Asserts) -> bool:
         run = [sys.executable, "-I", "-S", "-c", f"{job.program}\n{job.tests}"]
@@ -53,13 +86,20 @@ def main() -> None:
     workers = len(os.sched_getaffinity(0))
     with Sandbox(workers=workers) as sandbox:
         warm(sandbox, 20)
-        pairs = [
-            (warm(sandbox, given.programs), cold(given.programs // 4, workers), os.getloadavg()[0])
-            for _ in range(given.rounds)
-        ]
+        rows = []
+        for _ in range(given.rounds):
+            row = {"pool_per_second": warm(sandbox, given.programs), "fork_per_second": forked(given.programs, workers)}
+            row |= {"interpreter_per_second": cold(given.programs // 4, workers), "load_average": os.getloadavg()[0]}
+            rows.append(row)
+        for name in ("torch", "transformers.models.qwen3.modeling_qwen3"):
+            importlib.import_module(name)
+        for row in rows:
+            row["fork_holding_torch_per_second"] = forked(given.programs, workers)
         layers = dict(sandbox.layers)
-    rows = [{"warm_per_second": w, "cold_per_second": c, "ratio": w / c, "load_average": load} for w, c, load in pairs]
     for row in rows:
+        row["pool_to_fork"] = row["pool_per_second"] / row["fork_per_second"]
+        row["pool_to_fork_holding_torch"] = row["pool_per_second"] / row["fork_holding_torch_per_second"]
+        row["pool_to_interpreter"] = row["pool_per_second"] / row["interpreter_per_second"]
         print("  ".join(f"{name} {value:.1f}" for name, value in row.items()))
     found = {"rounds": rows, "workers": workers, "programs": given.programs, "layers": layers}
     write_json(given.output, {**found, "hardware": hardware(), "versions": versions(), "commit": commit()})

@@ -24,11 +24,11 @@ ROOT = PACKAGE.parent
 LAYERS = {
     0: "spec records seeds errors",
     1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
-    " report progress provenance thresholds level_set sandbox grading twins syntax corpora",
+    " pretrained estimates report progress provenance thresholds level_set sandbox grading twins syntax corpora",
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
-    5: "simulate assembly executors worker sweep claims",
+    5: "simulate assembly executors worker ranks sweep claims",
     6: "cli __main__",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
@@ -37,7 +37,19 @@ TORCH_FREE = (
     "spec records seeds errors contracts registry ladder config wording metrics statistics scores curves store".split()
 )
 TORCH_FREE += ["world", "report", "cli", "contamination", "benchmarks", "provenance", "simulate", "executors", "worker"]
-TORCH_FREE += ["thresholds", "level_set", "sweep", "claims", "sandbox", "grading", "twins", "syntax", "corpora"]
+TORCH_FREE += [
+    "thresholds",
+    "level_set",
+    "sweep",
+    "claims",
+    "sandbox",
+    "grading",
+    "twins",
+    "syntax",
+    "corpora",
+    "pretrained",
+    "estimates",
+]
 # The one file that executes text as Python: a script for an interpreter of its own, which nothing imports.
 RUNS_PROGRAMS = "forgetting.sandbox.child"
 HEAVY = {"torch", "lightning", "pytorch_lightning"}

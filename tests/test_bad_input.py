@@ -110,7 +110,7 @@ FILES = {
     "students descending": ("ladder: {students: [34k, 10k]}", ["ladder.students", "ascending"]),
     "unknown student": ("ladder: {students: [10k, 35k]}", ["ladder.students[1]", "did you mean '50k'"]),
     "unknown teacher": ("ladder: {teacher: 1mm}", ["ladder.teacher", "did you mean '1m'"]),
-    "number for a student": ("ladder: {students: [10]}", ["ladder.students", "text"]),
+    "number for a student": ("ladder: {students: [10]}", ["ladder.students", "a name"]),
     "no samples": ("ladder: {teaching: {samples: 0}}", ["ladder.teaching.samples", "at least 1"]),
     "negative seed": ("ladder: {seed: -1}", ["ladder.seed", "0 or more"]),
     "batch of none": ("fine_tuning: {batch_size: 0}", ["fine_tuning.batch_size", "at least 1"]),
@@ -149,7 +149,7 @@ TYPES: dict[str, tuple[Callable[[], object], list[str]]] = {
     "number for the store": (lambda: simulate(store=5), ["store", "a path", "5"]),  # type: ignore[arg-type]
     "fraction for seeds": (lambda: simulate(seeds=1.5), ["seeds", "a whole number", "1.5"]),  # type: ignore[arg-type]
     "text for quiet": (lambda: simulate(quiet="x"), ["quiet", "true or false", "'x'"]),  # type: ignore[arg-type]
-    "number for a student": (lambda: simulate(students=[5]), ["students", "text", "5"]),  # type: ignore[list-item]
+    "number for a student": (lambda: simulate(students=[5]), ["students", "a name", "5"]),  # type: ignore[list-item]
     "number for the doses": (lambda: simulate(doses=640), ["doses", "of type Doses", "640"]),  # type: ignore[arg-type]
     "list for evaluation": (lambda: simulate(evaluation=["maths"]), ["evaluation", "of type Evaluation"]),  # type: ignore[arg-type]
     "number for a benchmark": (lambda: simulate(benchmarks=3), ["benchmarks", "a name or a mapping"]),  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ TYPES: dict[str, tuple[Callable[[], object], list[str]]] = {
     "near-miss spacing": (lambda: Doses(spacing="lnear"), ["spacing", "did you mean 'linear'"]),  # type: ignore[arg-type]
     "text for a batch": (lambda: Optimiser(batch_size="8"), ["batch_size", "a whole number", "'8'"]),  # type: ignore[arg-type]
     "one beta": (lambda: Optimiser(betas=(0.9,)), ["betas", "2 values", "[0.9]"]),  # type: ignore[arg-type]
-    "numbers for students": (lambda: Ladder(students=(5,)), ["students", "text", "5"]),  # type: ignore[arg-type]
+    "numbers for students": (lambda: Ladder(students=(5,)), ["students", "a name", "5"]),  # type: ignore[arg-type]
     "text for students": (lambda: Ladder(students="10k"), ["students", "a list", "'10k'"]),  # type: ignore[arg-type]
     "optimiser for a fit": (lambda: Ladder(teaching=Optimiser()), ["teaching", "of type Fit"]),  # type: ignore[arg-type]
     "text for a length": (lambda: Evaluation(max_new_tokens="a"), ["max_new_tokens", "a whole number"]),  # type: ignore[arg-type]

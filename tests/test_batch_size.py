@@ -28,7 +28,7 @@ def _shipped(name: str) -> HuggingFaceModel:
 
 def _look(model: HuggingFaceModel, batch_items: int) -> pd.DataFrame:
     benchmarks = [registry.build("benchmarks", name) for name in registry.names("benchmarks")]
-    chosen = [b for b in benchmarks if isinstance(b, Benchmark)]
+    chosen = [b for b in benchmarks if isinstance(b, Benchmark) and b.language == "world"]
     evaluator = Evaluator(model, chosen, [], "", Evaluation(batch_items=batch_items))
     return evaluator.measure(model, perturbed=True)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from forgetting import Doses, Evaluation, Ladder, Spec, config, registry, wording
 from forgetting.errors import UsageError
+from forgetting.spec import Machine
 from forgetting.study import construct
 
 # No number depends on these two; every other setting must change the fingerprint.
@@ -204,6 +205,11 @@ def test_the_rate_is_the_arms() -> None:
         (Spec(ladder=Ladder(teacher="1mm")), "ladder.teacher: unknown name '1mm'; did you mean '1m'"),
         (Spec(evaluation=Evaluation(benchmarks=("maths", "maths"))), "evaluation.benchmarks: must be free of repeats"),
         (Spec(contaminations=("dialogue", "dialogue")), "repeats"),
+        (
+            Spec(machine=Machine(devices=2, strategy="fsdp"), keep="all"),
+            "keep: must be last or none with strategy fsdp",
+        ),
+        (Spec(machine=Machine(devices=2, strategy="fsdp"), mitigations=("l2_sp",)), "mitigations: must be none with"),
     ],
 )
 def test_mistakes_are_found_when_a_study_is_constructed(spec: Spec, words: str) -> None:

@@ -11,6 +11,7 @@ from forgetting.benchmarks.gsm8k import GSM8K
 from forgetting.benchmarks.humaneval import HumanEval
 from forgetting.contracts import Item
 from forgetting.twins.renumber import Refused, renumber
+from forgetting.world.splits import from_seed
 
 
 def question(item: Item) -> str:
@@ -28,8 +29,9 @@ def refusals(items: list[Item]) -> Counter[str]:
     """How many problems have no numeric twin, by reason."""
     counts = Counter[str]()
     for item in items:
+        text = question(item)
         try:
-            renumber(question(item), item.answer.strip(), random.Random(0))
+            renumber(text, item.answer.strip(), from_seed(0, "benchmarks/gsm8k", "renumbered", text))
         except Refused as refused:
             counts[refused.reason.value] += 1
     return counts
@@ -52,7 +54,8 @@ def main() -> None:
             lines.append(f"| {part.short_name()} | {variant} | {len(part.items('test', variant)):,} |")
     originals = {item.id.rsplit("/", 1)[1]: item for item in gsm8k.items()}
     twins = gsm8k.items("test", "renumbered")
-    lines += ["", "## Why a problem has no numeric twin", "", "| reason | problems |", "| --- | --- |"]
+    share = f"{len(twins):,} of {len(originals):,} problems ({len(twins) / len(originals):.1%}) have a numeric twin."
+    lines += ["", "## Why a problem has no numeric twin", "", share, "", "| reason | problems |", "| --- | --- |"]
     lines += [f"| {reason} | {count} |" for reason, count in refusals(list(originals.values())).most_common()]
     lines += ["", "## Fifty numeric twins, drawn at random", "", "| original | twin |", "| --- | --- |"]
     for twin in random.Random(0).sample(twins, 50):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 import typing
 from argparse import SUPPRESS, Action
 from collections.abc import Mapping
@@ -73,10 +75,26 @@ def add_spec(command: ArgumentParser, cls: type = Spec, *, file_option: bool = T
 
 
 def add_workers(command: ArgumentParser) -> None:
-    """``--workers`` and ``--quiet``."""
+    """``--workers``, ``--sandbox`` and ``--quiet``."""
     what = "processes that train side by side, 0 for this process only, auto for as many as cores (default: auto)"
     command.add_argument("--workers", type=str, metavar="N", help=what)
+    where = "for programs that students of real checkpoints write: strict (refuse where a layer of protection is"
+    where += " missing), bubblewrap, container:IMAGE, or several with commas (default: the layers that there are)"
+    command.add_argument("--sandbox", type=str, metavar="WORDS", help=where)
     command.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def set_sandbox(given: Namespace) -> None:
+    """Hand the words of ``--sandbox`` on to this process and its workers, once it is known that they can be obeyed."""
+    if "sandbox" not in given:
+        return
+    from forgetting.sandbox import policy, pool
+
+    policy.policy(given.sandbox)
+    os.environ[policy.VARIABLE] = given.sandbox
+    missing = pool.missing(pool.layers())
+    if not given.get("quiet"):
+        sys.stdout.write(f"sandbox: {f'lacks {missing}' if missing else 'every layer holds'}\n")
 
 
 def spec_of(given: Namespace) -> Spec:

@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from forgetting import config
 from forgetting.cli import arguments, folders
 from forgetting.errors import UsageError
+from forgetting.estimates import table
 from forgetting.study import construct
 
 T = TypeVar("T")
@@ -41,12 +42,16 @@ DISTIL = """Make the teacher and the students of a spec and keep them in the sto
 
 def simulate_parser() -> ArgumentParser:
     """The options of ``forgetting simulate``."""
-    usage = "simulate [--config FILE] [--output DIR] [--store DIR] [--workers N] [--quiet] [--SETTING VALUE ...]"
+    usage = "simulate [--config FILE] [--output DIR] [--store DIR] [--workers N] [--sandbox WORDS] [--quiet]"
+    usage += " [--SETTING VALUE ...]"
     parser = arguments.parser(usage, SIMULATE, SIMULATE_EXAMPLES)
     parser.add_argument(
         "--output", type=str, metavar="DIR", help=f"where the study's folder is made (default: {arguments.OUTPUT})"
     )
     parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
+    parser.add_argument(
+        "--estimate", type=str, metavar="GPU", help="print memory and GPU-hours by student (a100, h100, h200), and exit"
+    )
     arguments.add_workers(parser)
     arguments.add_spec(parser)
     return parser
@@ -83,11 +88,14 @@ def simulate(given: Namespace) -> int:
     study = construct(spec)
     if given.get("print_config"):
         return _print(config.dump(spec))
+    if "estimate" in given:
+        return _print(table(study, given.estimate))
     workers = arguments.workers_of(given)
     output = Path(given.get("output", arguments.OUTPUT))
     folder = output / f"{spec.name}-{study.fingerprint[:8]}"
     folders.check_writable(folder, "output")
     store = store_of(given)
+    arguments.set_sandbox(given)
 
     from forgetting.simulate import run_study
 
@@ -105,6 +113,7 @@ def resume(given: Namespace) -> int:
     workers = arguments.workers_of(given)
     store = store_of(given)
     folders.check_writable(folder, "folder")
+    arguments.set_sandbox(given)
 
     quiet = bool(given.get("quiet"))
     if (folder / "sweep.json").is_file():
@@ -132,6 +141,7 @@ def distil(given: Namespace) -> int:
         return _print(config.dump(spec))
     workers = arguments.workers_of(given)
     store = store_of(given)
+    arguments.set_sandbox(given)
     export = Path(given.export) if "export" in given else None
     if export:
         folders.check_writable(export, "export")

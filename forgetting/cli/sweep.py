@@ -69,6 +69,7 @@ def sweep(given: Namespace) -> int:
         return 0
     folder = output / whole.folder_name
     folders.check_writable(folder, "output")
+    arguments.set_sandbox(given)
 
     from forgetting.report.terminal import show as show_result
 

@@ -1,7 +1,14 @@
-"""Interval evaluation: a student and its base on every benchmark, variant and probe, as ledger rows."""
+"""Interval evaluation: a student and its base on every benchmark, variant and probe, as ledger rows.
+
+Between two looks most answers stay what they were, so none is decoded that a forward pass can confirm. The pass over
+the gold answers, which the losses need anyway, tells each answer up to its first token that is not gold. What is left
+is decoded from there, with the answer of the look before as a draft. The answers are those of plain greedy decoding:
+in fp32 token for token, two tokens aside whose logits are equal to within rounding.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,24 +17,25 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional
 
-from forgetting.batching import Encoded, encode, prompts, texts, tokens
-from forgetting.contracts import Benchmark, Item, Model, Sample
+from forgetting.batching import encode, prompts, texts, tokens
+from forgetting.contracts import Benchmark, Grade, Item, Model, Sample
 from forgetting.engine.module import FitModule
+from forgetting.engine.traces import PROBE_BYTES, Budget, GoldTraces, Sums, known
 from forgetting.spec import Evaluation
 
-Sums = dict[str, np.ndarray]
+Earlier = Mapping[tuple[str, str], Sequence[int]]  # the last answer to each item, by benchmark and item
 
 
 @dataclass(frozen=True)
 class _Set:
-    """One benchmark's items of one variant, tokenised once."""
+    """One benchmark's items of one variant, tokenised once; ``answers`` are the gold ones with the end token."""
 
     benchmark: Benchmark
     items: list[Item]
     prompts: list[list[int]]
-    gold: Encoded
+    answers: list[list[int]]
+    traces: GoldTraces
 
 
 class Evaluator:
@@ -43,50 +51,95 @@ class Evaluator:
     ) -> None:
         self.base = base
         self.evaluation = evaluation
-        self.probe, self.probe_name = list(probe), probe_name
-        self.probe_gold = encode(self.probe, base.tokenizer) if self.probe else None
-        self.originals = [self._set(b, "original") for b in benchmarks]
+        self._budget = Budget()
         self._benchmarks = list(benchmarks)
-        self._perturbed: list[_Set] | None = None
+        self.originals = [self._set(b, "original") for b in benchmarks]
+        self._perturbed: list[_Set] = []
+        self._of_base: dict[str, list[pd.DataFrame]] = {}
+        self._grades: dict[tuple[str, str], tuple[list[int], Grade]] = {}
+        self._take_probe(probe, probe_name)
+
+    def with_probe(self, probe: Sequence[Sample], probe_name: str) -> Evaluator:
+        """An evaluator with another probe that shares everything else, what is known of the base included."""
+        other = copy.copy(self)
+        other._take_probe(probe, probe_name)
+        return other
+
+    def _take_probe(self, probe: Sequence[Sample], probe_name: str) -> None:
+        self.probe, self.probe_name, self._probe_traces = list(probe), probe_name, None
+        if self.probe:
+            gold = encode(self.probe, self.base.tokenizer)
+            self._probe_traces = GoldTraces(gold, self.base, self.evaluation.batch_items, Budget(PROBE_BYTES))
 
     def _set(self, benchmark: Benchmark, variant: str) -> _Set:
-        items = benchmark.items("test", variant)
-        before = tokens(prompts(items, self.base.tokenizer), self.base.tokenizer)
-        return _Set(benchmark, items, before, encode(items, self.base.tokenizer))
+        items, words = benchmark.items("test", variant), self.base.tokenizer
+        gold = encode(items, words)
+        learned = gold.answer_PT.numpy()
+        answers = [row[flags].tolist() for row, flags in zip(gold.tokens_PT.numpy(), learned, strict=True)]
+        traces = GoldTraces(gold, self.base, self.evaluation.batch_items, self._budget)
+        return _Set(benchmark, items, tokens(prompts(items, words), words), answers, traces)
 
-    def _perturbed_sets(self) -> list[_Set]:
-        if self._perturbed is None:
-            self._perturbed = [self._set(b, v) for b in self._benchmarks for v in b.variants if v != "original"]
+    def _sets(self, group: str) -> list[_Set]:
+        if group == "original":
+            return self.originals
+        if not self._perturbed:
+            self._perturbed += [self._set(b, v) for b in self._benchmarks for v in b.variants if v != "original"]
         return self._perturbed
 
-    def measure(self, student: Model, *, perturbed: bool) -> pd.DataFrame:
-        """Ledger rows of one look, without the columns that name the run and the dose."""
+    def measure(self, student: Model, *, perturbed: bool, earlier: Earlier | None = None) -> pd.DataFrame:
+        """Ledger rows of one look, without the columns that name the run and the dose.
+
+        ``earlier`` are drafts: they change the cost of the look and no answer. What a look at the base found is kept.
+        """
         self.base.network.to(student.device)
-        frames = self._look(student, self.originals)
-        if perturbed:
-            frames += self._look(student, self._perturbed_sets())
-        if self.probe_gold is not None:
-            frames.append(self._probe_rows(student, self.probe_gold))
+        frames = []
+        for group in ("original", "perturbed") if perturbed else ("original",):
+            if student is self.base:
+                if group not in self._of_base:
+                    self._of_base[group] = self._look(student, self._sets(group), {})
+                frames += self._of_base[group]
+            else:
+                frames += self._look(student, self._sets(group), earlier or {})
+        if self._probe_traces is not None:
+            frames.append(self._probe_rows(self._probe_traces.read(student)[0]))
         return pd.concat(frames, ignore_index=True)
 
-    def _look(self, student: Model, sets: Sequence[_Set]) -> list[pd.DataFrame]:
-        """Answers to all items of some sets, decoded together; originals always share their batches with originals."""
-        asked = [prompt for s in sets for prompt in s.prompts]
-        answers = student.generate(
-            [asked],
-            max_new_tokens=self.evaluation.max_new_tokens,
-            batch_items=self.evaluation.batch_items,
-        )[0]
-        frames, start = [], 0
+    def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> list[pd.DataFrame]:
+        """Rows of some sets, whose answers are decoded together; originals share batches with originals only."""
+        sums, answers, asked, drafts = [], [], [], []
+        limit, ends = self.evaluation.max_new_tokens, student.ends
         for s in sets:
-            frames.append(self._rows(student, s, answers[start : start + len(s.items)]))
+            found, greedy = s.traces.read(student)
+            sums.append(found)
+            for item, prompt, gold, own in zip(s.items, s.prompts, s.answers, greedy, strict=True):
+                answer = known(gold, own, ends)[:limit]
+                answers.append(answer)
+                if len(answer) < limit and answer[-1] not in ends:
+                    before = earlier.get((s.benchmark.short_name(), item.id), ())
+                    agrees = list(before[: len(answer)]) == answer
+                    asked.append([*prompt, *answer])
+                    drafts.append(list(before[len(answer) :]) if agrees else [])
+        rest = iter(self._continued(student, asked, drafts))
+        for answer in answers:
+            if len(answer) < limit and answer[-1] not in ends:
+                answer += next(rest)
+                del answer[limit:]
+            elif answer[-1] in ends:
+                answer.pop()
+        frames, start = [], 0
+        for s, found in zip(sets, sums, strict=True):
+            frames.append(self._rows(student, s, answers[start : start + len(s.items)], found))
             start += len(s.items)
         return frames
 
-    def _rows(self, student: Model, s: _Set, answers: list[list[int]]) -> pd.DataFrame:
-        grades = s.benchmark.grade(s.items, texts(answers, student.tokenizer))
-        sums = gold_sums(student, self.base, s.gold, self.evaluation.batch_items)
-        name = s.benchmark.short_name()
+    def _continued(self, student: Model, asked: list[list[int]], drafts: list[list[int]]) -> list[list[int]]:
+        if not asked:
+            return []
+        limit, batch_items = self.evaluation.max_new_tokens, self.evaluation.batch_items
+        return student.generate([asked], [drafts], max_new_tokens=limit, batch_items=batch_items)[0]
+
+    def _rows(self, student: Model, s: _Set, answers: list[list[int]], sums: Sums) -> pd.DataFrame:
+        grades, name = self._graded(s, answers), s.benchmark.short_name()
         return pd.DataFrame(
             {
                 "benchmark": name,
@@ -106,8 +159,17 @@ class Evaluator:
             }
         )
 
-    def _probe_rows(self, student: Model, gold: Encoded) -> pd.DataFrame:
-        sums = gold_sums(student, self.base, gold, self.evaluation.batch_items)
+    def _graded(self, s: _Set, answers: list[list[int]]) -> list[Grade]:
+        """A grade per answer; an item that is answered as it was the last time keeps its grade."""
+        keys = [(s.benchmark.short_name(), item.id) for item in s.items]
+        new = [i for i, key in enumerate(keys) if key not in self._grades or self._grades[key][0] != answers[i]]
+        if new:
+            given = texts([answers[i] for i in new], self.base.tokenizer)
+            for i, grade in zip(new, s.benchmark.grade([s.items[i] for i in new], given), strict=True):
+                self._grades[keys[i]] = answers[i], grade
+        return [self._grades[key][1] for key in keys]
+
+    def _probe_rows(self, sums: Sums) -> pd.DataFrame:
         plain: dict[str, Any] = {
             "benchmark": "probe",
             "skill": "plasticity",
@@ -126,38 +188,10 @@ class Evaluator:
         return pd.DataFrame({**plain, **sums})
 
 
-@torch.no_grad()
-def gold_sums(student: Model, base: Model, gold: Encoded, batch_items: int) -> Sums:
-    """Per item, summed over the gold answer's tokens, in nats: NLL, L_f and KL(base || student); and the token count.
-
-    L_f is the cross-entropy of the student against the base's own most probable tokens (arXiv 2401.05605), read along
-    the gold trace. Dropout is off, whatever mode the networks are in.
-    """
-    modes = [(m.network, m.network.training) for m in (student, base)]
-    for network, _ in modes:
-        network.eval()
-    count = len(gold)
-    out = {name: np.zeros(count) for name in ("nll_sum", "base_ce_sum", "kl_sum")}
-    order = np.argsort(gold.end_P.numpy(), kind="stable")
-    device = student.device
-    for start in range(0, count, batch_items):
-        index = order[start : start + batch_items]
-        batch = gold.batch(index, len(index))
-        tokens_BT = batch.tokens_RBT[0].to(device)
-        chosen = batch.answer_RBT[0, :, 1:].to(device)
-        own = student.logits(tokens_BT[None])[0, :, :-1][chosen].float().log_softmax(-1)
-        reference = base.logits(tokens_BT[None])[0, :, :-1][chosen].float().log_softmax(-1)
-        per_token = {
-            "nll_sum": functional.nll_loss(own, tokens_BT[:, 1:][chosen], reduction="none"),
-            "base_ce_sum": functional.nll_loss(own, reference.argmax(-1), reduction="none"),
-            "kl_sum": functional.kl_div(own, reference, reduction="none", log_target=True).sum(-1),
-        }
-        rows = chosen.nonzero()[:, 0].cpu().numpy()
-        for name, values in per_token.items():
-            out[name][index] = np.bincount(rows, weights=values.double().cpu().numpy(), minlength=len(index))
-    for network, training in modes:
-        network.train(training)
-    return {"gold_tokens": gold.learned().numpy(), **out}
+def same_weights(one: Model, other: Model) -> bool:
+    """Whether two models have the same weights, bit for bit."""
+    a, b = one.state(), other.state()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name].to(a[name].device)) for name in a)
 
 
 class IntervalEvaluation(lightning.Callback):
@@ -167,6 +201,11 @@ class IntervalEvaluation(lightning.Callback):
         self.stops = stops
         self.measure = measure
         self._last_step = -1
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Before the first step has ended, its micro-batches are at a dose that was measured before the fit."""
+        assert isinstance(pl_module, FitModule)
+        self._last_step = pl_module.step
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
         """Once per optimizer step, whatever the number of micro-batches."""

@@ -9,31 +9,38 @@ from collections.abc import Callable, Iterator, Sequence
 import lightning
 
 from forgetting.contracts import Batch
+from forgetting.engine import devices
 from forgetting.engine.module import BatchData, FitModule
+from forgetting.spec import Machine
 
 
 def fit(
-    module: FitModule, batches: Callable[[], Iterator[Batch]], callbacks: Sequence[lightning.Callback] = ()
+    module: FitModule,
+    batches: Callable[[], Iterator[Batch]],
+    callbacks: Sequence[lightning.Callback] = (),
+    machine: Machine = Machine(),  # noqa: B008 (frozen)
 ) -> None:
-    """Train ``module`` to its last step on one device, with our own records and checkpoints in place of Lightning's."""
+    """Train ``module`` to its last step, with our own records and checkpoints in place of Lightning's."""
     remaining = module.total_steps - module.first_step
     _quiet()
     trainer = lightning.Trainer(
         max_steps=max(remaining, 0),
         max_epochs=1,
         accelerator="auto",
-        devices=1,
         logger=False,
         callbacks=list(callbacks),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        gradient_clip_val=module.optimiser.clip_norm or None,
+        gradient_clip_val=None if module.student.stacked else module.optimiser.clip_norm or None,
         use_distributed_sampler=False,
+        **devices.trainer_settings(machine),
     )
     if remaining > 0:
         module.network.train()
-        trainer.fit(module, datamodule=BatchData(batches, remaining))
+        devices.prepare(module.network, machine)
+        own = BatchData(lambda: devices.pieces(batches(), machine), remaining * machine.micro_batches)
+        trainer.fit(module, datamodule=own)
 
 
 def _quiet() -> None:
@@ -43,3 +50,5 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*has `__len__` defined.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # Stacked parameters are parts of one flat tensor, and so are their gradients.
+    warnings.filterwarnings("ignore", message=".*gradient layout contract.*")

@@ -38,6 +38,7 @@ class Recorder:
         self._source = new_source
         self._events: EventsWriter | None = None
         self._base: pd.DataFrame | None = None
+        self.answers: dict[tuple[str, str], list[int]] = {}  # the last answer to each item, by benchmark and item
         self._lines: list[str] = []
 
     def start_at(self, dose: int) -> None:
@@ -60,14 +61,20 @@ class Recorder:
         self._score(frame)
         write_atomically(self.run.scores, "".join(self._lines))
 
-    def finish(self, fingerprint: str) -> None:
-        """The completion marker: after it the run is never touched again."""
+    def finish(self, fingerprint: str, stack: int = 1, why: str = "") -> None:
+        """The completion marker: after it the run is never touched again.
+
+        The wall seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it.
+        """
         if self._events is not None:
             self._events.close()
-        seconds = {name: round(value, 3) for name, value in self.watch.wall_seconds.items()}
-        write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds})
+        seconds = {name: round(value / stack, 3) for name, value in self.watch.wall_seconds.items()}
+        how = {"stack": stack, **({"not_stacked": why} if why else {})}
+        write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, **how})
 
     def _score(self, frame: pd.DataFrame) -> None:
+        names = zip(frame["benchmark"], frame["item"], strict=True)
+        self.answers |= {name: answer.tolist() for name, answer in zip(names, frame["answer"], strict=True)}
         base = frame if self._base is None else self._base
         self._base = base
         together = frame if frame is base else pd.concat([base, frame], ignore_index=True)

@@ -21,16 +21,17 @@ class WorkerDied(RuntimeError):
     """A worker process ended in the middle of a task."""
 
 
-class _Process:
-    """One worker process and the pipe to it."""
+class WorkerProcess:
+    """One worker process and the pipe to it; ``more`` is added to its environment."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: str) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            **more,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "forgetting.worker"],
@@ -78,8 +79,8 @@ class _Pool:
     """The processes of one use of the executor, and the threads that talk to them."""
 
     threads: ThreadPoolExecutor
-    free: SimpleQueue[_Process] = field(default_factory=SimpleQueue)
-    all: list[_Process] = field(default_factory=list)
+    free: SimpleQueue[WorkerProcess] = field(default_factory=SimpleQueue)
+    all: list[WorkerProcess] = field(default_factory=list)
     closed: bool = False
 
 
@@ -134,7 +135,7 @@ class Processes(Executor):
             try:
                 process = pool.free.get_nowait()
             except Empty:
-                process = _Process()
+                process = WorkerProcess()
                 pool.all.append(process)
             try:
                 process.run(task, report)

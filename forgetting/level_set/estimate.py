@@ -117,7 +117,7 @@ def crossings(best: Process, line: Floats, level: float, seed: int = 0) -> Cross
     measured_K = np.unique(data.x_MD[_near(data.x_MD, line), 0])
     grid_G = np.unique(np.concatenate([np.linspace(0, 1, GRID), measured_K]))
     x_GD = np.concatenate([grid_G[:, None], np.broadcast_to(line, (len(grid_G), len(line)))], axis=1)
-    above_SG = np.concatenate([m.paths(x_GD, z) for m, z in _models(best, len(grid_G), seed)])
+    above_SG = np.concatenate([m.paths(x_GD, z) for m, z in models(best, len(grid_G), seed)])
     above_SG -= float(process.logit(level))
     kept_SK = above_SG[:, np.searchsorted(grid_G, measured_K)] > 0
     pairs_KK = np.triu(kept_SK.T.astype(float) @ ~kept_SK / len(kept_SK), k=1)
@@ -148,7 +148,7 @@ def _step(best: Process, unit_ND: Floats, retention_N: Floats, line: Floats, lev
     return found if is_rival(found, residual, freedom, int(near.sum())) else None
 
 
-def _models(best: Process, size: int, seed: int) -> list[tuple[Process, Floats]]:
+def models(best: Process, size: int, seed: int) -> list[tuple[Process, Floats]]:
     """The process at several draws of hyperparameters, each with normal numbers for its share of the paths."""
     data, theta = best.rows, best.theta_H
     objective = Objective.of(data)

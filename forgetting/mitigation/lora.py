@@ -56,4 +56,6 @@ class LoRA(Mitigation):
                 peft.inject_adapter_in_model(config, student.network)
             except ValueError as error:
                 raise UsageError(f"lora.targets: {str(error).splitlines()[0]}") from error
+        for _, parameter in student.named_parameters():
+            parameter.data = parameter.data.float()  # in bfloat16 small updates would be lost
         return None

@@ -230,7 +230,7 @@ class HuggingFaceModel(Model):
         end = self.tokenizer.eos_token_id
         wanted = [[*takewhile(lambda token: token != end, d), end][:limit] for d in drafts]
         kept: list[list[int]] = [[] for _ in prompts]
-        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]) + len(wanted[i]), i))
+        order = sorted((i for i, d in enumerate(drafts) if d), key=lambda i: (len(prompts[i]) + len(wanted[i]), i))
         for start in range(0, len(order), batch_items):
             chunk = order[start : start + batch_items]
             tokens, mask = self._left_padded([[*prompts[i], *wanted[i]] for i in chunk])

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from forgetting.contracts import Model
 from forgetting.errors import UsageError, require
 
+CLOSING = "</think>"
+
 
 @dataclass(frozen=True)
 class Thought:
@@ -21,7 +23,13 @@ class Thought:
 
 
 def think(
-    model: Model, prompts: Sequence[Sequence[int]], *, budget: int, max_new_tokens: int, closing: str = "</think>"
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    *,
+    budget: int,
+    max_new_tokens: int,
+    closing: str = CLOSING,
+    batch_items: int = 128,
 ) -> list[Thought]:
     """Greedy answers of at most ``budget`` tokens of thought and ``max_new_tokens`` after it.
 
@@ -36,7 +44,7 @@ def think(
     first: list[list[int]] = [[] for _ in prompts]
     if budget:
         # One token more than the budget tells an answer that ended at the budget from one that would go on.
-        first = model.generate([prompts], max_new_tokens=budget + 1)[0]
+        first = model.generate([prompts], max_new_tokens=budget + 1, batch_items=batch_items)[0]
     ended = [close not in answer[:budget] and 0 < len(answer) <= budget for answer in first]
     cut = [close not in answer[:budget] and not done for answer, done in zip(first, ended, strict=True)]
     head = [
@@ -44,6 +52,7 @@ def think(
         for answer, over in zip(first, cut, strict=True)
     ]
     going = [i for i, done in enumerate(ended) if not done]
-    rest = model.generate([[[*prompts[i], *head[i]] for i in going]], max_new_tokens=max_new_tokens)[0] if going else []
+    open_rows = [[*prompts[i], *head[i]] for i in going]
+    rest = model.generate([open_rows], max_new_tokens=max_new_tokens, batch_items=batch_items)[0] if going else []
     tails = dict(zip(going, rest, strict=True))
     return [Thought([*tokens, *tails.get(i, [])], cut[i]) for i, tokens in enumerate(head)]

@@ -6,7 +6,7 @@ import functools
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -100,7 +100,9 @@ def students(study: StudyFolder) -> list[str]:
     return sorted(found, key=lambda student: (found[student], student))
 
 
-def grid(panels: int, columns: int, title: str, *, below: float = 0.5) -> tuple[Figure, Any]:
+def grid(
+    panels: int, columns: int, title: str, *, below: float = 0.5, sharey: Literal["all", "row"] = "all"
+) -> tuple[Figure, Any]:
     """A figure with a panel each in rows of at most ``columns``; panels that are not needed are hidden.
 
     Laid out in inches, since solving for the layout would cost more than drawing; ``below`` is what a panel's tick
@@ -111,7 +113,7 @@ def grid(panels: int, columns: int, title: str, *, below: float = 0.5) -> tuple[
     width = left + columns * PANEL_WIDTH + (columns - 1) * gap + 0.15
     height = head + rows * (above + PANEL_HEIGHT + below) + foot
     figure = Figure(figsize=(max(width, 4.6), height), dpi=DOTS_PER_INCH)
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     figure.subplots_adjust(
         left=left / width,
         right=1 - 0.15 / width,

@@ -18,6 +18,9 @@ from forgetting.metrics import Status
 from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.folder import ArmCurves, StudyFolder
+from forgetting.report.likelihood import likelihood
+from forgetting.report.sweeps import views
+from forgetting.report.sweeps.read import read_sweep
 
 
 @drawing.styled
@@ -123,14 +126,24 @@ def retention_by_rate(study: StudyFolder, arms: Sequence[ArmCurves], skill: str 
 def figures(study: StudyFolder) -> dict[str, Figure]:
     """Every figure that the study has something for, by file name.
 
-    Controls get the first figure only, and so do all but the one nearest to 1x of arms that differ in their rate.
+    Controls get the first figure only, and so do all but the one nearest to 1x of arms that differ in their rate. Of a
+    sweep, the thresholds come first, and only its main arms have forgetting curves drawn.
     """
     drawn: dict[str, Figure | None] = {}
+    if (sweep := read_sweep(study)) is not None:
+        drawn |= views.drawn(sweep)
+        for arm in (study.arm(name) for name in views.main_arms(sweep) if name in study.arm_names):
+            drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
+            drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
+            drawn[f"depth-maths-{arm.name}"] = retention_by_depth(study, arm, "maths")
+            drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
+        return {name: figure for name, figure in drawn.items() if figure is not None}
     rates = _same_but_rate(study)
     nearest = [min(arms, key=lambda arm: abs(_multiple(arm) - 1)).name for arms in rates.values()]
     brief = {arm.name for arms in rates.values() for arm in arms} - set(nearest)
     for arm in study.arms.values():
         drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
+        drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
         if tables.is_control(arm) or arm.name in brief:
             continue
         for skill in ("maths", "code"):

@@ -13,11 +13,19 @@ from markupsafe import Markup
 from forgetting.report import tables
 from forgetting.report.differences import differences
 from forgetting.report.folder import StudyFolder
+from forgetting.report.sweeps import views
+from forgetting.report.sweeps.read import read_sweep
+from forgetting.thresholds.zones import ZONES
 
 CAPTIONS = {
     "retention": (
         "Dashed lines: .9 (retained) and .5 (half lost). Bands: 95%, paired hierarchical bootstrap; where no item has "
         "changed, what items that were not asked may have done."
+    ),
+    "likelihood": (
+        "A skill that some student had not learned: its accuracy cannot carry the curve, and what the gold answers "
+        "tell does: the rise of their NLL since dose 0, the share of their written-out steps that answers have, and KL "
+        "from the student as it was. Means over seeds; bands: 95% over the items of the first seed, paired with dose 0."
     ),
     "depth": "Loss grows with depth by itself: at per-step accuracy q, k steps score q to the power k.",
     "coverage": "Common and rare: how much of the original training data is of the item's kind.",
@@ -28,6 +36,8 @@ CAPTIONS = {
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
+LONG = 40  # characters from which a cell is broken into lines
+TWO_DIGITS = {"probability", *(f"p_{zone}" for zone in ZONES)}
 CURVE_COLUMNS = (
     "student capacity skill variant depth coverage dose accuracy accuracy_low accuracy_high retention low high "
     "relative_drop drop_points delta_nll items seeds status"
@@ -37,10 +47,14 @@ CURVE_COLUMNS = (
 def page(study: StudyFolder, vector: dict[str, str]) -> str:
     """The report as HTML text: no script, nothing fetched from anywhere."""
     template = _environment().get_template("report.html.jinja")
+    sweep, inline = read_sweep(study), _inline(vector)
+    shown = list(study.arms) if sweep is None else [n for n in views.main_arms(sweep) if n in study.arm_names]
     return template.render(
         study=study,
         record=study.record,
-        sections=_sections(study, vector),
+        sweep=None if sweep is None else views.page(sweep, inline, _html_table),
+        undrawn=[name for name in study.arm_names if name not in shown],
+        sections=_sections(study, inline, shown),
         last=_html_table(tables.at_last_dose(study)),
         statuses=tables.statuses(study).to_dict("records"),
         controls=tables.controls(study),
@@ -50,7 +64,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         differences=_html_table(differences(study)) if len(differences(study)) else "",
         wall_seconds=_html_table(tables.wall_seconds(study)),
         process_seconds=_html_table(tables.process_seconds(study)),
-        rates=[figure for name, figure in _inline(vector).items() if name.startswith("rates-")],
+        rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
     )
@@ -68,15 +82,16 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
-def _sections(study: StudyFolder, vector: dict[str, str]) -> list[dict[str, Any]]:
+def _sections(study: StudyFolder, inline: dict[str, Markup], arms: list[str]) -> list[dict[str, Any]]:
     """One section an arm: its figures, then the numbers drawn in them."""
-    learnt, inline, sections = tables.plasticity(study), _inline(vector), []
-    for name, arm in study.arms.items():
+    learnt, sections = tables.plasticity(study), []
+    for name in arms:
+        arm = study.arm(name)
         shown = [
             {"svg": svg, "caption": CAPTIONS[key.split("-")[0]]}
             for key, svg in inline.items()
             if key.removesuffix(name).rstrip("-")
-            in ("retention", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity")
+            in ("retention", "likelihood", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity")
         ]
         own = learnt[learnt["arm"] == name].drop(columns=["arm"])
         frame = arm.curves.to_frame()
@@ -116,8 +131,21 @@ def _shown(value: Any, column: str) -> Markup:
     if value is None or value is pd.NA or value != value:
         return Markup('<td class="n">–</td>')
     if isinstance(value, bool | str) or (not isinstance(value, int | float) and not hasattr(value, "dtype")):
-        return Markup("<td>{}</td>").format(value)
-    if column in ("depth", "capacity", "dose", "items", "seeds"):
+        kind = Markup(' class="wrap"') if len(str(value)) > LONG else ""
+        return Markup("<td{}>{}</td>").format(kind, value)
+    if column in (
+        "depth",
+        "capacity",
+        "dose",
+        "items",
+        "seeds",
+        "smallest",
+        "largest",
+        "sizes",
+        "runs",
+        "failed",
+        "grid",
+    ):
         return Markup('<td class="n">{}</td>').format(f"{int(value):,}")
-    digits = 1 if column in ("seconds", "drop_points") else 3
+    digits = 1 if column in ("seconds", "drop_points") else 2 if column in TWO_DIGITS else 3
     return Markup('<td class="n">{}</td>').format(f"{float(value):.{digits}f}")

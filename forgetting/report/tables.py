@@ -46,7 +46,7 @@ def _is_control(arm: dict[str, Any], control: str) -> bool:
         "sham": rate == 0,
         "rate_quarter": math.isclose(rate, 0.25),
         "rate_four": math.isclose(rate, 4),
-        "original": part_name(arm.get("contamination")) == "original",
+        "original": part_name(arm.get("contamination")) == "original" or bool(arm.get("original")),
         "noise": part_name(arm.get("contamination")) == "noise",
         "replay_1": math.isclose(replay, 0.01),
         "replay_5": math.isclose(replay, 0.05),
@@ -172,6 +172,9 @@ def seeds_text(study: StudyFolder) -> str:
     """One sentence: how many seeds, and whether they share one student or distil a fresh one each."""
     known = study.record.get("seeds", {})
     count, shared = len(known.get("contamination", [])) or 1, known.get("shared_students", True)
+    if known.get("checkpoints"):
+        many = "One contamination seed" if count == 1 else f"{count} contamination seeds"
+        return f"{many} on the checkpoint as it is: the noise of its own training is not in the intervals."
     if count == 1:
         student = "the distilled student" if shared else "a fresh student"
         return f"One contamination seed on {student}: the intervals cover items only."

@@ -14,6 +14,8 @@ from forgetting.curves import ForgettingCurve
 from forgetting.metrics import LEVELS, Status
 from forgetting.report import tables
 from forgetting.report.folder import ArmCurves, StudyFolder
+from forgetting.report.sweeps import terminal as sweeps
+from forgetting.report.sweeps.read import read_sweep
 
 COLOURS = ("blue+", "cyan+", "green+", "orange+", "magenta+", "red+", "gray", "white")
 LETTERS = "abcdefghijklmnop"
@@ -27,6 +29,9 @@ def show(study: StudyFolder, console: Console | None = None) -> None:
 
 def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> RenderableType:
     """Everything that the end of a run prints, as one rich renderable."""
+    sweep = read_sweep(study)
+    if sweep is not None:
+        return Group(*sweeps.summary(sweep), Text(tables.seeds_text(study)), *seconds_tables(study))
     parts: list[RenderableType] = []
     found = tables.skills(study)
     shown = [arm for arm in study.arms.values() if not tables.is_control(arm)] or list(study.arms.values())
@@ -128,7 +133,10 @@ def _control_line(arm: ArmCurves, skills: list[str]) -> Text:
 
 def _cell(curve: ForgettingCurve, last: int) -> Text:
     if curve.status != Status.ok.name:
-        return Text(f"{curve.status.replace('_', chr(10))}\nstart {curve.accuracy[0]:.2f}", style="dim")
+        return Text(
+            f"{curve.status.replace('_', chr(10))}\nstart {curve.accuracy[0]:.2f}\nΔNLL {curve.delta_nll[-1]:+.2f}",
+            style="dim",
+        )
     value, low, high = (float(values[-1]) for values in (curve.retention, curve.low, curve.high))
     if math.isnan(value):
         return Text("-")

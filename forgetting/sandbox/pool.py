@@ -16,7 +16,6 @@ import secrets
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
@@ -32,6 +30,7 @@ from typing import Any
 from forgetting.errors import UsageError, require
 from forgetting.sandbox import codec, wire
 from forgetting.sandbox.limits import Limits, Outcome, Verdict
+from forgetting.sandbox.policy import Policy, policy
 
 GRACE_SECONDS = 20.0  # beyond the wall limit, for the sandbox's own work on a busy machine
 START_SECONDS = 60.0
@@ -82,15 +81,15 @@ class _Broken(Exception):
 class _Cell:
     """One warm sandbox: the process that forks, and the pipes to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Policy) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="forgetting-sandbox-")
         os.chmod(self.folder.name, 0o555)
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
-        script = Path(__file__).with_name("child.py")
+        own = dict(os.environ) if wanted.image else {"PATH": os.environ.get("PATH", "")} if wanted.bubblewrap else {}
         self.process = subprocess.Popen(
-            [sys.executable, "-s", "-S", "-P", str(script)],
+            wanted.command(self.folder.name),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-            cwd=self.folder.name, env=ENVIRONMENT, start_new_session=True, bufsize=0,
+            cwd=self.folder.name, env={**own, **ENVIRONMENT}, start_new_session=True, bufsize=0,
         )  # fmt: skip
         assert self.process.stdin and self.process.stdout
         self._to, self._from = self.process.stdin.fileno(), self.process.stdout.fileno()
@@ -144,24 +143,29 @@ class Sandbox:
         limits: of each program
         workers: sandboxes, by default one for each core
         strict: refuse to run (``UsageError``) where a layer is missing
+        wanted: what the sandboxes are put into; by default what the process's setting says (``policy``)
     """
 
-    def __init__(self, limits: Limits | None = None, *, workers: int | None = None, strict: bool = False) -> None:
+    def __init__(
+        self, limits: Limits | None = None, *, workers: int | None = None, strict: bool = False,
+        wanted: Policy | None = None,
+    ) -> None:  # fmt: skip
         count = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
         require(count >= 1, "sandbox.workers", "at least 1", workers)
         self.limits = limits or Limits()
+        self._wanted = wanted or policy()
         self._idle: SimpleQueue[_Cell] = SimpleQueue()
         self._cells: list[_Cell] = []
         for _ in range(count):
             self._add()
         self.layers: Mapping[str, str] = self._cells[0].layers
-        if strict and (missing := self.missing()):
+        if (strict or self._wanted.strict) and (lacking := self.missing()):
             self.close()
-            raise UsageError(f"sandbox: strict, but this machine lacks {missing}")
+            raise UsageError(f"sandbox: strict, but this machine lacks {lacking}")
 
     def missing(self) -> str:
         """The layers that are missing, with the reasons, in one line; empty where all hold."""
-        return "; ".join(f"{name} ({reason})" for name, reason in self.layers.items() if reason)
+        return missing(self.layers)
 
     def run(self, jobs: Sequence[Job]) -> list[Verdict]:
         """One verdict for each program, in order. The tests decide; nothing that a program prints can."""
@@ -182,7 +186,7 @@ class Sandbox:
 
     def _add(self) -> None:
         try:
-            cell = _Cell()
+            cell = _Cell(self._wanted)
         except _Broken as error:
             self.close()
             raise UsageError(f"sandbox: cannot be started: {error}") from error
@@ -283,3 +287,14 @@ def shared(limits: Limits = Limits(), *, strict: bool = False) -> Sandbox:  # no
     sandbox = Sandbox(limits, strict=strict)
     atexit.register(sandbox.close)
     return sandbox
+
+
+def missing(layers: Mapping[str, str]) -> str:
+    """The layers that are missing, with the reasons, in one line; empty where all hold."""
+    return "; ".join(f"{name} ({reason})" for name, reason in layers.items() if reason)
+
+
+def layers() -> dict[str, str]:
+    """The layers that hold on this machine under the process's policy, each with the reason where it is missing."""
+    with Sandbox(workers=1) as sandbox:
+        return dict(sandbox.layers)

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from forgetting import losses, seeds
-from forgetting.batching import encode
-from forgetting.contracts import Contamination
-from forgetting.engine.evaluation import Evaluator, IntervalEvaluation
+from forgetting.batching import Encoded, encode
+from forgetting.contracts import Contamination, Model, Sample
+from forgetting.engine import devices
+from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
-from forgetting.engine.plan import is_held_out, mixed
+from forgetting.engine.plan import MixPlan, is_held_out, mixed
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
-from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators, tidy
+from forgetting.engine.sharded import Durable, ShardedSnapshots, last_sharded
+from forgetting.engine.snapshots import Checkpoint, Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
+from forgetting.errors import require
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.records import RunFolder
 from forgetting.stages import distil
 from forgetting.store import Store
-from forgetting.study import RunKey, Study, fingerprint
+from forgetting.study import Arm, RunKey, Study, fingerprint
 
 MEMORY_SAMPLES = 256
+PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
 
 
-def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent) -> None:
+def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent, why: str = "") -> None:
     """Carry a run out, or on from its last durable checkpoint; nothing is done if it is complete.
+
+    ``why`` is noted: what kept a run from a stack.
 
     The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
@@ -36,15 +44,53 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
         tidy(RunFolder(folder).checkpoint, study.spec.keep)
     else:
         with own_generators(seeds.integer(key.seed, "generators")):
-            _contaminate(study, key, RunFolder(folder), store, report)
+            _contaminate(study, key, RunFolder(folder), store, report, why)
 
 
-def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report) -> None:
-    mark = fingerprint(study.run_form(key))
-    watch, arm = Stopwatch(), study.arm(key.arm)
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to be measured and trained. ``measure(dose, student)`` writes the rows of one look."""
+
+    study: Study
+    run: RunFolder
+    mark: str
+    arm: Arm
+    model: HuggingFaceModel
+    plan: MixPlan
+    stops: dict[int, int]
+    recorder: Recorder
+    encoded: Encoded
+    measure: Callable[[int, Model], None]
+
+    def checkpoint(self, path: Path) -> Checkpoint | None:
+        """The checkpoint in that file, if it is of this run and no row before it is missing."""
+        if not path.is_file():
+            return None
+        found = read(path)
+        earlier = {dose for step, dose in self.stops.items() if step < found.step}
+        return found if found.fingerprint == self.mark and earlier <= set(self.run.doses()) else None
+
+    def sharded_checkpoint(self) -> Durable | None:
+        """The checkpoint in shards to go on from, if it is this run's and every dose up to it has its rows."""
+        found = last_sharded(self.run.checkpoint)
+        if found is None or found.fingerprint != self.mark:
+            return None
+        earlier = {dose for step, dose in self.stops.items() if step <= found.step}
+        return found if earlier <= set(self.run.doses()) else None
+
+    def start(self, first: int, student: Model) -> None:
+        """Drop rows beyond the step, and measure there unless it was."""
+        self.recorder.start_at(self.stops[first])
+        if self.stops[first] not in self.run.doses():
+            self.measure(self.stops[first], student)
+
+
+def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, watch: Stopwatch) -> Prepared:
+    """Everything that a run needs, made anew or taken from the store."""
+    arm, leading, spread = study.arm(key.arm), _leading(study), _spread(study)
     architecture = study.architecture(key)
     home = distil.student(study, architecture, key.distillation_seed, store)
-    model, base = distil.load(home), distil.load(home)
+    model = distil.load(home)
     doses = study.reached(arm)
     plan = mixed(
         arm.contamination, study.original, share=arm.share(), doses=doses,
@@ -52,19 +98,21 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     )  # fmt: skip
     stops = plan.stops(doses)
     steps = {dose: step for step, dose in stops.items()}
-    evaluator = Evaluator(
-        base, study.benchmarks, _probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation
-    )
+    evaluator = _evaluator(study, home, arm.contamination)
+    base = evaluator.base
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
     answer_tokens = encode(plan.samples, model.tokenizer)
 
-    def measure(dose: int, student: HuggingFaceModel = model) -> None:
+    def measure(dose: int, student: Model) -> None:
         perturbed = study.spec.evaluation.perturbed
         everything = perturbed == "every" or (perturbed == "ends" and dose in (0, doses[-1]))
         trained = plan.trained(steps[dose])
         contaminating = trained[plan.contaminating[trained]]
         with watch("evaluation"):
-            rows = evaluator.measure(student, perturbed=everything)
+            looked_at = base if dose == 0 and same_weights(student, base) else student
+            rows = evaluator.measure(looked_at, perturbed=everything, earlier=None if spread else recorder.answers)
+        if not leading:
+            return
         clock = {
             "dose": dose,
             "dose_tokens": answer_tokens.answer_tokens(contaminating),
@@ -74,26 +122,41 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
             recorder.add(rows, clock)
         report(steps[dose], plan.steps)
 
-    if arm.joint:
-        recorder.start_at(-1)
-        measure(0)
-        measure(doses[-1], distil.load(distil.student(study, architecture, key.distillation_seed, store, report, arm)))
-        recorder.finish(mark)
+    mark = fingerprint(study.run_form(key))
+    return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, measure)
+
+
+def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, why: str) -> None:
+    watch = Stopwatch()
+    made = prepared(study, key, run, store, report, watch)
+    arm, model, plan, stops, measure = made.arm, made.model, made.plan, made.stops, made.measure
+    leading = _leading(study)
+    if arm.joint and not leading:
         return
-    original = list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
-    memory = arm.mitigation.prepare(model, original)
-    first, state = 0, None
-    if last(run.checkpoint).is_file():
-        checkpoint = read(last(run.checkpoint))
-        earlier = {dose for dose in doses if steps[dose] < checkpoint.step}
-        if checkpoint.fingerprint == mark and earlier <= set(run.doses()):
-            model.load_state(checkpoint.weights)
-            restore_generators(checkpoint.generators)
-            first, state = checkpoint.step, checkpoint.optimiser
-    recorder.start_at(stops[first])
-    if stops[first] not in run.doses():
-        measure(stops[first])
-    snapshots = Snapshots(run.checkpoint, model, stops, mark, watch, keep_all=study.spec.keep == "all")
+    if arm.joint:
+        made.recorder.start_at(-1)
+        measure(0, model)
+        home = distil.student(study, study.architecture(key), key.distillation_seed, store, report, arm)
+        measure(max(stops.values()), distil.load(home))
+        made.recorder.finish(made.mark)
+        return
+    memory = arm.mitigation.prepare(model, remembered(study, key))
+    first, state, sharded = 0, None, None
+    if _spread(study):
+        sharded = made.sharded_checkpoint()
+        first = sharded.step if sharded else 0
+    elif checkpoint := made.checkpoint(last(run.checkpoint)):
+        model.load_state(checkpoint.weights)
+        restore_generators(checkpoint.generators)
+        first, state = checkpoint.step, checkpoint.optimiser
+    if leading:
+        made.start(first, model)
+    snapshots: Snapshots | ShardedSnapshots = (
+        ShardedSnapshots(run.checkpoint, model, stops, made.mark, watch, leading=leading, start=sharded)
+        if _spread(study)
+        else Snapshots(run.checkpoint, model, stops, made.mark, watch, keep_all=study.spec.keep == "all")
+    )
+    looks = IntervalEvaluation(stops, lambda dose: measure(dose, model))
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),
@@ -109,19 +172,53 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
             stream = plan.starting_at(first)
             fit(
                 module,
-                lambda: (answer_tokens.batch(i, plan.batch_size) for i in stream),
-                [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)],
+                lambda: (made.encoded.batch(i, plan.batch_size) for i in stream),
+                [looks, snapshots, Progress(report, plan.steps)] if leading or _spread(study) else [],
+                study.spec.machine,
             )
     finally:
         snapshots.close()
-    recorder.finish(mark)
-    tidy(run.checkpoint, study.spec.keep)
+    if leading:
+        made.recorder.finish(made.mark, why=why)
+        tidy(run.checkpoint, study.spec.keep)
+
+
+def _leading(study: Study) -> bool:
+    """Whether this process writes; the others train along."""
+    return devices.rank(study.spec.machine) == 0
+
+
+def _spread(study: Study) -> bool:
+    """Whether the weights lie spread over devices, so that all processes measure together."""
+    return study.spec.machine.devices > 1 and study.spec.machine.strategy == "fsdp"
+
+
+def remembered(study: Study, key: RunKey) -> list[Sample]:
+    """Original samples that a mitigation may look at before the first step."""
+    return list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
+
+
+_kept: dict[str, Evaluator] = {}  # of the base that this process measured last
+
+
+def _evaluator(study: Study, home: distil.Home, contamination: Contamination) -> Evaluator:
+    """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
+    base = str(home.resolve()) if isinstance(home, Path) else home.form()
+    of = [base, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
+    if (key := repr(of)) not in _kept:
+        _kept.clear()
+        _kept[key] = Evaluator(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
+    return _kept[key].with_probe(_probe(study, contamination), contamination.short_name())
 
 
 def _probe(study: Study, contamination: Contamination) -> list[Any]:
     """Held-out samples of the contamination, the same for every seed; no stream trains on them."""
-    offered = contamination.samples(seeds.generator(0, "probe"))
-    return list(islice((s for s in offered if is_held_out(s)), study.spec.evaluation.probe_items))
+    count = study.spec.evaluation.probe_items
+    offered = islice(contamination.samples(seeds.generator(0, "probe")), PROBE_DRAWS * count)
+    found = list(islice((s for s in offered if is_held_out(s)), count))
+    rule = "of more distinct samples, since one in twenty is held out for the probe, and that is none here"
+    require(bool(found), f"contamination.{contamination.short_name()}", rule, f"{PROBE_DRAWS * count} draws")
+    return found
 
 
 def _columns(key: RunKey, model: HuggingFaceModel) -> dict[str, Any]:

@@ -20,14 +20,18 @@ from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.ladder import Architecture
+from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.pretrained import Pretrained
 from forgetting.spec import Fit
 from forgetting.stages.mentor import Mentor
 from forgetting.store import Store, verify
-from forgetting.study import Arm, Study, fingerprint
+from forgetting.study import Arm, Student, Study, fingerprint
 from forgetting.world.tokenizer import tokenizer
 
 CHECKPOINT_STEPS = 500
+
+Home = Path | Pretrained  # where a model is: a folder of the store, or a checkpoint that is taken as it is
 
 
 def teacher(study: Study, store: Store, report: Report = silent) -> Path:
@@ -40,23 +44,27 @@ def teacher(study: Study, store: Store, report: Report = silent) -> Path:
 
 def student(
     study: Study,
-    architecture: Architecture,
+    architecture: Student,
     distillation_seed: int,
     store: Store,
     report: Report = silent,
     joint: Arm | None = None,
-) -> Path:
-    """A student's folder: from the store, or distilled and stored; a joint one learns the contamination too."""
+) -> Home:
+    """Where a student is: from the store, or distilled and stored; a joint one learns the contamination too."""
+    if isinstance(architecture, Pretrained):
+        return architecture
     form = study.student_form(architecture, distillation_seed, joint)
     mark = fingerprint(form)
     with store.making(mark) as found:
         return found or _student(study, architecture, distillation_seed, store, form, mark, report, joint)
 
 
-def load(folder: Path) -> HuggingFaceModel:
-    """A stored model, after its files' hashes were checked."""
-    verify(folder)
-    return HuggingFaceModel.load(folder)
+def load(home: Home) -> HuggingFaceModel:
+    """A stored model, after its files' hashes were checked; or a checkpoint."""
+    if isinstance(home, Pretrained):
+        return Checkpoint.of(home).load()
+    verify(home)
+    return HuggingFaceModel.load(home)
 
 
 def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report: Report) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from forgetting.curves import ORIGINAL
 from forgetting.errors import UsageError
-from forgetting.metrics import Status
+from forgetting.metrics import Status, retention_variance
 from forgetting.sweep.space import Space
 
 
@@ -42,17 +42,6 @@ def outcome(space: Space, scores: Path) -> Outcome:
     retention = float(now["retention"])
     variance = retention_variance(float(now["accuracy"]), accuracy, items, chance)
     return Outcome(Status.ok.name, retention, variance, accuracy, items, censored=last < space.dose)
-
-
-def retention_variance(accuracy: float, accuracy_0: float, items: int, chance: float) -> float:
-    """Variance of R = (acc - chance) / (acc_0 - chance) by the delta method, one right and one wrong item added.
-
-    The two accuracies are taken as independent; they are answers to the same items, so this errs to the wide side.
-    """
-    gap = accuracy_0 - chance
-    p, p_0 = ((a * items + 1) / (items + 2) for a in (accuracy, accuracy_0))
-    retention = (accuracy - chance) / gap
-    return (p * (1 - p) + retention**2 * p_0 * (1 - p_0)) / (items + 2) / gap**2
 
 
 def _rows(space: Space, scores: Path) -> dict[int, dict[str, Any]]:

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
+from typing import Any
 
 from forgetting import registry, seeds
 from forgetting.contracts import Contamination
 from forgetting.errors import UsageError, require, unknown
-from forgetting.ladder import Architecture
-from forgetting.study import Arm, RunKey, Study
+from forgetting.study import Arm, RunKey, Student, Study
 from forgetting.sweep.spec import Target
 from forgetting.world.vocabulary import vocabulary
 
@@ -69,7 +69,20 @@ class Space:
         """Floating-point operations of one run; see ``run_flops``."""
         return run_flops(self.study, self._architecture(point[0]), self.arms[point[1]])
 
-    def _architecture(self, student: str) -> Architecture:
+    def described(self) -> dict[str, Any]:
+        """What a view needs to know beside the target's own settings, defaults resolved, as plain values."""
+        arm = self.arms[self.shifts[-1]]
+        return {
+            "dose": self.dose,
+            "contamination": arm.contamination.settings(),
+            "rate_policy": arm.optimiser(self.study.spec.fine_tuning).rate_policy,
+            "benchmark": self.benchmark,
+            "depth": self.depth,
+            "students": list(self.students),
+            "arms": [{"shift": shift, "name": self.arms[shift].name} for shift in self.shifts],
+        }
+
+    def _architecture(self, student: str) -> Student:
         return next(s for s in self.study.students if s.name == student)
 
 
@@ -136,7 +149,7 @@ def _skill(study: Study, target: Target, where: str) -> tuple[str, int | None]:
     return benchmark, int(depth)
 
 
-def run_flops(study: Study, student: Architecture, arm: Arm) -> float:
+def run_flops(study: Study, student: Student, arm: Arm) -> float:
     """Floating-point operations of a run by the usual count: 6 N a token trained on, 2 N a token read or written.
 
     N is the student's parameters (the tied embedding once, as the output layer); attention over positions is left out,
@@ -155,7 +168,7 @@ def run_flops(study: Study, student: Architecture, arm: Arm) -> float:
     return trained + 2.0 * parameters * read * looks[evaluation.perturbed]
 
 
-def stream_flops(student: Architecture, source: Contamination, samples: float) -> float:
+def stream_flops(student: Student, source: Contamination, samples: float) -> float:
     """Floating-point operations of training on so many samples of a source."""
     return 6.0 * student.parameters(len(vocabulary())) * samples * _length(source)
 

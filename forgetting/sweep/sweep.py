@@ -92,7 +92,7 @@ def run_sweep(
     begin = time.perf_counter()
     if spec.storage:  # a server that is not there is found before anything is written
         open_storage(spec.storage, folder)
-    with alone(folder), executor, Live(sweep.spaces, quiet) as live:
+    with alone(folder), executor, Live(sweep.spaces, quiet, spec.stop.runs) as live:
         commits = prepare(sweep.study, folder)
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
         write_json(folder / SWEEP_FILE, keep)
@@ -170,7 +170,7 @@ class _Whole:
                 {
                     "name": own.name,
                     "target": to_mapping(own.target),
-                    "dose": own.dose,
+                    **own.described(),
                     "ended": reasons[own.name],
                     "thresholds": [placed.to_dict() for placed in thresholds.estimate_both(own, seen)],
                     "trials": self._trials(driver),
@@ -183,7 +183,14 @@ class _Whole:
         check = level_set(driver.space, self.sweep.spec.search)
         searched = self.sweep.spec.search.method == "level_set"
         asked = self.patient(driver.asked)
-        return [{**_trial(one), "holdout": searched and check.is_holdout(one.trial.number)} for one in asked]
+        return [
+            {
+                **_trial(one),
+                "seconds": _seconds(self.folder, one.key),
+                "holdout": searched and check.is_holdout(one.trial.number),
+            }
+            for one in asked
+        ]
 
     def _hours(self) -> float:
         return self.earlier_hours + (time.monotonic() - self.begin) / 3600
@@ -260,6 +267,12 @@ def _trial(one: Asked) -> dict[str, Any]:
         "shift": shift,
         **{name: one.trial.user_attrs.get(name) for name in ("retention", "variance", "flops", "status", "error")},
     }
+
+
+def _seconds(folder: Path, key: RunKey) -> float | None:
+    """Wall seconds inside a complete run, whoever asked for it."""
+    marker = RunFolder(run_folder(folder, key)).complete
+    return round(sum(json.loads(marker.read_text())["wall_seconds"].values()), 2) if marker.is_file() else None
 
 
 def _done() -> Future[None]:

@@ -3,15 +3,17 @@
 Cobbe et al. (arXiv 2110.14168) annotate every calculation of a worked answer as ``<<16-3-4=9>>``, so the answer can be
 computed anew. A twin is given only if every number of every calculation is known to come from the question's numbers,
 from an earlier result, or from a constant that the question names (``CONSTANTS``); if each step stays a whole number of
-similar size; and if putting the old numbers back gives the old answer, letter by letter. A value stands for itself
-wherever it occurs, so two equal numbers of a question change together. A number that may come from the question or
-from a constant (2 where the question says "2 weeks" and "twice") is left as it is.
+similar size, and what was larger stays larger; and if putting the old numbers back into the twin gives the old problem
+and answer. A value stands for itself wherever it occurs, so two equal numbers of a question change together. A number
+that may have two sources (2 where the question says "2 weeks" and "twice", 20 where it is given and also computed) is
+left as it is in both roles.
 """
 
 from __future__ import annotations
 
 import ast
 import enum
+import itertools
 import math
 import operator
 import random
@@ -20,54 +22,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-TRIES = 400
+from forgetting.twins.question import Place, constants_of, places_of, value_of
+
+TRIES = 600
+FREE_TRIES = 200  # draws of all numbers; later draws keep each with a chance of one half
 NEAR = Fraction(3)  # a result may grow or shrink by this factor
 ANNOTATION = re.compile(r"<<([^<>=]*)=([^<>]*)>>")
-NUMBER = re.compile(r"(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w/]*/\d)(?![\d:])|(?<![\w,])\.\d+")
 _IN_ANSWER = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")
-# Parts of a question whose numbers stay: fractions, times, ordinals, years, "24/7".
-_FIXED = re.compile(
-    r"\d+\s?/\s?\d+|\d+:\d+|\d+(?:st|nd|rd|th)\b|(?<![$\d,.])(?:19|20)\d\d\b(?!,\d|\.\d|\s*dollars)|\b24/7\b"
-    r"|\d+(?:\.\d+)?(?=[ -](?:dollar[ -])?(?:bills?|coins?|notes?|legs?|wheels?|sides?|sided|eyes?|ears?|wings?|"
-    r"fingers?|toes?|arms?|strings?|decks?)\b)"
-)
 SMALL = 12  # a number up to this that is used more often than it is written may mean two things
-_UNITS = {"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-          "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
-          "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50,
-          "sixty": 60, "hundred": 100, "thousand": 1000, "million": 1_000_000}  # fmt: skip
-# What a word of the question lets a calculation use. Numbers written as words stay as they are, so they are constants.
-CONSTANTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    *((rf"\b{word}\b", (str(value),)) for word, value in _UNITS.items()),
-    (r"\b(half|halves|halved|twice|double|doubles|doubled|doubling|pair|pairs|couple|both|two-\w+)\b", ("2", "1/2")),
-    (r"\b(triple|tripled|triples|thrice|third|thirds)\b", ("3", "1/3")),
-    (r"\b(quadruple|quarter|quarters|fourth|fourths)\b", ("4", "1/4", "25")),
-    (r"\b(fifth|fifths)\b", ("5",)),
-    (r"\b(sixth|sixths)\b", ("6",)),
-    (r"\b(eighth|eighths)\b", ("8",)),
-    (r"\b(tenth|tenths|dime|dimes)\b", ("10",)),
-    (r"\b(dozen|dozens|year|years|annual|annually|yearly|month|months|monthly|foot|feet|inch|inches)\b", ("12",)),
-    (r"\b(minute|minutes|hour|hours|hourly|second|seconds)\b", ("60",)),
-    (r"\b(day|days|daily|week|weeks|weekly)\b", ("7",)),
-    (r"\b(hour|hours|day|days|daily)\b", ("24",)),
-    (r"\b(year|years)\b", ("52", "365")),
-    (r"\b(month|months|monthly)\b", ("30", "4")),
-    (r"(%|\b(percent|percentage|cent|cents|dollar|dollars|century|meter|meters|penny|pennies)\b|\$)", ("100",)),
-    (r"(%|\b(percent|half|third|quarter|fourth|fifth|remaining|rest)\b|\d/\d)", ("1",)),
-    (r"\b(kilometer|kilometers|kilogram|kilograms|kg|km|liter|liters|gram|grams)\b", ("1000",)),
-    (r"\b(yard|yards|triangle|triangular|triplets?|trio)\b", ("3",)),
-    (r"\b(rectangle|rectangular|weekend|weekends|bicycle|bicycles|twins?)\b", ("2",)),
-    (r"\b(square|squares)\b", ("4",)),
-    (r"\b(weekday|weekdays|nickel|nickels)\b", ("5",)),
-    (r"\b(decade|decades)\b", ("10",)),
-    (r"\b(fortnight)\b", ("14",)),
-    (r"(%|\bpercent\b)", ("1/100",)),
-    (r"\b(pound|pounds|ounce|ounces)\b", ("16",)),
-)
-# The largest number that makes sense before such words.
-CAPS = ((r"\s*%|\s*percent", 100), (r"\s*days? (a|per|each|every|of the) week|\s*days?/week", 7),
-        (r"\s*hours? (a|per|each|every) (day|night)|\s*hours?/day", 24), (r"\s*(months? (a|per|of the) year)", 12),
-        (r"\s*(a\.?m|p\.?m)\b|\s*o'clock", 12), (r"-sided", 12))  # fmt: skip
 OPERATIONS: dict[type[ast.AST], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
 }  # fmt: skip
@@ -79,12 +41,13 @@ class Refusal(enum.Enum):
     no_annotation = "the answer has no calculation, or its last one is not the answer"
     unreadable = "a calculation is not of numbers, + - * / and brackets, or is wrong"
     hidden_constant = "a calculation uses a number that the question does not name"
-    ambiguous = "a number may be one of the question's and an earlier result"
+    ambiguous = "a number may be one of the question's and an earlier result, and nothing else can change around it"
+    in_words = "the numbers of the question are in words"
     unexplained = "the answer's text has a number that is in no calculation and not in the question"
     not_whole = "a step of the original is not a whole number"
     redundant = "a number that no calculation uses follows from two that would change"
-    nothing_to_change = "no number of the question may be changed"
-    magnitude = "no draw kept every step a whole number of similar size and every number in one role"
+    nothing_to_change = "every number of the question may mean two things, or is 1, a fraction or a constant"
+    magnitude = "no draw kept every step a whole number of similar size and the order of the numbers"
     format = "putting the old numbers back does not give the old text"
 
 
@@ -105,17 +68,6 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A number of the question that may be changed."""
-
-    start: int
-    end: int
-    text: str
-    value: Fraction
-    most: Fraction | None
-
-
-@dataclass(frozen=True)
 class _Step:
     """One calculation: an expression over ``v0``, ``v1``, ...; what each stands for; its old result."""
 
@@ -130,26 +82,41 @@ Mapping = dict[Fraction, Fraction]
 def renumber(question: str, answer: str, rng: random.Random) -> Twin:
     """The problem with other numbers. Raises ``Refused``."""
     steps, last = _steps(answer)
-    places, constants = _places(question), _constants(question)
+    places, constants = places_of(question), constants_of(question)
     derived = {value for p in places if p.most == 100 for value in _per_cent(p.value)}
-    used = _used(places, derived, constants, steps)
+    used, pinned = _used(places, derived, constants, steps)
     _explained(answer, {p.value for p in places} | derived | constants, steps)
-    fixed = constants | _used_too_often(places, steps) | _constants(answer.lower(), words_only=True)
+    fixed = constants | pinned | _used_too_often(places, steps) | constants_of(answer.lower(), words_only=True)
     changeable = [p for p in places if (p.value in used or _per_cent(p.value) & used) and p.value not in fixed | {1}]
     if not changeable:
-        raise Refused(Refusal.nothing_to_change)
+        words = not any(p.value > 1 for p in places) and bool(constants_of(question, words_only=True))
+        raise Refused(Refusal.ambiguous if pinned else Refusal.in_words if words else Refusal.nothing_to_change)
     _not_redundant([p.value for p in places if p.value not in used], [p.value for p in places if p.value in used])
     if _rewritten(question, answer, places, {p.value: p.value for p in places}) != Twin(question, answer):
         raise Refused(Refusal.format)
-    kept = ({p.value for p in places} | _constant_leaves(steps, constants)) - {p.value for p in changeable}
-    for _ in range(TRIES):
+    kept = ({p.value for p in places} | _constant_leaves(steps, constants) | pinned) - {p.value for p in changeable}
+    for attempt in range(TRIES):
         drawn: Mapping = {value: value for value in kept}
         for place in changeable:
-            drawn.setdefault(place.value, _draw(place, rng))
+            stays = attempt >= FREE_TRIES and rng.random() < 0.5
+            drawn.setdefault(place.value, place.value if stays else _draw(place, rng))
         mapping = _recomputed(steps, drawn, {p.value for p in changeable if p.most == 100})
-        if mapping is not None and mapping[last] != last:
-            return _rewritten(question, answer, places, mapping)
-    raise Refused(Refusal.magnitude)
+        if mapping is not None and mapping[last] != last and _same_order(mapping, places, steps):
+            twin = _rewritten(question, answer, places, mapping)
+            if _restores(twin, Twin(question, answer), mapping):
+                return twin
+    raise Refused(Refusal.ambiguous if pinned else Refusal.magnitude)
+
+
+def _same_order(mapping: Mapping, places: list[Place], steps: list[_Step]) -> bool:
+    """Whether what was larger is larger still, among all numbers but per cents; and all new values are distinct.
+
+    A question implies more than its calculations say (a part is no larger than the whole, the later age than the
+    earlier); no such thing is turned round where no order is.
+    """
+    mine = {p.value for p in places if p.most != 100} | {step.result for step in steps}
+    new = [mapping.get(value, value) for value in sorted(mine)]
+    return all(a < b for a, b in itertools.pairwise(new)) and len(set(mapping.values())) == len(mapping)
 
 
 def _per_cent(value: Fraction) -> set[Fraction]:
@@ -157,7 +124,7 @@ def _per_cent(value: Fraction) -> set[Fraction]:
     return {value / 100, 1 - value / 100, 1 + value / 100}
 
 
-def _used_too_often(places: list[_Place], steps: list[_Step]) -> set[Fraction]:
+def _used_too_often(places: list[Place], steps: list[_Step]) -> set[Fraction]:
     """Small numbers that calculations use more often than the question has them: they may mean two things."""
     values, leaves = [p.value for p in places], [leaf for step in steps for leaf in step.leaves]
     return {v for v in values if v <= SMALL and leaves.count(v) > values.count(v)}
@@ -217,7 +184,7 @@ def _steps(answer: str) -> tuple[list[_Step], Fraction]:
 
 def _value(text: str) -> Fraction:
     try:
-        return Fraction(text.replace(",", "").lstrip("$"))
+        return value_of(text.lstrip("$"))
     except ValueError:
         raise Refused(Refusal.unreadable) from None
 
@@ -230,47 +197,29 @@ def _computed(node: ast.expr, leaves: tuple[Fraction, ...]) -> Fraction:
     raise ValueError(f"no arithmetic: {type(node).__name__}")
 
 
-def _places(question: str) -> list[_Place]:
-    fixed = [found.span() for found in _FIXED.finditer(question)]
-    places = []
-    for found in NUMBER.finditer(question):
-        if any(start < found.end() and found.start() < end for start, end in fixed):
-            continue
-        most = next((Fraction(cap) for unit, cap in CAPS if re.match(unit, question[found.end() :])), None)
-        places.append(_Place(*found.span(), found[0], _value(found[0]), most))
-    return places
+def _used(
+    places: list[Place], derived: set[Fraction], constants: set[Fraction], steps: list[_Step]
+) -> tuple[set[Fraction], set[Fraction]]:
+    """The values of the question that calculations use, each of known source; and those that may be of two sources.
 
-
-def _constants(question: str, *, words_only: bool = False) -> set[Fraction]:
-    """What the question's words and fixed parts let a calculation use; ``words_only``: its numbers in words."""
-    text, patterns = question.lower(), CONSTANTS[: len(_UNITS)] if words_only else CONSTANTS
-    named = {Fraction(value) for pattern, values in patterns if re.search(pattern, text) for value in values}
-    if words_only:
-        return named
-    for found in _FIXED.finditer(question):
-        numbers = [Fraction(n) for n in re.findall(r"\d+", found[0])]
-        named |= set(numbers)
-        if "/" in found[0] and numbers[1]:
-            named.add(numbers[0] / numbers[1])
-    return named
-
-
-def _used(places: list[_Place], derived: set[Fraction], constants: set[Fraction], steps: list[_Step]) -> set[Fraction]:
-    """The values of the question that calculations use, each of known source."""
-    values, results, used = {p.value for p in places}, set[Fraction](), set[Fraction]()
+    A value that is the question's and an earlier result as well is to stay as it is in both roles, so that the twin is
+    right whichever of them was meant.
+    """
+    values, results = {p.value for p in places}, set[Fraction]()
+    used, pinned = set[Fraction](), set[Fraction]()
     for step in steps:
         for leaf in step.leaves:
             own = leaf in values or leaf in derived
             if leaf in results and (own or (leaf in constants and leaf > 1)):
-                raise Refused(Refusal.ambiguous)
+                pinned.add(leaf)
             if not own and leaf not in results and leaf not in constants:
                 raise Refused(Refusal.hidden_constant)
             used |= {leaf} if own else set()
         results.add(step.result)
-    return used
+    return used, pinned
 
 
-def _draw(place: _Place, rng: random.Random) -> Fraction:
+def _draw(place: Place, rng: random.Random) -> Fraction:
     """A number of as many digits and of similar size."""
     decimals = len(place.text.partition(".")[2])
     unit = Fraction(1, 10**decimals)
@@ -302,7 +251,7 @@ def _recomputed(steps: list[_Step], drawn: Mapping, per_cent: set[Fraction]) -> 
     return mapping
 
 
-def _rewritten(question: str, answer: str, places: list[_Place], mapping: Mapping) -> Twin:
+def _rewritten(question: str, answer: str, places: list[Place], mapping: Mapping) -> Twin:
     """Both texts with every number that the mapping knows replaced, in the form in which it stood."""
     parts, end = [], 0
     for place in places:
@@ -314,6 +263,21 @@ def _rewritten(question: str, answer: str, places: list[_Place], mapping: Mappin
         return _like(found[0], mapping[value]) if value in mapping else found[0]
 
     return Twin("".join([*parts, question[end:]]), _IN_ANSWER.sub(new, answer))
+
+
+def _restores(twin: Twin, original: Twin, mapping: Mapping) -> bool:
+    """Whether the old numbers, put back for the new ones wherever these stand, give the old problem and answer.
+
+    Compared are all words and all values; a thousands separator may get lost on the way (1,200 to 950 to 1200).
+    """
+    back = {new: old for old, new in mapping.items()}
+    for new_text, old_text in ((twin.question, original.question), (twin.answer, original.answer)):
+        if _IN_ANSWER.sub("#", new_text) != _IN_ANSWER.sub("#", old_text):
+            return False
+        pairs = zip(_IN_ANSWER.findall(new_text), _IN_ANSWER.findall(old_text), strict=True)
+        if any(back.get(_value(new), _value(new)) != _value(old) for new, old in pairs):
+            return False
+    return True
 
 
 def _like(text: str, value: Fraction) -> str:

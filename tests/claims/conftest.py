@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from forgetting.curves import Curves
 from forgetting.records import LEDGER_COLUMNS, jsonl, write_json
-from forgetting.scores import score_dicts, score_rows
+from forgetting.scores import score_rows
 
 Probability = Callable[[int, str, str, int, str, int], float]  # capacity, arm, benchmark, depth, coverage, dose
 
@@ -104,7 +105,7 @@ def write(world: World, folder: Path, ledger: bool = True) -> Path:
     if not ledger:
         chances, versions = ({name: value[key] for name, value in about.items()} for key in ("chance", "version"))
         scores = score_rows(rows, chances, versions)
-        (folder / "scores.jsonl").write_text(jsonl(score_dicts(scores)))
+        (folder / "scores.jsonl").write_text(jsonl([dataclasses.asdict(row) for row in scores]))
         Curves().to_frame().to_csv(folder / "curves.csv", index=False)
         (folder / "ledger.parquet").unlink()
     return folder

@@ -70,7 +70,7 @@ def folder_of(spec: SweepSpec, output: Path) -> Path:
 
 
 def essence(spec: SweepSpec, output: Path) -> dict[str, Any]:
-    """Trials with their figures, thresholds, why it ended and every score, equal for equal sweeps."""
+    """Trials, thresholds, why it ended and every score: equal for equal sweeps, however disturbed."""
     folder = folder_of(spec, output)
     found = json.loads((folder / "sweep.json").read_text())
     return {"targets": found["targets"], "runs": found["runs"], "scores": (folder / "scores.jsonl").read_text()}

@@ -1,0 +1,58 @@
+"""How a fit is laid out on devices: Lightning's strategy for it, this process's pieces of each step, sharding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+
+from forgetting.batching import piece
+from forgetting.contracts import Batch
+from forgetting.spec import Machine
+
+PATIENCE = timedelta(days=1)  # the others wait as long as the first of them measures
+PRECISIONS = {"float32": "32-true", "bfloat16_mixed": "bf16-mixed"}
+
+
+def rank(machine: Machine) -> int:
+    """Which of the run's processes this is."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if machine.devices > 1 else 0
+
+
+def pieces(batches: Iterator[Batch], machine: Machine) -> Iterator[Batch]:
+    """This process's micro-batches, ``machine.micro_batches`` for each batch of the stream."""
+    own, count = rank(machine), machine.devices * machine.micro_batches
+    for batch in batches:
+        for number in range(machine.micro_batches):
+            yield piece(batch, number * machine.devices + own, count) if count > 1 else batch
+
+
+def trainer_settings(machine: Machine) -> dict[str, Any]:
+    """What Lightning's Trainer is told of the layout."""
+    settings: dict[str, Any] = {"devices": machine.devices}
+    if machine.micro_batches > 1:
+        settings["accumulate_grad_batches"] = machine.micro_batches
+    if machine.precision != "float32":
+        settings["precision"] = PRECISIONS[machine.precision]
+    if machine.devices == 1:
+        return settings
+    settings["plugins"] = [LightningEnvironment()]
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if machine.strategy == "ddp":
+        settings["strategy"] = DDPStrategy(process_group_backend=backend, timeout=PATIENCE)
+    else:
+        settings["strategy"] = ModelParallelStrategy(
+            data_parallel_size=machine.devices, tensor_parallel_size=1, process_group_backend=backend, timeout=PATIENCE
+        )
+    return settings
+
+
+def prepare(network: Any, machine: Machine) -> None:
+    """Activation checkpointing, where it is asked for."""
+    if machine.activation_checkpointing:
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

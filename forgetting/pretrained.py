@@ -1,0 +1,239 @@
+"""A checkpoint as a student: hub name or folder in; files, sizes and the hash of its weights out, without torch.
+
+Weights are read from safetensors only. A hub name is fetched once, to the hub's cache; ``HF_HUB_OFFLINE=1`` and folders
+need no network. Sizes are read before any weight is: from the headers of the files, or for Qwen3 from a table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from forgetting.corpora import expanded
+from forgetting.errors import UsageError, checked, require, unknown
+from forgetting.ladder import QWEN3
+
+DTYPES = ("float32", "bfloat16", "float16")
+ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
+PICKLED = "pickled weights only, which could run code"
+FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
+_hashes: dict[tuple[Path, int, int], str] = {}
+_CHANGING = ("transformers_version", "_name_or_path")  # of config.json: what says nothing about the model
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Which causal language model, and how it is run.
+
+    Args:
+        source: hub name, with ``@revision`` to pin it, or a folder; ``$NAME`` is an environment variable
+        dtype: ``float32`` (the default: pure bfloat16 loses small updates in training), ``bfloat16``, ``float16``
+        attention: implementation of attention
+        chat_template: a file with a Jinja template that takes the place of the checkpoint's own; empty for its own
+        thinking: whether the chat template lets the model think, where it knows the switch; None leaves it as it is
+        local: use nothing but what is on this machine
+        name: what records and figures call it; empty for the last part of the source
+    """
+
+    source: str
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    attention: str = "sdpa"
+    chat_template: str = ""
+    thinking: bool | None = None
+    local: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        require(bool(self.source), "checkpoint.source", "a hub name or a folder", self.source)
+        if self.dtype not in DTYPES:
+            raise unknown("checkpoint.dtype", self.dtype, DTYPES)
+        if self.attention not in ATTENTION:
+            raise unknown("checkpoint.attention", self.attention, ATTENTION)
+        last = self.source.rstrip("/").rpartition("/")[2].partition("@")[0]
+        name = self.name or "".join(c if c.isalnum() or c in "._-" else "_" for c in last).lstrip(".") or "checkpoint"
+        rule = "a file name without slashes or a leading dot"
+        require(not set(name) & set("/\\\0") and not name.startswith("."), "checkpoint.name", rule, name)
+        object.__setattr__(self, "name", name)
+
+    def folder(self) -> Path:
+        """The folder with its files, fetched from the hub if need be.
+
+        Raises:
+            UsageError: missing, gated, offline, or no safetensors; one line that says what to do
+        """
+        folder = self._at_hand() or self._fetched()
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"checkpoint: {self.source!r} has no config.json, so it is no checkpoint")
+        if not list(folder.glob("*.safetensors")):
+            pickled = any(p.suffix in (".bin", ".pt", ".pth") for p in folder.iterdir())
+            what = f"{PICKLED}; save it as safetensors" if pickled else "no safetensors weights; take a copy with them"
+            raise UsageError(f"checkpoint: {self.source!r} has {what}")
+        return folder
+
+    def parameters(self, vocabulary: int = 0) -> int:
+        """All parameters, the tied embedding once; the embedded world's ``vocabulary`` has no part in it."""
+        if (size := self.capacity()) is None:
+            raise UsageError(f"checkpoint: the size of {self.source!r} is not known before it is downloaded")
+        return size
+
+    def capacity(self) -> int | None:
+        """All parameters, without loading them and without a network; None where that cannot be known."""
+        known = QWEN3.get(self._hub_name()[0])
+        if known is not None:
+            return known.parameters()
+        folder = self._at_hand()
+        return _sizes(folder)[0] if folder is not None else None
+
+    def non_embedding(self) -> int | None:
+        """Parameters without the input embedding; None where no tensor is known to be one."""
+        whole, embedding = _sizes(self.folder())
+        return whole - embedding if embedding else None
+
+    def form(self) -> dict[str, Any]:
+        """What results depend on: hashes of weights, configuration and tokenizer, and how it is run; never a path."""
+        folder = self.folder()
+        config = json.loads((folder / "config.json").read_text())
+        told = {name: value for name, value in config.items() if name not in _CHANGING}
+        words = [
+            p
+            for p in sorted(folder.iterdir())
+            if "token" in p.name or p.name in ("chat_template.jinja", "vocab.json", "merges.txt")
+        ]
+        return {
+            "weights": weights_hash(folder),
+            "config": _digest(json.dumps(told, sort_keys=True).encode()),
+            "tokenizer": _digest("".join(_file_hash(p) for p in words).encode()),
+            "dtype": self.dtype,
+            "attention": self.attention,
+            "chat_template": _digest(self.template().encode()) if self.chat_template else "",
+            "thinking": self.thinking,
+        }
+
+    def template(self) -> str:
+        """The text of the file ``chat_template``."""
+        try:
+            return Path(expanded(self.chat_template, "checkpoint.chat_template")).expanduser().read_text()
+        except OSError as error:
+            raise UsageError(f"checkpoint.chat_template: cannot be read: {error}") from error
+
+    def why(self, error: Exception) -> UsageError:
+        """What went wrong with a checkpoint, as the one line that a user reads."""
+        text = " ".join(str(error).split())
+        if "gated" in text.lower():
+            line = f"{self.source!r} is gated: accept its terms on the hub and log in (hf auth login)"
+        elif "trust_remote_code" in text:
+            line = f"{self.source!r} brings code of its own, which is never run; take a model that transformers knows"
+        elif self.local or os.environ.get("HF_HUB_OFFLINE"):
+            line = (
+                f"{self.source!r} is not on this machine, and only local files are allowed; give a folder: {text[:160]}"
+            )
+        else:
+            line = f"{self.source!r} cannot be loaded: {text[:200] or type(error).__name__}"
+        return UsageError(f"checkpoint: {line}")
+
+    def _hub_name(self) -> tuple[str, str]:
+        name, _, revision = self.source.partition("@")
+        return name, revision
+
+    def _at_hand(self) -> Path | None:
+        """The folder, if the source is one or the hub's cache has it."""
+        source = expanded(self.source, "checkpoint.source")
+        folder = Path(source).expanduser()
+        if folder.is_dir():
+            return folder
+        if source.startswith((".", "/", "~")) or source.count("/") > 1 or "$" in self.source:
+            raise UsageError(f"checkpoint: there is no folder {source!r}")
+        try:
+            found = self._snapshot(local=True)
+        except Exception:  # noqa: BLE001 (whatever the reason: it is not here)
+            return None
+        return found if list(found.glob("*.safetensors")) else None
+
+    def _fetched(self) -> Path:
+        try:
+            return self._snapshot(local=self.local)
+        except Exception as error:
+            raise self.why(error) from error
+
+    def _snapshot(self, *, local: bool) -> Path:
+        from huggingface_hub import snapshot_download
+
+        name, revision = self._hub_name()
+        return Path(
+            snapshot_download(name, revision=revision or None, local_files_only=local, allow_patterns=list(FILES))
+        )
+
+
+def from_value(value: Any, field: str) -> Pretrained:
+    """A checkpoint from its source, or from a mapping of its settings. ``UsageError`` names the setting."""
+    settings = dict(value) if isinstance(value, Mapping) else {"source": value}
+    hints = get_type_hints(Pretrained)
+    known = [f.name for f in dataclasses.fields(Pretrained)]
+    for key, given in settings.items():
+        if key not in known:
+            raise unknown(field, key, known)
+        settings[key] = checked(given, hints[key], f"{field}.{key}")
+    require("source" in settings, field, "a name of the ladder, or a mapping with a source", value)
+    try:
+        return Pretrained(**settings)
+    except UsageError as error:
+        raise UsageError(f"{field}: {error}") from None
+
+
+def looks_like_one(value: Any) -> bool:
+    """Whether a student's value names a checkpoint: a mapping, a path, a folder, or a hub name ``owner/name``."""
+    if isinstance(value, Mapping):
+        return True
+    return isinstance(value, str) and ("/" in value or value.startswith(("$", "~")) or Path(value).is_dir())
+
+
+def weights_hash(folder: Path) -> str:
+    """One hash of all weights of a checkpoint; the names of the files have no part in it."""
+    return _digest("".join(sorted(_file_hash(path) for path in folder.glob("*.safetensors"))).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    """SHA-256 of a file, read once for each size and time of change in a process."""
+    about = path.stat()
+    state = (path.resolve(), about.st_size, about.st_mtime_ns)
+    if state not in _hashes:
+        with path.open("rb") as file:
+            _hashes[state] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _hashes[state]
+
+
+def _sizes(folder: Path) -> tuple[int, int]:
+    """Numbers in all tensors and in the input embedding, from the headers of the safetensors files."""
+    whole, embedding = 0, 0
+    for path in folder.glob("*.safetensors"):
+        for name, about in _header(path).items():
+            if name != "__metadata__":
+                count = math.prod(about["shape"])
+                whole += count
+                embedding += count if name.endswith(EMBEDDINGS) else 0
+    return whole, embedding
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: eight bytes of length, then JSON (github.com/huggingface/safetensors)."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            found = json.loads(file.read(length if length < 10**8 else 0))
+        if not isinstance(found, dict):
+            raise ValueError("no mapping of tensors")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"checkpoint: {str(path)!r} is not a safetensors file: {error}") from error
+    return found

@@ -1,0 +1,1 @@
+"""Views of a threshold sweep: its ``sweep.json`` and score rows in; thresholds, zones, figures and tables out."""

@@ -1,0 +1,185 @@
+"""A sweep as its folder has it: targets with their trials and thresholds, and the retention of every run behind them.
+
+What was searched is in ``sweep.json``; what was measured is in the score rows, so that runs which another search asked
+for count as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forgetting.curves import ORIGINAL
+from forgetting.errors import UsageError
+from forgetting.metrics import Floats, Status, retention_variance
+from forgetting.report.folder import StudyFolder, part_name
+from forgetting.thresholds.threshold import Threshold
+
+SWEEP_FILE = "sweep.json"
+TRIAL_COLUMNS = "number state run student shift retention variance flops seconds status error holdout".split()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A threshold and where on the other axis it holds: a shift, or a student."""
+
+    place: str | float
+    threshold: Threshold
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One target of a sweep as it ended. ``arms`` has the name of the arm of every shift."""
+
+    name: str
+    axis: str
+    skill: str
+    benchmark: str
+    depth: int | None
+    dose: int
+    levels: tuple[float, ...]
+    contamination: str
+    rate_multiple: float
+    rate_policy: str
+    students: tuple[str, ...]
+    arms: dict[float, str]
+    ended: str
+    grid_runs: int
+    thresholds: tuple[Placed, ...] = field(repr=False)
+    trials: pd.DataFrame = field(repr=False)
+
+    @property
+    def family(self) -> tuple[str, str, int, float, str]:
+        """What targets have in common whose runs tell of one surface over capacity and shift."""
+        return self.contamination, self.skill, self.dose, self.rate_multiple, self.rate_policy
+
+    @property
+    def conditions(self) -> str:
+        """What every figure and table of the target says of it."""
+        rate = "" if self.rate_multiple == 1 else f", {self.rate_multiple:g}× rate"
+        policy = f"rate policy {self.rate_policy.replace('_', ' ')}{rate}"
+        return f"{self.contamination} · {self.skill} at dose {self.dose:,} · {policy}"
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A sweep's targets and the study that holds their runs."""
+
+    study: StudyFolder = field(repr=False)
+    targets: tuple[Target, ...]
+    hours: float
+
+    @cached_property
+    def families(self) -> tuple[Target, ...]:
+        """One target for each family, with the students and arms of all its members, in the order searched."""
+        found: dict[tuple[str, str, int, float, str], Target] = {}
+        for target in self.targets:
+            found[target.family] = _joined(found[target.family], target) if target.family in found else target
+        return tuple(found.values())
+
+    def observations(self, target: Target, dose: int | None = None) -> pd.DataFrame:
+        """Runs of a target at a dose (by default the target's), one row each; see ``every_dose`` for the columns.
+
+        A run that was ended early counts with its last look, as the search counted it.
+        """
+        rows = self.every_dose(target)
+        rows = rows[rows["dose"] <= (target.dose if dose is None else dose)].sort_values("dose", kind="stable")
+        keys = ["student", "shift", "distillation_seed", "seed"]
+        return rows.groupby(keys, sort=False).tail(1).sort_values(["capacity", "shift", "seed"], ignore_index=True)
+
+    def every_dose(self, target: Target) -> pd.DataFrame:
+        """Retention with its variance (of the items) of every run of a target at every dose above 0.
+
+        Columns: student, capacity, shift, distillation_seed, seed, dose, accuracy, items, retention, variance. Runs
+        whose student had not learned the skill are left out.
+        """
+        scores = self.study.scores
+        depth = scores["depth"].isna() if target.depth is None else scores["depth"] == target.depth
+        shift_of = {arm: shift for shift, arm in target.arms.items()}
+        own = scores[
+            (scores["benchmark"] == target.benchmark)
+            & (scores["variant"] == ORIGINAL)
+            & depth
+            & scores["arm"].isin(list(shift_of))
+            & scores["student"].isin(target.students)
+        ].copy()
+        own["shift"] = own["arm"].map(shift_of).astype(float)
+        keys = ["student", "arm", "distillation_seed", "seed"]
+        own = own.merge(own[own["dose"] == 0].set_index(keys)["accuracy"].rename("accuracy_0"), on=keys)
+        own = own[(own["dose"] > 0) & (own["status"] == Status.ok.name)]
+        columns = "student capacity shift distillation_seed seed dose accuracy items retention".split()
+        numbers = own[["accuracy", "accuracy_0", "items", "chance"]].astype(float)
+        own["variance"] = [retention_variance(a, a_0, int(n), c) for a, a_0, n, c in numbers.itertuples(index=False)]
+        own["retention"] = own["retention"].astype(float)
+        return own[[*columns, "variance"]].reset_index(drop=True)
+
+    def points(self, rows: pd.DataFrame) -> Floats:
+        """log10 capacity and shift of rows, ``[N, 2]``."""
+        return np.stack([np.log10(rows["capacity"].to_numpy(float)), rows["shift"].to_numpy(float)], axis=1)
+
+
+def read_sweep(study: StudyFolder) -> Sweep | None:
+    """The sweep in a study's folder; None where there is none, or one that has not ended yet."""
+    path = study.folder / SWEEP_FILE
+    if not path.is_file():
+        return None
+    try:
+        held = json.loads(path.read_text())
+        targets = tuple(_target(one) for one in held.get("targets", []))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: not readable as the file of a sweep ({type(error).__name__}: {error})") from None
+    return Sweep(study, targets, float(held.get("hours", math.nan))) if targets else None
+
+
+def _target(held: dict[str, Any]) -> Target:
+    own = held["target"]
+    return Target(
+        name=str(held["name"]),
+        axis=str(own["axis"]),
+        skill=str(own["skill"]),
+        benchmark=str(held["benchmark"]),
+        depth=held["depth"],
+        dose=int(held["dose"]),
+        levels=tuple(float(level) for level in own["levels"]),
+        contamination=_source(held["contamination"]),
+        rate_multiple=float(own["rate_multiple"]),
+        rate_policy=str(held["rate_policy"]),
+        students=tuple(held["students"]),
+        arms={float(arm["shift"]): str(arm["name"]) for arm in held["arms"]},
+        ended=str(held["ended"]),
+        grid_runs=int(held["grid_runs"]),
+        thresholds=tuple(_placed(one) for one in held["thresholds"]),
+        trials=pd.DataFrame(held["trials"], columns=TRIAL_COLUMNS),
+    )
+
+
+def _source(held: Any) -> str:
+    """A contamination's name, and its form where it has several."""
+    form = held.get("form") if isinstance(held, dict) else None
+    return part_name(held) + (f" ({form})" if form else "")
+
+
+def _placed(held: dict[str, Any]) -> Placed:
+    """A threshold from JSON, where what is not finite is None: no number, or a side that is not bounded."""
+    values = {name: held[name] for name in ("axis", "level", "status", "value", "low", "high", "confidence")}
+    located = values["status"] == "located"
+    for name, absent in (("value", math.nan), ("low", 0.0 if located else math.nan), ("high", math.inf)):
+        if values[name] is None:
+            values[name] = absent if located or name != "high" else math.nan
+    return Placed(held["place"], Threshold(**values))
+
+
+def _joined(one: Target, other: Target) -> Target:
+    """The first with the students and arms of both, and the thresholds and trials of both in order."""
+    merged = {**one.__dict__}
+    merged["students"] = tuple(dict.fromkeys([*one.students, *other.students]))
+    merged["arms"] = dict(sorted({**one.arms, **other.arms}.items()))
+    merged["thresholds"] = one.thresholds + other.thresholds
+    merged["trials"] = pd.concat([one.trials, other.trials], ignore_index=True)
+    return Target(**merged)

@@ -1,0 +1,72 @@
+"""Every comparison runs at its smallest setting and writes a result with its origin."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SPEED = Path(__file__).parents[2] / "speed"
+MEASURED = {
+    "checkpoint": ["rows", 0, "milliseconds_inside", "forgetting", "median"],
+    "evaluation": ["looks", 0, "times_faster_with_drafts", "median"],
+    "floor": ["rows", 0, "share_of_the_machine", "median"],
+    "scaling": ["axes", "dose", "seconds", "32", "median"],
+    "study": ["times_faster_than", "plain", "median"],
+    "workers": ["times_faster_whole_study", "median"],
+}
+ARGUMENTS = {"scaling": ["--axes", "dose"], "study": ["--loops", "plain", "--workers", "0"]}
+
+
+def run(name: str, output: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """The result of a script at its smallest setting, with one pair."""
+    monkeypatch.syspath_prepend(str(SPEED))
+    given = ["--tiny", "--pairs", "1", "--output", str(output), *ARGUMENTS.get(name, [])]
+    monkeypatch.setattr(sys, "argv", [f"speed/{name}.py", *given])
+    threads = torch.get_num_threads()
+    try:
+        runpy.run_path(str(SPEED / f"{name}.py"), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
+    found = json.loads(output.read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_script_measures_and_says_with_what(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run(name, tmp_path / "result.json", monkeypatch)
+    value: object = found
+    for key in MEASURED[name]:
+        value = value[key]  # type: ignore[index]
+    assert isinstance(value, float) and value > 0
+    assert {"what", "command", "commit", "hardware", "versions", "load_average"} <= found.keys()
+
+
+@pytest.mark.slow
+def test_the_loops_learn_our_tokens_and_answer_as_we_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("trl"):
+        monkeypatch.setitem(ARGUMENTS, "study", ["--loops", "trl", "plain", "--workers", "0"])
+    found = run("study", tmp_path / "result.json", monkeypatch)
+    for loop, same in found["same_tokens"].items():  # type: ignore[attr-defined]
+        assert same, loop
+        assert found["agreement"][loop][-1]["same_verdicts"] > 0.95  # type: ignore[index]
+
+
+def test_each_script_has_a_row_and_each_row_a_script() -> None:
+    rows = [line for line in (SPEED / "README.md").read_text().splitlines() if line.startswith("| [")]
+    helpers = {"measuring", "loops"}
+    scripts = {file.stem for file in SPEED.glob("*.py")} - helpers
+    assert {row.split("[")[1].split(".py")[0] for row in rows} == scripts
+
+
+def test_every_committed_result_says_what_it_measured_and_where() -> None:
+    for file in sorted((SPEED.parent / "results" / "speed").glob("*.json")):
+        found = json.loads(file.read_text())
+        assert {"commit", "hardware", "versions"} <= found.keys(), file.name
