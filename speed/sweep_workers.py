@@ -1,20 +1,16 @@
-"""A sweep on one worker and on two, and what ``--dry-run`` says beforehand: wall seconds of whole commands."""
+"""A threshold sweep on one worker and on two, and what ``--dry-run`` expects of it: wall seconds of whole commands."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from measuring import earlier, in_turns, parser, ratio, spread, timed, together, write
 
 from forgetting import config
 from forgetting.executors import executor_of
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_json
 from forgetting.sweep.estimate import estimate_cost
 from forgetting.sweep.spec import SweepSpec
 from forgetting.sweep.sweep import construct_sweep
@@ -24,9 +20,7 @@ def command(file: Path, workers: int) -> float:
     """Wall seconds of ``forgetting sweep FILE --workers N``, start of Python and views included."""
     with tempfile.TemporaryDirectory() as output:
         words = ["sweep", str(file), "--workers", str(workers), "--output", output, "--quiet"]
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "forgetting", *words], check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - start
+        return timed(lambda: subprocess.run([sys.executable, "-m", "forgetting", *words], check=True))
 
 
 def estimate(file: Path, workers: int) -> float:
@@ -38,39 +32,27 @@ def estimate(file: Path, workers: int) -> float:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sweep", type=Path, default=Path("sweeps/quick.yaml"))
-    parser.add_argument("--pairs", type=int, default=2, help="pairs; the order alternates")
-    parser.add_argument("--output", type=Path, default=Path("results/speed/sweep_workers.json"))
-    options = parser.parse_args()
-    load = os.getloadavg()[0]
-    expected = estimate(options.sweep, 2)
-    print(f"dry run, two workers: {expected:.1f} s", flush=True)
-    wall_seconds: dict[int, list[float]] = {1: [], 2: []}
-    for pair in range(options.pairs):
-        for workers in (1, 2) if pair % 2 == 0 else (2, 1):
-            wall_seconds[workers].append(command(options.sweep, workers))
-            print(f"{workers} worker(s): {wall_seconds[workers][-1]:.1f} s", flush=True)
-    ratios = [one / two for one, two in zip(wall_seconds[1], wall_seconds[2], strict=True)]
-    taken = statistics.median(wall_seconds[2])
+    options_of = parser(__doc__, "sweep_workers", pairs=2)
+    options_of.add_argument("--sweep", type=Path, default=Path("sweeps/quick.yaml"))
+    options = options_of.parse_args()
+    before = earlier(options)
+    expected = [*before.get("estimates", []), estimate(options.sweep, 2)]
+    print(f"dry run, two workers: {expected[-1]:.1f} s", flush=True)
+    sides = {n: lambda n=n: command(options.sweep, int(n)) for n in ("1", "2")}
+    seconds = together(before.get("seconds"), in_turns(sides, 1 if options.tiny else options.pairs))
+    taken = spread(seconds["2"])["median"]
     result = {
-        "what": "wall seconds of a whole sweep on one worker over those on two; and of the dry run's estimate over "
-        "what the sweep on two workers took (goals: 1.6 or more; .7 to 1.3; under 180 s on two)",
-        "command": " ".join(["python", *sys.argv]),
+        "what": "wall seconds of a whole sweep on one worker over those on two (goal: 1.6 or more), and of the dry "
+        "run's estimate over what the sweep took on two (goal: .7 to 1.3; under 180 s)",
         "sweep": str(options.sweep),
-        "ratio_median": round(statistics.median(ratios), 2),
-        "ratios": [round(r, 2) for r in ratios],
-        "wall_seconds": {str(n): [round(s, 1) for s in seconds] for n, seconds in wall_seconds.items()},
-        "estimate_seconds": round(expected, 1),
-        "estimate_over_taken": round(expected / taken, 2),
-        "load_before": round(load, 2),
-        "commit": commit(),
-        "hardware": hardware(),
-        "versions": versions(),
+        "times_faster": ratio(seconds, "1", "2"),
+        "seconds": seconds,
+        "estimates": expected,
+        "estimate_over_taken": spread([one / taken for one in expected]),
     }
-    write_json(options.output, result)
-    print(f"one worker over two: {result['ratio_median']} (median of {options.pairs} pairs)")
-    print(f"estimate over taken: {result['estimate_over_taken']}")
+    write(options.output, result)
+    print(f"two workers are {result['times_faster']['median']:.2f} times as fast as one: {seconds}")
+    print(f"estimate over taken: {result['estimate_over_taken']['median']:.2f}")
 
 
 if __name__ == "__main__":
