@@ -17,6 +17,7 @@ MEASURED = {
     "evaluation": ["looks", 0, "times_faster_with_drafts", "median"],
     "floor": ["rows", 0, "share_of_the_machine", "median"],
     "scaling": ["axes", "dose", "seconds", "32", "median"],
+    "sweep_workers": ["times_faster", "median"],
     "study": ["times_faster_than", "plain", "median"],
     "workers": ["times_faster_whole_study", "median"],
 }
