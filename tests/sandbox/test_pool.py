@@ -147,8 +147,14 @@ def test_a_hostile_program_gains_nothing(
     )
 
 
-def test_the_suite_is_large() -> None:
+def test_the_suite_is_large_and_the_page_has_every_program() -> None:
     assert len(HOSTILE) >= 50
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
+    assert [row[0].removeprefix("| ") for row in rows] == list(HOSTILE)
+    assert {row[1] for row in rows} <= {o.name for o in Outcome} - {"passed", "harness_error"}
+    assert all(float(row[2]) < LIMITS.wall_seconds + 5 for row in rows)
+    assert f"{len(HOSTILE)} programs, 0 scored as a pass" in page
 
 
 def test_what_is_not_prevented(whole: Sandbox) -> None:
