@@ -29,9 +29,8 @@ class TextBenchmark(Benchmark):
 
     def __post_init__(self) -> None:
         name = self.short_name()
-        require(
-            isinstance(self.source, str) and bool(self.data_source), f"{name}.source", "a hub name or path", self.source
-        )
+        given = self.data_source if type(self.source) is str else ""
+        require(bool(given), f"{name}.source", "a hub name or path", self.source)
         require(self.limit >= 0, f"{name}.limit", "0 (all items) or more", self.limit)
 
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
