@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from forgetting.errors import UsageError
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_atomically, write_json
+from forgetting.sandbox.pool import layers
 from forgetting.store import Store, held, manifest
 from forgetting.study import Arm, RunKey, Study, fingerprint
 
@@ -125,6 +126,7 @@ def _record(
         "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
+        **({"sandbox": layers()} if any(hasattr(b, "strict_sandbox") for b in study.benchmarks) else {}),
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
