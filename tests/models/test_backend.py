@@ -54,6 +54,7 @@ def test_weights_are_handed_over_when_they_change_and_only_then(backed: BackedMo
     assert backed.generate([PROMPTS], max_new_tokens=8) == model(4).generate([PROMPTS], max_new_tokens=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -69,6 +70,7 @@ def test_a_backend_that_fails_gives_no_answers(fault: str, message: str, tmp_pat
     assert not (tmp_path / "weights").exists() and made.process.poll() is not None
 
 
+@pytest.mark.slow
 def test_stale_weights_are_found_by_the_canary(tmp_path: Path) -> None:
     made = BackedModel(model(3), [*STANDIN, "stale"], tmp_path / "weights", noise_prompts=0)
     made.generate([PROMPTS], max_new_tokens=4)
@@ -81,6 +83,7 @@ def test_stale_weights_are_found_by_the_canary(tmp_path: Path) -> None:
     made.stop()
 
 
+@pytest.mark.slow
 def test_noise_is_measured(tmp_path: Path) -> None:
     made = BackedModel(model(3), [*STANDIN, "noisy"], tmp_path / "weights")
     made.generate([PROMPTS], max_new_tokens=4)
