@@ -16,6 +16,7 @@ import pytest
 from forgetting.errors import UsageError
 from forgetting.sandbox import confinement, pool
 from forgetting.sandbox.limits import Limits, Outcome
+from forgetting.sandbox.policy import Policy
 from forgetting.sandbox.pool import Asserts, Calls, Sandbox, Script
 from tests.sandbox.hostile import HOSTILE, WANTS_IMPORT
 
@@ -189,8 +190,8 @@ def test_layers_are_named_and_a_missing_one_is_said(monkeypatch: pytest.MonkeyPa
         assert set(sandbox.layers) == set(confinement.LAYERS)
         assert sandbox.missing() == "; ".join(f"{n} ({r})" for n, r in sandbox.layers.items() if r)
 
-    def without(cell: pool._Cell) -> None:
-        start(cell)
+    def without(cell: pool._Cell, wanted: Policy) -> None:
+        start(cell, wanted)
         cell.layers = {**cell.layers, "landlock": "landlock: Function not implemented"}
 
     start = pool._Cell.__init__
@@ -202,7 +203,7 @@ def test_layers_are_named_and_a_missing_one_is_said(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_interpreter_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool.sys, "executable", "/bin/true")
+    monkeypatch.setattr(sys, "executable", "/bin/true")
     with pytest.raises(UsageError, match=r"^sandbox: cannot be started"):
         Sandbox(LIMITS, workers=1)
 
