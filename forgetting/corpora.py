@@ -104,6 +104,7 @@ def _hub(source: str, split: str, config: str, field: str) -> Iterator[Row]:
     except Exception as error:
         offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
         hint = "; HF_HUB_OFFLINE is set: give a local file, or go online once" if offline else ""
+        hint = "; accept its terms on the hub and log in (hf auth login)" if "gated" in str(error).lower() else hint
         raise UsageError(f"{field}: cannot load data set {source!r}: {_first_line(error)}{hint}") from error
     return map(dict, loaded)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from forgetting import losses, seeds
 from forgetting.batching import encode
-from forgetting.contracts import Contamination, Model
+from forgetting.contracts import Contamination, Model, Sample
 from forgetting.engine import devices
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
@@ -20,7 +21,7 @@ from forgetting.engine.recorder import Recorder
 from forgetting.engine.sharded import Durable, ShardedSnapshots, last_sharded
 from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
-from forgetting.errors import require
+from forgetting.errors import UsageError, require
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.records import RunFolder
 from forgetting.stages import distil
@@ -56,6 +57,7 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
         arm.contamination, study.original, share=arm.share(), doses=doses,
         batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(key.seed, "stream"),
     )  # fmt: skip
+    _check_template(plan.samples, model, key.student)
     stops = plan.stops(doses)
     steps = {dose: step for step, dose in stops.items()}
     evaluator = _evaluator(study, home, arm.contamination)
@@ -137,6 +139,17 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     if leading:
         recorder.finish(mark)
         tidy(run.checkpoint, study.spec.keep)
+
+
+def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student: str) -> None:
+    """Dialogues of which several turns are to be learned are written by a chat template, which must then be there."""
+    if model.tokenizer.chat_template:
+        return
+    if any(sum(role == "assistant" for role, _ in s.turns[s.given_turns :]) > 1 for s in samples):
+        raise UsageError(
+            f"checkpoint: the tokenizer of {student!r} has no chat template, and dialogues need one; give the student "
+            "chat_template (a file), or the dialogue source the setting turns: last"
+        )
 
 
 def _start(found: Durable | None, mark: str, steps: dict[int, int], run: RunFolder) -> Durable | None:
