@@ -95,7 +95,10 @@ class Pretrained:
         known = QWEN3.get(self._hub_name()[0])
         if known is not None:
             return known.parameters()
-        folder = self._at_hand()
+        try:
+            folder = self._at_hand()
+        except UsageError:  # a missing folder or variable is told when the files are needed
+            return None
         return _sizes(folder)[0] if folder is not None else None
 
     def non_embedding(self) -> int | None:
