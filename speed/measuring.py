@@ -80,10 +80,10 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def in_turns(sides: Sides, pairs: int) -> Seconds:
-    """Wall seconds as the sides themselves tell them, pair by pair; the order is turned round after each pair."""
+def in_turns(sides: Sides, pairs: int, first: int = 0) -> Seconds:
+    """Seconds as the sides themselves tell them, pair by pair; the order is turned round after each pair."""
     seconds: Seconds = {name: [] for name in sides}
-    for pair in range(pairs):
+    for pair in range(first, first + pairs):
         for name in list(sides) if pair % 2 == 0 else list(sides)[::-1]:
             seconds[name].append(sides[name]())
     return seconds

@@ -13,6 +13,7 @@ import dataclasses
 import resource
 import statistics
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from loops import LOOPS, Job, Loop
-from measuring import earlier, in_turns, parser, ratio, spread, student_folder, timed, together, write
+from measuring import Seconds, earlier, in_turns, parser, ratio, spread, student_folder, timed, together, write
 
 from forgetting import seeds
 from forgetting.batching import encode
@@ -191,18 +192,39 @@ def main() -> None:
     theirs = {
         name: Theirs(study, LOOPS[name], tried[name][0][0], first=options.first, full=options.full) for name in tried
     }
-    seconds = in_turns({"forgetting": ours, **theirs}, options.pairs)
     before = earlier(options)
-    seconds = together(before.get("seconds_per_run"), seconds)
+    seconds: Seconds = before.get("seconds_per_run", {})
+    for pair in range(options.pairs):  # written after each pair: what an interruption costs is one of them
+        seconds = together(seconds, in_turns({"forgetting": ours, **theirs}, 1, pair))
+        found = result(options, before, seconds, tried, ours, theirs)
+        write(options.output, found)
+    for name, times in found["times_faster_than"].items():
+        print(f"{name}: {times['median']:.2f} times ({times['lowest']:.2f} to {times['highest']:.2f})")
+        print(f"  same tokens {found['same_tokens'][name]}, {found['agreement'][name][-1]}")
+    print(found["median_seconds_per_run"])
+    less = {name: times["median"] for name, times in found["times_less_processor_time_than"].items()}
+    print(f"times less processor time: {less}")
+
+
+def result(
+    options: argparse.Namespace,
+    before: Mapping[str, Any],
+    seconds: Seconds,
+    tried: Mapping[str, list[tuple[Setting, float]]],
+    ours: Ours,
+    theirs: Mapping[str, Theirs],
+) -> dict[str, Any]:
+    """What the pairs so far say; ``before`` is what an earlier call found."""
+    runs, arms = len(ours.study.runs()), len(ours.study.arms)
     spent = {"forgetting": ours.processor, **{name: side.processor for name, side in theirs.items()}}
     processor = together(before.get("processor_seconds_per_run"), spent)
-    found = {
-        "what": "wall seconds a run of a study: our whole study over its runs, and single runs of the loops",
+    return {
+        "what": "seconds a run of a study: our whole study over its runs, and single runs of the loops",
         "student": options.student,
-        "runs": len(study.runs()),
-        "runs_of_a_loop_in_a_pair": len(study.runs()) if options.full else len(study.arms),
+        "runs": runs,
+        "runs_of_a_loop_in_a_pair": runs if options.full else arms,
         "settings_tried": {
-            name: [{**dataclasses.asdict(setting), "seconds": round(seconds, 3)} for setting, seconds in each]
+            name: [{**dataclasses.asdict(setting), "seconds": round(s, 3)} for setting, s in each]
             for name, each in tried.items()
         },
         "times_faster_than": {name: ratio(seconds, name, "forgetting") for name in theirs},
@@ -217,13 +239,6 @@ def main() -> None:
             for name, side in theirs.items()
         },
     }
-    write(options.output, found)
-    for name, times in found["times_faster_than"].items():
-        print(f"{name}: {times['median']:.2f} times ({times['lowest']:.2f} to {times['highest']:.2f})")
-        print(f"  same tokens {found['same_tokens'][name]}, {found['agreement'][name][-1]}")
-    print(found["median_seconds_per_run"])
-    less = {name: times["median"] for name, times in found["times_less_processor_time_than"].items()}
-    print(f"times less processor time: {less}")
 
 
 def settings(name: str, options: argparse.Namespace) -> list[tuple[Setting, float]]:
