@@ -28,7 +28,7 @@ LAYERS = {
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
-    5: "simulate assembly executors worker sweep claims",
+    5: "simulate assembly stacking executors worker sweep claims",
     6: "cli __main__",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
@@ -37,6 +37,7 @@ TORCH_FREE = (
     "spec records seeds errors contracts registry ladder config wording metrics statistics scores curves store".split()
 )
 TORCH_FREE += ["world", "report", "cli", "contamination", "benchmarks", "provenance", "simulate", "executors", "worker"]
+TORCH_FREE += ["stacking"]
 TORCH_FREE += ["thresholds", "level_set", "sweep", "claims", "sandbox", "grading", "twins", "syntax", "corpora"]
 # The one file that executes text as Python: a script for an interpreter of its own, which nothing imports.
 RUNS_PROGRAMS = "forgetting.sandbox.child"

@@ -79,6 +79,15 @@ def add_workers(command: ArgumentParser) -> None:
     command.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
+def add_stack(command: ArgumentParser) -> None:
+    """``--stack``."""
+    what = (
+        "runs of one shape and schedule that are trained as one program: auto, off, or the most of them "
+        "(default: auto, which stacks where it pays)"
+    )
+    command.add_argument("--stack", type=str, metavar="auto|N|off", help=what)
+
+
 def spec_of(given: Namespace) -> Spec:
     """The spec of ``--config`` with the options on top."""
     return settings_of(given, Spec)

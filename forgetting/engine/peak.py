@@ -1,4 +1,4 @@
-"""The most bytes that tensors take at one moment of some work on a CPU: every storage that an operation makes counts."""
+"""The most bytes that tensors take at one moment of some work on a CPU: every storage that an operation makes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class PeakBytes(TorchDispatchMode):
+class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     """A context; afterwards ``peak_bytes`` holds the most that was alive at once of what was made inside."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.now_bytes = self.peak_bytes = 0
         self._alive: dict[int, Any] = {}
 
