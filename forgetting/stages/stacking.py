@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -105,6 +106,9 @@ def _stacked(architecture: Architecture, batch: Batch, replicas: int, device: st
     whole = stacked_batch([batch] * replicas, words.pad_token_id)
     over = torch.as_tensor(whole.denominator).to(device)
     whole = Batch(whole.tokens_RBT.to(device), whole.answer_RBT.to(device), over)
+
+    # Stacked parameters are parts of one flat tensor, and so are their gradients.
+    warnings.filterwarnings("ignore", message=".*gradient layout contract.*")
 
     def step() -> None:
         adam.zero_grad()
