@@ -9,7 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from measuring import bare, batches, device, earlier, fresh, in_turns, parser, ratio, spread, stream, timed, write
+from measuring import (
+    bare,
+    batches,
+    begin,
+    device,
+    earlier,
+    fresh,
+    in_turns,
+    parser,
+    ratio,
+    spread,
+    stream,
+    timed,
+    write,
+)
 
 from forgetting import losses
 from forgetting.contracts import Batch
@@ -96,7 +110,7 @@ def main() -> None:
     options_of.add_argument("--work", type=float, default=4.0, help="million parameters x replicas x steps a side")
     options_of.add_argument("--most-steps", type=int, default=40)
     options = options_of.parse_args()
-    torch.set_num_threads(options.threads)
+    begin(options)
     students, counts, most = options.students, options.replicas, options.most_steps
     if options.tiny:
         students, counts, most = ["10k"], [1, 2], 2
