@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -116,10 +117,10 @@ def encode(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedToke
             row = [*next(encoded), *([end] if is_learned else [])]
             rows[-1] += row
             learned[-1] += [is_learned] * len(row)
-    width = max(map(len, rows))
-    padded = torch.full((len(rows), width), tokenizer.pad_token_id, dtype=torch.long)
-    answer = torch.zeros((len(rows), width), dtype=torch.bool)
-    for place, (row, flags) in enumerate(zip(rows, learned, strict=True)):
-        padded[place, : len(row)] = torch.tensor(row)
-        answer[place, : len(row)] = torch.tensor(flags)
-    return Encoded(padded, answer, torch.tensor([len(row) for row in rows]))
+    end_P = np.array([len(row) for row in rows])
+    filled_PT = np.arange(end_P.max())[None] < end_P[:, None]
+    padded_PT = np.full(filled_PT.shape, tokenizer.pad_token_id, dtype=np.int64)
+    padded_PT[filled_PT] = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+    answer_PT = np.zeros(filled_PT.shape, dtype=bool)
+    answer_PT[filled_PT] = np.fromiter(chain.from_iterable(learned), dtype=bool)
+    return Encoded(torch.from_numpy(padded_PT), torch.from_numpy(answer_PT), torch.from_numpy(end_P))

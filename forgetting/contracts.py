@@ -80,12 +80,12 @@ class Batch:
 
     Prompt tokens and padding are false in ``answer_RBT`` and never enter a loss. Losses are sums over true positions
     divided by ``denominator``, which is that of the *whole* step: answer tokens x (full batch / samples), so that
-    micro-batches add up to their batch and a last, smaller batch weighs by its samples.
+    micro-batches add up to their batch and a last, smaller batch weighs by its samples. A stack has one a replica.
     """
 
     tokens_RBT: Tensor
     answer_RBT: Tensor
-    denominator: float
+    denominator: float | Tensor
 
 
 class Stream(ABC):
@@ -133,6 +133,7 @@ class Model(ABC):
     ``load_state(state())`` changes nothing; logits at position t do not depend on tokens after t.
     """
 
+    stacked: ClassVar[bool] = False  # whether parameters and state have a first axis of replicas
     network: torch.nn.Module
     tokenizer: PreTrainedTokenizerFast
     replicas: int
@@ -241,6 +242,7 @@ class Mitigation(Part):
     """What may slow forgetting. Law: at strength 0, or with this class's seams, a run is bit for bit unmitigated."""
 
     family: ClassVar[str] = "mitigation"
+    stacks: ClassVar[bool] = False  # whether runs under it may be stacked: it leaves the network's form as it is
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> Any:
         """Called once before the first step with some original samples; its result goes to the other seams."""

@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from forgetting.contracts import Batch, Model
 
+IGNORED = -100  # torch's mark of a token that has no loss
+
 
 def predictions(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits ``[N, V]`` at the positions that predict answer tokens, and their targets ``[N]`` (one replica)."""
@@ -18,6 +20,11 @@ def predictions(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def cross_entropy(student: Model, batch: Batch) -> Tensor:
     """Cross-entropy on the answers, ``[R]``, in nats."""
+    if student.replicas > 1:
+        logits_RBTV, other = student.logits(batch.tokens_RBT)[:, :, :-1], ~batch.answer_RBT[:, :, 1:]
+        wanted_RBT = batch.tokens_RBT[:, :, 1:].masked_fill(other, IGNORED)
+        per_token = functional.cross_entropy(logits_RBTV.flatten(0, 2), wanted_RBT.flatten(), reduction="none")
+        return per_token.view(student.replicas, -1).sum(1) / batch.denominator
     logits, targets = predictions(student, batch)
     return functional.cross_entropy(logits, targets, reduction="sum")[None] / batch.denominator
 

@@ -124,8 +124,8 @@ def compare(rung: str, steps: int, every: int, pairs: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, write."""
     options_of = parser(__doc__, "checkpoint")
-    options_of.add_argument("--students", nargs="+", default=["34k", "455k", "3m"])
-    options_of.add_argument("--every", type=int, default=10, help="steps from one snapshot to the next")
+    options_of.add_argument("--students", nargs="+", default=["34k", "175k", "1m"])
+    options_of.add_argument("--every", type=int, default=4, help="steps from one snapshot to the next")
     options_of.add_argument("--snapshots", type=int, default=6)
     options = options_of.parse_args()
     torch.set_num_threads(options.threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import statistics
@@ -41,6 +42,7 @@ def parser(doc: str | None, name: str, pairs: int = 5) -> argparse.ArgumentParse
     found = argparse.ArgumentParser(description=doc)
     found.add_argument("--pairs", type=int, default=pairs, help="how often each side is measured, in turns")
     found.add_argument("--threads", type=int, default=1, help="torch threads of both sides")
+    found.add_argument("--more", action="store_true", help="add to what the output holds, measured on this commit")
     found.add_argument("--tiny", action="store_true", help="the smallest setting, to see that the script runs")
     found.add_argument("--output", type=Path, default=Path(f"results/speed/{name}.json"))
     return found
@@ -78,6 +80,21 @@ def in_turns(sides: Sides, pairs: int) -> Seconds:
 def ratio(seconds: Seconds, slow: str, fast: str) -> dict[str, Any]:
     """How many times as long one side takes as the other: the median of the pairs, and the pairs."""
     return spread([s / f for s, f in zip(seconds[slow], seconds[fast], strict=True)])
+
+
+def together(earlier: Seconds | None, seconds: Seconds) -> Seconds:
+    """The pairs of an earlier call and those of this one."""
+    return {name: [*(earlier or {}).get(name, []), *each] for name, each in seconds.items()}
+
+
+def earlier(options: argparse.Namespace) -> dict[str, Any]:
+    """With ``--more`` what the output holds, else nothing."""
+    if not options.more or not options.output.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(options.output.read_text())
+    if found["commit"] != commit():
+        raise SystemExit(f"--more: {options.output} was measured on commit {found['commit']}, this is {commit()}")
+    return found
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ exponent is the slope of log seconds against log size, the line beside it is fix
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import in_turns, parser, spread, student_folder, write
+from measuring import earlier, in_turns, parser, spread, student_folder, write
 from scipy import stats
 
 from forgetting.simulate import run_study
@@ -90,11 +89,10 @@ def main() -> None:
     options_of.add_argument("--student", default="34k", help="a rung of the ladder")
     options_of.add_argument("--axes", nargs="+", default=list(SIZES), choices=list(SIZES))
     options_of.add_argument("--workers", type=int, default=None, help="processes for the runs; by default all cores")
-    options_of.add_argument("--more", action="store_true", help="keep the other axes of the output")
     options = options_of.parse_args()
     torch.set_num_threads(options.threads)
     student_folder(options.student)
-    kept = json.loads(options.output.read_text())["axes"] if options.more and options.output.is_file() else {}
+    kept = earlier(options).get("axes", {})
     for name in options.axes:
         sizes = (TINY if options.tiny else SIZES)[name]
         kept[name] = axis(name, options.student, sizes, options.pairs, options.workers)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import statistics
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from loops import LOOPS, Job, Loop
-from measuring import in_turns, parser, ratio, spread, student_folder, timed, write
+from measuring import earlier, in_turns, parser, ratio, spread, student_folder, timed, together, write
 
 from forgetting import seeds
 from forgetting.batching import encode
@@ -161,11 +159,6 @@ def agreement(ours: Answers, theirs: Answers) -> dict[str, Any]:
     }
 
 
-def earlier(path: Path, *, more: bool) -> Mapping[str, Any]:
-    """The results that further pairs are added to."""
-    return json.loads(path.read_text()) if more and path.is_file() else {"seconds_per_run": {}, "stages": []}
-
-
 def main() -> None:
     """Measure, print, write."""
     options_of = parser(__doc__, "study")
@@ -174,7 +167,6 @@ def main() -> None:
     options_of.add_argument("--workers", type=int, default=None, help="our processes; by default as many as cores")
     options_of.add_argument("--full", action="store_true", help="the loops make all runs of the study, too")
     options_of.add_argument("--first", type=int, default=0, help="the loops' first seed")
-    options_of.add_argument("--more", action="store_true", help="add the pairs to those in the output")
     options = options_of.parse_args()
     study = construct(spec(options.student, tiny=options.tiny))
     ours = Ours(study, options.workers)
@@ -184,8 +176,8 @@ def main() -> None:
         name: Theirs(study, LOOPS[name], tried[name][0][0], first=options.first, full=options.full) for name in tried
     }
     seconds = in_turns({"forgetting": ours, **theirs}, options.pairs)
-    before = earlier(options.output, more=options.more)
-    seconds = {name: [*before["seconds_per_run"].get(name, []), *each] for name, each in seconds.items()}
+    before = earlier(options)
+    seconds = together(before.get("seconds_per_run"), seconds)
     found = {
         "what": "wall seconds a run of a study: our whole study over its runs, and single runs of the loops",
         "student": options.student,
@@ -198,14 +190,17 @@ def main() -> None:
         "times_faster_than": {name: ratio(seconds, name, "forgetting") for name in theirs},
         "seconds_per_run": {name: [round(s, 3) for s in each] for name, each in seconds.items()},
         "median_seconds_per_run": {name: spread(each)["median"] for name, each in seconds.items()},
-        "stages": [*before["stages"], *ours.stages],
+        "stages": [*before.get("stages", []), *ours.stages],
         "same_tokens": {name: side.same_tokens for name, side in theirs.items()},
-        "agreement": {name: agreement(ours.right, side.right) for name, side in theirs.items()},
+        "agreement": {
+            name: [*before.get("agreement", {}).get(name, []), agreement(ours.right, side.right)]
+            for name, side in theirs.items()
+        },
     }
     write(options.output, found)
     for name, times in found["times_faster_than"].items():
         print(f"{name}: {times['median']:.2f} times ({times['lowest']:.2f} to {times['highest']:.2f})")
-        print(f"  same tokens {found['same_tokens'][name]}, {found['agreement'][name]}")
+        print(f"  same tokens {found['same_tokens'][name]}, {found['agreement'][name][-1]}")
     print(found["median_seconds_per_run"])
 
 

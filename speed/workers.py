@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from measuring import in_turns, parser, ratio, spread, timed, write
+from measuring import earlier, in_turns, parser, ratio, spread, timed, together, write
 
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Spec
@@ -16,7 +16,7 @@ def main() -> None:
     options_of = parser(__doc__, "workers")
     options_of.add_argument("--student", default="34k", help="a rung of the ladder")
     options_of.add_argument("--seeds", type=int, default=4)
-    options_of.add_argument("--dose", type=int, default=5_120)
+    options_of.add_argument("--dose", type=int, default=10_240)
     options = options_of.parse_args()
     per_depth = 2 if options.tiny else 50
     spec = Spec(
@@ -39,7 +39,9 @@ def main() -> None:
             stage[str(workers)].append(float(found.record["seconds"]["contamination"]))
         return seconds
 
+    before = earlier(options)
     seconds = in_turns({"1": lambda: study(1), "2": lambda: study(2)}, options.pairs)
+    seconds, stage = together(before.get("whole"), seconds), together(before.get("alone"), stage)
     result = {
         "what": "wall seconds of one study with one and with two worker processes of one thread each",
         "student": options.student,
@@ -47,8 +49,10 @@ def main() -> None:
         "dose": spec.doses.dose,
         "times_faster_whole_study": ratio(seconds, "1", "2"),
         "times_faster_runs_alone": ratio(stage, "1", "2"),
-        "seconds_whole_study": {name: spread(each) for name, each in seconds.items()},
-        "seconds_runs_alone": {name: spread(each) for name, each in stage.items()},
+        "seconds_whole_study": {name: spread(each)["median"] for name, each in seconds.items()},
+        "seconds_runs_alone": {name: spread(each)["median"] for name, each in stage.items()},
+        "whole": seconds,
+        "alone": stage,
     }
     write(options.output, result)
     for name in ("times_faster_whole_study", "times_faster_runs_alone"):

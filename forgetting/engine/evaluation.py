@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from forgetting.batching import encode, prompts, texts, tokens
-from forgetting.contracts import Benchmark, Item, Model, Sample
+from forgetting.contracts import Benchmark, Grade, Item, Model, Sample
 from forgetting.engine.module import FitModule
 from forgetting.engine.traces import PROBE_BYTES, Budget, GoldTraces, Sums, known
 from forgetting.spec import Evaluation
@@ -56,6 +56,7 @@ class Evaluator:
         self.originals = [self._set(b, "original") for b in benchmarks]
         self._perturbed: list[_Set] = []
         self._of_base: dict[str, list[pd.DataFrame]] = {}
+        self._grades: dict[tuple[str, str], tuple[list[int], Grade]] = {}
         self._take_probe(probe, probe_name)
 
     def with_probe(self, probe: Sequence[Sample], probe_name: str) -> Evaluator:
@@ -138,8 +139,7 @@ class Evaluator:
         return student.generate([asked], [drafts], max_new_tokens=limit, batch_items=batch_items)[0]
 
     def _rows(self, student: Model, s: _Set, answers: list[list[int]], sums: Sums) -> pd.DataFrame:
-        grades = s.benchmark.grade(s.items, texts(answers, student.tokenizer))
-        name = s.benchmark.short_name()
+        grades, name = self._graded(s, answers), s.benchmark.short_name()
         return pd.DataFrame(
             {
                 "benchmark": name,
@@ -158,6 +158,16 @@ class Evaluator:
                 **sums,
             }
         )
+
+    def _graded(self, s: _Set, answers: list[list[int]]) -> list[Grade]:
+        """A grade per answer; an item that is answered as it was the last time keeps its grade."""
+        keys = [(s.benchmark.short_name(), item.id) for item in s.items]
+        new = [i for i, key in enumerate(keys) if key not in self._grades or self._grades[key][0] != answers[i]]
+        if new:
+            given = texts([answers[i] for i in new], self.base.tokenizer)
+            for i, grade in zip(new, s.benchmark.grade([s.items[i] for i in new], given), strict=True):
+                self._grades[keys[i]] = answers[i], grade
+        return [self._grades[key][1] for key in keys]
 
     def _probe_rows(self, sums: Sums) -> pd.DataFrame:
         plain: dict[str, Any] = {

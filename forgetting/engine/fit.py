@@ -32,7 +32,7 @@ def fit(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        gradient_clip_val=module.optimiser.clip_norm or None,
+        gradient_clip_val=None if module.student.stacked else module.optimiser.clip_norm or None,
         use_distributed_sampler=False,
         **devices.trainer_settings(machine),
     )
@@ -50,3 +50,5 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*has `__len__` defined.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # Stacked parameters are parts of one flat tensor, and so are their gradients.
+    warnings.filterwarnings("ignore", message=".*gradient layout contract.*")

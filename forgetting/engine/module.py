@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from forgetting.contracts import Batch, Mitigation, Model
+from forgetting.engine.stacked_adamw import StackedAdamW
 from forgetting.spec import Optimiser
 
 REFERENCE_HIDDEN_SIZE = 32
@@ -52,18 +55,23 @@ class BatchData(lightning.LightningDataModule):
         return DataLoader(_Batches(self.make, self.steps), batch_size=None, generator=torch.Generator())
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Both tensors to the device; the denominator stays a number."""
-        return Batch(batch.tokens_RBT.to(device), batch.answer_RBT.to(device), batch.denominator)
+        """The tensors to the device; the denominator of a single replica stays a number."""
+        over = batch.denominator
+        over = over.to(device) if isinstance(over, Tensor) else over
+        return Batch(batch.tokens_RBT.to(device), batch.answer_RBT.to(device), over)
 
 
 class FitModule(lightning.LightningModule):
-    """Trains a model on a loss ``[R]`` and a mitigation's penalty. ``step`` counts from the stream's start."""
+    """Trains a model on a loss ``[R]`` and a mitigation's penalty. ``step`` counts from the stream's start.
+
+    The replicas of a stack may have optimisers that differ in rate, rate policy and clipping norm.
+    """
 
     def __init__(
         self,
         student: Model,
         loss: Callable[[Batch], Tensor],
-        optimiser: Optimiser,
+        optimiser: Optimiser | Sequence[Optimiser],
         *,
         total_steps: int,
         first_step: int = 0,
@@ -75,7 +83,8 @@ class FitModule(lightning.LightningModule):
         self.network = student.network
         self.student = student
         self.loss = loss
-        self.optimiser = optimiser
+        self.optimisers = [optimiser] if isinstance(optimiser, Optimiser) else list(optimiser)
+        self.optimiser = self.optimisers[0]
         self.total_steps = total_steps
         self.first_step = first_step
         self.mitigation = mitigation
@@ -106,19 +115,38 @@ class FitModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW whose rate follows the schedule from ``first_step`` on; its state comes back on resume."""
-        o = self.optimiser
-        rate = o.learning_rate
-        if o.rate_policy == "inverse_width":
-            rate *= REFERENCE_HIDDEN_SIZE / self.student.hidden_size
-        names, parameters = zip(*self.student.named_parameters(), strict=True)
-        adam = torch.optim.AdamW(parameters, lr=rate, betas=o.betas, weight_decay=o.weight_decay)
-        if self.optimiser_state:
-            for name, parameter in zip(names, parameters, strict=True):
-                adam.state[parameter] = {
-                    key: self.optimiser_state[f"{name}:{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")
-                }
+        adam = self._stacked_adam() if self.student.stacked else self._adam()
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, self._rate_factor)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _adam(self) -> torch.optim.Optimizer:
+        o = self.optimiser
+        names, parameters = zip(*self.student.named_parameters(), strict=True)
+        adam = torch.optim.AdamW(parameters, lr=self._rate(o), betas=o.betas, weight_decay=o.weight_decay)
+        if self.optimiser_state:
+            for name, parameter in zip(names, parameters, strict=True):
+                adam.state[parameter] = self._state_of(name)
+        return adam
+
+    def _stacked_adam(self) -> StackedAdamW:
+        o, every = self.optimiser, self.optimisers * (self.student.replicas if len(self.optimisers) == 1 else 1)
+        if len({replace(one, learning_rate=0.0, rate_policy="constant", clip_norm=0.0) for one in every}) > 1:
+            raise ValueError("stack: replicas may differ in rate, rate policy and clipping norm only")
+        names, parameters = zip(*self.student.named_parameters(), strict=True)
+        norms = torch.tensor([one.clip_norm or math.inf for one in every])
+        rates = torch.tensor([self._rate(one) for one in every])
+        adam = StackedAdamW(parameters, rates, betas=o.betas, weight_decay=o.weight_decay, clip_norm_R=norms)
+        if self.optimiser_state:
+            adam.load_tensors([self._state_of(name) for name in names])
+        return adam
+
+    def _rate(self, optimiser: Optimiser) -> float:
+        wide = optimiser.rate_policy == "inverse_width"
+        return optimiser.learning_rate * (REFERENCE_HIDDEN_SIZE / self.student.hidden_size if wide else 1.0)
+
+    def _state_of(self, name: str) -> dict[str, Tensor]:
+        assert self.optimiser_state is not None
+        return {key: self.optimiser_state[f"{name}:{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")}
 
     def _rate_factor(self, steps_here: int) -> float:
         step = self.first_step + steps_here
@@ -127,12 +155,17 @@ class FitModule(lightning.LightningModule):
             return warm
         return warm * max(0.0, 1 - step / self.total_steps)
 
-    def optimiser_tensors(self) -> dict[str, Tensor]:
-        """The optimizer's state by parameter name, as it is (not copies); empty before the first step."""
+    def optimiser_tensors(self, replica: int | None = None) -> dict[str, Tensor]:
+        """The optimizer's state by parameter name, as it is (not copies); empty before the first step.
+
+        With ``replica`` that of one replica of a stack, in the form that it would have alone.
+        """
         adam = self.optimizers(use_pl_optimizer=False)
         assert isinstance(adam, torch.optim.Optimizer)
+        named = list(self.student.named_parameters())
+        each = adam.tensors() if isinstance(adam, StackedAdamW) else [adam.state.get(p, {}) for _, p in named]
         return {
-            f"{name}:{key}": value
-            for name, parameter in self.student.named_parameters()
-            for key, value in adam.state.get(parameter, {}).items()
+            f"{name}:{key}": value if replica is None else value[replica]
+            for (name, _), tensors in zip(named, each, strict=True)
+            for key, value in tensors.items()
         }

@@ -61,12 +61,16 @@ class Recorder:
         self._score(frame)
         write_atomically(self.run.scores, "".join(self._lines))
 
-    def finish(self, fingerprint: str) -> None:
-        """The completion marker: after it the run is never touched again."""
+    def finish(self, fingerprint: str, stack: int = 1, why: str = "") -> None:
+        """The completion marker: after it the run is never touched again.
+
+        The wall seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it.
+        """
         if self._events is not None:
             self._events.close()
-        seconds = {name: round(value, 3) for name, value in self.watch.wall_seconds.items()}
-        write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds})
+        seconds = {name: round(value / stack, 3) for name, value in self.watch.wall_seconds.items()}
+        how = {"stack": stack, **({"not_stacked": why} if why else {})}
+        write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, **how})
 
     def _score(self, frame: pd.DataFrame) -> None:
         names = zip(frame["benchmark"], frame["item"], strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import random
 import shutil
@@ -41,6 +42,11 @@ class Checkpoint:
 def last(folder: Path) -> Path:
     """The file of the last durable checkpoint."""
     return folder / "last.safetensors"
+
+
+def previous(folder: Path) -> Path:
+    """The file of the one before, where a stack keeps it: its replicas are never more than one snapshot apart."""
+    return folder / "previous.safetensors"
 
 
 def read(path: Path) -> Checkpoint:
@@ -96,8 +102,8 @@ def own_generators(seed: int) -> Iterator[None]:
 class SnapshotWriter:
     """One thread that writes snapshots; ``put`` waits while one is queued, and raises what an earlier write raised."""
 
-    def __init__(self) -> None:
-        self._queue: queue.Queue[tuple[list[Path], dict[str, Tensor], dict[str, str]] | None] = queue.Queue(maxsize=1)
+    def __init__(self, most_queued: int = 1) -> None:
+        self._queue: queue.Queue[tuple[list[Path], dict[str, Tensor], dict[str, str]] | None] = queue.Queue(most_queued)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="snapshots", daemon=True)
         self._thread.start()
@@ -124,13 +130,24 @@ class SnapshotWriter:
                 try:
                     data = save({n: t.cpu().contiguous() for n, t in tensors.items()}, metadata=meta)
                     for path in paths:
-                        write_atomically(path, data)
+                        if path.name == "previous.safetensors":
+                            _move(last(path.parent), path)
+                        else:
+                            write_atomically(path, data)
                 except Exception as error:  # noqa: BLE001 (raised again by the next put or close)
                     self._error = error
 
 
+def _move(source: Path, target: Path) -> None:
+    if source.is_file():
+        os.replace(source, target)
+
+
 class Snapshots(lightning.Callback):
-    """Takes a snapshot after the steps in ``stops`` (step to dose); with ``keep_all`` a file of each dose stays."""
+    """Takes a snapshot after the steps in ``stops`` (step to dose); with ``keep_all`` a file of each dose stays.
+
+    ``replica`` names one of a stack, whose snapshots go through one ``writer`` and keep the one before.
+    """
 
     def __init__(
         self,
@@ -141,11 +158,13 @@ class Snapshots(lightning.Callback):
         stopwatch: Stopwatch,
         *,
         keep_all: bool = False,
+        replica: int | None = None,
+        writer: SnapshotWriter | None = None,
     ) -> None:
         self.folder, self.student, self.stops = folder, student, stops
         self.fingerprint, self.stopwatch, self.keep_all = fingerprint, stopwatch, keep_all
+        self.replica, self._writer = replica, writer
         self._last_step = -1
-        self._writer: SnapshotWriter | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Nothing is to be kept before the first step has ended."""
@@ -163,9 +182,11 @@ class Snapshots(lightning.Callback):
             self._writer = self._writer or SnapshotWriter()
             plain, torch_state = generator_states()
             tensors = {f"weights:{n}": t.detach().clone() for n, t in self.student.state().items()}
-            tensors |= {f"optimiser:{n}": t.detach().clone() for n, t in pl_module.optimiser_tensors().items()}
+            tensors |= {
+                f"optimiser:{n}": t.detach().clone() for n, t in pl_module.optimiser_tensors(self.replica).items()
+            }
             meta = {"step": str(step), "fingerprint": self.fingerprint, "generators": json.dumps(plain)}
-            paths = [last(self.folder)]
+            paths = [last(self.folder)] if self.replica is None else [previous(self.folder), last(self.folder)]
             if self.keep_all:
                 paths.insert(0, self.folder / f"dose-{self.stops[step]:08d}.safetensors")
             self._writer.put(paths, {**tensors, "generator:torch": torch_state}, meta)
@@ -180,5 +201,6 @@ class Snapshots(lightning.Callback):
 
 def tidy(folder: Path, keep: str) -> None:
     """After completion: ``all`` keeps every file, ``last`` the last checkpoint, ``none`` nothing."""
+    previous(folder).unlink(missing_ok=True)
     if keep == "none" and folder.exists():
         shutil.rmtree(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from forgetting.contracts import Mitigation, Model, Sample
 from forgetting.errors import require
@@ -22,6 +22,7 @@ class L2SP(Mitigation):
         strength: the penalty's factor; 0 switches it off
     """
 
+    stacks: ClassVar[bool] = True
     strength: float = 0.1
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from forgetting.contracts import Mitigation
 
@@ -10,3 +11,5 @@ from forgetting.contracts import Mitigation
 @dataclass(frozen=True)
 class Unmitigated(Mitigation):
     """Plain fine-tuning."""
+
+    stacks: ClassVar[bool] = True

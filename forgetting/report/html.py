@@ -36,6 +36,7 @@ CAPTIONS = {
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
+LONG = 40  # characters from which a cell is broken into lines
 TWO_DIGITS = {"probability", *(f"p_{zone}" for zone in ZONES)}
 CURVE_COLUMNS = (
     "student capacity skill variant depth coverage dose accuracy accuracy_low accuracy_high retention low high "
@@ -130,7 +131,8 @@ def _shown(value: Any, column: str) -> Markup:
     if value is None or value is pd.NA or value != value:
         return Markup('<td class="n">–</td>')
     if isinstance(value, bool | str) or (not isinstance(value, int | float) and not hasattr(value, "dtype")):
-        return Markup("<td>{}</td>").format(value)
+        kind = Markup(' class="wrap"') if len(str(value)) > LONG else ""
+        return Markup("<td{}>{}</td>").format(kind, value)
     if column in (
         "depth",
         "capacity",

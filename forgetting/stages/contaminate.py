@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from forgetting import losses, seeds
-from forgetting.batching import encode
+from forgetting.batching import Encoded, encode
 from forgetting.contracts import Contamination, Model, Sample
 from forgetting.engine import devices
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
-from forgetting.engine.plan import is_held_out, mixed
+from forgetting.engine.plan import MixPlan, is_held_out, mixed
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
 from forgetting.engine.sharded import Durable, ShardedSnapshots, last_sharded
-from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators, tidy
+from forgetting.engine.snapshots import Checkpoint, Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError, require
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.records import RunFolder
 from forgetting.stages import distil
 from forgetting.store import Store
-from forgetting.study import RunKey, Study, fingerprint
+from forgetting.study import Arm, RunKey, Study, fingerprint
 
 MEMORY_SAMPLES = 256
 PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
 
 
-def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent) -> None:
+def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent, why: str = "") -> None:
     """Carry a run out, or on from its last durable checkpoint; nothing is done if it is complete.
+
+    ``why`` is noted: what kept a run from a stack.
 
     The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
@@ -41,14 +44,50 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
         tidy(RunFolder(folder).checkpoint, study.spec.keep)
     else:
         with own_generators(seeds.integer(key.seed, "generators")):
-            _contaminate(study, key, RunFolder(folder), store, report)
+            _contaminate(study, key, RunFolder(folder), store, report, why)
 
 
-def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report) -> None:
-    mark = fingerprint(study.run_form(key))
-    watch, arm = Stopwatch(), study.arm(key.arm)
-    leading = devices.rank(study.spec.machine) == 0  # the others train along and do not write
-    spread = study.spec.machine.devices > 1 and study.spec.machine.strategy == "fsdp"  # then all measure together
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to be measured and trained. ``measure(dose, student)`` writes the rows of one look."""
+
+    study: Study
+    run: RunFolder
+    mark: str
+    arm: Arm
+    model: HuggingFaceModel
+    plan: MixPlan
+    stops: dict[int, int]
+    recorder: Recorder
+    encoded: Encoded
+    measure: Callable[[int, Model], None]
+
+    def checkpoint(self, path: Path) -> Checkpoint | None:
+        """The checkpoint in that file, if it is of this run and no row before it is missing."""
+        if not path.is_file():
+            return None
+        found = read(path)
+        earlier = {dose for step, dose in self.stops.items() if step < found.step}
+        return found if found.fingerprint == self.mark and earlier <= set(self.run.doses()) else None
+
+    def sharded_checkpoint(self) -> Durable | None:
+        """The checkpoint in shards to go on from, if it is this run's and every dose up to it has its rows."""
+        found = last_sharded(self.run.checkpoint)
+        if found is None or found.fingerprint != self.mark:
+            return None
+        earlier = {dose for step, dose in self.stops.items() if step <= found.step}
+        return found if earlier <= set(self.run.doses()) else None
+
+    def start(self, first: int, student: Model) -> None:
+        """Drop rows beyond the step, and measure there unless it was."""
+        self.recorder.start_at(self.stops[first])
+        if self.stops[first] not in self.run.doses():
+            self.measure(self.stops[first], student)
+
+
+def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, watch: Stopwatch) -> Prepared:
+    """Everything that a run needs, made anew or taken from the store."""
+    arm, leading, spread = study.arm(key.arm), _leading(study), _spread(study)
     architecture = study.architecture(key)
     home = distil.student(study, architecture, key.distillation_seed, store)
     model = distil.load(home)
@@ -65,7 +104,7 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
     answer_tokens = encode(plan.samples, model.tokenizer)
 
-    def measure(dose: int, student: Model = model) -> None:
+    def measure(dose: int, student: Model) -> None:
         perturbed = study.spec.evaluation.perturbed
         everything = perturbed == "every" or (perturbed == "ends" and dose in (0, doses[-1]))
         trained = plan.trained(steps[dose])
@@ -84,37 +123,41 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
             recorder.add(rows, clock)
         report(steps[dose], plan.steps)
 
+    mark = fingerprint(study.run_form(key))
+    return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, measure)
+
+
+def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, why: str) -> None:
+    watch = Stopwatch()
+    made = prepared(study, key, run, store, report, watch)
+    arm, model, plan, stops, measure = made.arm, made.model, made.plan, made.stops, made.measure
+    leading = _leading(study)
     if arm.joint and not leading:
         return
     if arm.joint:
-        recorder.start_at(-1)
-        measure(0)
-        measure(doses[-1], distil.load(distil.student(study, architecture, key.distillation_seed, store, report, arm)))
-        recorder.finish(mark)
+        made.recorder.start_at(-1)
+        measure(0, model)
+        home = distil.student(study, study.architecture(key), key.distillation_seed, store, report, arm)
+        measure(max(stops.values()), distil.load(home))
+        made.recorder.finish(made.mark)
         return
-    original = list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
-    memory = arm.mitigation.prepare(model, original)
-    first, state, start = 0, None, None
-    if spread:
-        start = _start(last_sharded(run.checkpoint), mark, {dose: steps[dose] for dose in doses}, run)
-        first = start.step if start else 0
-    elif last(run.checkpoint).is_file():
-        checkpoint = read(last(run.checkpoint))
-        earlier = {dose for dose in doses if steps[dose] < checkpoint.step}
-        if checkpoint.fingerprint == mark and earlier <= set(run.doses()):
-            model.load_state(checkpoint.weights)
-            restore_generators(checkpoint.generators)
-            first, state = checkpoint.step, checkpoint.optimiser
+    memory = arm.mitigation.prepare(model, remembered(study, key))
+    first, state, sharded = 0, None, None
+    if _spread(study):
+        sharded = made.sharded_checkpoint()
+        first = sharded.step if sharded else 0
+    elif checkpoint := made.checkpoint(last(run.checkpoint)):
+        model.load_state(checkpoint.weights)
+        restore_generators(checkpoint.generators)
+        first, state = checkpoint.step, checkpoint.optimiser
     if leading:
-        recorder.start_at(stops[first])
-        if stops[first] not in run.doses():
-            measure(stops[first])
+        made.start(first, model)
     snapshots: Snapshots | ShardedSnapshots = (
-        ShardedSnapshots(run.checkpoint, model, stops, mark, watch, leading=leading, start=start)
-        if spread
-        else Snapshots(run.checkpoint, model, stops, mark, watch, keep_all=study.spec.keep == "all")
+        ShardedSnapshots(run.checkpoint, model, stops, made.mark, watch, leading=leading, start=sharded)
+        if _spread(study)
+        else Snapshots(run.checkpoint, model, stops, made.mark, watch, keep_all=study.spec.keep == "all")
     )
-    callbacks = [IntervalEvaluation(stops, measure), snapshots, Progress(report, plan.steps)]
+    looks = IntervalEvaluation(stops, lambda dose: measure(dose, model))
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),
@@ -130,14 +173,14 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
             stream = plan.starting_at(first)
             fit(
                 module,
-                lambda: (answer_tokens.batch(i, plan.batch_size) for i in stream),
-                callbacks if leading or spread else [],
+                lambda: (made.encoded.batch(i, plan.batch_size) for i in stream),
+                [looks, snapshots, Progress(report, plan.steps)] if leading or _spread(study) else [],
                 study.spec.machine,
             )
     finally:
         snapshots.close()
     if leading:
-        recorder.finish(mark)
+        made.recorder.finish(made.mark, why=why)
         tidy(run.checkpoint, study.spec.keep)
 
 
@@ -152,11 +195,19 @@ def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student:
         )
 
 
-def _start(found: Durable | None, mark: str, steps: dict[int, int], run: RunFolder) -> Durable | None:
-    """The checkpoint to go on from, if it is this run's and every dose up to it has its rows."""
-    if found is None or found.fingerprint != mark:
-        return None
-    return found if {dose for dose, step in steps.items() if step <= found.step} <= set(run.doses()) else None
+def _leading(study: Study) -> bool:
+    """Whether this process writes; the others train along."""
+    return devices.rank(study.spec.machine) == 0
+
+
+def _spread(study: Study) -> bool:
+    """Whether the weights lie spread over devices, so that all processes measure together."""
+    return study.spec.machine.devices > 1 and study.spec.machine.strategy == "fsdp"
+
+
+def remembered(study: Study, key: RunKey) -> list[Sample]:
+    """Original samples that a mitigation may look at before the first step."""
+    return list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
 
 
 _kept: dict[str, Evaluator] = {}  # of the base that this process measured last

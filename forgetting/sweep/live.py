@@ -21,14 +21,22 @@ COLUMNS = ("target", "done", "running", "failed", "threshold", "ended or time le
 
 
 class Live:
-    """A context. ``told`` shows a target's trials and thresholds, ``watch`` hears of a run's progress."""
+    """A context. ``told`` shows a target's trials and thresholds, ``watch`` hears of a run's progress.
 
-    def __init__(self, spaces: Sequence[Space], quiet: bool) -> None:
+    ``most_runs`` is the budget of runs of a target; 0: none. The time left is what the runs that may still be asked for
+    would take at the pace of those that this driver has made, and so the most: a narrow interval ends a search sooner.
+    """
+
+    def __init__(self, spaces: Sequence[Space], quiet: bool, most_runs: int = 0) -> None:
         self.console = Console(stderr=True, quiet=quiet)
         self.live = not quiet and (self.console.is_terminal or self.console.is_jupyter)
         self.begin = time.monotonic()
         self.rows: dict[str, list[str]] = {s.name: [s.name, "0", "0", "0", "", ""] for s in spaces}
         self.most = {s.name: len(s.points) * s.repeats for s in spaces}
+        if most_runs:
+            self.most = {name: min(most, most_runs) for name, most in self.most.items()}
+        self.current, self.since, self.before = "", self.begin, 0  # the target under way, when it began, its runs then
+        self.told_runs = 0
         self.working: dict[str, float] = {}
         self.screen = RichLive(
             console=self.console,
@@ -65,6 +73,9 @@ class Live:
             if one.trial.state != TrialState.RUNNING:
                 self.working.pop(str(one.key), None)
         shown = "; ".join(_short(p) for p in found) or "-"
+        if target != self.current:
+            self.current, self.since, self.before = target, time.monotonic(), done + failed
+        self.told_runs = done + failed
         self.rows[target][1:5] = [str(done), str(counts[TrialState.RUNNING]), str(failed), shown]
         if not self.live:
             self.console.print(f"{target}: {done} done, {failed} failed; {shown}", highlight=False)
@@ -87,10 +98,20 @@ class Live:
 
     def _table(self) -> RenderableType:
         table = Table(*COLUMNS, title=f"sweep, {time.monotonic() - self.begin:,.0f} s", title_justify="left")
-        for row in self.rows.values():
+        for name, row in self.rows.items():
+            if name == self.current and not row[5]:
+                row = [*row[:2], str(len(self.working)), *row[3:5], self._left()]
             table.add_row(*row)
         now = ", ".join(f"{run} {share:.0%}" for run, share in list(self.working.items())[:6])
         return Group(table, Text(f"working on: {now}" if now else ""))
+
+    def _left(self) -> str:
+        """The most time that the target under way still takes, once one of its runs was made here."""
+        made = self.told_runs - self.before
+        if made <= 0:
+            return "time left not known yet"
+        seconds = (time.monotonic() - self.since) / made * max(self.most[self.current] - self.told_runs, 0)
+        return f"at most {seconds / 60:,.0f} min left" if seconds >= 90 else f"at most {seconds:,.0f} s left"
 
 
 def _short(placed: Placed) -> str:

@@ -90,7 +90,7 @@ def run_sweep(
     begin = time.perf_counter()
     if spec.storage:  # a server that is not there is found before anything is written
         open_storage(spec.storage, folder)
-    with alone(folder), executor, Live(sweep.spaces, quiet) as live:
+    with alone(folder), executor, Live(sweep.spaces, quiet, spec.stop.runs) as live:
         commits = prepare(sweep.study, folder)
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
         write_json(folder / SWEEP_FILE, keep)

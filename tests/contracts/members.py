@@ -15,7 +15,7 @@ import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from forgetting import registry
 from forgetting.contracts import Model, Part
 from forgetting.ladder import Architecture
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.stacked import StackedModel
 from forgetting.world.tokenizer import tokenizer
 from tests.contracts.small import model
 
@@ -96,6 +97,11 @@ def _other(network_class: Any, config: Any) -> Callable[[int], Model]:
     return make
 
 
+def _stacked(name: str, seed: int) -> Model:
+    """Three replicas with weights of their own, the first of which is the model of that seed."""
+    return StackedModel([cast(HuggingFaceModel, MODELS[name](number)) for number in (seed, seed + 10, seed + 20)])
+
+
 MODELS: dict[str, Callable[[int], Model]] = {
     "qwen3": _qwen3("tiny", 16, 1, 2, 8, 16, 1),
     "qwen3-two-layers": _qwen3("tiny-two", 16, 2, 2, 4, 24, 2),
@@ -105,6 +111,9 @@ MODELS: dict[str, Callable[[int], Model]] = {
             hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, **given
         ),
     ),
+    "stacked": lambda seed: _stacked("qwen3-two-layers", seed),
+    "stacked-llama": lambda seed: _stacked("llama", seed),
+    "stacked-gpt2": lambda seed: _stacked("gpt2", seed),
     "gpt2": _other(
         GPT2LMHeadModel, lambda **given: GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=128, **given)
     ),

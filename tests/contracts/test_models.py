@@ -98,7 +98,8 @@ def test_logits_do_not_depend_on_later_tokens(
     with torch.no_grad():
         first, second = model.logits(both)[:, :, : len(before)].unbind(1)
         alone = model.logits(both[:, :1, : len(before)])[:, 0]
-    assert torch.equal(first, second)
+    # Stacked, equal rows of a batch may be summed in different orders.
+    assert torch.equal(first, second) if model.replicas == 1 else torch.allclose(first, second, atol=1e-5)
     assert torch.allclose(first, alone, atol=1e-5)
 
 

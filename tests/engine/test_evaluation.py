@@ -17,7 +17,7 @@ from forgetting.contracts import Benchmark, Model
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
-from forgetting.engine.traces import gold_sums
+from forgetting.engine.traces import Budget, GoldTraces, gold_sums
 from forgetting.records import LEDGER_COLUMNS
 from forgetting.scores import score_rows
 from forgetting.spec import Evaluation, Optimiser
@@ -140,6 +140,66 @@ def test_answers_and_verdicts_do_not_depend_on_the_batch(batch_items: int) -> No
     a, b = one.measure(student, perturbed=True), other.measure(student, perturbed=True)
     assert a["answer"].map(list).tolist() == b["answer"].map(list).tolist()
     assert a["verdict"].tolist() == b["verdict"].tolist()
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_answers_are_those_of_plain_greedy_decoding_whatever_was_answered_earlier(data: st.DataObject) -> None:
+    """Over random models, drafts and stop positions: the end token may be one that the model does write."""
+    student, base = model(data.draw(st.integers(0, 5))), model(2)
+    limit = data.draw(st.integers(1, 9))
+    asked = [[e.ids for e in words().backend_tokenizer.encode_batch([i.prompt for i in b.items()])] for b in BENCHMARKS]
+    free = student.generate([[p for prompts in asked for p in prompts]], max_new_tokens=limit)[0]
+    stops = [words().eos_token_id, *(t for answer in free for t in answer[-2:])]
+    end = words().convert_ids_to_tokens(data.draw(st.sampled_from(stops)))
+    student.tokenizer.eos_token = base.tokenizer.eos_token = end
+    plain = student.generate([[p for prompts in asked for p in prompts]], max_new_tokens=limit)[0]
+    earlier, place = {}, 0
+    for benchmark in BENCHMARKS:
+        for item in benchmark.items():
+            cut, noise = data.draw(st.integers(0, limit)), data.draw(st.lists(st.integers(2, 199), max_size=3))
+            earlier[benchmark.short_name(), item.id] = data.draw(
+                st.sampled_from([plain[place], [*plain[place][:cut], *noise], noise, []])
+            )
+            place += 1
+    evaluator = Evaluator(base, BENCHMARKS, [], "", Evaluation(max_new_tokens=limit, batch_items=5))
+    found = evaluator.measure(student, perturbed=False, earlier=earlier)
+    assert found["answer"].map(list).tolist() == plain
+    again = evaluator.measure(student, perturbed=False, earlier=evaluated(found))
+    pd.testing.assert_frame_equal(again, found, check_exact=True)
+
+
+def evaluated(rows: pd.DataFrame) -> dict[tuple[str, str], list[int]]:
+    """The answers of a look as drafts of the next."""
+    return {(r.benchmark, r.item): list(r.answer) for r in rows.itertuples()}
+
+
+def test_a_look_at_the_base_is_done_once_and_with_another_probe_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = model(2)
+    evaluator = Evaluator(base, BENCHMARKS, [], "", SETTINGS)
+    first = evaluator.measure(base, perturbed=True)
+    passes: list[int] = []
+    base.network.register_forward_pre_hook(lambda *_: passes.append(1))
+    again = evaluator.with_probe(samples(4, seed=3), "another").measure(base, perturbed=True)
+    assert len(passes) == 1
+    pd.testing.assert_frame_equal(again[again["benchmark"] != "probe"], first, check_exact=True)
+    assert (again["kl_sum"] == 0).all()
+    fresh = Evaluator(base, BENCHMARKS, samples(4, seed=3), "another", SETTINGS)
+    pd.testing.assert_frame_equal(again, fresh.measure(base, perturbed=True), check_exact=True)
+    passes.clear()
+    evaluator.measure(model(1), perturbed=True)
+    assert not passes  # the base's log-probabilities are at hand
+
+
+def test_what_does_not_fit_into_memory_is_computed_again_and_equal() -> None:
+    student, base, gold = model(1), model(2), encode(samples(9), words())
+    room = Budget(4 * 10 * len(words()))  # a few tokens
+    kept, forgotten = GoldTraces(gold, base, 4, Budget()), GoldTraces(gold, base, 4, room)
+    for _ in range(2):
+        one, other = kept.read(student), forgotten.read(student)
+        assert one[1] == other[1]
+        assert all(np.array_equal(one[0][name], other[0][name]) for name in one[0])
+    assert room.left_bytes >= 0
 
 
 def with_dropout(seed: int) -> Any:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,13 @@ def undisturbed(spec: SweepSpec, output: Path) -> float:
     return time.monotonic() - start
 
 
-def kill_drivers(spec: SweepSpec, folder: Path, wall_seconds: float, expected: object) -> int:
-    """Kill the driver at random moments, start it again; a sweep that got through is compared and another begun."""
+def kill_drivers(spec_of: Callable[[int], SweepSpec], folder: Path, wall_seconds: float, expected: object) -> int:
+    """Kill the driver at random moments, start it again; a sweep that got through is compared and another begun.
+
+    ``spec_of`` gives the spec of the n-th sweep. The number of the last one is returned.
+    """
     chance, kills, through = random.Random(0), 0, 0
+    spec = spec_of(0)
     while kills < KILLS:
         process = driver(spec, folder / f"killed{through}")
         try:
@@ -46,6 +51,7 @@ def kill_drivers(spec: SweepSpec, folder: Path, wall_seconds: float, expected: o
             assert process.returncode == 0
             assert essence(spec, folder / f"killed{through}") == expected
             through += 1
+            spec = spec_of(through)
     finish(driver(spec, folder / f"killed{through}"))
     return through
 
@@ -54,7 +60,7 @@ def test_the_driver_killed_ten_times(tmp_path: Path) -> None:
     spec = disturbed_spec(executor={"name": "processes", "workers": 1})
     wall_seconds = undisturbed(spec, tmp_path / "whole")
     expected = essence(spec, tmp_path / "whole")
-    through = kill_drivers(spec, tmp_path, wall_seconds, expected)
+    through = kill_drivers(lambda number: spec, tmp_path, wall_seconds, expected)
     last = tmp_path / f"killed{through}"
     assert essence(spec, last) == expected
     assert in_storage(spec, last) == in_storage(spec, tmp_path / "whole")

@@ -51,7 +51,8 @@ def test_the_table_has_a_row_a_target_and_what_is_working_now() -> None:
     Console(file=screen, width=200).print(live._table())
     text = screen.getvalue()
     (line,) = [line for line in text.splitlines() if own.name in line]
-    assert [cell.strip() for cell in line.strip("│").split("│")][1:4] == ["8", "0", "0"]
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    assert cells[1:4] == ["8", "1", "0"] and cells[5] == "time left not known yet"
     assert "working on: 34k-dialogue-d0-s9 25%" in text
 
 
@@ -65,3 +66,22 @@ def test_a_run_that_was_told_works_no_longer() -> None:
     live.watch("another")
     live.told(own.name, driver.asked(), driver.thresholds())
     assert set(live.working) == {"another"}
+
+
+def test_the_time_left_is_that_of_the_runs_that_may_still_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = wide_space()
+    live = Live([own], quiet=True, most_runs=12)
+    driver = a_driver(own, search=Search(round_size=4, startup_runs=4), stop=Stop(0.0, runs=8))
+    clock = iter([100.0, 180.0, 180.0])
+    monkeypatch.setattr("forgetting.sweep.live.time.monotonic", lambda: next(clock))
+    live.told(own.name, driver.asked(), driver.thresholds())  # at 100 s, nothing done
+    driver.go(made_at_once(own), nothing)
+    live.told(own.name, driver.asked(), driver.thresholds())  # 8 runs later
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(live._table())  # at 180 s: 10 s a run, 4 of 12 left
+    assert "at most 40 s left" in screen.getvalue()
+    live.ended(own.name, "budget: 12 runs")
+    clock = iter([180.0])
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(live._table())
+    assert "budget: 12 runs" in screen.getvalue() and "left" not in screen.getvalue().splitlines()[-2]

@@ -65,7 +65,7 @@ def policies(sweep: Sweep, shift: float) -> Figure | None:
     some: dict[tuple[str, str, int], Target] = {}
     for target in sweep.targets:
         found = [p.threshold for p in target.thresholds if p.place == shift and p.threshold.axis == "capacity"]
-        if found:
+        if found and len(target.trials):
             key = (target.contamination, target.skill, target.dose)
             name = target.rate_policy.replace("_", " ") + f", {target.rate_multiple:g}× rate"
             groups.setdefault(key, {}).setdefault(name, found)

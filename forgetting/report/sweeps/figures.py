@@ -85,7 +85,7 @@ def retention_by_capacity(sweep: Sweep, target: Target) -> Figure | None:
     if not shifts:
         return None
     title = f"Retention against capacity, with the threshold by shift\n{target.conditions}"
-    figure, axes = drawing.grid(len(shifts), COLUMNS, title, below=0.6 if len(shifts) > 1 else 0.95)
+    figure, axes = drawing.grid(len(shifts), COLUMNS, title, below=0.95 if len(shifts) < 3 else 0.6)
     sizes, fit = capacities(rows), _whole(sweep, rows)
     for ax, shift in zip(axes.flat, shifts, strict=False):
         own = rows[rows["shift"] == shift]
@@ -100,12 +100,9 @@ def retention_by_capacity(sweep: Sweep, target: Target) -> Figure | None:
         ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
     for ax in axes[:, 0]:
         ax.set_ylabel("retention")
-    figure.legend(
-        *_capacity_legend(target, fit is not None),
-        loc="outside lower center",
-        ncols=5 if len(shifts) > 1 else 2,
-        fontsize=7.5,
-    )
+    columns = (2, 3, 5)[min(len(shifts), 3) - 1]
+    entries = _capacity_legend(target, fit is not None)
+    figure.legend(*entries, loc="outside lower center", ncols=columns, fontsize=7.5)
     return figure
 
 

@@ -49,8 +49,10 @@ class Fitted:
 def fitted(points_ND: ArrayLike, rows: pd.DataFrame) -> Fitted | None:
     """The process fitted to the runs of ``rows`` at points; None where they are too few to say anything."""
     points = np.asarray(points_ND, float)
+    if len(points) < FEWEST_RUNS:
+        return None
     points = points.reshape(len(points), -1)
-    if len(points) < FEWEST_RUNS or len(np.unique(points[:, 0])) < FEWEST_PLACES:
+    if len(np.unique(points[:, 0])) < FEWEST_PLACES:
         return None
     low, width = points.min(axis=0), np.ptp(points, axis=0)
     width[width == 0] = 1.0

@@ -44,10 +44,10 @@ def searches(sweep: Sweep) -> pd.DataFrame:
     for target in sweep.targets:
         states = target.trials["state"].value_counts()
         hours = float(pd.to_numeric(target.trials["seconds"]).sum()) / 3600
-        petaflops = float(pd.to_numeric(target.trials["flops"]).sum()) / 1e15
+        teraflops = float(pd.to_numeric(target.trials["flops"]).sum()) / 1e12
         done, failed = int(states.get("complete", 0)), int(states.get("fail", 0))
-        rows.append((target.name, done, failed, target.grid_runs, f"{petaflops:.3f}", f"{hours:.2f}", target.ended))
-    columns = ["search", "runs", "failed", "grid", "petaflop", "hours inside the runs", "ended"]
+        rows.append((target.name, done, failed, target.grid_runs, f"{teraflops:,.3g}", f"{hours:.2f}", target.ended))
+    columns = ["search", "runs", "failed", "grid", "teraflop", "hours inside the runs", "ended"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -66,7 +66,8 @@ def shape_table(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for target in sweep.families:
         for shift, own, found in shapes(sweep, target):
-            width = f"{found.width_decades:.2f} ({found.width_low:.2f} to {found.width_high:.2f})"
+            high = f"{found.width_high:.2f}" if math.isfinite(found.width_high) else "open"
+            width = f"{found.width_decades:.2f} ({found.width_low:.2f} to {high})"
             rows.append((target.conditions, f"{shift:g}", len(own), found.sizes, found.seeds, found.verdict, width,
                          found.reason.replace("_", " "), found.remedy))  # fmt: skip
     columns = ["conditions", "shift", "runs", "sizes", "seeds", "shape", "width in decades", "reason", "remedy"]

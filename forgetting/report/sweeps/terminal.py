@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,12 +14,17 @@ from forgetting.report.sweeps.style import status_text
 
 
 def summary(sweep: Sweep) -> list[RenderableType]:
-    """Thresholds by target, zones by family, shapes, and why each search ended."""
+    """Thresholds by family, zones, shapes, and why each search ended."""
     parts: list[RenderableType] = []
-    for target in sweep.targets:
-        parts += [Text(f"Thresholds · {target.conditions}", style="bold"), threshold_table(target)]
-        parts.append(Text(f"{_runs(target)}; ended: {target.ended}"))
-    remedies = {p.threshold.remedy for t in sweep.targets for p in t.thresholds if not p.threshold.located}
+    begun = [target for target in sweep.targets if len(target.trials)]
+    for family in sweep.families:
+        own = [target for target in begun if target.family == family.family]
+        if own:
+            parts += [Text(f"Thresholds · {family.conditions}", style="bold"), threshold_table(own)]
+            parts += [Text(f"{target.name}: {_runs(target)}; ended: {target.ended}") for target in own]
+    if len(begun) < len(sweep.targets):
+        parts.append(Text(f"{len(sweep.targets) - len(begun)} of {len(sweep.targets)} searches were not begun"))
+    remedies = {p.threshold.remedy for t in begun for p in t.thresholds if not p.threshold.located}
     parts += [Text(remedy, style="yellow") for remedy in sorted(remedies)]
     for target, _, by_capacity in tables.zone_tables(sweep):
         table = Table(title=f"Zones · {target.conditions}", title_justify="left", title_style="bold")
@@ -38,12 +45,12 @@ def summary(sweep: Sweep) -> list[RenderableType]:
     return parts
 
 
-def threshold_table(target: Target) -> Table:
-    """Where each threshold of a target holds, with its value and interval, or its verdict."""
+def threshold_table(targets: Sequence[Target]) -> Table:
+    """Where each threshold of some targets holds, with its value and interval, or its verdict."""
     table = Table()
     for name in ("threshold on", "at", "level", "value", "90% interval"):
         table.add_column(name, justify="left" if name in ("threshold on", "at") else "right")
-    for placed in target.thresholds:
+    for placed in (placed for target in targets for placed in target.thresholds):
         found = placed.threshold
         if found.located:
             value = tables.number(found.axis, found.value)

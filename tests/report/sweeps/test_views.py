@@ -131,6 +131,30 @@ def test_a_shift_that_was_not_measured_leaves_zones_unknown(sweep_folder: Path, 
     assert by_capacity["retention_0.05"].isna().all()
 
 
+def test_a_search_that_was_never_begun_is_said_and_not_drawn(sweep_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "begun"
+    shutil.copytree(sweep_folder, folder)
+    held = json.loads((folder / "sweep.json").read_text())
+    absent = json.loads(json.dumps(held["targets"][0]))
+    absent["target"]["rate_multiple"] = 4.0
+    arms = [{"shift": arm["shift"], "name": f"{arm['name']}-rate4"} for arm in absent["arms"]]
+    absent |= {"name": "later", "trials": [], "ended": "budget: 1 hours", "arms": arms}
+    for one in absent["thresholds"]:
+        one |= {"status": "too_little_data", "value": None, "low": None, "high": None}
+    held["targets"].append(absent)
+    (folder / "sweep.json").write_text(json.dumps(held))
+    found = read_sweep(open_study(folder))
+    assert found is not None and len(found.families) == 3
+    assert not [name for name in views.drawn(found) if "rate4" in name]
+    assert "4× rate" not in words(evidence.policies(found, 1.0) or Figure())
+    table = tables.thresholds(found)
+    assert (table.loc[table["rate"] == "4×", "verdict"] == "too little data").all()
+    assert tables.searches(found)["ended"].iloc[-1] == "budget: 1 hours"
+    console = Console(file=io.StringIO(), width=100)
+    console.print(terminal.summary(open_study(folder)))
+    assert "1 of 3 searches were not begun" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_the_table_of_thresholds_has_value_and_interval_or_verdict_and_remedy(sweep: Sweep) -> None:
     table = tables.thresholds(sweep)
     assert len(table) == 8 and set(table["runs"]) == {35}
@@ -147,7 +171,7 @@ def test_the_page_shows_all_of_it_and_is_whole(built: Path) -> None:
     kinds = {name.split("-")[1] for name in found if name.startswith("sweep-")}
     assert kinds == {"surface", "capacity", "shape", "policies", "calibration", "cost"} == set(views.CAPTIONS)
     assert text.count("<figure>") == len(found)
-    for said in ("Zones of section 4.2", "below 4B", "Thresholds on the dose axis", "every point has all its seeds"):
+    for said in ("Zones of section 4.2", "4B to 14B", "Thresholds on the dose axis", "every point has all its seeds"):
         assert said in text, said
     assert "http://" not in text and "<script" not in text
 

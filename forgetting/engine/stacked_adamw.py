@@ -1,0 +1,114 @@
+"""AdamW over stacked parameters ``[R, ...]``: a rate, a clipping norm and a step count per replica, in one program.
+
+All stacked parameters live in one flat tensor ``[R, P]`` (P parameters of one replica), their gradients and both
+moments in others, so that a step is a dozen elementwise operations whatever the number of tensors. Source of the
+update: arXiv 1711.05101, in the order of operations of ``torch.optim.AdamW``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class StackedAdamW(torch.optim.Optimizer):
+    """``lr`` of the one parameter group is a factor that a scheduler may move; ``rates_R`` are the replicas' own.
+
+    A replica that ``freeze`` was called for stays as it is: weights, moments and step count.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        rates_R: Tensor,
+        *,
+        betas: tuple[float, float] = (0.9, 0.98),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        clip_norm_R: Tensor | None = None,
+    ) -> None:
+        super().__init__(parameters, {"lr": 1.0, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        replicas, device = len(parameters[0]), parameters[0].device
+        self.rates_R = rates_R.to(device, torch.float32)
+        self.clip_norm_R = None if clip_norm_R is None else clip_norm_R.to(device)
+        self._live_R: Tensor | None = None  # None while all are, so that no step has to ask the device
+        self.step_R = torch.zeros(replicas, device=device)
+        self.norm_R = torch.zeros(replicas, device=device)
+        self._stepped = False
+        self._parameters = list(parameters)
+        self._flat = _flat(parameters)
+        self._gradient, self._first, self._second = (torch.zeros_like(self._flat) for _ in range(3))
+        for parameter, values in zip(parameters, _views(self._flat, parameters), strict=True):
+            values.copy_(parameter.data)
+            parameter.data = values
+        self.zero_grad()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Zero in place: gradients stay views of the flat one."""
+        self._gradient.zero_()
+        for parameter, values in zip(self._parameters, _views(self._gradient, self._parameters), strict=True):
+            parameter.grad = values
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of every live replica, its gradient clipped to its own norm first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        group = self.param_groups[0]
+        (beta1, beta2), gradient = group["betas"], self._gradient
+        state = (self._flat, self._first, self._second)
+        frozen = [] if self._live_R is None else [t.clone() for t in state]
+        self.norm_R = gradient.norm(dim=1)
+        if self.clip_norm_R is not None:
+            gradient.mul_((self.clip_norm_R / (self.norm_R + 1e-6)).clamp(max=1.0)[:, None])
+        self.step_R += 1 if self._live_R is None else self._live_R
+        rate = (group["lr"] * self.rates_R)[:, None]
+        if group["weight_decay"]:
+            self._flat.mul_(1 - rate * group["weight_decay"])
+        self._first.lerp_(gradient, 1 - beta1)
+        self._second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        correction1 = 1 - beta1 ** self.step_R.double()
+        correction2 = (1 - beta2 ** self.step_R.double()).sqrt()
+        scale = self._second.sqrt().div_(correction2.float()[:, None]).add_(group["eps"])
+        self._flat.addcdiv_(self._first * (-rate / correction1.float()[:, None]), scale)
+        for now, then in zip(state, frozen, strict=False):
+            assert self._live_R is not None
+            now.copy_(torch.where(self._live_R[:, None], now, then))
+        self._stepped = True
+        return loss
+
+    def freeze(self, replica: int) -> None:
+        """Let one replica stay as it is from here on."""
+        if self._live_R is None:
+            self._live_R = torch.ones_like(self.step_R, dtype=torch.bool)
+        self._live_R[replica] = False
+
+    def tensors(self) -> list[dict[str, Tensor]]:
+        """For each parameter its ``step`` ``[R]`` and both moments ``[R, ...]``, as they are; empty before a step."""
+        if not self._stepped:
+            return [{} for _ in self._parameters]
+        first, second = _views(self._first, self._parameters), _views(self._second, self._parameters)
+        return [{"step": self.step_R, "exp_avg": a, "exp_avg_sq": b} for a, b in zip(first, second, strict=True)]
+
+    def load_tensors(self, given: Sequence[dict[str, Tensor]]) -> None:
+        """Put back what ``tensors`` gave."""
+        self._stepped = True
+        for own, tensors in zip(self.tensors(), given, strict=True):
+            for name, value in tensors.items():
+                own[name].copy_(value)
+
+
+def _flat(parameters: Sequence[nn.Parameter]) -> Tensor:
+    size = sum(p[0].numel() for p in parameters)
+    return torch.empty(len(parameters[0]), size, dtype=parameters[0].dtype, device=parameters[0].device)
+
+
+def _views(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """The parts of a flat ``[R, P]`` tensor in the parameters' shapes; writing to them writes to it."""
+    parts = flat.split([p[0].numel() for p in parameters], dim=1)  # type: ignore[no-untyped-call]
+    return [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]

@@ -1,0 +1,213 @@
+"""R replicas of one causal language model as one program: ``torch.func.vmap`` over the unmodified Hugging Face module.
+
+Shape suffixes: R replicas, B samples of a batch, T tokens, K key positions, V words of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from forgetting.contracts import Model
+from forgetting.errors import UsageError
+from forgetting.models.huggingface import Answers, HuggingFaceModel
+from forgetting.models.stacked_decoding import Decoder
+
+
+class _Stack(nn.Module):
+    """The stacked parameters, and (unregistered) the module that one replica's are put into for a call."""
+
+    def __init__(self, single: Any, parameters: dict[str, nn.Parameter]) -> None:
+        super().__init__()
+        self.single = [single]  # in a list, so that its own parameters are not this module's
+        self.names = list(parameters)
+        self.stacked = nn.ParameterList(parameters.values())
+
+    def train(self, mode: bool = True) -> _Stack:
+        """The replicas drop out when the stack trains."""
+        super().train(mode)
+        self.single[0].train(mode)
+        return self
+
+    def _apply(self, *args: Any, **kwargs: Any) -> _Stack:
+        super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        self.single[0]._apply(*args, **kwargs)
+        return self
+
+
+class StackedModel(Model):
+    """Replicas of equal architecture, tokenizer and dtype. Attention is eager: the fused kinds cannot be batched."""
+
+    stacked: ClassVar[bool] = True
+    network: Any
+
+    def __init__(self, models: Sequence[HuggingFaceModel]) -> None:
+        first = models[0]
+        for other in models[1:]:
+            if {n: p.shape for n, p in other.state().items()} != {n: p.shape for n, p in first.state().items()}:
+                raise UsageError("stack: all replicas must be of one architecture")
+        self.tokenizer, self.replicas = first.tokenizer, len(models)
+        self.capacity, self.hidden_size = first.capacity, first.hidden_size
+        self.capacity_non_embedding = first.capacity_non_embedding
+        self._ends = first.ends
+        single = copy.deepcopy(first.network)
+        single.set_attn_implementation("eager")
+        states = [m.state() for m in models]
+        self.network = _Stack(single, {n: nn.Parameter(torch.stack([s[n] for s in states])) for n in states[0]})
+        self.network.train(first.network.training)
+        self._try()
+
+    def _try(self) -> None:
+        """Raise ``UsageError`` where ``vmap`` cannot take the model, on two tokens instead of in the first step."""
+        try:
+            with torch.no_grad():
+                self.logits(torch.zeros(self.replicas, 1, 2, dtype=torch.long, device=self.device))
+        except Exception as error:
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(f"stack: {type(self._single).__name__} cannot be stacked: {why}") from error
+
+    @property
+    def _single(self) -> Any:
+        return self.network.single[0]
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        return self._ends | {int(self.tokenizer.eos_token_id)} if len(self._ends) > 1 else super().ends
+
+    def call(self, tokens_RBT: Tensor, bias: Tensor, positions: Tensor, *, shared: bool, **more: Any) -> Tensor:
+        """Logits ``[R, B, T, V]`` of the replicas' own tokens, under an attention bias ``[R, B, 1, T, K]``.
+
+        With ``shared`` the bias is ``[1, 1, T, K]`` and the positions ``[1, T]``, the same for all replicas.
+        """
+        cache = more.pop("cache", None)
+        parameters = dict(zip(self.network.names, self.network.stacked, strict=True))
+
+        def one(weights: dict[str, Tensor], tokens_BT: Tensor, mask: Tensor, places: Tensor, kept: Any) -> Tensor:
+            given = {
+                "input_ids": tokens_BT, "attention_mask": mask, "position_ids": places, "use_cache": kept is not None,
+                "past_key_values": None if kept is None else cache.of(kept), **more,
+            }  # fmt: skip
+            logits: Tensor = torch.func.functional_call(self._single, weights, (), given, tie_weights=True).logits
+            return logits
+
+        axis = None if shared else 0
+        kept = None if cache is None else cache.tensors
+        mapped = torch.func.vmap(one, in_dims=(0, 0, axis, axis, None if cache is None else 0), randomness="different")
+        logits: Tensor = mapped(parameters, tokens_RBT, bias, positions, kept)
+        return logits
+
+    def logits(self, tokens_RBT: Tensor) -> Tensor:
+        """Next-token logits ``[R, B, T, V]``."""
+        length = tokens_RBT.shape[2]
+        seen = torch.ones(length, length, dtype=torch.bool, device=tokens_RBT.device).tril()
+        positions = torch.arange(length, device=tokens_RBT.device)[None]
+        return self.call(tokens_RBT, self.bias(seen[None, None]), positions, shared=True)
+
+    def bias(self, allowed: Tensor) -> Tensor:
+        """Zero where attention is allowed, the lowest number elsewhere."""
+        dtype = self.network.stacked[0].dtype
+        bias = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+        return bias.masked_fill_(~allowed, torch.finfo(dtype).min)
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """The stacked parameters ``[R, ...]`` under the names that one replica's have."""
+        return [(n, p) for n, p in zip(self.network.names, self.network.stacked, strict=True) if p.requires_grad]
+
+    def state(self) -> dict[str, Tensor]:
+        """Stacked weights ``[R, ...]`` by name."""
+        return {n: p.detach() for n, p in zip(self.network.names, self.network.stacked, strict=True)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Copy stacked weights into place. ``UsageError`` if they are another stack's."""
+        own = self.state()
+        differing = own.keys() ^ state.keys() or {n for n in own if own[n].shape != state[n].shape}
+        if differing:
+            raise UsageError(f"checkpoint: weights do not fit the stack, differing {sorted(differing)[:3]}")
+        for name, value in state.items():
+            own[name].copy_(value)
+
+    def replica(self, number: int) -> Replica:
+        """One replica as an ordinary model that shares its weights."""
+        return Replica(self, number)
+
+    def save(self, folder: Path) -> None:
+        """The first replica as an ordinary checkpoint, each further one in a folder ``replica-N`` inside."""
+        for number in range(self.replicas):
+            self.replica(number).save(folder / f"replica-{number}" if number else folder)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts_RB: Sequence[Sequence[Sequence[int]]],
+        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
+        *,
+        max_new_tokens: int,
+        batch_items: int = 128,
+    ) -> Answers:
+        """Greedy answers of every replica to its own prompts; replicas may have different numbers of them."""
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            return Decoder(self, max_new_tokens, max(1, batch_items // self.replicas)).answers(prompts_RB, drafts)
+        finally:
+            self.network.train(was_training)
+
+
+class Replica(HuggingFaceModel):
+    """One replica of a stack: it has the stack's weights of the moment, and its gradients go to the stack."""
+
+    def __init__(self, stack: StackedModel, number: int) -> None:
+        network = copy.deepcopy(stack.network.single[0])
+        network.set_attn_implementation("sdpa")
+        network.requires_grad_(False).eval()
+        super().__init__(network, stack.tokenizer)
+        self._stack, self._number = stack, number
+        self._own = dict(network.named_parameters())
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Views of the stack's parameters."""
+        return [(name, cast(nn.Parameter, p[self._number])) for name, p in self._stack.named_parameters()]
+
+    def state(self) -> dict[str, Tensor]:
+        """The weights of the moment, as views."""
+        return {name: p[self._number] for name, p in self._stack.state().items()}
+
+    def logits(self, tokens_RBT: Tensor) -> Tensor:
+        """Next-token logits ``[1, B, T, V]``; gradients reach the stack."""
+        network = self._fresh()
+        if not torch.is_grad_enabled():
+            return super().logits(tokens_RBT)
+        given = {"input_ids": tokens_RBT[0], "use_cache": False}
+        out = torch.func.functional_call(network, dict(self.named_parameters()), (), given, tie_weights=True)
+        logits: Tensor = out.logits
+        return logits[None]
+
+    def generate(
+        self,
+        prompts_RB: Sequence[Sequence[Sequence[int]]],
+        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
+        *,
+        max_new_tokens: int,
+        batch_items: int = 128,
+    ) -> Answers:
+        """Greedy answers of this replica."""
+        self._fresh()
+        return super().generate(prompts_RB, drafts, max_new_tokens=max_new_tokens, batch_items=batch_items)
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary Hugging Face checkpoint."""
+        self._fresh()
+        super().save(folder)
+
+    def _fresh(self) -> Any:
+        """The network with the weights of the moment, where they are."""
+        self.network.to(self.device)
+        for name, value in self.state().items():
+            self._own[name].data = value
+        return self.network

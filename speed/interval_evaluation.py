@@ -1,0 +1,133 @@
+"""Interval evaluation: runs of ``section_4_1_dialogue``, 500 items a skill, measured as before and as now, in pairs.
+
+Before: every answer decoded from its prompt, the base's log-probabilities computed again at each look, nothing shared
+between runs. Now: the engine as it is. Both sides train the same runs; their ledgers are compared row by row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+
+from forgetting.config import load_spec
+from forgetting.contracts import Model
+from forgetting.engine.evaluation import Earlier, Evaluator, _Set
+from forgetting.engine.traces import Budget, gold_sums
+from forgetting.provenance import commit, hardware, versions
+from forgetting.records import RunFolder, write_json
+from forgetting.spec import PartValue
+from forgetting.stages import contaminate
+from forgetting.store import Store
+from forgetting.study import Study, construct
+
+BENCHMARKS: tuple[PartValue, ...] = (
+    {"name": "maths", "items_per_depth": 166},
+    {"name": "code", "items_per_depth": 166},
+    {"name": "traps", "items_per_form": 166},
+    {"name": "lookup", "item_count": 500},
+    {"name": "classification", "item_count": 500},
+)
+
+
+class Plain(Evaluator):
+    """Interval evaluation as it was: no drafts, nothing kept."""
+
+    def measure(self, student: Model, *, perturbed: bool, earlier: Earlier | None = None) -> pd.DataFrame:
+        """A look from nothing."""
+        self._of_base.clear()
+        self._grades.clear()
+        if self._probe_traces is not None:
+            self._probe_traces.budget = Budget(0)
+        return super().measure(student, perturbed=perturbed)
+
+    def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> list[pd.DataFrame]:
+        size, limit = self.evaluation.batch_items, self.evaluation.max_new_tokens
+        asked = [prompt for s in sets for prompt in s.prompts]
+        answers = student.generate([asked], max_new_tokens=limit, batch_items=size)[0]
+        frames, start = [], 0
+        for s in sets:
+            sums = gold_sums(student, self.base, s.traces.gold, size)
+            frames.append(self._rows(student, s, answers[start : start + len(s.items)], sums))
+            start += len(s.items)
+        return frames
+
+
+def run(study: Study, key: Any, folder: Path, store: Store, side: type[Evaluator]) -> tuple[dict[str, float], float]:
+    """Wall seconds by stage of one run, and in all."""
+    contaminate.Evaluator = side  # type: ignore[misc]
+    contaminate.same_weights = contaminate.same_weights if side is Evaluator else lambda *_: False
+    if side is Plain or any(isinstance(kept, Plain) for kept in contaminate._kept.values()):
+        contaminate._kept.clear()
+    start = time.perf_counter()
+    contaminate.contaminate(study, key, folder, store)
+    return json.loads(RunFolder(folder).complete.read_text())["wall_seconds"], time.perf_counter() - start
+
+
+def ledger(folder: Path) -> pd.DataFrame:
+    """All rows of a run."""
+    return pd.concat([pq.read_table(p).to_pandas() for p in sorted((folder / "ledger").iterdir())], ignore_index=True)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--students", nargs="+", default=["34k"], help="rungs of the ladder")
+    parser.add_argument("--seeds", type=int, default=1, help="contamination seeds of each arm")
+    parser.add_argument("--store", type=Path, default=Path("nowhere"), help="students that are not shipped")
+    parser.add_argument("--output", type=Path, default=Path("results/speed/interval_evaluation.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    spec = load_spec("experiments/section_4_1_dialogue.yaml")
+    measured = dataclasses.replace(spec.evaluation, benchmarks=BENCHMARKS)
+    study = construct(dataclasses.replace(spec, evaluation=measured, seeds=options.seeds))
+    real, rows, sides = contaminate.same_weights, [], {"before": Plain, "now": Evaluator}
+    with tempfile.TemporaryDirectory() as home:
+        keys = [key for name in options.students for key in study.runs() if key.student == name]
+        for place, key in enumerate(keys):
+            row: dict[str, Any] = {"run": str(key)}
+            for side in list(sides) if place % 2 == 0 else list(sides)[::-1]:
+                contaminate.same_weights = real
+                folder = Path(home) / side / "runs" / str(key)
+                stages, whole = run(study, key, folder, Store(options.store), sides[side])
+                row |= {f"{side} {name}": seconds for name, seconds in stages.items()}
+                row |= {f"{side} whole": round(whole, 3)}
+            one, other = (ledger(Path(home) / side / "runs" / str(key)) for side in sides)
+            row["answers"] = len(one)
+            row["answers differing"] = int((one["answer"].map(list) != other["answer"].map(list)).sum())
+            row["verdicts differing"] = int((one["verdict"] != other["verdict"]).sum())
+            rows.append(row)
+            print(row, flush=True)
+    table = pd.DataFrame(rows)
+    total = table.drop(columns="run").sum()
+    ratio = total["before evaluation"] / total["now evaluation"]
+    share = {side: float(total[f"{side} evaluation"] / total[f"{side} whole"]) for side in sides}
+    result = {
+        "what": "wall seconds of interval evaluation, as it was over as it is, same runs",
+        "ratio": round(float(ratio), 2),
+        "ratio_by_run": {r["run"]: round(r["before evaluation"] / r["now evaluation"], 2) for r in rows},
+        "share_of_wall_time": {side: round(s, 3) for side, s in share.items()},
+        "runs": rows,
+        "commit": commit(),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+    write_json(options.output, result)
+    print(
+        f"evaluation {total['before evaluation']:.1f} s before, {total['now evaluation']:.1f} s now: {ratio:.2f} times"
+    )
+    print(f"share of the runs' wall time: {share['before']:.0%} before, {share['now']:.0%} now")
+    print(f"answers that differ: {int(total['answers differing'])} of {int(total['answers'])}")
+
+
+if __name__ == "__main__":
+    main()
