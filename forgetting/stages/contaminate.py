@@ -184,17 +184,6 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
         tidy(run.checkpoint, study.spec.keep)
 
 
-def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student: str) -> None:
-    """Dialogues of which several turns are to be learned are written by a chat template, which must then be there."""
-    if model.tokenizer.chat_template:
-        return
-    if any(sum(role == "assistant" for role, _ in s.turns[s.given_turns :]) > 1 for s in samples):
-        raise UsageError(
-            f"checkpoint: the tokenizer of {student!r} has no chat template, and dialogues need one; give the student "
-            "chat_template (a file), or the dialogue source the setting turns: last"
-        )
-
-
 def _leading(study: Study) -> bool:
     """Whether this process writes; the others train along."""
     return devices.rank(study.spec.machine) == 0
@@ -208,6 +197,17 @@ def _spread(study: Study) -> bool:
 def remembered(study: Study, key: RunKey) -> list[Sample]:
     """Original samples that a mitigation may look at before the first step."""
     return list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
+
+
+def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student: str) -> None:
+    """Dialogues of which several turns are to be learned are written by a chat template, which must then be there."""
+    if model.tokenizer.chat_template:
+        return
+    if any(sum(role == "assistant" for role, _ in s.turns[s.given_turns :]) > 1 for s in samples):
+        raise UsageError(
+            f"checkpoint: the tokenizer of {student!r} has no chat template, and dialogues need one; give the student "
+            "chat_template (a file), or the dialogue source the setting turns: last"
+        )
 
 
 _kept: dict[str, Evaluator] = {}  # of the base that this process measured last

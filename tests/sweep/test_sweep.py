@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -114,6 +115,18 @@ def test_interrupted_and_continued_it_is_the_same_sweep(tmp_path: Path, whole: P
     executor = Counting()
     resume_sweep(folder, executor=executor, quiet=True)
     assert len(executor.done) == len(trials(whole)) - at
+    assert essence(folder) == essence(whole)
+
+
+def test_runs_that_were_deleted_are_made_again(tmp_path: Path, whole: Path) -> None:
+    shutil.copytree(whole, tmp_path / whole.name)
+    lost = trials(whole)[1]["run"]
+    for name in (f"runs/{lost}", "record.json", "ledger.parquet", "scores.jsonl", "report.html"):
+        path = tmp_path / whole.name / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    folder, executor = go(sweep_spec(), tmp_path)
+    assert isinstance(executor, Counting)
+    assert executor.done == [lost]
     assert essence(folder) == essence(whole)
 
 
