@@ -17,6 +17,7 @@ from forgetting.errors import UsageError
 from forgetting.pretrained import Pretrained
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_atomically, write_json
+from forgetting.sandbox.pool import layers
 from forgetting.store import Store, held, manifest
 from forgetting.study import Arm, RunKey, Study, fingerprint
 
@@ -124,6 +125,7 @@ def _record(
         "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
+        **({"sandbox": layers()} if any(hasattr(b, "strict_sandbox") for b in study.benchmarks) else {}),
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

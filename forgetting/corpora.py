@@ -1,8 +1,10 @@
 """Rows of a data set in, by hub name or from local files, through ``datasets``: plain dictionaries out.
 
-A *source* is a hub name (``openai/gsm8k``, with ``@revision`` to pin it) or a local path: a JSON-lines, JSON, CSV or
-Parquet file (``.gz`` too), or a folder made by ``save_to_disk``. ``{split}`` in a path stands for the split's name, and
-``$NAME`` for an environment variable, so that a spec may name data whose place differs between machines.
+A *source* is a hub name (``openai/gsm8k``, with ``@revision`` to pin it), files on the hub
+(``hf://datasets/owner/name/*.jsonl``) or a local path: a JSON-lines, JSON, CSV or Parquet file (``.gz`` too), a folder
+made by ``save_to_disk``, or a folder of such files as the hub's are. ``{split}`` in a path stands for the split's name,
+and ``$NAME`` for an environment variable, so that a spec may name data whose place differs between machines.
+``stream:`` before a source reads rows as they are asked for, in the same order, instead of loading all of them first.
 Nothing in a data set can run code: loading scripts are not supported by ``datasets`` any more, and none is asked for.
 """
 
@@ -21,6 +23,7 @@ from forgetting.errors import UsageError
 
 Row = dict[str, Any]
 VALIDATION_ONE_IN = 20
+STREAM = "stream:"
 FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
@@ -29,7 +32,7 @@ def for_validation(problem: object) -> bool:
     return crc32(str(problem).encode()) % VALIDATION_ONE_IN == 0
 
 
-def rows(source: str, *, split: str, config: str = "", field: str = "source") -> Iterator[Row]:
+def rows(source: str, *, split: str, config: str = "", field: str = "source", streaming: bool = False) -> Iterator[Row]:
     """The rows of one split, in order.
 
     Args:
@@ -41,15 +44,17 @@ def rows(source: str, *, split: str, config: str = "", field: str = "source") ->
     Raises:
         UsageError: nothing there, not readable, gated, offline, or an unknown format; one line that says what to do
     """
-    source = expanded(source, field)
+    streaming, source = source.startswith(STREAM), expanded(source.removeprefix(STREAM), field)
     path = Path(source.replace("{split}", split)).expanduser()
     if path.suffix == ".gz" and path.with_suffix("").suffix == ".jsonl" and path.is_file():
         return _lines(path, field)
     if path.exists():
-        return _local(path, split, field)
+        return _local(path, split, field, streaming)
+    if source.startswith("hf://"):
+        return _hub(source, split, config, field, streaming)
     if source.startswith((".", "/", "~")) or path.suffix in (*FORMATS, ".gz") or source.count("/") > 1:
         raise UsageError(f"{field}: there is no file or folder {str(path)!r}")
-    return _hub(source, split, config, field)
+    return _hub(source, split, config, field, streaming)
 
 
 def expanded(source: str, field: str) -> str:
@@ -70,17 +75,16 @@ def _lines(path: Path, field: str) -> Iterator[Row]:
         raise UsageError(f"{field}: cannot read {str(path)!r}: {_first_line(error)}") from error
 
 
-def _local(path: Path, split: str, field: str) -> Iterator[Row]:
+def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[Row]:
     datasets = _datasets()
     try:
-        if path.is_dir():
-            found = datasets.load_from_disk(str(path))
+        if path.is_dir() and not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
+            loaded = datasets.load_dataset(str(path), split=split, streaming=streaming)
+        elif path.is_dir():
+            found = datasets.load_from_disk(str(path))  # memory-mapped, so there is nothing to stream
             loaded = found[split] if isinstance(found, datasets.DatasetDict) else found
         else:
-            suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-            if suffix not in FORMATS:
-                raise UsageError(f"{field}: must end with one of {', '.join(FORMATS)} (or .gz), got {str(path)!r}")
-            loaded = datasets.load_dataset(FORMATS[suffix], data_files=str(path), split="train")
+            loaded = _files(str(path), path, field, streaming)
     except UsageError:
         raise
     except Exception as error:
@@ -96,16 +100,46 @@ def _datasets() -> Any:
     return datasets
 
 
-def _hub(source: str, split: str, config: str, field: str) -> Iterator[Row]:
+def _files(source: str, path: Path, field: str, streaming: bool) -> Any:
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if suffix not in FORMATS:
+        raise UsageError(f"{field}: must end with one of {', '.join(FORMATS)} (or .gz), got {source!r}")
+    return _datasets().load_dataset(FORMATS[suffix], data_files=source, split="train", streaming=streaming)
+
+
+def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> Iterator[Row]:
     datasets = _datasets()
     name, _, revision = source.partition("@")
     try:
-        loaded = datasets.load_dataset(name, config or None, split=split, revision=revision or None)
+        if source.startswith("hf://"):
+            loaded = _files(source, Path(source), field, streaming)
+        else:
+            loaded = datasets.load_dataset(
+                name, config or None, split=split, revision=revision or None, streaming=streaming
+            )
+    except UsageError:
+        raise
     except Exception as error:
-        offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
-        hint = "; HF_HUB_OFFLINE is set: give a local file, or go online once" if offline else ""
-        raise UsageError(f"{field}: cannot load data set {source!r}: {_first_line(error)}{hint}") from error
+        raise UsageError(f"{field}: cannot load data set {source!r}: {_reason(error, name)}") from error
     return map(dict, loaded)
+
+
+def _reason(error: Exception, name: str) -> str:
+    """Why the hub gave nothing, and what to do about it."""
+    chain, seen = [error], str(error).lower()
+    while chain[-1].__cause__ or chain[-1].__context__:
+        below = chain[-1].__cause__ or chain[-1].__context__
+        assert isinstance(below, Exception)
+        chain.append(below)
+        seen += f" {type(below).__name__} {below}".lower()
+    if "gated" in seen:
+        where = f"https://huggingface.co/datasets/{name.removeprefix('hf://datasets/')}"
+        return f"it is gated; accept its terms at {where} and log in with `hf auth login`, or give a local file"
+    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
+        return f"{_first_line(error)}; HF_HUB_OFFLINE is set: give a local file, or go online once"
+    if "scripts are no longer supported" in seen:
+        return "it comes with a loading script, which is never run; name its files: hf://datasets/owner/name/*.jsonl"
+    return f"{_first_line(error)}; look at its name, log in if it is private (`hf auth login`), or give a local file"
 
 
 def _first_line(error: Exception) -> str:

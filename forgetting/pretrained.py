@@ -22,6 +22,7 @@ from forgetting.ladder import QWEN3
 
 DTYPES = ("float32", "bfloat16", "float16")
 ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
+CAUSAL = ("ForCausalLM", "LMHeadModel")
 PICKLED = "pickled weights only, which could run code"
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
@@ -76,6 +77,11 @@ class Pretrained:
             pickled = any(p.suffix in (".bin", ".pt", ".pth") for p in folder.iterdir())
             what = f"{PICKLED}; save it as safetensors" if pickled else "no safetensors weights; take a copy with them"
             raise UsageError(f"checkpoint: {self.source!r} has {what}")
+        config = _config(folder)
+        made_of = [str(name) for name in config.get("architectures") or ()]
+        if made_of and not any(name.endswith(CAUSAL) for name in made_of):
+            what = f"{config.get('model_type')!r} ({', '.join(made_of)})"
+            raise UsageError(f"checkpoint: {self.source!r} is {what}, which is no causal language model")
         return folder
 
     def parameters(self, vocabulary: int = 0) -> int:
@@ -89,7 +95,10 @@ class Pretrained:
         known = QWEN3.get(self._hub_name()[0])
         if known is not None:
             return known.parameters()
-        folder = self._at_hand()
+        try:
+            folder = self._at_hand()
+        except UsageError:  # a missing folder or variable is told when the files are needed
+            return None
         return _sizes(folder)[0] if folder is not None else None
 
     def non_embedding(self) -> int | None:
@@ -100,8 +109,7 @@ class Pretrained:
     def form(self) -> dict[str, Any]:
         """What results depend on: hashes of weights, configuration and tokenizer, and how it is run; never a path."""
         folder = self.folder()
-        config = json.loads((folder / "config.json").read_text())
-        told = {name: value for name, value in config.items() if name not in _CHANGING}
+        told = {name: value for name, value in _config(folder).items() if name not in _CHANGING}
         words = [
             p
             for p in sorted(folder.iterdir())
@@ -198,6 +206,16 @@ def looks_like_one(value: Any) -> bool:
 def weights_hash(folder: Path) -> str:
     """One hash of all weights of a checkpoint; the names of the files have no part in it."""
     return _digest("".join(sorted(_file_hash(path) for path in folder.glob("*.safetensors"))).encode())
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "config.json").read_text())
+        if not isinstance(found, dict):
+            raise ValueError("no mapping")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"checkpoint: {str(folder / 'config.json')!r} cannot be read: {error}") from error
+    return found
 
 
 def _digest(data: bytes) -> str:

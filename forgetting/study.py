@@ -11,20 +11,18 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
-from forgetting import pretrained, registry
+from forgetting import registry
 from forgetting.contracts import Benchmark, Contamination, Distillation, Language, Mitigation, Part
 from forgetting.errors import UsageError, require
 from forgetting.ladder import Architecture, architecture
-from forgetting.pretrained import Pretrained
+from forgetting.pretrained import Pretrained, looks_like_one
 from forgetting.spec import Evaluation, Machine, Optimiser, PartValue, RatePolicy, Spec
+from forgetting.students import Student, check_language, students_of
 from forgetting.world import WORLD_VERSION
-from forgetting.world.vocabulary import vocabulary
 
 # Raised whenever a change of the code changes what an unchanged spec gives: the students, or the runs on them.
 STUDENTS_VERSION = 1
 RESULTS_VERSION = 2
-
-Student = Architecture | Pretrained
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ class Study:
 def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
     ladder = spec.ladder
-    students = _students(spec)
+    students = students_of(spec)
     study = Study(
         spec=spec,
         students=students,
@@ -215,7 +213,10 @@ def construct(spec: Spec) -> Study:
         benchmarks=_benchmarks(spec.evaluation),
         arms=_arms(spec),
     )
-    _check_language(study)
+    parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
+    parts += [("contaminations", arm.contamination) for arm in study.arms]
+    parts += [(f"evaluation.benchmarks[{i}]", b) for i, b in enumerate(study.benchmarks)]
+    check_language(students[0], study.language, parts)
     if spec.machine.devices > 1 and spec.machine.strategy == "fsdp":
         require(spec.keep != "all", "keep", "last or none with strategy fsdp, which keeps one checkpoint", spec.keep)
         plain = all(arm.mitigation.short_name() == "none" for arm in study.arms)
@@ -224,56 +225,6 @@ def construct(spec: Spec) -> Study:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)
     return study
-
-
-def _students(spec: Spec) -> tuple[Student, ...]:
-    """Rungs of the ladder or checkpoints, in ascending order of capacity as far as it is known here."""
-    ladder = spec.ladder
-    students = tuple(_student(value, f"ladder.students[{i}]") for i, value in enumerate(ladder.students))
-    taken = [isinstance(s, Pretrained) for s in students]
-    require(len(set(taken)) == 1, "ladder.students", "names of the ladder or checkpoints, not both", ladder.students)
-    names = [s.name for s in students]
-    rule = "of different names (a mapping may give a name)"
-    require(len(set(names)) == len(names), "ladder.students", rule, names)
-    if all(taken):
-        require(
-            not ladder.fresh_students,
-            "ladder.fresh_students",
-            "false for checkpoints, which are taken as they are",
-            True,
-        )
-        rule = "free of joint for checkpoints, since joint trains a student from nothing"
-        require("joint" not in spec.controls, "controls", rule, spec.controls)
-    sizes = [s.capacity() if isinstance(s, Pretrained) else s.parameters(len(vocabulary())) for s in students]
-    known = [size for size in sizes if size is not None]
-    require(known == sorted(known), "ladder.students", "in ascending order of capacity", ladder.students)
-    return students
-
-
-def _student(value: PartValue, field: str) -> Student:
-    return pretrained.from_value(value, field) if pretrained.looks_like_one(value) else architecture(str(value), field)
-
-
-def _check_language(study: Study) -> None:
-    """Students of the embedded world read nothing else, and checkpoints read natural text."""
-    parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
-    parts += [("contaminations", arm.contamination) for arm in study.arms]
-    parts += [(f"evaluation.benchmarks[{i}]", b) for i, b in enumerate(study.benchmarks)]
-    for field, part in parts:
-        if part.language == study.language:
-            continue
-        family = [
-            cast(type[Contamination | Benchmark], registry.part_class(part.family, n))
-            for n in registry.names(part.family)
-        ]
-        fitting = ", ".join(c.short_name() for c in family if c.language == study.language)
-        student = study.students[0].name
-        why = (
-            f"{part.short_name()!r} is of the embedded world, and the checkpoint {student!r} reads natural text"
-            if study.language == "natural"
-            else f"{part.short_name()!r} is natural text, and the student {student!r} reads the embedded world alone"
-        )
-        raise UsageError(f"{field}: {why}; give one of {fitting}")
 
 
 def fingerprint(form: dict[str, Any]) -> str:
@@ -305,7 +256,7 @@ def _arms(spec: Spec) -> tuple[Arm, ...]:
     ]
     for control in spec.controls:
         if control in ("original", "noise"):
-            natural = any(map(pretrained.looks_like_one, spec.ladder.students))
+            natural = any(map(looks_like_one, spec.ladder.students))
             source: PartValue = spec.ladder.original if natural and control == "original" else control
             arms.append(_arm(source, spec.shifts[0], 1.0, 0.0, "none"))
             continue

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from measuring import batches, fresh, in_turns, parser, ratio, spread, stream, timed, write
+from measuring import batches, begin, fresh, in_turns, parser, ratio, spread, stream, timed, write
 
 from forgetting import losses
 from forgetting.engine.fit import fit
@@ -128,7 +127,7 @@ def main() -> None:
     options_of.add_argument("--every", type=int, default=4, help="steps from one snapshot to the next")
     options_of.add_argument("--snapshots", type=int, default=6)
     options = options_of.parse_args()
-    torch.set_num_threads(options.threads)
+    begin(options)
     students, every, count = (["10k"], 2, 2) if options.tiny else (options.students, options.every, options.snapshots)
     rows = []
     for rung in students:

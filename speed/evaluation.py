@@ -13,7 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import bare, batches, device, in_turns, parser, ratio, spread, stream, student_folder, timed, write
+from measuring import (
+    bare,
+    batches,
+    begin,
+    device,
+    in_turns,
+    parser,
+    ratio,
+    spread,
+    stream,
+    student_folder,
+    timed,
+    write,
+)
 
 from forgetting import registry
 from forgetting.batching import prompts, texts, tokens
@@ -150,7 +163,7 @@ def main() -> None:
     options_of = parser(__doc__, "evaluation", pairs=7)
     options_of.add_argument("--student", default="34k", help="a rung of the ladder")
     options = options_of.parse_args()
-    torch.set_num_threads(options.threads)
+    begin(options)
     exam = Exam(student_folder(options.student), 2 if options.tiny else 50, 48)
     doses = [0, 32, 64] if options.tiny else [0, *(round(20 * 2 ** (n / APART)) for n in range(19))]
     found = looks(exam, doses)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measuring import bare, batches, device, fresh, in_turns, parser, spread, stream, timed, write
+from measuring import bare, batches, begin, device, fresh, in_turns, parser, spread, stream, timed, write
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -102,7 +102,7 @@ def main() -> None:
     options_of.add_argument("--students", nargs="+", default=[a.name for a in LADDER])
     options_of.add_argument("--steps", type=int, default=60, help="steps of a small rung; larger ones make fewer")
     options = options_of.parse_args()
-    torch.set_num_threads(options.threads)
+    begin(options)
     students, steps, sizes = options.students, options.steps, [256, 512, 1024]
     if options.tiny:
         students, steps, sizes = ["10k"], 2, [64]

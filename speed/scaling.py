@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from measuring import earlier, in_turns, parser, spread, student_folder, write
+from measuring import begin, earlier, in_turns, parser, spread, student_folder, write
 from scipy import stats
 
 from forgetting.simulate import run_study
@@ -90,7 +89,7 @@ def main() -> None:
     options_of.add_argument("--axes", nargs="+", default=list(SIZES), choices=list(SIZES))
     options_of.add_argument("--workers", type=int, default=None, help="processes for the runs; by default all cores")
     options = options_of.parse_args()
-    torch.set_num_threads(options.threads)
+    begin(options)
     student_folder(options.student)
     kept = earlier(options).get("axes", {})
     for name in options.axes:

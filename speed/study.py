@@ -2,13 +2,15 @@
 
 The study has one student, 8 seeds and 2 contaminations, a dose of 10,240 and 8 looks at 300 items. A pair is our whole
 study, from an empty folder to the report, and one seed of both contaminations by each of the loops; ``--full`` lets the
-loops do all of the runs. All get the same tokens in the same order, the same items and the same optimiser.
+loops do all of the runs. All get the same tokens in the same order, the same items and the same optimiser. Processor
+seconds stand beside the wall seconds: others who use the machine cost two processes more wall time than one.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import resource
 import statistics
 import tempfile
 from dataclasses import dataclass
@@ -64,17 +66,20 @@ class Ours:
     def __init__(self, study: Study, workers: int | None) -> None:
         self.study, self.workers = study, workers
         self.right: Answers = {}
+        self.processor: list[float] = []  # seconds a run
         self.stages: list[dict[str, float]] = []
 
     def __call__(self) -> float:
         """Wall seconds a run, everything included: worker processes that start, records, figures, the report."""
         with tempfile.TemporaryDirectory() as folder:
             results: list[Result] = []
+            before = processor_seconds()
             seconds = timed(
                 lambda: results.append(
                     run_study(self.study.spec, output=Path(folder), workers=self.workers, quiet=True)
                 )
             )
+            self.processor.append((processor_seconds() - before) / len(self.study.runs()))
             result = results[0]
             self.stages.append(dict(result.record["seconds"]))
             rows = result.ledger
@@ -92,7 +97,9 @@ class Theirs:
         self.study, self.loop, self.setting, self.full = study, loop, setting, full
         self.next_seed = first
         self.right: Answers = {}
+        self.processor: list[float] = []  # seconds a run
         self.same_tokens = True
+        self._spent = 0.0
 
     def __call__(self) -> float:
         """Wall seconds a run: load, tokenise, train, generate, grade; the samples are given and not counted."""
@@ -102,7 +109,9 @@ class Theirs:
         every = range(spec.first_seed, spec.first_seed + spec.seeds)
         chosen = list(every) if self.full else [every[self.next_seed % spec.seeds]]
         self.next_seed += 1
+        self._spent = 0.0
         seconds = [self._run(arm, seed) for arm in self.study.arms for seed in chosen]
+        self.processor.append(self._spent / len(seconds))
         torch.set_num_threads(threads)
         return statistics.mean(seconds)
 
@@ -123,7 +132,9 @@ class Theirs:
             batch_items=self.setting.batch_items,
         )
         found: list[Any] = []
+        before = processor_seconds()
         seconds = timed(lambda: found.append(self.loop.run(job)))
+        self._spent += processor_seconds() - before
         right, trainer = found[0]
         self.right |= {(arm.name, seed, stops[step]): np.array(r) for step, r in right.items()}
         self.same_tokens &= self._same_tokens(job, trainer)
@@ -137,6 +148,11 @@ class Theirs:
             ours.tokens_PT[i, :end].tolist() == tokens and ours.answer_PT[i, :end].tolist() == learned
             for i, (end, (tokens, learned)) in enumerate(zip(ours.end_P.tolist(), theirs, strict=True))
         )
+
+
+def processor_seconds() -> float:
+    """Processor seconds of this process and of those that it started and that ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def agreement(ours: Answers, theirs: Answers) -> dict[str, Any]:
@@ -178,6 +194,8 @@ def main() -> None:
     seconds = in_turns({"forgetting": ours, **theirs}, options.pairs)
     before = earlier(options)
     seconds = together(before.get("seconds_per_run"), seconds)
+    spent = {"forgetting": ours.processor, **{name: side.processor for name, side in theirs.items()}}
+    processor = together(before.get("processor_seconds_per_run"), spent)
     found = {
         "what": "wall seconds a run of a study: our whole study over its runs, and single runs of the loops",
         "student": options.student,
@@ -190,6 +208,8 @@ def main() -> None:
         "times_faster_than": {name: ratio(seconds, name, "forgetting") for name in theirs},
         "seconds_per_run": {name: [round(s, 3) for s in each] for name, each in seconds.items()},
         "median_seconds_per_run": {name: spread(each)["median"] for name, each in seconds.items()},
+        "times_less_processor_time_than": {name: ratio(processor, name, "forgetting") for name in theirs},
+        "processor_seconds_per_run": {name: [round(s, 3) for s in each] for name, each in processor.items()},
         "stages": [*before.get("stages", []), *ours.stages],
         "same_tokens": {name: side.same_tokens for name, side in theirs.items()},
         "agreement": {
@@ -202,6 +222,8 @@ def main() -> None:
         print(f"{name}: {times['median']:.2f} times ({times['lowest']:.2f} to {times['highest']:.2f})")
         print(f"  same tokens {found['same_tokens'][name]}, {found['agreement'][name][-1]}")
     print(found["median_seconds_per_run"])
+    less = {name: times["median"] for name, times in found["times_less_processor_time_than"].items()}
+    print(f"times less processor time: {less}")
 
 
 def settings(name: str, options: argparse.Namespace) -> list[tuple[Setting, float]]:

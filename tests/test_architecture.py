@@ -24,11 +24,12 @@ ROOT = PACKAGE.parent
 LAYERS = {
     0: "spec records seeds errors",
     1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
-    " pretrained estimates report progress provenance thresholds level_set sandbox grading twins syntax corpora",
+    " pretrained estimates students report progress provenance thresholds level_set sandbox grading twins syntax"
+    " corpora",
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
-    5: "simulate assembly executors worker ranks sweep claims",
+    5: "simulate assembly stacking executors worker ranks sweep claims",
     6: "cli __main__",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
@@ -49,6 +50,8 @@ TORCH_FREE += [
     "corpora",
     "pretrained",
     "estimates",
+    "students",
+    "stacking",
 ]
 # The one file that executes text as Python: a script for an interpreter of its own, which nothing imports.
 RUNS_PROGRAMS = "forgetting.sandbox.child"

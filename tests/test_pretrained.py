@@ -78,6 +78,7 @@ def test_environment_variables_and_names(folder: Path, monkeypatch: pytest.Monke
     assert made.name == "tiny" and made.folder() == folder
     assert from_value({"source": "Qwen/Qwen3-8B@main", "name": "8b"}, "x").name == "8b"
     monkeypatch.delenv("FORGETTING_MODELS")
+    assert study_of("$FORGETTING_MODELS/tiny").students == (made,)
     with pytest.raises(UsageError, match="needs the environment variable FORGETTING_MODELS"):
         made.folder()
 

@@ -72,6 +72,8 @@ def test_two_processes_give_the_curves_of_one(two: Result, tmp_path: Path) -> No
         assert np.abs((a[name] - b[name]) / a["gold_tokens"]).max() < 1e-3, name
     loss = [r.groupby("dose")["nll_sum"].sum() / r.groupby("dose")["gold_tokens"].sum() for r in (a, b)]
     assert np.abs(loss[0] - loss[1]).max() < 1e-5
+    kept = [p for p in two.folder.glob("runs/*/checkpoint/**/*") if p.is_file()]
+    assert kept and {p.suffix for p in kept} <= {".safetensors", ".json"}
     assert not ranks(0) and not ranks(1)
 
 

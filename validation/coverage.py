@@ -55,13 +55,16 @@ def right(case: tuple[str, str, float], verdicts: Counter[str]) -> int:
     return verdicts["covered"] + (0 if SURFACES[case[0]].monotone else verdicts["not_monotone"])
 
 
-def kept(output: Path, surface: str) -> list[dict[str, Any]]:
-    """The rows of other surfaces in an earlier result, if only one is run again."""
-    if not surface or not output.exists():
+def kept(output: Path, surface: str, design: str = "") -> list[dict[str, Any]]:
+    """The rows of an earlier result that are not run again, each with the commit that made it."""
+    if not (surface or design) or not output.exists():
         return []
-    earlier = json.loads(output.read_text())
-    commits = {"commit": earlier.get("commit")}
-    return [commits | row for row in earlier["rows"] if row["surface"] != surface]
+    rows: list[dict[str, Any]] = json.loads(output.read_text())["rows"]
+    return [row for row in rows if (surface or row["surface"], design or row.get("design", "")) != _place(row)]
+
+
+def _place(row: dict[str, Any]) -> tuple[str, str]:
+    return row["surface"], row.get("design", "")
 
 
 def main() -> None:
@@ -70,11 +73,12 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=1000, help="of each of six cases of a surface")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--cases", default="", help="a surface; the rows of others are kept")
+    parser.add_argument("--design", choices=DESIGNS, default="", help="a design; the rows of others are kept")
     parser.add_argument("--output", type=Path, default=Path("results/validation/coverage.json"))
     options = parser.parse_args()
-    start, rows = time.perf_counter(), kept(options.output, options.cases)
+    start, rows = time.perf_counter(), kept(options.output, options.cases, options.design)
     numbers, made_by = range(options.repetitions), commit()
-    chosen = [c for c in CASES if options.cases in ("", c[0])]
+    chosen = [c for c in CASES if options.cases in ("", c[0]) and options.design in ("", c[1])]
     with ProcessPoolExecutor(options.processes) as pool:
         for case in sorted(chosen, key=lambda c: DESIGNS.index(c[1])):
             done = list(pool.map(repetition, [case] * len(numbers), numbers, chunksize=10))
@@ -118,14 +122,15 @@ def write(rows: list[dict[str, Any]], output: Path) -> None:
 def table(rows: list[dict[str, object]]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| surface | design | level | right | verdicts | median width (decades) |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| surface | design | level | repetitions | right | verdicts | median width (decades) | commit |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for r in rows:
         assert isinstance(r["verdicts"], dict)
         verdicts = ", ".join(f"{n.replace('_', ' ')} {k}" for n, k in r["verdicts"].items())
         lines.append(
-            f"| {r['surface']} | {r['design']} | {r['level']} | {r['right']:.3f} | {verdicts} | {r['median_decades']} |"
+            f"| {r['surface']} | {r['design']} | {r['level']} | {r['repetitions']} | {r['right']:.3f} | {verdicts} "
+            f"| {r['median_decades']} | {str(r['commit'])[:7]} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
 from forgetting.contracts import Benchmark, Item, Language, Split
 from forgetting.corpora import Row, for_validation, rows
-from forgetting.errors import require, unknown
+from forgetting.errors import UsageError, require, unknown
 from forgetting.world.splits import SPLITS, problem_hash
 
 
@@ -28,7 +29,8 @@ class TextBenchmark(Benchmark):
 
     def __post_init__(self) -> None:
         name = self.short_name()
-        require(bool(self.source) and isinstance(self.source, str), f"{name}.source", "a hub name or path", self.source)
+        given = self.data_source if type(self.source) is str else ""
+        require(bool(given), f"{name}.source", "a hub name or path", self.source)
         require(self.limit >= 0, f"{name}.limit", "0 (all items) or more", self.limit)
 
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
@@ -56,12 +58,20 @@ class TextBenchmark(Benchmark):
         """Whether the settings ask for this row."""
         return True
 
+    def source_rows(self, split: Split) -> Iterator[Row]:
+        """The rows of the data set's own split for a split; none where it has none."""
+        own = self.own_test_split if split == "test" else self.train_split
+        where = f"{self.short_name()}.source"
+        return rows(self.data_source, split=own, config=self.config, field=where) if own else iter(())
+
+    @property
+    def data_source(self) -> str:
+        """Where the rows are."""
+        return self.source
+
     def rows(self, split: Split) -> list[Row]:
         """The rows of a split. Validation rows are taken out of the training rows by hash, where there are any."""
-        own = self.own_test_split if split == "test" else self.train_split
-        if not own:
-            return []
-        found = (r for r in rows(self.source, split=own, config=self.config, field=f"{self.short_name()}.source"))
+        found = self.source_rows(split)
         held_out = split == "validation"
         chosen = [
             row
@@ -83,7 +93,12 @@ class TextBenchmark(Benchmark):
 
 @lru_cache(maxsize=64)
 def _items(part: TextBenchmark, split: Split, variant: str) -> tuple[Item, ...]:
-    made = (part.item(row, index, variant) for index, row in enumerate(_rows(part, split)))
+    try:
+        made = [part.item(row, index, variant) for index, row in enumerate(_rows(part, split))]
+    except KeyError as error:
+        columns = ", ".join(map(str, next(iter(part.source_rows(split)), {})))
+        rule = f"a data set with the column {error.args[0]!r}; {part.data_source!r} has {columns}"
+        raise UsageError(f"{part.short_name()}.source: must be {rule}") from error
     return tuple(item for item in made if item is not None)
 
 

@@ -16,31 +16,40 @@ from forgetting.corpora import Row
 from forgetting.errors import require
 from forgetting.grading.verdicts import of_number
 
+COPIES = {2024: ("HuggingFaceH4/aime_2024", "train"), 2025: ("math-ai/aime25", "test")}  # hub name and its split
+
 
 @dataclass(frozen=True)
 class AIME(TextBenchmark):
     """Thirty problems, so one item is 3.3 points: read intervals, not points. Strict grading wants a box.
 
     Args:
-        source: hub name or local path; for 2025 give ``math-ai/aime25`` or another copy of it
+        source: hub name or local path; empty for the year's copy on the hub
         limit: the first so many items; 0 for all
-        split: the data set's split that holds the problems
+        split: the data set's split that holds the problems; empty for that of the year's copy
+        year: of the competition, 2024 or 2025
     """
 
-    source: str = "HuggingFaceH4/aime_2024"
+    source: str = ""
     limit: int = 0
-    split: str = "train"
+    split: str = ""
+    year: int = 2024
 
     version: ClassVar[int] = 1
     skill: ClassVar[str] = "maths"
 
     def __post_init__(self) -> None:
+        require(self.year in COPIES, f"{self.short_name()}.year", f"one of {', '.join(map(str, COPIES))}", self.year)
         super().__post_init__()
-        require(bool(self.split) and isinstance(self.split, str), f"{self.short_name()}.split", "a name", self.split)
+
+    @property
+    def data_source(self) -> str:
+        """The copy of the year where no source is given."""
+        return self.source or COPIES[self.year][0]
 
     @property
     def own_test_split(self) -> str:
-        return self.split
+        return self.split or COPIES[self.year][1]
 
     def problem(self, row: Row) -> str:
         return str(row["problem"])

@@ -43,7 +43,7 @@ class LiveCodeBench(TextBenchmark):
     """Problems whose contest lies in a window of months. Depth is the difficulty, 1 to 3.
 
     Args:
-        source: hub name or local path
+        source: hub name, files on the hub, or local path
         limit: the first so many items; 0 for all
         first_month: of the window, as ``2024-08``; empty for no bound
         last_month: of the window, included; empty for no bound
@@ -51,7 +51,7 @@ class LiveCodeBench(TextBenchmark):
         strict_sandbox: refuse to run where a layer of the sandbox is missing
     """
 
-    source: str = "livecodebench/code_generation_lite"
+    source: str = "hf://datasets/livecodebench/code_generation_lite/test*.jsonl"  # the hub name itself wants a script
     limit: int = 0
     first_month: str = ""
     last_month: str = ""

@@ -17,7 +17,6 @@ from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel, without_bars
 from forgetting.pretrained import Pretrained
 
-CAUSAL = ("ForCausalLM", "LMHeadModel")
 THINKING = "{%- set enable_thinking = "
 
 
@@ -37,11 +36,9 @@ class Checkpoint(Pretrained):
         try:
             with without_bars():
                 config = AutoConfig.from_pretrained(folder, **where)
-                made_of = config.architectures or [""]
-                known = type(config) in AutoModelForCausalLM._model_mapping
-                if not known or not any(name.endswith(CAUSAL) or not name for name in made_of):
-                    what = f"{config.model_type!r} ({', '.join(made_of)})"
-                    raise UsageError(f"checkpoint: {self.source!r} is {what}, which is no causal language model")
+                if type(config) not in AutoModelForCausalLM._model_mapping:
+                    what = f"{config.model_type!r}, which is no causal language model"
+                    raise UsageError(f"checkpoint: {self.source!r} is {what}")
                 network = AutoModelForCausalLM.from_pretrained(
                     folder, config=config, dtype=getattr(torch, self.dtype), attn_implementation=self.attention,
                     use_safetensors=True, **where,

@@ -89,7 +89,7 @@ def _wrapped(model: Model, batch_items: int) -> Any:
     """The model as lm-eval wants it. The class is made here because its base is in a package that may be missing."""
     base = importlib.import_module("lm_eval.api.model").TemplateLM
 
-    class InMemory(base):  # type: ignore[misc, valid-type]
+    class _InMemory(base):  # type: ignore[misc, valid-type]
         eot_token_id = model.tokenizer.eos_token_id
         tokenizer_name = "in memory"
 
@@ -106,7 +106,7 @@ def _wrapped(model: Model, batch_items: int) -> Any:
         def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
             return [_answer(model, *request.args) for request in requests]
 
-    return InMemory()
+    return _InMemory()
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ VARIABLE = "FORGETTING_SANDBOX"
 WORDS = ("strict", "bubblewrap", "container:IMAGE")
 SCRIPT = Path(__file__).with_name("child.py")
 INTERPRETER = ("-s", "-S", "-P")
-MOUNTED = "/opt/forgetting"
+MOUNTED = "/srv/package"
 
 
 @dataclass(frozen=True)

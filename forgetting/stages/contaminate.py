@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from forgetting.engine.recorder import Recorder
 from forgetting.engine.sharded import Durable, ShardedSnapshots, last_sharded
 from forgetting.engine.snapshots import Checkpoint, Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
-from forgetting.errors import require
+from forgetting.errors import UsageError, require
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.records import RunFolder
 from forgetting.stages import distil
@@ -96,6 +96,7 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
         arm.contamination, study.original, share=arm.share(), doses=doses,
         batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(key.seed, "stream"),
     )  # fmt: skip
+    _check_template(plan.samples, model, key.student)
     stops = plan.stops(doses)
     steps = {dose: step for step, dose in stops.items()}
     evaluator = _evaluator(study, home, arm.contamination)
@@ -196,6 +197,17 @@ def _spread(study: Study) -> bool:
 def remembered(study: Study, key: RunKey) -> list[Sample]:
     """Original samples that a mitigation may look at before the first step."""
     return list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
+
+
+def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student: str) -> None:
+    """Dialogues of which several turns are to be learned are written by a chat template, which must then be there."""
+    if model.tokenizer.chat_template:
+        return
+    if any(sum(role == "assistant" for role, _ in s.turns[s.given_turns :]) > 1 for s in samples):
+        raise UsageError(
+            f"checkpoint: the tokenizer of {student!r} has no chat template, and dialogues need one; give the student "
+            "chat_template (a file), or the dialogue source the setting turns: last"
+        )
 
 
 _kept: dict[str, Evaluator] = {}  # of the base that this process measured last

@@ -26,7 +26,8 @@ from forgetting.pretrained import Pretrained
 from forgetting.spec import Fit
 from forgetting.stages.mentor import Mentor
 from forgetting.store import Store, verify
-from forgetting.study import Arm, Student, Study, fingerprint
+from forgetting.students import Student
+from forgetting.study import Arm, Study, fingerprint
 from forgetting.world.tokenizer import tokenizer
 
 CHECKPOINT_STEPS = 500

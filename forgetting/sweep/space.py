@@ -11,7 +11,8 @@ from typing import Any
 from forgetting import registry, seeds
 from forgetting.contracts import Contamination
 from forgetting.errors import UsageError, require, unknown
-from forgetting.study import Arm, RunKey, Student, Study
+from forgetting.students import Student
+from forgetting.study import Arm, RunKey, Study
 from forgetting.sweep.spec import Target
 from forgetting.world.vocabulary import vocabulary
 

@@ -67,8 +67,6 @@ class Search:
         seed: root of the search's randomness
         asynchronous: ask for a run as soon as one finishes; faster on many workers, but the sequence then depends on
             which finishes first
-        stop_when_clear: end a run after three looks whose upper bound of retention is below every level; such runs are
-            interval-censored
     """
 
     method: Method = "level_set"

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from optuna.trial import TrialState
+
 from forgetting.assembly import alone, assemble, prepare, run_folder
 from forgetting.config import built_from, to_mapping
 from forgetting.errors import UsageError, require
@@ -139,6 +141,7 @@ class _Whole:
         reasons = {}
         for driver in self.drivers:
             name = driver.space.name
+            self._restore(driver)
             self._show(driver)
             reasons[name] = driver.go(partial(self._start, driver.space), partial(self._show, driver))
             self.live.ended(name, reasons[name])
@@ -213,6 +216,12 @@ class _Whole:
             if isinstance(error := future.exception(), UsageError | OSError):
                 raise error
             self.live.control(str(key), "" if error is None else str(error))
+
+    def _restore(self, driver: Driver) -> None:
+        """Make again what the storage knows as done and the folder lacks: it was deleted, or another folder is used."""
+        done = [one.key for one in self.patient(driver.asked) if one.trial.state == TrialState.COMPLETE]
+        for future in self._submit([k for k in done if k not in set(self.complete_runs())]).values():
+            future.result()
 
     def _show(self, driver: Driver) -> None:
         self.live.told(driver.space.name, self.patient(driver.asked), self.patient(driver.thresholds))

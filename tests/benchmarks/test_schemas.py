@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from forgetting.benchmarks._text import TextBenchmark
 from forgetting.benchmarks.aime import AIME
+from forgetting.benchmarks.gsm8k import GSM8K
+from forgetting.benchmarks.humaneval import HumanEval
 from forgetting.benchmarks.livecodebench import LiveCodeBench
 from forgetting.benchmarks.math500 import Math500
 from forgetting.benchmarks.mbpp import MBPP
@@ -36,6 +39,39 @@ def test_aime() -> None:
     assert [i.check for i in items] == [("1",), ("030",), ("400",)]
     grades = part.grade(items, ["\\boxed{001}", "\\boxed{30}", "It is 400."])
     assert [(g.verdict, g.kind) for g in grades] == [("right", ""), ("right", ""), ("wrong", "right_but_format")]
+
+
+def test_aime_of_a_year() -> None:
+    assert (AIME().data_source, AIME().own_test_split) == ("HuggingFaceH4/aime_2024", "train")
+    assert (AIME(year=2025).data_source, AIME(year=2025).own_test_split) == ("math-ai/aime25", "test")
+    assert (AIME(year=2025, source="x/y", split="z").data_source, AIME(split="z").own_test_split) == ("x/y", "z")
+    with pytest.raises(UsageError, match=r"^aime\.year: must be one of 2024, 2025, got 2023"):
+        AIME(year=2023)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (
+            AIME(source=f"{DATA}/humaneval.jsonl"),
+            r"aime\.source: must be a data set with the column 'answer'",
+        ),
+        (MBPP(source=f"{DATA}/aime.jsonl"), r"mbpp\.source: must be a data set with the column 'test_list'"),
+        (HumanEval(source=f"{DATA}/aime.jsonl"), r"humaneval\.source: must be a data set with the column 'prompt'"),
+        (
+            LiveCodeBench(source=f"{DATA}/aime.jsonl"),
+            r"livecodebench\.source: must be a data set with the column '",
+        ),
+        (Math500(source=f"{DATA}/aime.jsonl"), r"math500\.source: must be a data set with the column 'level'"),
+        (
+            GSM8K(source=f"{DATA}/humaneval.jsonl"),
+            r"gsm8k\.source: must be a data set with the column 'answer'; .* has ",
+        ),
+    ],
+)
+def test_rows_of_another_data_set(part: TextBenchmark, message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}"):
+        part.items()
 
 
 def test_mbpp() -> None:

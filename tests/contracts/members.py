@@ -12,6 +12,7 @@ that of a function that takes a seed and gives a small ``Model`` with its own to
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "mbpp", "source": f"{DATA}/mbpp-{{split}}.jsonl"},
         {"name": "livecodebench", "source": f"{DATA}/livecodebench.jsonl"},
         {"name": "livecodebench", "source": f"{DATA}/livecodebench.jsonl", "first_month": "2024-11"},
+        *([{"name": "reasoning_gym", "item_count": 20}] if importlib.util.find_spec("reasoning_gym") else []),
     ),
     "contamination": (
         {"name": "dialogue", "turns": 3},

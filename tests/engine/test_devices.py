@@ -90,7 +90,7 @@ def test_bfloat16_is_near() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {"micro_batches": 2}])
+@pytest.mark.parametrize("settings", [{}, {"micro_batches": 2}, {"strategy": "fsdp"}])
 def test_two_processes_have_the_losses_of_one(settings: dict[str, Any], tmp_path: Path) -> None:
     plain, student = run(Machine())
     found = two_processes(settings, tmp_path)

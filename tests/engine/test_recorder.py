@@ -160,4 +160,4 @@ def test_the_seconds_are_rounded_and_complete(tmp_path: Path) -> None:
     writer.start_at(0)
     writer.finish("mark")
     found = json.loads(writer.run.complete.read_text())
-    assert found == {"fingerprint": "mark", "wall_seconds": {"training": 1.235, "evaluation": 0.0}}
+    assert found == {"fingerprint": "mark", "wall_seconds": {"training": 1.235, "evaluation": 0.0}, "stack": 1}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -55,6 +57,16 @@ def test_formats(text: str, value: int | Fraction, accepted: bool) -> None:
     assert (strict is not None and strict.equals(gold)) is accepted
     off = numbers.Number(Fraction(value) + 1)
     assert not lenient.equals(off) and not (strict is not None and strict.equals(off))
+
+
+def test_the_table_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "real.md").read_text().partition("<!-- FORMATS -->")[2]
+    rows = re.findall(r"^\| `(.*)` \| ([\d.]+) \| (\w+) \| right \|$", page.partition("### pass@k")[0], re.MULTILINE)
+    assert len(rows) == 13 and {row[2] for row in rows} == {"right", "right_but_format"}
+    for answer, gold, strict in rows:
+        grade = of_number(f"#### {gold}", answer)
+        assert (grade.verdict if grade.verdict == "right" else grade.kind) == strict, answer
+        assert of_number(f"#### {float(gold) + 1}", answer).kind == "wrong_answer"
 
 
 @pytest.mark.parametrize("text", ["", "no number", "####", "\\boxed{}", "#### none", "\\boxed{", "1/0", "a1 b2c", "--"])

@@ -16,6 +16,7 @@ import pytest
 from forgetting.errors import UsageError
 from forgetting.sandbox import confinement, pool
 from forgetting.sandbox.limits import Limits, Outcome
+from forgetting.sandbox.policy import Policy
 from forgetting.sandbox.pool import Asserts, Calls, Sandbox, Script
 from tests.sandbox.hostile import HOSTILE, WANTS_IMPORT
 
@@ -147,8 +148,14 @@ def test_a_hostile_program_gains_nothing(
     )
 
 
-def test_the_suite_is_large() -> None:
+def test_the_suite_is_large_and_the_page_has_every_program() -> None:
     assert len(HOSTILE) >= 50
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
+    assert [row[0].removeprefix("| ") for row in rows] == list(HOSTILE)
+    assert {row[1] for row in rows} <= {o.name for o in Outcome} - {"passed", "harness_error"}
+    assert all(float(row[2]) < LIMITS.wall_seconds + 5 for row in rows)
+    assert f"{len(HOSTILE)} programs, 0 scored as a pass" in page
 
 
 def test_what_is_not_prevented(whole: Sandbox) -> None:
@@ -183,8 +190,8 @@ def test_layers_are_named_and_a_missing_one_is_said(monkeypatch: pytest.MonkeyPa
         assert set(sandbox.layers) == set(confinement.LAYERS)
         assert sandbox.missing() == "; ".join(f"{n} ({r})" for n, r in sandbox.layers.items() if r)
 
-    def without(cell: pool._Cell) -> None:
-        start(cell)
+    def without(cell: pool._Cell, wanted: Policy) -> None:
+        start(cell, wanted)
         cell.layers = {**cell.layers, "landlock": "landlock: Function not implemented"}
 
     start = pool._Cell.__init__
@@ -196,7 +203,7 @@ def test_layers_are_named_and_a_missing_one_is_said(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_interpreter_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool.sys, "executable", "/bin/true")
+    monkeypatch.setattr(sys, "executable", "/bin/true")
     with pytest.raises(UsageError, match=r"^sandbox: cannot be started"):
         Sandbox(LIMITS, workers=1)
 

@@ -1,0 +1,57 @@
+"""The students of a spec: rungs of the ladder or checkpoints, and parts that speak their language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from forgetting import pretrained, registry
+from forgetting.contracts import Benchmark, Contamination, Language
+from forgetting.errors import UsageError, require
+from forgetting.ladder import Architecture, architecture
+from forgetting.pretrained import Pretrained
+from forgetting.spec import PartValue, Spec
+from forgetting.world.vocabulary import vocabulary
+
+Student = Architecture | Pretrained
+
+
+def students_of(spec: Spec) -> tuple[Student, ...]:
+    """Rungs of the ladder or checkpoints, in ascending order of capacity as far as it is known here."""
+    ladder = spec.ladder
+    students = tuple(_student(value, f"ladder.students[{i}]") for i, value in enumerate(ladder.students))
+    taken = [isinstance(s, Pretrained) for s in students]
+    require(len(set(taken)) == 1, "ladder.students", "names of the ladder or checkpoints, not both", ladder.students)
+    names = [s.name for s in students]
+    rule = "of different names (a mapping may give a name)"
+    require(len(set(names)) == len(names), "ladder.students", rule, names)
+    if all(taken):
+        rule = "false for checkpoints, which are taken as they are"
+        require(not ladder.fresh_students, "ladder.fresh_students", rule, ladder.fresh_students)
+        rule = "free of joint for checkpoints, since joint trains a student from nothing"
+        require("joint" not in spec.controls, "controls", rule, spec.controls)
+    sizes = [s.capacity() if isinstance(s, Pretrained) else s.parameters(len(vocabulary())) for s in students]
+    known = [size for size in sizes if size is not None]
+    require(known == sorted(known), "ladder.students", "in ascending order of capacity", ladder.students)
+    return students
+
+
+def check_language(
+    student: Student, language: Language, parts: Iterable[tuple[str, Contamination | Benchmark]]
+) -> None:
+    """Students of the embedded world read nothing else, and checkpoints read natural text; ``parts`` have fields."""
+    for field, part in parts:
+        if part.language == language:
+            continue
+        classes = [registry.part_class(part.family, name) for name in registry.names(part.family)]
+        family = [cast(type[Contamination | Benchmark], one) for one in classes]
+        fitting = ", ".join(one.short_name() for one in family if one.language == language)
+        if language == "natural":
+            why = f"is of the embedded world, and the checkpoint {student.name!r} reads natural text"
+        else:
+            why = f"is natural text, and the student {student.name!r} reads the embedded world alone"
+        raise UsageError(f"{field}: {part.short_name()!r} {why}; give one of {fitting}")
+
+
+def _student(value: PartValue, field: str) -> Student:
+    return pretrained.from_value(value, field) if pretrained.looks_like_one(value) else architecture(str(value), field)

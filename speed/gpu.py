@@ -1,0 +1,81 @@
+"""On a GPU: many replicas of a rung contaminated and evaluated as one stack, against one after another at R = 1.
+
+Both sides are whole contamination runs through the same code. Of the single runs a few are timed and their seconds
+multiplied, which is said in the result. Without a GPU the script says so and measures nothing, unless ``--tiny``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from measuring import in_turns, parser, ratio, spread, student_folder, timed, write
+
+from forgetting.spec import Doses, Evaluation, Ladder, Spec
+from forgetting.stages.contaminate import contaminate
+from forgetting.stages.stack import contaminate_stack
+from forgetting.store import Store
+from forgetting.study import construct
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options_of = parser(__doc__, "gpu")
+    options_of.add_argument("--student", default="455k", help="a rung of the ladder")
+    options_of.add_argument("--replicas", type=int, default=64)
+    options_of.add_argument("--singles", type=int, default=2, help="single runs that are timed in a pair")
+    options_of.add_argument("--dose", type=int, default=10_240)
+    options = options_of.parse_args()
+    if not torch.cuda.is_available() and not options.tiny:
+        raise SystemExit("gpu: no CUDA device is at hand; nothing was measured")
+    rung, count, dose = ("10k", 2, 64) if options.tiny else (options.student, options.replicas, options.dose)
+    student_folder(rung)
+    spec = Spec(
+        name="gpu",
+        ladder=Ladder(students=(rung,)),
+        contaminations=("dialogue",),
+        doses=Doses(dose=dose, first=min(160, dose // 2)),
+        evaluation=Evaluation(
+            benchmarks=tuple({"name": n, "items_per_depth": 2 if options.tiny else 50} for n in ("maths", "code")),
+            perturbed="never",
+        ),
+        seeds=count,
+        keep="none",
+    )
+    study, store = construct(spec), Store()
+    keys = study.runs()
+
+    def stacked() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            folders = [Path(folder) / str(key) for key in keys]
+            return timed(lambda: contaminate_stack(study, keys, folders, store))
+
+    def singles() -> float:
+        chosen = keys[: options.singles]
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = timed(lambda: [contaminate(study, key, Path(folder) / str(key), store) for key in chosen])
+        return seconds * len(keys) / len(chosen)
+
+    sides = {"stacked": stacked, "one_after_another": singles}
+    for side in sides.values():
+        side()
+    seconds = in_turns(sides, options.pairs)
+    times = ratio(seconds, "one_after_another", "stacked")
+    peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
+    result = {
+        "what": "wall seconds of contamination runs with their evaluation, stacked and one after another (multiplied)",
+        "student": rung,
+        "replicas": count,
+        "dose": dose,
+        "single_runs_timed_in_a_pair": options.singles,
+        "times_faster": times,
+        "seconds": {name: spread(each) for name, each in seconds.items()},
+        "peak_memory_gib": peak,
+    }
+    write(options.output, result)
+    print(f"{rung} x {count}: {times['median']:.2f} times ({times['lowest']:.2f} to {times['highest']:.2f})")
+
+
+if __name__ == "__main__":
+    main()
