@@ -148,7 +148,7 @@ def test_options_override_the_file(command: Callable[..., Outcome], here: Path, 
             "shifts": [1.0, 0.5],
         }
     )
-    assert more == {"output": Path("runs"), "store": None, "workers": None, "quiet": False}
+    assert more == {"output": Path("runs"), "store": None, "workers": None, "stack": "auto", "quiet": False}
 
 
 def test_an_option_mends_what_is_wrong_in_the_file(
