@@ -169,7 +169,13 @@ def test_without_arguments_the_defaults_run(command: Callable[..., Outcome], her
 def test_where_and_how_to_run(command: Callable[..., Outcome], here: Path, begun: list[Any]) -> None:
     argv = ("--output", "out", "--store", "students", "--workers", "3", "--quiet")
     assert command("simulate", *argv).status == 0
-    assert begun[0][1] == {"output": Path("out"), "store": Path("students"), "workers": 3, "stack": "auto", "quiet": True}
+    assert begun[0][1] == {
+        "output": Path("out"),
+        "store": Path("students"),
+        "workers": 3,
+        "stack": "auto",
+        "quiet": True,
+    }
     assert list(here.iterdir()) == []
 
 
