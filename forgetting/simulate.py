@@ -18,8 +18,9 @@ from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor, Task
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
+from forgetting.stacking import Stack, stack_of, stacks
 from forgetting.store import Store
-from forgetting.study import Study, construct, fingerprint
+from forgetting.study import RunKey, Study, construct, fingerprint
 
 if TYPE_CHECKING:
     from forgetting.progress import Bars
@@ -49,6 +50,7 @@ def simulate(
     output: str | Path = "runs",
     store: str | Path | None = None,
     workers: int | None = None,
+    stack: Stack = "auto",
     quiet: bool = False,
 ) -> Result:
     """Measure how much students forget. Plain arguments change the given spec (by default the quick one).
@@ -79,6 +81,9 @@ def simulate(
         output: the folder that holds study folders; a study found there is continued, or given back if complete
         store: where trained students are kept; by default the user's cache folder
         workers: worker processes, one thread each; by default as many as cores; 0 runs everything in this process
+        stack: runs of one shape and step schedule that are trained as one program: that many at most, ``off``, or
+            ``auto``: on a GPU as many as memory holds, on a CPU where it was measured to pay; changes speed, and the
+            last bits of the numbers
         quiet: print nothing
 
     Returns:
@@ -122,20 +127,29 @@ def simulate(
         name=name,
         keep=keep,
     )
-    return run_study(spec, output=output, store=Path(store) if store else None, workers=workers, quiet=quiet)
+    where = Path(store) if store else None
+    return run_study(spec, output=output, store=where, workers=workers, stack=stack, quiet=quiet)
 
 
 def run_study(
-    spec: Spec, *, output: Path, store: Path | None = None, workers: int | None = None, quiet: bool = False
+    spec: Spec,
+    *,
+    output: Path,
+    store: Path | None = None,
+    workers: int | None = None,
+    stack: Stack = "auto",
+    quiet: bool = False,
 ) -> Result:
     """Run a study in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result."""
     study = construct(spec)
     folder = output / f"{spec.name}-{study.fingerprint[:8]}"
-    carry_out(study, folder, Store(store), _executor(workers), quiet=quiet)
+    carry_out(study, folder, Store(store), _executor(workers), stack=stack, quiet=quiet)
     return _given(folder, quiet)
 
 
-def resume(folder: Path, *, store: Path | None = None, workers: int | None = None, quiet: bool = False) -> Result:
+def resume(
+    folder: Path, *, store: Path | None = None, workers: int | None = None, stack: Stack = "auto", quiet: bool = False
+) -> Result:
     """Go on with the study in ``folder``. ``UsageError`` if there is none, or if it was made by other code."""
     file = folder / "spec.json"
     require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
@@ -149,7 +163,7 @@ def resume(folder: Path, *, store: Path | None = None, workers: int | None = Non
     study = construct(spec)
     rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
     require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
-    carry_out(study, folder, Store(store), _executor(workers), quiet=quiet)
+    carry_out(study, folder, Store(store), _executor(workers), stack=stack, quiet=quiet)
     return _given(folder, quiet)
 
 
@@ -189,11 +203,13 @@ def distil_ladder(
     return homes
 
 
-def carry_out(study: Study, folder: Path, store: Store, executor: Executor, *, quiet: bool) -> None:
+def carry_out(
+    study: Study, folder: Path, store: Store, executor: Executor, *, stack: Stack = "off", quiet: bool
+) -> None:
     """Make everything of a study in ``folder`` that is not there yet, its views last."""
     from forgetting.progress import Bars
 
-    begin = time.perf_counter()
+    begin, stack = time.perf_counter(), stack_of(stack)
     if (folder / "record.json").is_file():
         if not (folder / "report.html").is_file():
             write_views(folder, begin)
@@ -203,7 +219,7 @@ def carry_out(study: Study, folder: Path, store: Store, executor: Executor, *, q
     with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
         commits = prepare(study, folder)
         bars.say(f"study: {folder}, {len(study.runs())} runs")
-        made = _make(study, folder, store, executor, bars)
+        made = _make(study, folder, store, executor, bars, stack)
         assemble(study, folder, store, made, time.perf_counter() - begin, commits)
         bars.say("views: figures, TensorBoard, report.html")
         write_views(folder, begin)
@@ -219,18 +235,31 @@ def _going_on(folder: Path) -> Iterator[None]:
         raise
 
 
-def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Bars) -> dict[str, float]:
+def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Bars, stack: Stack) -> dict[str, float]:
     """Students, then runs; wall seconds by stage. The largest go first, so that no worker waits for one at the end."""
-    plain, runs = dataclasses.asdict(study.spec), study.runs()
-    common: Task = {"spec": plain, "store": str(store.root)}
+    common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root)}
     made: dict[str, float] = {}
     _make_students(study, store, executor, bars, made)
-    tasks = [
-        {**common, "make": "run", "key": dataclasses.asdict(key), "folder": str(run_folder(folder, key))}
-        for key in sorted(runs, key=lambda k: -study.students.index(study.architecture(k)))
-        if not RunFolder(run_folder(folder, key)).complete.is_file()
-    ]
+
+    def complete(key: RunKey) -> bool:
+        return RunFolder(run_folder(folder, key)).complete.is_file()
+
+    def measure(student: str, file: Path) -> None:
+        _batch(
+            executor, bars, "stacking", [{**common, "make": "stacking", "student": student, "file": str(file)}], made
+        )
+
+    todo = [g for g in stacks(study, stack, store.root, measure, bars.say, complete) if not all(map(complete, g))]
+    todo.sort(key=lambda g: -study.students.index(study.architecture(g[0])))
+    tasks: list[Task] = []
+    for group in todo:
+        keys, folders = [dataclasses.asdict(k) for k in group], [str(run_folder(folder, k)) for k in group]
+        one: Task = {"make": "run", "key": keys[0], "folder": folders[0]}
+        tasks.append({**common, **(one if len(group) == 1 else {"make": "stack", "keys": keys, "folders": folders})})
     _batch(executor, bars, "contamination", tasks, made)
+    for group in filter(lambda g: len(g) > 1, todo):
+        if why := json.loads(RunFolder(run_folder(folder, group[0])).complete.read_text()).get("not_stacked"):
+            bars.say(f"{why}; the runs of {group[0].student} were carried out one after another")
     return made
 
 
@@ -266,10 +295,12 @@ def _batch(executor: Executor, bars: Bars, stage: str, tasks: list[Task], made: 
     if tasks:
         with bars.stage(stage, [_title(t) for t in tasks]) as watch:
             executor.run(tasks, watch)
-    made[stage] = time.perf_counter() - begin
+    made[stage] = made.get(stage, 0.0) + time.perf_counter() - begin
 
 
 def _title(task: Task) -> str:
+    if task["make"] == "stack":
+        return f"{task['keys'][0]['student']} stack of {len(task['keys'])}"
     if task["make"] == "run":
         return f"{task['key']['student']} {task['key']['arm']} seed {task['key']['seed']}"
     return f"{task.get('student', 'teacher')} {task.get('arm') or ''}".strip()

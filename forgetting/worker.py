@@ -21,7 +21,9 @@ Report = Callable[[int, int], None]
 
 
 def carry_out(task: dict[str, Any], report: Report) -> None:
-    """Make what the task says: ``teacher``, ``student`` (with its seed and, for a joint run, its arm) or ``run``."""
+    """Make what the task says: ``teacher``, ``student`` (with its seed and, for a joint run, its arm), ``run``, a
+    ``stack`` of runs, or the measurement of what ``stacking`` a rung gives.
+    """
     import torch
 
     threads = torch.get_num_threads()
@@ -44,11 +46,22 @@ def _make(task: dict[str, Any], report: Report) -> None:
     if task["make"] == "teacher":
         distil.teacher(study, store, report)
     elif task["make"] == "student":
-        architecture = next(s for s in study.students if s.name == task["student"])
+        student = next(s for s in study.students if s.name == task["student"])
         joint = study.arm(task["arm"]) if task.get("arm") else None
-        distil.student(study, architecture, task["distillation_seed"], store, report, joint)
+        distil.student(study, student, task["distillation_seed"], store, report, joint)
     elif study.spec.machine.devices > 1 and not ranks.is_rank():
         ranks.carry_out(task, study.spec.machine.devices, report)
+    elif task["make"] == "stacking":
+        from forgetting.ladder import architecture
+        from forgetting.records import write_json
+        from forgetting.stages import stacking
+
+        write_json(Path(task["file"]), stacking.measure(study, architecture(task["student"])))
+    elif task["make"] == "stack":
+        from forgetting.stages.stack import contaminate_stack
+
+        keys = [RunKey(**key) for key in task["keys"]]
+        contaminate_stack(study, keys, [Path(folder) for folder in task["folders"]], store, report)
     else:
         contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report)
 

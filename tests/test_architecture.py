@@ -29,7 +29,7 @@ LAYERS = {
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
-    5: "simulate assembly executors worker ranks sweep claims",
+    5: "simulate assembly stacking executors worker ranks sweep claims",
     6: "cli __main__",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
@@ -51,6 +51,7 @@ TORCH_FREE += [
     "pretrained",
     "estimates",
     "students",
+    "stacking",
 ]
 # The one file that executes text as Python: a script for an interpreter of its own, which nothing imports.
 RUNS_PROGRAMS = "forgetting.sandbox.child"

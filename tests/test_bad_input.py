@@ -108,7 +108,7 @@ FILES = {
     "empty ladder": ("ladder: {students: []}", ["ladder.students", "at least one"]),
     "student twice": ("ladder: {students: [10k, 10k]}", ["ladder.students", "repeats"]),
     "students descending": ("ladder: {students: [34k, 10k]}", ["ladder.students", "ascending"]),
-    "unknown student": ("ladder: {students: [10k, 35k]}", ["ladder.students[1]", "did you mean '50k'"]),
+    "unknown student": ("ladder: {students: [10k, 35k]}", ["ladder.students[1]", "did you mean '34k'"]),
     "unknown teacher": ("ladder: {teacher: 1mm}", ["ladder.teacher", "did you mean '1m'"]),
     "number for a student": ("ladder: {students: [10]}", ["ladder.students", "a name"]),
     "no samples": ("ladder: {teaching: {samples: 0}}", ["ladder.teaching.samples", "at least 1"]),

@@ -148,7 +148,7 @@ def test_options_override_the_file(command: Callable[..., Outcome], here: Path, 
             "shifts": [1.0, 0.5],
         }
     )
-    assert more == {"output": Path("runs"), "store": None, "workers": None, "quiet": False}
+    assert more == {"output": Path("runs"), "store": None, "workers": None, "stack": "auto", "quiet": False}
 
 
 def test_an_option_mends_what_is_wrong_in_the_file(
@@ -169,14 +169,20 @@ def test_without_arguments_the_defaults_run(command: Callable[..., Outcome], her
 def test_where_and_how_to_run(command: Callable[..., Outcome], here: Path, begun: list[Any]) -> None:
     argv = ("--output", "out", "--store", "students", "--workers", "3", "--quiet")
     assert command("simulate", *argv).status == 0
-    assert begun[0][1] == {"output": Path("out"), "store": Path("students"), "workers": 3, "quiet": True}
+    assert begun[0][1] == {
+        "output": Path("out"),
+        "store": Path("students"),
+        "workers": 3,
+        "stack": "auto",
+        "quiet": True,
+    }
     assert list(here.iterdir()) == []
 
 
 def test_resume(command: Callable[..., Outcome], here: Path, begun: list[Any]) -> None:
     (here / "study").mkdir()
     assert command("resume", "study", "--workers", "0").status == 0
-    assert begun == [(Path("study"), {"store": None, "workers": 0, "quiet": False})]
+    assert begun == [(Path("study"), {"store": None, "workers": 0, "stack": "auto", "quiet": False})]
 
 
 @pytest.mark.parametrize("name", ["simulate", "distil"])

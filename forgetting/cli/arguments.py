@@ -97,6 +97,15 @@ def set_sandbox(given: Namespace) -> None:
         sys.stdout.write(f"sandbox: {f'lacks {missing}' if missing else 'every layer holds'}\n")
 
 
+def add_stack(command: ArgumentParser) -> None:
+    """``--stack``."""
+    what = (
+        "runs of one shape and schedule that are trained as one program: auto, off, or the most of them "
+        "(default: auto, which stacks where it pays)"
+    )
+    command.add_argument("--stack", type=str, metavar="auto|N|off", help=what)
+
+
 def spec_of(given: Namespace) -> Spec:
     """The spec of ``--config`` with the options on top."""
     return settings_of(given, Spec)

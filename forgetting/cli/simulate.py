@@ -15,6 +15,7 @@ from forgetting import config
 from forgetting.cli import arguments, folders
 from forgetting.errors import UsageError
 from forgetting.estimates import table
+from forgetting.stacking import stack_of
 from forgetting.study import construct
 
 T = TypeVar("T")
@@ -42,8 +43,8 @@ DISTIL = """Make the teacher and the students of a spec and keep them in the sto
 
 def simulate_parser() -> ArgumentParser:
     """The options of ``forgetting simulate``."""
-    usage = "simulate [--config FILE] [--output DIR] [--store DIR] [--workers N] [--sandbox WORDS] [--quiet]"
-    usage += " [--SETTING VALUE ...]"
+    usage = "simulate [--config FILE] [--output DIR] [--store DIR] [--workers N] [--stack auto|N|off]"
+    usage += " [--sandbox WORDS] [--quiet] [--SETTING VALUE ...]"
     parser = arguments.parser(usage, SIMULATE, SIMULATE_EXAMPLES)
     parser.add_argument(
         "--output", type=str, metavar="DIR", help=f"where the study's folder is made (default: {arguments.OUTPUT})"
@@ -53,6 +54,7 @@ def simulate_parser() -> ArgumentParser:
         "--estimate", type=str, metavar="GPU", help="print memory and GPU-hours by student (a100, h100, h200), and exit"
     )
     arguments.add_workers(parser)
+    arguments.add_stack(parser)
     arguments.add_spec(parser)
     return parser
 
@@ -60,11 +62,14 @@ def simulate_parser() -> ArgumentParser:
 def resume_parser() -> ArgumentParser:
     """The options of ``forgetting resume``."""
     parser = arguments.parser(
-        "resume [--store DIR] [--workers N] [--quiet] FOLDER", RESUME, "  forgetting resume runs/quick-0123abcd\n"
+        "resume [--store DIR] [--workers N] [--stack auto|N|off] [--quiet] FOLDER",
+        RESUME,
+        "  forgetting resume runs/quick-0123abcd\n",
     )
     parser.add_argument("folder", type=str, metavar="FOLDER", help="a study's folder")
     parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
     arguments.add_workers(parser)
+    arguments.add_stack(parser)
     return parser
 
 
@@ -90,7 +95,7 @@ def simulate(given: Namespace) -> int:
         return _print(config.dump(spec))
     if "estimate" in given:
         return _print(table(study, given.estimate))
-    workers = arguments.workers_of(given)
+    workers, stack = arguments.workers_of(given), stack_of(given.get("stack") or "auto")
     output = Path(given.get("output", arguments.OUTPUT))
     folder = output / f"{spec.name}-{study.fingerprint[:8]}"
     folders.check_writable(folder, "output")
@@ -100,7 +105,9 @@ def simulate(given: Namespace) -> int:
     from forgetting.simulate import run_study
 
     training(
-        lambda: run_study(spec, output=output, store=store, workers=workers, quiet=bool(given.get("quiet"))),
+        lambda: run_study(
+            spec, output=output, store=store, workers=workers, stack=stack, quiet=bool(given.get("quiet"))
+        ),
         folder,
         _resume_command(given, folder),
     )
@@ -110,7 +117,7 @@ def simulate(given: Namespace) -> int:
 def resume(given: Namespace) -> int:
     """Continue a study."""
     folder = folders.existing(given.folder, "folder")
-    workers = arguments.workers_of(given)
+    workers, stack = arguments.workers_of(given), stack_of(given.get("stack") or "auto")
     store = store_of(given)
     folders.check_writable(folder, "folder")
     arguments.set_sandbox(given)
@@ -125,7 +132,7 @@ def resume(given: Namespace) -> int:
     else:
         from forgetting.simulate import resume
 
-        work = partial(resume, folder, store=store, workers=workers, quiet=quiet)
+        work = partial(resume, folder, store=store, workers=workers, stack=stack, quiet=quiet)
     try:
         training(work, folder, _resume_command(given, folder))
     except UsageError as error:
@@ -158,7 +165,9 @@ def distil(given: Namespace) -> int:
 
 def _resume_command(given: Namespace, folder: Path) -> str:
     """What continues the study with the same store and workers."""
-    options = [part for name in ("store", "workers") if name in given for part in (f"--{name}", str(given[name]))]
+    options = [
+        part for name in ("store", "workers", "stack") if name in given for part in (f"--{name}", str(given[name]))
+    ]
     return shlex.join(["forgetting", "resume", *options, str(folder)])
 
 

@@ -27,7 +27,7 @@ def shard(network: Any, mesh: Any) -> None:
     for module in list(network.modules()):
         if type(module).__name__ in blocks:
             fully_shard(module, mesh=mesh)
-    fully_shard(network, mesh=mesh)
+    fully_shard(network, mesh=mesh, reshard_after_forward=True)  # so that a look leaves nothing whole behind
 
 
 class _Batches(IterableDataset[Batch]):

@@ -1,4 +1,4 @@
-"""The most bytes that tensors take at one moment of some work on a CPU: every storage that is made counts."""
+"""The most bytes that tensors take at one moment of some work on a CPU: every storage that an operation makes."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from forgetting.ladder import Architecture
 Answers = list[list[list[int]]]
 
 ROTARY_BASE = 100.0  # texts are shorter than a hundred tokens; with the usual 10,000 most frequencies stand still
+FEW = 8  # once an eighth of a batch is left, its rows wait for those of other batches to decode with
 INITIAL_SCALE = 0.5  # of the initial standard deviation, in units of 1 / sqrt(hidden size)
 
 
@@ -56,6 +57,12 @@ class HuggingFaceModel(Model):
         self.capacity = sum(p.numel() for p in network.parameters())
         self.capacity_non_embedding = self.capacity - network.get_input_embeddings().weight.numel()
         self.hidden_size = int(network.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = next(self.network.parameters()).device
+        return device
 
     @property
     def ends(self) -> frozenset[int]:
@@ -166,15 +173,19 @@ class HuggingFaceModel(Model):
         )
         answers = [list(k) for k in kept]
         ends = self.ends
-        open_items = [i for i, k in enumerate(kept) if (not k or k[-1] not in ends) and len(k) < max_new_tokens]
-        open_items.sort(key=lambda i: (len(prompts[i]) + len(kept[i]), i))
-        for start in range(0, len(open_items), batch_items):
-            chunk = open_items[start : start + batch_items]
-            rows = self._decode(
-                [[*prompts[i], *kept[i]] for i in chunk], [max_new_tokens - len(kept[i]) for i in chunk]
-            )
-            for i, row in zip(chunk, rows, strict=True):
-                answers[i] += row
+
+        def is_open(i: int) -> bool:
+            return (not answers[i] or answers[i][-1] not in ends) and len(answers[i]) < max_new_tokens
+
+        while open_items := [i for i in range(len(prompts)) if is_open(i)]:
+            open_items.sort(key=lambda i: (len(prompts[i]) + len(answers[i]), i))
+            few = batch_items // FEW if len(open_items) > batch_items else 0
+            for start in range(0, len(open_items), batch_items):
+                chunk = open_items[start : start + batch_items]
+                rows = [[*prompts[i], *answers[i]] for i in chunk]
+                found = self._decode(rows, [max_new_tokens - len(answers[i]) for i in chunk], few)
+                for i, row in zip(chunk, found, strict=True):
+                    answers[i] += row
         self.network.train(was_training)
         return [[a[:-1] if a and a[-1] in ends else a for a in answers]]
 
@@ -202,8 +213,11 @@ class HuggingFaceModel(Model):
         ).logits  # fmt: skip
         return logits
 
-    def _decode(self, rows: Sequence[Sequence[int]], limits: Sequence[int]) -> list[list[int]]:
-        """Greedy continuations with a key-value cache, each up to its limit and with the end token where it came."""
+    def _decode(self, rows: Sequence[Sequence[int]], limits: Sequence[int], few: int) -> list[list[int]]:
+        """Greedy continuations with a key-value cache, each up to its limit and with the end token where it came.
+
+        Once no more than ``few`` are left they are given back as far as they got.
+        """
         ends = self.ends
         tokens, mask = self._left_padded(rows)
         cache = DynamicCache(config=self.network.config)
@@ -214,7 +228,7 @@ class HuggingFaceModel(Model):
             for i, token in zip(alive, chosen.tolist(), strict=True):
                 answers[i].append(token)
             going = [j for j, i in enumerate(alive) if answers[i][-1] not in ends and len(answers[i]) < limits[i]]
-            if not going:
+            if len(going) <= few:
                 return answers
             if len(going) < len(alive):
                 index = torch.tensor(going, device=self.device)

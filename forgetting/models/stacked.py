@@ -207,7 +207,8 @@ class Replica(HuggingFaceModel):
 
     def _fresh(self) -> Any:
         """The network with the weights of the moment, where they are."""
-        self.network.to(self.device)
-        for name, value in self.state().items():
+        weights = self.state()
+        self.network.to(next(iter(weights.values())).device)
+        for name, value in weights.items():
             self._own[name].data = value
         return self.network

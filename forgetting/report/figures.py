@@ -126,8 +126,8 @@ def retention_by_rate(study: StudyFolder, arms: Sequence[ArmCurves], skill: str 
 def figures(study: StudyFolder) -> dict[str, Figure]:
     """Every figure that the study has something for, by file name.
 
-    Controls get the first two figures only, and so do all but the one nearest to 1x of arms that differ in their rate. Of a
-    sweep, the thresholds come first, and only its main arms have forgetting curves drawn.
+    Controls get the first two figures only, and so do all but the one nearest to 1x of arms that differ in their rate.
+    Of a sweep, the thresholds come first, and only its main arms have forgetting curves drawn.
     """
     drawn: dict[str, Figure | None] = {}
     if (sweep := read_sweep(study)) is not None:

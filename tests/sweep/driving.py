@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from optuna.trial import TrialState
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
 from forgetting.sweep.storage import open_storage
 from forgetting.sweep.sweep import construct_sweep
-from tests.sweep.small import study_spec, sweep_spec, write_spec
+from tests.sweep.small import findings, study_spec, sweep_spec, write_spec
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,9 +70,7 @@ def folder_of(spec: SweepSpec, output: Path) -> Path:
 
 def essence(spec: SweepSpec, output: Path) -> dict[str, Any]:
     """Trials, thresholds, why it ended and every score: equal for equal sweeps, however disturbed."""
-    folder = folder_of(spec, output)
-    found = json.loads((folder / "sweep.json").read_text())
-    return {"targets": found["targets"], "runs": found["runs"], "scores": (folder / "scores.jsonl").read_text()}
+    return findings(folder_of(spec, output))
 
 
 def in_storage(spec: SweepSpec, output: Path) -> list[tuple[int, str, float | None]]:

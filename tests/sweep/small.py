@@ -71,6 +71,15 @@ def a_space(target: Target | None = None, **changes: Any) -> Space:
     return space(construct(study_spec(**changes)), target or Target(levels=(0.5,)))
 
 
+def findings(folder: Path) -> dict[str, Any]:
+    """What must be equal where the same sweep was run: trials, thresholds, why it ended, and every score."""
+    found = json.loads((folder / "sweep.json").read_text())
+    for target in found["targets"]:
+        for trial in target["trials"]:
+            trial.pop("seconds")  # the one thing that no two runs share
+    return {"targets": found["targets"], "runs": found["runs"], "scores": (folder / "scores.jsonl").read_text()}
+
+
 LONG_LADDER = ("10k", "14k", "20k", "34k", "50k", "70k", "100k")
 
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ from forgetting.spec import Ladder
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
 from forgetting.sweep.sweep import construct_sweep, resume_sweep, run_sweep
 from tests.conftest import Outcome
-from tests.sweep.small import study_spec, sweep_spec, trials, write_spec
+from tests.sweep.small import findings, study_spec, sweep_spec, trials, write_spec
 
 
 class Counting(Executor):
@@ -58,12 +57,6 @@ def _whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return go(sweep_spec(), tmp_path_factory.mktemp("whole"))[0]
 
 
-def essence(folder: Path) -> dict[str, Any]:
-    """What must be equal where the same sweep was run: trials, thresholds, why it ended, and every score."""
-    found = json.loads((folder / "sweep.json").read_text())
-    return {"targets": found["targets"], "runs": found["runs"], "scores": (folder / "scores.jsonl").read_text()}
-
-
 def test_by_the_command_line(command: Callable[..., Outcome], here: Path, whole: Path) -> None:
     write_spec(here / "sweep.yaml", sweep_spec())
     outcome = command("sweep", "sweep.yaml", "--output", "out")
@@ -74,11 +67,11 @@ def test_by_the_command_line(command: Callable[..., Outcome], here: Path, whole:
     assert {"sweep.json", "spec.json", "record.json", "ledger.parquet", "scores.jsonl", "report.html"} <= names
     assert {"optuna.journal", "tensorboard", "figures", "runs"} <= names
     assert ".lock" not in names
-    assert "Retention at dose 160" in outcome.out
+    assert "Thresholds · dialogue · maths at dose 160" in outcome.out
     assert "ended, " in outcome.err
-    assert essence(folder) == essence(whole)
+    assert findings(folder) == findings(whole)
     assert command("resume", str(folder), "--quiet").status == 0
-    assert essence(folder) == essence(whole)
+    assert findings(folder) == findings(whole)
 
 
 def test_every_trial_is_one_run_and_its_figures_are_the_records(whole: Path) -> None:
@@ -97,12 +90,12 @@ def test_every_trial_is_one_run_and_its_figures_are_the_records(whole: Path) -> 
 
 
 def test_made_again_it_costs_nothing(whole: Path) -> None:
-    before, report = essence(whole), (whole / "report.html").stat().st_mtime_ns
+    before, report = findings(whole), (whole / "report.html").stat().st_mtime_ns
     folder, again = go(sweep_spec(), whole.parent)
     assert isinstance(again, Counting)
     assert again.done == []
     assert folder == whole
-    assert essence(whole) == before
+    assert findings(whole) == before
     assert (whole / "report.html").stat().st_mtime_ns == report
 
 
@@ -115,7 +108,7 @@ def test_interrupted_and_continued_it_is_the_same_sweep(tmp_path: Path, whole: P
     executor = Counting()
     resume_sweep(folder, executor=executor, quiet=True)
     assert len(executor.done) == len(trials(whole)) - at
-    assert essence(folder) == essence(whole)
+    assert findings(folder) == findings(whole)
 
 
 def test_runs_that_were_deleted_are_made_again(tmp_path: Path, whole: Path) -> None:
@@ -127,7 +120,7 @@ def test_runs_that_were_deleted_are_made_again(tmp_path: Path, whole: Path) -> N
     folder, executor = go(sweep_spec(), tmp_path)
     assert isinstance(executor, Counting)
     assert executor.done == [lost]
-    assert essence(folder) == essence(whole)
+    assert findings(folder) == findings(whole)
 
 
 def test_a_larger_budget_goes_on_with_the_smaller_ones_runs(tmp_path: Path) -> None:
@@ -233,4 +226,4 @@ def test_a_broken_run_is_told_and_the_others_go_on(tmp_path: Path, whole: Path) 
     assert not (tmp_path / name / "record.json").exists()
     (tmp_path / name / "runs" / "20k-dialogue-d0-s0" / "scores.jsonl").rmdir()
     folder, _ = go(sweep_spec(), tmp_path)  # mended, it goes on
-    assert essence(folder) == essence(whole)
+    assert findings(folder) == findings(whole)

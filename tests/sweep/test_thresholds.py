@@ -57,7 +57,7 @@ def test_one_threshold_for_each_student() -> None:
         truth = 2 * (own.coordinates((str(placed.place), 1.0))[0] - 4.0)
         if placed.threshold.located:
             assert placed.threshold.low - 0.05 <= truth <= placed.threshold.high + 0.05
-    assert sum(p.threshold.located for p in found) >= 3
+    assert sum(p.threshold.located for p in found) >= 2
 
 
 def test_with_one_shift_it_is_the_estimate_in_one_dimension() -> None:
