@@ -44,13 +44,21 @@ def alone(folder: Path) -> Iterator[None]:
     (folder / ".lock").unlink(missing_ok=True)
 
 
-def prepare(study: Study, folder: Path) -> list[str]:
-    """Write the spec into the study's folder, and give the commits that have worked on it, this one among them."""
+def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
+    """Write the spec into the study's folder, and give the commits that have worked on it, this one among them.
+
+    ``stack`` stands beside it, since going on otherwise would move the last bits of the numbers.
+    """
     file, commits = folder / "spec.json", list[str]()
     with suppress(OSError, ValueError, AttributeError):  # new, or damaged and to be written anew
         commits = json.loads(file.read_text()).get("commits", [])
     commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
-    plan = {"fingerprint": study.fingerprint, "spec": dataclasses.asdict(study.spec), "commits": commits}
+    plan = {
+        "fingerprint": study.fingerprint,
+        "spec": dataclasses.asdict(study.spec),
+        "commits": commits,
+        "stack": stack,
+    }
     with _written(folder):
         write_json(file, plan)
     return commits

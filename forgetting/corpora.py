@@ -70,7 +70,10 @@ def _lines(path: Path, field: str) -> Iterator[Row]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:
-                yield json.loads(line)
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"a line that is no object: {line.strip()[:60]}")
+                yield row
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"{field}: cannot read {str(path)!r}: {_first_line(error)}") from error
 
@@ -89,7 +92,15 @@ def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[Row]
         raise
     except Exception as error:
         raise UsageError(f"{field}: cannot read {str(path)!r}: {_first_line(error)}") from error
-    return map(dict, loaded)
+    return _plain(loaded, f"{field}: cannot read {str(path)!r}")
+
+
+def _plain(loaded: Any, trouble: str) -> Iterator[Row]:
+    """Rows as dictionaries; what is found broken only when it is reached gives one line too."""
+    try:
+        yield from map(dict, loaded)
+    except Exception as error:
+        raise UsageError(f"{trouble}: {_first_line(error)}") from error
 
 
 def _datasets() -> Any:
@@ -121,7 +132,7 @@ def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> I
         raise
     except Exception as error:
         raise UsageError(f"{field}: cannot load data set {source!r}: {_reason(error, name)}") from error
-    return map(dict, loaded)
+    return _plain(loaded, f"{field}: cannot read data set {source!r}")
 
 
 def _reason(error: Exception, name: str) -> str:

@@ -110,10 +110,14 @@ class Pretrained:
         """What results depend on: hashes of weights, configuration and tokenizer, and how it is run; never a path."""
         folder = self.folder()
         told = {name: value for name, value in _config(folder).items() if name not in _CHANGING}
+        file = folder / "generation_config.json"
+        ends = json.loads(file.read_text()).get("eos_token_id") if file.is_file() else None
         words = [
             p
             for p in sorted(folder.iterdir())
-            if "token" in p.name or p.name in ("chat_template.jinja", "vocab.json", "merges.txt")
+            if "token" in p.name
+            or p.name in ("chat_template.jinja", "vocab.json", "merges.txt")
+            or p.suffix == ".model"
         ]
         return {
             "weights": weights_hash(folder),
@@ -123,6 +127,7 @@ class Pretrained:
             "attention": self.attention,
             "chat_template": _digest(self.template().encode()) if self.chat_template else "",
             "thinking": self.thinking,
+            **({"ends": ends} if isinstance(ends, list) else {}),  # one end token is the tokenizer's
         }
 
     def template(self) -> str:

@@ -148,9 +148,14 @@ def run_study(
 
 
 def resume(
-    folder: Path, *, store: Path | None = None, workers: int | None = None, stack: Stack = "auto", quiet: bool = False
+    folder: Path,
+    *,
+    store: Path | None = None,
+    workers: int | None = None,
+    stack: Stack | None = None,
+    quiet: bool = False,
 ) -> Result:
-    """Go on with the study in ``folder``. ``UsageError`` if there is none, or if it was made by other code."""
+    """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it."""
     file = folder / "spec.json"
     require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
     try:
@@ -163,6 +168,7 @@ def resume(
     study = construct(spec)
     rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
     require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
+    stack = stack_of(plan.get("stack", "off") if stack is None else stack)
     carry_out(study, folder, Store(store), _executor(workers), stack=stack, quiet=quiet)
     return _given(folder, quiet)
 
@@ -211,13 +217,14 @@ def carry_out(
 
     begin, stack = time.perf_counter(), stack_of(stack)
     if (folder / "record.json").is_file():
-        if not (folder / "report.html").is_file():
+        done = "noise_floor" in json.loads((folder / "record.json").read_text())  # what views add to it last
+        if not done or not (folder / "report.html").is_file():
             write_views(folder, begin)
         return
     if _missing_students(study, store):
         store.check_writable()
     with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
-        commits = prepare(study, folder)
+        commits = prepare(study, folder, stack)
         bars.say(f"study: {folder}, {len(study.runs())} runs")
         made = _make(study, folder, store, executor, bars, stack)
         assemble(study, folder, store, made, time.perf_counter() - begin, commits)

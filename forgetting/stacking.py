@@ -62,16 +62,23 @@ def stacks(
 ) -> list[Group]:
     """All runs of a study in stacks. ``measure`` is called for a rung that this machine has not measured yet."""
     out: list[Group] = []
-    sizes: dict[str, int] = {}
+    measured: dict[str, dict[str, Any]] = {}
+    said: set[str] = set()
+
+    def once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
     for group in groups(study):
         least = SMALLEST if stack == "auto" else 2
         if stack in ("off", 1) or len(group) < least or all(map(done, group)):
             out += [(key,) for key in group]
             continue
         student = group[0].student
-        if student not in sizes:
-            sizes[student] = _size(student, stack, _measured(study, student, folder, measure), len(group), say)
-        out += _evenly(group, sizes[student])
+        if student not in measured:
+            measured[student] = _measured(study, student, folder, measure)
+        out += _evenly(group, _size(student, stack, measured[student], len(group), once))
     return out
 
 

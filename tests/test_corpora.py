@@ -115,3 +115,13 @@ def test_what_cannot_be_read(files: Path) -> None:
         with pytest.raises(UsageError, match=f"^gsm8k.source: {message}") as caught:
             list(rows(str(files / name), split="train" if name == "split" else "test", field="gsm8k.source"))
         assert "\n" not in str(caught.value)
+
+
+def test_a_broken_line_is_told_when_it_is_reached(tmp_path: Path) -> None:
+    (tmp_path / "broken.jsonl").write_text('{"a": 1}\n{"a": \n')
+    with gzip.open(tmp_path / "list.jsonl.gz", "wt") as file:
+        file.write('{"a": 1}\n[1, 2]\n')
+    for source in (f"stream:{tmp_path / 'broken.jsonl'}", str(tmp_path / "list.jsonl.gz")):
+        with pytest.raises(UsageError, match="data: cannot read") as error:
+            list(rows(source, split="train", field="data"))
+        assert len(str(error.value).splitlines()) == 1

@@ -71,6 +71,14 @@ def test_auto_stacks_where_it_pays_and_memory_holds_it(tmp_path: Path) -> None:
     assert sizes(4, tmp_path / "g", {"gain": 0.5}) == ([3, 3, 3], [])
 
 
+def test_what_is_done_does_not_change_who_shares_a_stack(tmp_path: Path) -> None:
+    study = construct(spec(seeds=2, shifts=(1.0, 0.5), replays=(0.0, 0.5)))
+    whole = stacks(study, 8, tmp_path, measured(FOUND), lambda _: None, lambda _: False)
+    first = set(whole[0])
+    resumed = stacks(study, 8, tmp_path, measured(FOUND), lambda _: None, lambda key: key in first)
+    assert [g for g in resumed if not set(g) & first] == [g for g in whole if not set(g) & first]
+
+
 def test_what_does_not_fit_is_split_with_one_line(tmp_path: Path) -> None:
     small = {"free_bytes": 450 * 2**20, "replica_bytes": 100 * 2**20}
     found, said = sizes(9, tmp_path, small)

@@ -117,7 +117,7 @@ def simulate(given: Namespace) -> int:
 def resume(given: Namespace) -> int:
     """Continue a study."""
     folder = folders.existing(given.folder, "folder")
-    workers, stack = arguments.workers_of(given), stack_of(given.get("stack") or "auto")
+    workers, stack = arguments.workers_of(given), stack_of(given.stack) if "stack" in given else None
     store = store_of(given)
     folders.check_writable(folder, "folder")
     arguments.set_sandbox(given)
@@ -127,7 +127,10 @@ def resume(given: Namespace) -> int:
         from forgetting.executors import executor_of
         from forgetting.sweep.sweep import resume_sweep
 
-        executor = executor_of({"name": "processes", "workers": workers or 0} if workers != 0 else "inline")
+        if stack is not None:
+            raise UsageError(f"stack: must be left out, since {str(folder)!r} is a sweep, whose runs stand alone")
+        own = {"name": "processes", "workers": workers} if workers else "inline"
+        executor = None if workers is None else executor_of(own)
         work = partial(resume_sweep, folder, executor=executor, store=store, quiet=quiet)
     else:
         from forgetting.simulate import resume
@@ -166,7 +169,10 @@ def distil(given: Namespace) -> int:
 def _resume_command(given: Namespace, folder: Path) -> str:
     """What continues the study with the same store and workers."""
     options = [
-        part for name in ("store", "workers", "stack") if name in given for part in (f"--{name}", str(given[name]))
+        part
+        for name in ("store", "workers", "stack", "sandbox")
+        if name in given
+        for part in (f"--{name}", str(given[name]))
     ]
     return shlex.join(["forgetting", "resume", *options, str(folder)])
 

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from forgetting.assembly import alone, assemble, prepare, run_folder
 from forgetting.config import built_from, to_mapping
 from forgetting.errors import UsageError, require
+from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor
 from forgetting.records import RunFolder, write_json
 from forgetting.report.result import Result, load
@@ -102,7 +103,8 @@ def run_sweep(
         finally:
             whole.keep_time()
         found, made = whole.found(reasons), time.perf_counter() - begin
-        if found["runs"] != keep.get("runs") or not (folder / "report.html").is_file():
+        if _changed(keep, found) or not (folder / "report.html").is_file():
+            (folder / "report.html").unlink(missing_ok=True)  # the sign that all of it is there, and up to date
             live.say("views: figures, TensorBoard, report.html")
             assemble(sweep.study, folder, whole.store, {"search": made}, made, commits, whole.complete_runs())
             write_json(folder / SWEEP_FILE, {**_earlier(folder), **found})
@@ -110,8 +112,10 @@ def run_sweep(
     return load(folder)
 
 
-def resume_sweep(folder: Path, *, executor: Executor, store: Path | None = None, quiet: bool = False) -> Result:
-    """Go on with the sweep in ``folder``. ``UsageError`` if it was made by other code."""
+def resume_sweep(
+    folder: Path, *, executor: Executor | None = None, store: Path | None = None, quiet: bool = False
+) -> Result:
+    """Go on with the sweep in ``folder``, by default on its own executor. ``UsageError`` if other code made it."""
     try:
         plan = _earlier(folder)
         spec = built_from(SweepSpec, plan["spec"])
@@ -121,6 +125,7 @@ def resume_sweep(folder: Path, *, executor: Executor, store: Path | None = None,
     rule = f"a sweep that this version can go on with (fingerprint {made.fingerprint})"
     require(plan.get("fingerprint") == made.fingerprint, "resume", rule, plan.get("fingerprint"))
     require(folder.name == made.folder_name, "resume", f"a folder that is called {made.folder_name}", folder.name)
+    executor = executor or executor_of(spec.executor)
     return run_sweep(spec, executor=executor, output=folder.parent, store=store, quiet=quiet)
 
 
@@ -255,6 +260,12 @@ def _earlier(folder: Path) -> dict[str, Any]:
     """What the sweep's file holds already; nothing if there is none."""
     path = folder / SWEEP_FILE
     return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _changed(kept: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether the sweep's file and its views are behind what was found; hours alone do not count."""
+    plain = json.loads(json.dumps(found))
+    return any(plain[name] != kept.get(name) for name in plain if name != "hours")
 
 
 def _trial(one: Asked) -> dict[str, Any]:

@@ -114,3 +114,13 @@ def test_every_argument_is_explained() -> None:
         assert name == "return" or f"        {name}: " in text, name
     assert "locate_threshold" in forgetting.__all__ and "Threshold" in dir(forgetting)
     assert dataclasses.is_dataclass(Located)
+
+
+def test_another_skill_of_the_same_study_is_answered_for_itself(found: Located, arguments: dict[str, Any]) -> None:
+    deeper = locate_threshold(**{**arguments, "skill": "maths:3"})
+    assert deeper.folder == found.folder
+    held = json.loads((found.folder / "sweep.json").read_text())
+    assert [t["target"]["skill"] for t in held["targets"]] == ["maths:3"]
+    again = locate_threshold(**arguments)
+    assert again.threshold == found.threshold
+    assert "maths3" not in again.sweep.targets[0].name
