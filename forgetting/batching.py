@@ -9,10 +9,13 @@ from itertools import chain
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from forgetting.contracts import Batch, Item, Sample
 from forgetting.errors import UsageError
+
+IGNORED = -100  # torch's mark of a token that has no loss
 
 
 def tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
@@ -71,6 +74,24 @@ def piece(batch: Batch, number: int, count: int) -> Batch:
     if not tokens.shape[1]:
         tokens, answer = batch.tokens_RBT[:, :1], torch.zeros_like(batch.answer_RBT[:, :1])
     return Batch(tokens, answer, batch.denominator / count)
+
+
+def answer_places(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Where answer tokens are predicted, and which: places and targets ``[R, N]``, row by row.
+
+    A place counts through the rows of a replica (``B x T``) and is the one before its token. N is the most that a
+    replica has; the targets of others' spare places are ``IGNORED``.
+    """
+    predicts_RP = functional.pad(batch.answer_RBT[:, :, 1:], (0, 1)).flatten(1)
+    tokens_RP = batch.tokens_RBT.flatten(1)
+    if len(predicts_RP) == 1:
+        places_RN = predicts_RP[0].nonzero().T
+        return places_RN, tokens_RP.gather(1, places_RN + 1)
+    count_R = predicts_RP.sum(1)
+    places_RN = predicts_RP.sort(dim=1, descending=True, stable=True).indices[:, : int(count_R.max())]
+    spare_RN = torch.arange(places_RN.shape[1], device=places_RN.device) >= count_R[:, None]
+    places_RN = places_RN.masked_fill(spare_RN, 0)
+    return places_RN, tokens_RP.gather(1, places_RN + 1).masked_fill(spare_RN, IGNORED)
 
 
 @dataclass(frozen=True)

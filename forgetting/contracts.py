@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 Verdict = Literal["right", "wrong", "unparsed", "right_in_dialect"]
+Layers = list[tuple["Tensor", "Tensor"]]  # keys and values of each layer, [B, heads, T, head size]
 Language = Literal["world", "natural"]  # the embedded world's words, or any text, which wants a real tokenizer
 
 
@@ -154,6 +156,29 @@ class Model(ABC):
     @abstractmethod
     def logits(self, tokens_RBT: Tensor) -> Tensor:
         """Next-token logits ``[R, B, T, V]`` of right-padded tokens."""
+
+    def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
+        """``[R, N, V]``: of each replica's logits those at N places, counted through its rows (``B x T``)."""
+        logits_RPV = self.logits(tokens_RBT).flatten(1, 2)
+        return logits_RPV.gather(1, places_RN[..., None].expand(-1, -1, logits_RPV.shape[-1]))
+
+    def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers | None]:
+        """``logits_at`` of one replica, ``[N, V]``, and what the pass leaves to go on from, where ``decoding`` can."""
+        return self.logits_at(tokens_BT[None], places_N[None])[0], None
+
+    def decoding(self, limit: int, batch_items: int) -> Any:
+        """Answers that go on from what the model's ``read`` leaves behind; None: only ``generate`` writes answers."""
+        return None
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Inside, the network is in evaluation mode; afterwards in the mode it was in."""
+        training = self.network.training
+        self.network.eval()
+        try:
+            yield
+        finally:
+            self.network.train(training)
 
     @abstractmethod
     def generate(

@@ -1,7 +1,7 @@
 """Interval evaluation: runs of ``section_4_1_dialogue``, 500 items a skill, measured as before and as now, in pairs.
 
-Before: every answer decoded from its prompt, the base's log-probabilities computed again at each look, nothing shared
-between runs. Now: the engine as it is. Both sides train the same runs; their ledgers are compared row by row.
+Before: as at commit 343d8ed (``before.py``). Now: the engine as it is. Both sides train the same runs; their ledgers
+are compared row by row.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
+from before import Before
 
 from forgetting.config import load_spec
-from forgetting.contracts import Model
-from forgetting.engine.evaluation import Earlier, Evaluator, _Set
-from forgetting.engine.traces import Budget, gold_sums
+from forgetting.engine.evaluation import Evaluator
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import PartValue
@@ -39,34 +37,11 @@ BENCHMARKS: tuple[PartValue, ...] = (
 )
 
 
-class Plain(Evaluator):
-    """Interval evaluation as it was: no drafts, nothing kept."""
-
-    def measure(self, student: Model, *, perturbed: bool, earlier: Earlier | None = None) -> pd.DataFrame:
-        """A look from nothing."""
-        self._of_base.clear()
-        self._grades.clear()
-        if self._probe_traces is not None:
-            self._probe_traces.budget = Budget(0)
-        return super().measure(student, perturbed=perturbed)
-
-    def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> list[pd.DataFrame]:
-        size, limit = self.evaluation.batch_items, self.evaluation.max_new_tokens
-        asked = [prompt for s in sets for prompt in s.prompts]
-        answers = student.generate([asked], max_new_tokens=limit, batch_items=size)[0]
-        frames, start = [], 0
-        for s in sets:
-            sums = gold_sums(student, self.base, s.traces.gold, size)
-            frames.append(self._rows(student, s, answers[start : start + len(s.items)], sums))
-            start += len(s.items)
-        return frames
-
-
 def run(study: Study, key: Any, folder: Path, store: Store, side: type[Evaluator]) -> tuple[dict[str, float], float]:
     """Wall seconds by stage of one run, and in all."""
     contaminate.Evaluator = side  # type: ignore[misc]
     contaminate.same_weights = contaminate.same_weights if side is Evaluator else lambda *_: False
-    if side is Plain or any(isinstance(kept, Plain) for kept in contaminate._kept.values()):
+    if side is Before or any(isinstance(kept, Before) for kept in contaminate._kept.values()):
         contaminate._kept.clear()
     start = time.perf_counter()
     contaminate.contaminate(study, key, folder, store)
@@ -93,7 +68,7 @@ def main() -> None:
     spec = load_spec("experiments/section_4_1_dialogue.yaml")
     measured = dataclasses.replace(spec.evaluation, benchmarks=BENCHMARKS)
     study = construct(dataclasses.replace(spec, evaluation=measured, seeds=options.seeds))
-    real, rows, sides = contaminate.same_weights, [], {"before": Plain, "now": Evaluator}
+    real, rows, sides = contaminate.same_weights, [], {"before": Before, "now": Evaluator}
     with tempfile.TemporaryDirectory() as home:
         keys = [key for name in options.students for key in study.runs() if key.student == name]
         for place, key in enumerate(keys):

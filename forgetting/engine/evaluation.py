@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import lightning
@@ -19,9 +20,10 @@ import pandas as pd
 import torch
 
 from forgetting.batching import encode, prompts, texts, tokens
-from forgetting.contracts import Benchmark, Grade, Item, Model, Sample
+from forgetting.contracts import Benchmark, Grade, Item, Layers, Model, Sample
 from forgetting.engine.module import FitModule
 from forgetting.engine.traces import PROBE_BYTES, Budget, GoldTraces, Sums, known
+from forgetting.models.decoding import selected
 from forgetting.spec import Evaluation
 
 Earlier = Mapping[tuple[str, str], Sequence[int]]  # the last answer to each item, by benchmark and item
@@ -36,6 +38,55 @@ class _Set:
     prompts: list[list[int]]
     answers: list[list[int]]
     traces: GoldTraces
+
+
+class _Look:
+    """The answers of one look: what the passes over the gold answers tell of them, and the rest, decoded."""
+
+    def __init__(self, student: Model, evaluation: Evaluation, earlier: Earlier) -> None:
+        self.student, self.earlier, self.ends = student, earlier, student.ends
+        self.limit, self.batch_items = evaluation.max_new_tokens, evaluation.batch_items
+        self._decoding = student.decoding(self.limit, self.batch_items)
+        self._left: list[tuple[list[int], list[int], list[int]]] = []  # where only ``generate`` can go on
+        self._all: list[list[int]] = []
+
+    def take(
+        self, s: _Set, answers: list[list[int]], places: np.ndarray, greedy: list[list[int]], layers: Layers | None
+    ) -> None:
+        """Rows of a set whose gold answers were read; ``answers`` are those of the whole set, filled in here."""
+        going, drafts, lengths = [], [], []
+        for row, (place, own) in enumerate(zip(places, greedy, strict=True)):
+            answer, prompt = answers[place], s.prompts[place]
+            answer += known(s.answers[place], own, self.ends)[: self.limit]
+            self._all.append(answer)
+            if len(answer) >= self.limit or answer[-1] in self.ends:
+                continue
+            before = list(self.earlier.get((s.benchmark.short_name(), s.items[place].id), ()))
+            draft = before[len(answer) :] if before[: len(answer)] == answer else []
+            if self._decoding is None:
+                self._left.append((answer, prompt, draft))
+            going.append(row)
+            drafts.append(draft)
+            lengths.append(len(prompt) + len(answer) - 1)
+        if self._decoding is not None and layers is not None:
+            self._decoding.add([answers[places[row]] for row in going], drafts, selected(layers, going), lengths)
+
+    def finish(self) -> None:
+        """Write every answer to its end, and take the end token off."""
+        if self._decoding is not None:
+            self._decoding.finish()
+        elif self._left:
+            asked = [[*prompt, *answer] for answer, prompt, _ in self._left]
+            drafts = [draft for _, _, draft in self._left]
+            found = self.student.generate(
+                [asked], [drafts], max_new_tokens=self.limit, batch_items=self.batch_items
+            )  # fmt: skip
+            for (answer, _, _), rest in zip(self._left, found[0], strict=True):
+                answer += rest
+                del answer[self.limit :]
+        for answer in self._all:
+            if answer and answer[-1] in self.ends:
+                answer.pop()
 
 
 class Evaluator:
@@ -101,44 +152,18 @@ class Evaluator:
             else:
                 frames += self._look(student, self._sets(group), earlier or {})
         if self._probe_traces is not None:
-            frames.append(self._probe_rows(self._probe_traces.read(student)[0]))
+            frames.append(self._probe_rows(self._probe_traces.read(student)))
         return pd.concat(frames, ignore_index=True)
 
     def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> list[pd.DataFrame]:
         """Rows of some sets, whose answers are decoded together; originals share batches with originals only."""
-        sums, answers, asked, drafts = [], [], [], []
-        limit, ends = self.evaluation.max_new_tokens, student.ends
-        for s in sets:
-            found, greedy = s.traces.read(student)
-            sums.append(found)
-            for item, prompt, gold, own in zip(s.items, s.prompts, s.answers, greedy, strict=True):
-                answer = known(gold, own, ends)[:limit]
-                answers.append(answer)
-                if len(answer) < limit and answer[-1] not in ends:
-                    before = earlier.get((s.benchmark.short_name(), item.id), ())
-                    agrees = list(before[: len(answer)]) == answer
-                    asked.append([*prompt, *answer])
-                    drafts.append(list(before[len(answer) :]) if agrees else [])
-        rest = iter(self._continued(student, asked, drafts))
-        for answer in answers:
-            if len(answer) < limit and answer[-1] not in ends:
-                answer += next(rest)
-                del answer[limit:]
-            elif answer[-1] in ends:
-                answer.pop()
-        frames, start = [], 0
-        for s, found in zip(sets, sums, strict=True):
-            frames.append(self._rows(student, s, answers[start : start + len(s.items)], found))
-            start += len(s.items)
-        return frames
+        look = _Look(student, self.evaluation, earlier)
+        answers: list[list[list[int]]] = [[[] for _ in s.items] for s in sets]
+        sums = [s.traces.read(student, partial(look.take, s, own)) for s, own in zip(sets, answers, strict=True)]
+        look.finish()
+        return [self._rows(s, own, found) for s, own, found in zip(sets, answers, sums, strict=True)]
 
-    def _continued(self, student: Model, asked: list[list[int]], drafts: list[list[int]]) -> list[list[int]]:
-        if not asked:
-            return []
-        limit, batch_items = self.evaluation.max_new_tokens, self.evaluation.batch_items
-        return student.generate([asked], [drafts], max_new_tokens=limit, batch_items=batch_items)[0]
-
-    def _rows(self, student: Model, s: _Set, answers: list[list[int]], sums: Sums) -> pd.DataFrame:
+    def _rows(self, s: _Set, answers: list[list[int]], sums: Sums) -> pd.DataFrame:
         grades, name = self._graded(s, answers), s.benchmark.short_name()
         return pd.DataFrame(
             {

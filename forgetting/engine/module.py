@@ -122,7 +122,10 @@ class FitModule(lightning.LightningModule):
     def _adam(self) -> torch.optim.Optimizer:
         o = self.optimiser
         names, parameters = zip(*self.student.named_parameters(), strict=True)
-        adam = torch.optim.AdamW(parameters, lr=self._rate(o), betas=o.betas, weight_decay=o.weight_decay)
+        adam = torch.optim.AdamW(
+            parameters, lr=self._rate(o), betas=o.betas, weight_decay=o.weight_decay,
+            fused=self.trainer.precision == "32-true",  # with mixed precision Lightning clips no fused optimizer
+        )  # fmt: skip
         if self.optimiser_state:
             for name, parameter in zip(names, parameters, strict=True):
                 adam.state[parameter] = self._state_of(name)

@@ -6,8 +6,7 @@ known, up to and including the first that differs. The base never changes, so it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from forgetting.batching import Encoded
-from forgetting.contracts import Model
+from forgetting.batching import Encoded, answer_places
+from forgetting.contracts import Layers, Model
+from forgetting.models.decoding import rows_together
 
 Sums = dict[str, np.ndarray]
+# Some rows of a set, what greedy decoding puts at each place of their gold answers, and what was read of them.
+Take = Callable[[np.ndarray, list[list[int]], "Layers | None"], None]
 
 # Most memory that an evaluator keeps for the base's log-probabilities; what does not fit is computed at every look.
 REFERENCE_BYTES = 256 * 2**20  # of the benchmarks
@@ -42,13 +44,15 @@ class Budget:
 
 @dataclass
 class _Chunk:
-    """Some rows of a set: their places ``[B]``, tokens ``[B, T]``, and (``[B, T - 1]``) which next tokens are gold."""
+    """Some rows ``[B]`` of a set: their tokens, the places that predict gold ones, these, and the row of each."""
 
-    places: np.ndarray
+    index: np.ndarray
     tokens_BT: Tensor
-    chosen: Tensor
+    places_N: Tensor
+    gold_N: Tensor
     rows: np.ndarray
-    reference: Tensor | None = None
+    reference: Tensor | None = None  # the base's log-probabilities there, [N, V]
+    most_probable: Tensor | None = None  # and the token that it finds most probable, [N]
 
 
 class GoldTraces:
@@ -56,17 +60,18 @@ class GoldTraces:
 
     def __init__(self, gold: Encoded, base: Model, batch_items: int, budget: Budget) -> None:
         self.gold, self.base, self.budget = gold, base, budget
-        order = np.argsort(gold.end_P.numpy(), kind="stable")
-        self._chunks = [self._chunk(order[i : i + batch_items]) for i in range(0, len(gold), batch_items)]
+        order, size = np.argsort(gold.end_P.numpy(), kind="stable"), rows_together(batch_items)
+        self._chunks = [self._chunk(order[i : i + size]) for i in range(0, len(gold), size)]
 
-    def _chunk(self, places: np.ndarray) -> _Chunk:
-        batch = self.gold.batch(places, len(places))
-        chosen = batch.answer_RBT[0, :, 1:]
-        return _Chunk(places, batch.tokens_RBT[0], chosen, chosen.nonzero()[:, 0].numpy())
+    def _chunk(self, index: np.ndarray) -> _Chunk:
+        batch = self.gold.batch(index, len(index))
+        places_RN, gold_RN = answer_places(batch)
+        rows = places_RN[0] // batch.tokens_RBT.shape[2]
+        return _Chunk(index, batch.tokens_RBT[0], places_RN[0], gold_RN[0], rows.numpy())
 
     @torch.no_grad()
-    def read(self, student: Model) -> tuple[Sums, list[list[int]]]:
-        """Per item, sums over the gold answer's tokens in nats, and the token that greedy decoding puts at each place.
+    def read(self, student: Model, take: Take | None = None) -> Sums:
+        """Per item, sums over the gold answer's tokens in nats; ``take`` gets what greedy decoding puts at each place.
 
         The sums are NLL, L_f and KL(base || student), beside the token count. L_f is the cross-entropy of the student
         against the base's own most probable tokens (arXiv 2401.05605), read along the gold trace. Dropout is off,
@@ -74,35 +79,44 @@ class GoldTraces:
         """
         count = len(self.gold)
         out = {name: np.zeros(count) for name in ("nll_sum", "base_ce_sum", "kl_sum")}
-        greedy: list[list[int]] = [[] for _ in range(count)]
-        with at_rest(student), at_rest(self.base):
+        with student.at_rest(), self.base.at_rest():
             for chunk in self._chunks:
                 self._to(chunk, student.device)
-                logits = self._logits(student, chunk)
+                if take is None:
+                    logits, layers = self._logits(student, chunk), None
+                else:
+                    logits, layers = student.read(chunk.tokens_BT, chunk.places_N)
                 own = logits.float().log_softmax(-1)
                 reference = own if student is self.base else self._reference(chunk)
                 if student is self.base:
                     self._keep(chunk, own)
-                per_token = {
-                    "nll_sum": functional.nll_loss(own, chunk.tokens_BT[:, 1:][chunk.chosen], reduction="none"),
-                    "base_ce_sum": functional.nll_loss(own, reference.argmax(-1), reduction="none"),
-                    "kl_sum": functional.kl_div(own, reference, reduction="none", log_target=True).sum(-1),
-                }
-                for name, values in per_token.items():
-                    sums = np.bincount(chunk.rows, weights=values.double().cpu().numpy(), minlength=len(chunk.places))
-                    out[name][chunk.places] = sums
-                ends = np.cumsum(np.bincount(chunk.rows, minlength=len(chunk.places)))[:-1]
-                for place, part in zip(chunk.places, np.split(logits.argmax(-1).cpu().numpy(), ends), strict=True):
-                    greedy[place] = part.tolist()
-        return {"gold_tokens": self.gold.learned().numpy(), **out}, greedy
+                per_token = torch.stack(
+                    [
+                        functional.nll_loss(own, chunk.gold_N, reduction="none"),
+                        functional.nll_loss(own, self._most_probable(chunk, reference), reduction="none"),
+                        functional.kl_div(own, reference, reduction="none", log_target=True).sum(-1),
+                    ]
+                )
+                for name, values in zip(out, per_token.double().cpu().numpy(), strict=True):
+                    out[name][chunk.index] = np.bincount(chunk.rows, weights=values, minlength=len(chunk.index))
+                if take is not None:
+                    ends = np.cumsum(np.bincount(chunk.rows, minlength=len(chunk.index)))[:-1]
+                    greedy = [part.tolist() for part in np.split(logits.argmax(-1).cpu().numpy(), ends)]
+                    take(chunk.index, greedy, layers)
+        return {"gold_tokens": self.gold.learned().numpy(), **out}
 
     def _logits(self, model: Model, chunk: _Chunk) -> Tensor:
-        return model.logits(chunk.tokens_BT[None])[0, :, :-1][chunk.chosen]
+        return model.logits_at(chunk.tokens_BT[None], chunk.places_N[None])[0]
 
     def _reference(self, chunk: _Chunk) -> Tensor:
         if chunk.reference is not None:
             return chunk.reference
         return self._keep(chunk, self._logits(self.base, chunk).float().log_softmax(-1))
+
+    def _most_probable(self, chunk: _Chunk, reference: Tensor) -> Tensor:
+        if chunk.most_probable is None:
+            chunk.most_probable = reference.argmax(-1)
+        return chunk.most_probable
 
     def _keep(self, chunk: _Chunk, reference: Tensor) -> Tensor:
         if chunk.reference is None and self.budget.take(reference):
@@ -110,25 +124,17 @@ class GoldTraces:
         return reference
 
     def _to(self, chunk: _Chunk, device: torch.device) -> None:
-        chunk.tokens_BT, chunk.chosen = chunk.tokens_BT.to(device), chunk.chosen.to(device)
+        chunk.tokens_BT, chunk.places_N = chunk.tokens_BT.to(device), chunk.places_N.to(device)
+        chunk.gold_N = chunk.gold_N.to(device)
         if chunk.reference is not None:
             chunk.reference = chunk.reference.to(device)
+        if chunk.most_probable is not None:
+            chunk.most_probable = chunk.most_probable.to(device)
 
 
 def gold_sums(student: Model, base: Model, gold: Encoded, batch_items: int) -> Sums:
     """The sums of a look, for once: nothing is kept."""
-    return GoldTraces(gold, base, batch_items, Budget(0)).read(student)[0]
-
-
-@contextmanager
-def at_rest(model: Model) -> Iterator[None]:
-    """Inside, the network is in evaluation mode; afterwards in the mode it was in."""
-    training = model.network.training
-    model.network.eval()
-    try:
-        yield
-    finally:
-        model.network.train(training)
+    return GoldTraces(gold, base, batch_items, Budget(0)).read(student)
 
 
 def known(gold: list[int], greedy: list[int], ends: frozenset[int]) -> list[int]:

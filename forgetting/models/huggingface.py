@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ from transformers import (
 from transformers.utils import logging
 
 from forgetting import seeds
-from forgetting.contracts import Model
+from forgetting.contracts import Layers, Model
 from forgetting.errors import UsageError
 from forgetting.ladder import Architecture
+from forgetting.models.decoding import Decoding, layers_of, rows_together, selected
 
 Answers = list[list[list[int]]]
 
 ROTARY_BASE = 100.0  # texts are shorter than a hundred tokens; with the usual 10,000 most frequencies stand still
-FEW = 8  # once an eighth of a batch is left, its rows wait for those of other batches to decode with
 INITIAL_SCALE = 0.5  # of the initial standard deviation, in units of 1 / sqrt(hidden size)
 
 
@@ -132,6 +132,19 @@ class HuggingFaceModel(Model):
         logits: Tensor = self.network(input_ids=tokens_RBT[0], use_cache=False).logits
         return logits[None]
 
+    def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
+        """As in the contract; the network's head sees those places only, and most of its work is there."""
+        return self._logits_at(tokens_RBT[0], places_RN[0], use_cache=False)[None]
+
+    def _logits_at(self, tokens_BT: Tensor, places_N: Tensor, **settings: Any) -> Tensor:
+        head = self.network.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0].flatten(0, 1)[places_N],))
+        try:
+            logits: Tensor = self.network(input_ids=tokens_BT, **settings).logits
+        finally:
+            hook.remove()
+        return logits
+
     def named_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
         """The trainable parameters with their names, the tied embedding once."""
         return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
@@ -164,94 +177,50 @@ class HuggingFaceModel(Model):
         max_new_tokens: int,
         batch_items: int = 128,
     ) -> Answers:
-        """Greedy answers. A draft is verified in one pass; decoding goes on from its first token that differs."""
-        was_training = self.network.training
-        self.network.eval()
-        prompts = prompts_RB[0]
-        kept = (
-            [[] for _ in prompts] if drafts is None else self._verify(prompts, drafts[0], max_new_tokens, batch_items)
-        )
-        answers = [list(k) for k in kept]
-        ends = self.ends
+        """Greedy answers. The pass that reads a prompt verifies its draft; writing goes on from where that fails."""
+        prompts, ends = prompts_RB[0], self.ends
+        given = [_until(d, ends)[:max_new_tokens] for d in drafts[0]] if drafts is not None else [[] for _ in prompts]
+        answers: list[list[int]] = [[] for _ in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]) + len(given[i]), i))
+        with self.at_rest():
+            decoding, rows_read = self.decoding(max_new_tokens, batch_items), rows_together(batch_items)
+            for start in range(0, len(order), rows_read):
+                chunk = order[start : start + rows_read]
+                rows = [[*prompts[i], *given[i]] for i in chunk]
+                logits, layers = self.read(*self._padded(rows, [len(given[i]) + 1 for i in chunk]))
+                guesses = iter(logits.argmax(-1).tolist())
+                lengths = []
+                for i in chunk:
+                    guess = list(islice(guesses, len(given[i]) + 1))
+                    agree, answers[i] = decoding.agreed(given[i], guess, max_new_tokens)
+                    lengths.append(len(prompts[i]) + agree)
+                going = [row for row, i in enumerate(chunk) if decoding.is_open(answers[i])]
+                decoding.add(
+                    [answers[chunk[row]] for row in going], [[]] * len(going), selected(layers, going),
+                    [lengths[row] for row in going],
+                )  # fmt: skip
+            decoding.finish()
+        return [[a[:-1] if a[-1] in ends else a for a in answers]]
 
-        def is_open(i: int) -> bool:
-            return (not answers[i] or answers[i][-1] not in ends) and len(answers[i]) < max_new_tokens
+    def decoding(self, limit: int, batch_items: int) -> Decoding:
+        """Answers of up to ``limit`` tokens under way, ``batch_items`` written together."""
+        return Decoding(self, limit, batch_items)
 
-        while open_items := [i for i in range(len(prompts)) if is_open(i)]:
-            open_items.sort(key=lambda i: (len(prompts[i]) + len(answers[i]), i))
-            few = batch_items // FEW if len(open_items) > batch_items else 0
-            for start in range(0, len(open_items), batch_items):
-                chunk = open_items[start : start + batch_items]
-                rows = [[*prompts[i], *answers[i]] for i in chunk]
-                found = self._decode(rows, [max_new_tokens - len(answers[i]) for i in chunk], few)
-                for i, row in zip(chunk, found, strict=True):
-                    answers[i] += row
-        self.network.train(was_training)
-        return [[a[:-1] if a and a[-1] in ends else a for a in answers]]
+    def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers]:
+        """``logits_at``, ``[N, V]``, and the keys and values that the pass leaves to go on from."""
+        cache = DynamicCache()
+        logits = self._logits_at(tokens_BT, places_N, past_key_values=cache, use_cache=True)
+        return logits, layers_of(cache)
 
-    def _left_padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Tokens and key mask, both ``[B, T]``."""
-        width = max(map(len, rows))
-        pad = self.tokenizer.pad_token_id
-        tokens = torch.tensor([[pad] * (width - len(r)) + list(r) for r in rows], device=self.device)
-        mask = torch.tensor([[False] * (width - len(r)) + [True] * len(r) for r in rows], device=self.device)
-        return tokens, mask
+    def _padded(self, rows: Sequence[Sequence[int]], asked: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Right-padded tokens ``[B, T]``, and of each row the last places, as many as are asked for."""
+        width, pad = max(map(len, rows)), self.tokenizer.pad_token_id
+        tokens = [[*row, *[pad] * (width - len(row))] for row in rows]
+        ends = [number * width + len(row) for number, row in enumerate(rows)]
+        places = [place for end, count in zip(ends, asked, strict=True) for place in range(end - count, end)]
+        return torch.tensor(tokens, device=self.device), torch.tensor(places, device=self.device)
 
-    def _forward(self, tokens: Tensor, mask: Tensor, cache: DynamicCache | None, last: int = 0) -> Tensor:
-        """Logits of the last ``tokens.shape[1]`` positions of the sequences that ``mask`` ``[B, K]`` describes."""
-        steps = tokens.shape[1]
-        positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -steps:]
-        keys = mask.shape[1]
-        allowed = mask[:, None, None, :].expand(-1, 1, steps, -1)
-        if steps > 1:
-            allowed = allowed & torch.ones(steps, keys, dtype=torch.bool, device=mask.device).tril(keys - steps)
-        bias = torch.zeros(allowed.shape, dtype=self.network.dtype, device=mask.device)
-        bias.masked_fill_(~allowed, torch.finfo(bias.dtype).min)
-        logits: Tensor = self.network(
-            input_ids=tokens, attention_mask=bias, position_ids=positions, past_key_values=cache,
-            use_cache=cache is not None, logits_to_keep=last,
-        ).logits  # fmt: skip
-        return logits
 
-    def _decode(self, rows: Sequence[Sequence[int]], limits: Sequence[int], few: int) -> list[list[int]]:
-        """Greedy continuations with a key-value cache, each up to its limit and with the end token where it came.
-
-        Once no more than ``few`` are left they are given back as far as they got.
-        """
-        ends = self.ends
-        tokens, mask = self._left_padded(rows)
-        cache = DynamicCache(config=self.network.config)
-        answers: list[list[int]] = [[] for _ in rows]
-        alive = list(range(len(rows)))
-        while True:
-            chosen = self._forward(tokens, mask, cache, last=1)[:, -1].argmax(-1)
-            for i, token in zip(alive, chosen.tolist(), strict=True):
-                answers[i].append(token)
-            going = [j for j, i in enumerate(alive) if answers[i][-1] not in ends and len(answers[i]) < limits[i]]
-            if len(going) <= few:
-                return answers
-            if len(going) < len(alive):
-                index = torch.tensor(going, device=self.device)
-                cache.batch_select_indices(index)
-                chosen, mask, alive = chosen[index], mask[index], [alive[j] for j in going]
-            tokens = chosen[:, None]
-            mask = torch.nn.functional.pad(mask, (0, 1), value=True)
-
-    def _verify(
-        self, prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]], limit: int, batch_items: int
-    ) -> list[list[int]]:
-        """The longest prefix of each draft (and end token) that greedy decoding would write itself."""
-        end = self.tokenizer.eos_token_id
-        wanted = [[*takewhile(lambda token: token != end, d), end][:limit] for d in drafts]
-        kept: list[list[int]] = [[] for _ in prompts]
-        order = sorted((i for i, d in enumerate(drafts) if d), key=lambda i: (len(prompts[i]) + len(wanted[i]), i))
-        for start in range(0, len(order), batch_items):
-            chunk = order[start : start + batch_items]
-            tokens, mask = self._left_padded([[*prompts[i], *wanted[i]] for i in chunk])
-            longest = max(len(wanted[i]) for i in chunk)
-            guesses = self._forward(tokens, mask, None, last=longest + 1).argmax(-1)[:, :-1].tolist()
-            for i, guess in zip(chunk, guesses, strict=True):
-                own = guess[len(guess) - len(wanted[i]) :]
-                agree = next((k for k, (a, b) in enumerate(zip(own, wanted[i], strict=True)) if a != b), len(own))
-                kept[i] = wanted[i][:agree]
-        return kept
+def _until(draft: Sequence[int], ends: frozenset[int]) -> list[int]:
+    """A draft up to its first end token, without it."""
+    return list(takewhile(lambda token: token not in ends, draft))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from forgetting.contracts import Model
+from forgetting.contracts import Layers, Model
 from forgetting.errors import UsageError
 from forgetting.models.huggingface import Answers, HuggingFaceModel
 from forgetting.models.stacked_decoding import Decoder
@@ -80,17 +80,25 @@ class StackedModel(Model):
         """The tokens that end an answer."""
         return self._ends | {int(self.tokenizer.eos_token_id)} if len(self._ends) > 1 else super().ends
 
-    def call(self, tokens_RBT: Tensor, bias: Tensor, positions: Tensor, *, shared: bool, **more: Any) -> Tensor:
+    def call(
+        self, tokens_RBT: Tensor, bias: Tensor, positions: Tensor, *, shared: bool, cache: Any = None,
+        places_RN: Tensor | None = None, **more: Any,
+    ) -> Tensor:  # fmt: skip
         """Logits ``[R, B, T, V]`` of the replicas' own tokens, under an attention bias ``[R, B, 1, T, K]``.
 
-        With ``shared`` the bias is ``[1, 1, T, K]`` and the positions ``[1, T]``, the same for all replicas.
+        With ``shared`` the bias is ``[1, 1, T, K]`` and the positions ``[1, T]``, the same for all replicas. With
+        places the logits are ``[R, N, V]``, those of ``logits_at``.
         """
-        cache = more.pop("cache", None)
         parameters = dict(zip(self.network.names, self.network.stacked, strict=True))
+        chosen_N: list[Tensor] = []
 
-        def one(weights: dict[str, Tensor], tokens_BT: Tensor, mask: Tensor, places: Tensor, kept: Any) -> Tensor:
+        def one(
+            weights: dict[str, Tensor], tokens_BT: Tensor, mask: Tensor, positions_T: Tensor, kept: Any, places: Any
+        ) -> Tensor:
+            chosen_N.append(places)
             given = {
-                "input_ids": tokens_BT, "attention_mask": mask, "position_ids": places, "use_cache": kept is not None,
+                "input_ids": tokens_BT, "attention_mask": mask, "position_ids": positions_T,
+                "use_cache": kept is not None,
                 "past_key_values": None if kept is None else cache.of(kept), **more,
             }  # fmt: skip
             logits: Tensor = torch.func.functional_call(self._single, weights, (), given, tie_weights=True).logits
@@ -98,16 +106,31 @@ class StackedModel(Model):
 
         axis = None if shared else 0
         kept = None if cache is None else cache.tensors
-        mapped = torch.func.vmap(one, in_dims=(0, 0, axis, axis, None if cache is None else 0), randomness="different")
-        logits: Tensor = mapped(parameters, tokens_RBT, bias, positions, kept)
+        axes = (0, 0, axis, axis, None if kept is None else 0, None if places_RN is None else 0)
+        mapped = torch.func.vmap(one, in_dims=axes, randomness="different")
+        hook = None
+        if places_RN is not None:
+            head = self._single.get_output_embeddings()
+            hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0].flatten(0, 1)[chosen_N[-1]],))
+        try:
+            logits: Tensor = mapped(parameters, tokens_RBT, bias, positions, kept, places_RN)
+        finally:
+            if hook is not None:
+                hook.remove()
         return logits
 
     def logits(self, tokens_RBT: Tensor) -> Tensor:
         """Next-token logits ``[R, B, T, V]``."""
+        return self.call(tokens_RBT, *self._causal(tokens_RBT), shared=True)
+
+    def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
+        """As in the contract; the heads see those places only."""
+        return self.call(tokens_RBT, *self._causal(tokens_RBT), shared=True, places_RN=places_RN)
+
+    def _causal(self, tokens_RBT: Tensor) -> tuple[Tensor, Tensor]:
         length = tokens_RBT.shape[2]
         seen = torch.ones(length, length, dtype=torch.bool, device=tokens_RBT.device).tril()
-        positions = torch.arange(length, device=tokens_RBT.device)[None]
-        return self.call(tokens_RBT, self.bias(seen[None, None]), positions, shared=True)
+        return self.bias(seen[None, None]), torch.arange(length, device=tokens_RBT.device)[None]
 
     def bias(self, allowed: Tensor) -> Tensor:
         """Zero where attention is allowed, the lowest number elsewhere."""
@@ -187,6 +210,18 @@ class Replica(HuggingFaceModel):
         out = torch.func.functional_call(network, dict(self.named_parameters()), (), given, tie_weights=True)
         logits: Tensor = out.logits
         return logits[None]
+
+    def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
+        """As in the contract; gradients reach the stack."""
+        if torch.is_grad_enabled():
+            return Model.logits_at(self, tokens_RBT, places_RN)
+        self._fresh()
+        return super().logits_at(tokens_RBT, places_RN)
+
+    def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers]:
+        """As a model of its own reads."""
+        self._fresh()
+        return super().read(tokens_BT, places_N)
 
     def generate(
         self,

@@ -196,9 +196,13 @@ def test_what_does_not_fit_into_memory_is_computed_again_and_equal() -> None:
     room = Budget(4 * 10 * len(words()))  # a few tokens
     kept, forgotten = GoldTraces(gold, base, 4, Budget()), GoldTraces(gold, base, 4, room)
     for _ in range(2):
-        one, other = kept.read(student), forgotten.read(student)
-        assert one[1] == other[1]
-        assert all(np.array_equal(one[0][name], other[0][name]) for name in one[0])
+        told: list[list[list[list[int]]]] = [[], []]
+        one, other = (
+            traces.read(student, lambda _, greedy, layers, told=mine: told.append(greedy))
+            for traces, mine in zip((kept, forgotten), told, strict=True)
+        )
+        assert told[0] == told[1]
+        assert all(np.array_equal(one[name], other[name]) for name in one)
     assert room.left_bytes >= 0
 
 

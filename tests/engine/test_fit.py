@@ -29,14 +29,15 @@ def bare(student: HuggingFaceModel, batches: list[Batch], o: Optimiser, total_st
     """The same training without Lightning; gives AdamW's state by parameter."""
     student.network.train()
     named = dict(student.network.named_parameters())
-    adam = torch.optim.AdamW(named.values(), lr=o.learning_rate, betas=o.betas, weight_decay=o.weight_decay)
+    adam = torch.optim.AdamW(named.values(), lr=o.learning_rate, betas=o.betas, weight_decay=o.weight_decay, fused=True)
     for step, made in enumerate(batches):
         rate = min(1.0, (step + 1) / o.warmup_steps) * (1 - step / total_steps if o.schedule == "linear" else 1.0)
         adam.param_groups[0]["lr"] = o.learning_rate * rate
         adam.zero_grad()
-        logits = student.network(input_ids=made.tokens_RBT[0], use_cache=False).logits[:, :-1]
+        hidden = student.network.model(input_ids=made.tokens_RBT[0], use_cache=False).last_hidden_state[:, :-1]
         chosen = made.answer_RBT[0, :, 1:]
-        loss = torch.nn.functional.cross_entropy(logits[chosen], made.tokens_RBT[0, :, 1:][chosen], reduction="sum")
+        logits = student.network.lm_head(hidden[chosen])
+        loss = torch.nn.functional.cross_entropy(logits, made.tokens_RBT[0, :, 1:][chosen], reduction="sum")
         (loss / made.denominator).backward()
         torch.nn.utils.clip_grad_norm_(named.values(), o.clip_norm)
         adam.step()

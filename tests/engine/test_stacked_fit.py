@@ -31,7 +31,7 @@ OPTIMISERS = [
     Optimiser(batch_size=8, learning_rate=1e-3, rate_policy="inverse_width", clip_norm=0.0),
     Optimiser(batch_size=8, learning_rate=0.0),
 ]
-MITIGATIONS: list[Mitigation] = [Unmitigated(), L2SP(strength=0.5), L2SP(strength=20.0), Unmitigated()]
+MITIGATIONS: list[Mitigation] = [Unmitigated(), L2SP(strength=0.5), L2SP(strength=5.0), Unmitigated()]
 
 
 class Watched(FitModule):

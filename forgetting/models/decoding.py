@@ -1,0 +1,283 @@
+"""Greedy decoding of one replica, from what forward passes left behind: each text's keys and values.
+
+A pass over a prompt and a draft (the gold answer, or the answer of the look before) tells which of the draft's tokens
+greedy decoding would write itself, and its keys and values are all that going on from there takes. Texts are decoded in
+slots, each at its own position; a slot that is done goes to the next text.
+
+Shape suffixes: B slots or rows, T tokens of a row, K key positions, V words of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from forgetting.contracts import Layers
+from forgetting.errors import UsageError
+
+if TYPE_CHECKING:
+    from forgetting.models.huggingface import HuggingFaceModel
+
+KEPT_BYTES = 256 * 2**20  # of keys and values that may wait to be decoded from
+CPU_ROWS = 64  # of a reading pass; twice as many took half as long again for each row at 100k (speed/evaluation.py)
+COMPACT_BELOW = 0.75  # slots are filled again, or dropped, once at most this share of them is in use
+
+
+@dataclass(frozen=True)
+class Row:
+    """A text that was read: ``length`` tokens of row ``index`` of ``layers``, and the token that comes next."""
+
+    layers: Layers
+    index: int
+    length: int
+    token: int
+
+
+@dataclass(eq=False)
+class _Open:
+    """An answer that is not at its end: where it goes on, and its draft from there."""
+
+    answer: list[int]
+    row: Row
+    draft: list[int]
+
+
+def rows_together(batch_items: int) -> int:
+    """Rows of one reading pass: on a CPU so few that what a layer computes stays in the processor's cache."""
+    return batch_items if torch.cuda.is_available() else min(batch_items, CPU_ROWS)
+
+
+def layers_of(cache: Cache) -> Layers:
+    """Keys and values that a forward pass wrote into the cache."""
+    return [(layer.keys, layer.values) for layer in cast(list[Any], cache.layers)]
+
+
+def selected(layers: Layers, index: Sequence[int]) -> Layers:
+    """Copies of some rows."""
+    if not index:
+        return []
+    chosen = torch.tensor(index, device=layers[0][0].device)
+    return [(keys[chosen], values[chosen]) for keys, values in layers]
+
+
+def check_decodable(config: Any, length: int) -> None:
+    """``UsageError`` unless every layer looks at all keys of texts of this length."""
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if others := sorted(kinds - {"full_attention", "sliding_attention"}):
+        raise UsageError(f"checkpoint: layers of type {others[0]!r} are not decoded here, only those with attention")
+    window = getattr(config, "sliding_window", None)
+    if "sliding_attention" in kinds and window and length > window:
+        raise UsageError(f"checkpoint: texts of up to {length} tokens reach beyond its attention window of {window}")
+
+
+class _Slots(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves its subclassing unannotated
+    """Keys and values of one layer in slots; a step writes each slot at its own position."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.keys, self.values, self.is_initialized = keys, values, True
+        self.dtype, self.device = keys.dtype, keys.device
+        self.at: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
+        self.until = 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Write this step's keys and values and give all up to the longest text."""
+        slots, places = self.at
+        self.keys[slots, :, places] = key_states.transpose(1, 2)
+        self.values[slots, :, places] = value_states.transpose(1, 2)
+        return self.keys[:, :, : self.until], self.values[:, :, : self.until]
+
+    def get_seq_length(self) -> int:
+        """Key positions in use."""
+        return self.until
+
+
+class Decoding:
+    """Answers under way. ``add`` takes one with what was read of it, ``finish`` writes all to their ends, in place.
+
+    Args:
+        model: the model that reads and writes
+        limit: most tokens of an answer
+        batch_items: most slots
+    """
+
+    def __init__(self, model: HuggingFaceModel, limit: int, batch_items: int) -> None:
+        self.model, self.limit, self.batch_items = model, limit, batch_items
+        check_decodable(model.network.config, 0)
+        self.ends = sorted(model.ends)
+        self._open: list[_Open] = []
+        self._bytes = 0
+
+    def is_open(self, answer: Sequence[int]) -> bool:
+        """Whether an answer is not at its end."""
+        return len(answer) < self.limit and answer[-1] not in self.ends
+
+    def add(
+        self, answers: Sequence[list[int]], drafts: Sequence[list[int]], layers: Layers, lengths: Sequence[int]
+    ) -> None:
+        """Open answers, each with its draft; row i of ``layers`` holds ``lengths[i]`` tokens, all but its last one."""
+        for index, (answer, draft, length) in enumerate(zip(answers, drafts, lengths, strict=True)):
+            self._open.append(_Open(answer, Row(layers, index, length, answer[-1]), draft))
+        self._bytes += sum(keys.nbytes + values.nbytes for keys, values in layers)
+        if self._bytes > KEPT_BYTES:
+            self.finish()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Write every answer to its end."""
+        drafted = _sorted(one for one in self._open if one.draft)
+        waiting = [one for one in self._open if not one.draft]
+        with self.model.at_rest():
+            for start in range(0, len(drafted), self.batch_items):
+                waiting += self._verified(drafted[start : start + self.batch_items])
+            self._write(_sorted(waiting))
+        self._open, self._bytes = [], 0
+
+    def _verified(self, rows: list[_Open]) -> list[_Open]:
+        """Rows after one pass over their drafts; those at their ends are left out."""
+        width = 1 + max(len(one.draft) for one in rows)
+        slots = _Batch(self.model, len(rows), max(one.row.length for one in rows) + width)
+        slots.fill(range(len(rows)), [one.row for one in rows])
+        pad = self.model.tokenizer.pad_token_id
+        given = [[one.row.token, *one.draft] for one in rows]
+        tokens = torch.tensor([row + [pad] * (width - len(row)) for row in given], device=self.model.device)
+        guesses = slots.step(tokens).tolist()
+        layers, still = slots.layers(), []
+        for slot, (one, guess) in enumerate(zip(rows, guesses, strict=True)):
+            agree, written = self.agreed(one.draft, guess, self.limit - len(one.answer))
+            one.answer += written
+            if self.is_open(one.answer):
+                row = Row(layers, slot, one.row.length + 1 + agree, one.answer[-1])
+                still.append(_Open(one.answer, row, []))
+        return still
+
+    def agreed(self, draft: Sequence[int], guess: Sequence[int], limit: int) -> tuple[int, list[int]]:
+        """How many of the draft's tokens greedy decoding writes, and all that it is known to write, up to an end."""
+        agree = next((n for n, (a, d) in enumerate(zip(guess, draft, strict=False)) if a != d), len(draft))
+        written = list(guess[: agree + 1])
+        stop = next((n for n, token in enumerate(written) if token in self.ends), len(written) - 1)
+        return agree, written[: min(stop + 1, limit)]
+
+    def _write(self, waiting: list[_Open]) -> None:
+        if not waiting:
+            return
+        count = min(self.batch_items, len(waiting))
+        room = max(one.row.length + self.limit - len(one.answer) for one in waiting) + 1
+        check_decodable(self.model.network.config, room)
+        device, ends = self.model.device, torch.tensor(self.ends, device=self.model.device)
+        slots = _Batch(self.model, count, room)
+        queue = iter(waiting)
+        inside = waiting[:count]
+        alive = torch.zeros(count, dtype=torch.bool, device=device)
+        tokens = torch.zeros(count, 1, dtype=torch.long, device=device)
+        left = torch.zeros(count, dtype=torch.long, device=device)
+        written = torch.zeros(count, self.limit, dtype=torch.long, device=device)
+        done = torch.zeros(count, dtype=torch.long, device=device)
+
+        def take(free: list[int]) -> None:
+            """The next rows into free slots."""
+            new = list(islice(queue, len(free)))
+            free = free[: len(new)]
+            slots.fill(free, [one.row for one in new])
+            into = torch.tensor(free, dtype=torch.long, device=device)
+            tokens[into, 0] = torch.tensor([one.row.token for one in new], dtype=torch.long, device=device)
+            left[into] = torch.tensor([self.limit - len(one.answer) for one in new], dtype=torch.long, device=device)
+            done[into], alive[into] = 0, True
+            for slot, one in zip(free, new, strict=True):
+                inside[slot] = one
+
+        take(list(range(count)))
+        while True:
+            chosen = slots.step(tokens)[:, -1]
+            written.scatter_(1, done[:, None], chosen[:, None])
+            done += alive
+            tokens = chosen[:, None]
+            alive &= ~torch.isin(chosen, ends) & (done < left)
+            in_use = int(alive.sum())
+            if in_use > COMPACT_BELOW * len(inside):
+                continue
+            free = (~alive).nonzero()[:, 0].tolist()
+            for slot, count_written, tokens_written in zip(
+                free, done[free].tolist(), written[free].tolist(), strict=True
+            ):
+                inside[slot].answer += tokens_written[:count_written]
+            take(free)
+            if not bool(alive.any()):
+                return
+            if not bool(alive.all()):
+                kept = alive.nonzero()[:, 0]
+                slots.keep(kept)
+                inside = [inside[slot] for slot in kept.tolist()]
+                tokens, left, written, done, alive = (t[kept] for t in (tokens, left, written, done, alive))
+
+
+class _Batch:
+    """Slots with room for ``room`` tokens each."""
+
+    def __init__(self, model: HuggingFaceModel, slots: int, room: int) -> None:
+        self.model, self.count, self.room = model, slots, room
+        self.length_B = torch.zeros(slots, dtype=torch.long, device=model.device)
+        self.cache, self.slots = DynamicCache(), list[_Slots]()
+        self._places = torch.arange(room, device=model.device)
+
+    def fill(self, slots: Sequence[int], rows: Sequence[Row]) -> None:
+        """Put the keys and values of rows into slots."""
+        sources: dict[int, list[tuple[int, Row]]] = {}
+        for slot, row in zip(slots, rows, strict=True):
+            sources.setdefault(id(row.layers), []).append((slot, row))
+        for pairs in sources.values():
+            layers, longest = pairs[0][1].layers, max(row.length for _, row in pairs)
+            into = torch.tensor([slot for slot, _ in pairs], device=self.length_B.device)
+            index = torch.tensor([row.index for _, row in pairs], device=self.length_B.device)
+            if not self.slots:
+                shapes = [(self.count, keys.shape[1], self.room, keys.shape[3]) for keys, _ in layers]
+                self.slots = [
+                    _Slots(keys.new_zeros(shape), values.new_zeros(shape))
+                    for shape, (keys, values) in zip(shapes, layers, strict=True)
+                ]
+                self.cache.layers = [*self.slots]
+            for layer, (keys, values) in zip(self.slots, layers, strict=True):
+                layer.keys[into, :, :longest] = keys[index, :, :longest]
+                layer.values[into, :, :longest] = values[index, :, :longest]
+            self.length_B[into] = torch.tensor([row.length for _, row in pairs], device=self.length_B.device)
+
+    def keep(self, slots: Tensor) -> None:
+        """Drop the other slots."""
+        self.length_B = self.length_B[slots]
+        for layer in self.slots:
+            layer.keys, layer.values = layer.keys[slots], layer.values[slots]
+
+    def layers(self) -> Layers:
+        """Keys and values as they are."""
+        return [(layer.keys, layer.values) for layer in self.slots]
+
+    def step(self, tokens_BT: Tensor) -> Tensor:
+        """Read the next tokens of every slot; the most probable token after each, ``[B, T]``."""
+        steps = tokens_BT.shape[1]
+        places_BT = (self.length_B[:, None] + self._places[:steps]).clamp(max=self.room - 1)  # slots that are done wait
+        until = int(places_BT.max()) + 1
+        slots = torch.arange(len(tokens_BT), device=tokens_BT.device)[:, None]
+        for layer in self.slots:
+            layer.at, layer.until = (slots, places_BT), until
+        hidden = self._places[None, None, None, :until] > places_BT[:, None, :, None]
+        bias = torch.zeros(hidden.shape, dtype=self.model.network.dtype, device=tokens_BT.device)
+        bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
+        logits: Tensor = self.model.network(
+            input_ids=tokens_BT, attention_mask=bias, position_ids=places_BT, past_key_values=self.cache, use_cache=True
+        ).logits
+        self.length_B = self.length_B + steps
+        return logits.argmax(-1)
+
+
+def _sorted(rows: Any) -> list[_Open]:
+    return sorted(rows, key=lambda one: one.row.length)

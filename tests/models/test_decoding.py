@@ -1,0 +1,97 @@
+"""Decoding in slots: whatever was read first, and in however few slots, answers are those of plain decoding."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forgetting.errors import UsageError
+from forgetting.models import decoding
+from forgetting.models.decoding import check_decodable, selected
+from forgetting.models.huggingface import HuggingFaceModel
+from tests.contracts.small import model, words
+
+LIMIT = 10
+WORDS = len(words())
+TEXTS = st.lists(st.lists(st.integers(2, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=12)
+
+
+def plain(student: HuggingFaceModel, prompt: list[int]) -> list[int]:
+    """Greedy decoding by reading everything again for each token; with the end token where it came."""
+    answer: list[int] = []
+    while len(answer) < LIMIT and (not answer or answer[-1] not in student.ends):
+        with torch.no_grad():
+            answer.append(int(student.logits(torch.tensor([[[*prompt, *answer]]]))[0, 0, -1].argmax()))
+    return answer
+
+
+@settings(max_examples=25, deadline=None)
+@given(TEXTS, st.integers(1, 5), st.integers(0, 3), st.data())
+def test_answers_written_in_slots_are_those_of_plain_decoding(
+    prompts: list[list[int]], slots: int, seed: int, data: Any
+) -> None:
+    student = model(seed)
+    expected = [plain(student, prompt) for prompt in prompts]
+    writing = student.decoding(LIMIT, slots)
+    answers, drafts = [], []
+    for answer in expected:  # what is known beforehand: a prefix; and a draft that is right up to some place
+        known = data.draw(st.integers(1, len(answer)))
+        right = data.draw(st.integers(known, len(answer)))
+        wrong = data.draw(st.lists(st.integers(2, WORDS - 1), max_size=4))
+        answers.append(answer[:known])
+        drafts.append([*(t for t in answer[known:right] if t not in student.ends), *wrong])
+    going = [i for i, answer in enumerate(answers) if writing.is_open(answer)]
+    rows = [[*prompts[i], *answers[i]] for i in going]
+    if rows:
+        tokens_BT, places_N = student._padded([row[:-1] for row in rows], [1] * len(rows))
+        with torch.no_grad():
+            _, layers = student.read(tokens_BT, places_N)
+        lengths = [len(row) - 1 for row in rows]
+        writing.add(
+            [answers[i] for i in going], [drafts[i] for i in going], selected(layers, range(len(rows))), lengths
+        )
+    writing.finish()
+    assert answers == expected
+
+
+def test_what_waits_is_written_once_it_takes_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    student, prompts = model(2), [[5, 6, 7], [8, 9], [10, 11, 12, 13]]
+    expected = student.generate([prompts], max_new_tokens=LIMIT)
+    monkeypatch.setattr(decoding, "KEPT_BYTES", 1)
+    monkeypatch.setattr(decoding, "CPU_ROWS", 1)
+    finished: list[int] = []
+    finish = decoding.Decoding.finish
+    monkeypatch.setattr(decoding.Decoding, "finish", lambda self: (finished.append(1), finish(self)))
+    assert student.generate([prompts], max_new_tokens=LIMIT) == expected
+    assert len(finished) > 1
+
+
+def test_a_network_is_left_in_its_mode_and_draws_nothing() -> None:
+    student = model(1)
+    student.network.train()
+    before = torch.get_rng_state()
+    student.generate([[[5, 6]]], max_new_tokens=4)
+    assert student.network.training
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("config", "length", "rule"),
+    [
+        ({"layer_types": ["linear_attention", "full_attention"]}, 5, "'linear_attention' are not decoded"),
+        ({"layer_types": ["sliding_attention"], "sliding_window": 8}, 9, "beyond its attention window of 8"),
+    ],
+)
+def test_layers_that_do_not_see_all_keys_are_refused(config: dict[str, Any], length: int, rule: str) -> None:
+    with pytest.raises(UsageError, match=rule):
+        check_decodable(SimpleNamespace(**config), length)
+
+
+def test_a_window_that_holds_the_text_is_no_matter() -> None:
+    check_decodable(SimpleNamespace(layer_types=["sliding_attention"], sliding_window=8), 8)
+    check_decodable(SimpleNamespace(), 10_000)
