@@ -73,8 +73,8 @@ class Ours:
     def __call__(self) -> float:
         """Wall seconds a run, everything included: worker processes that start, records, figures, the report.
 
-        The store is one for all pairs, as it is for all studies of a user: it holds what a rung's stacking would give on
-        this machine, which is measured once.
+        The store is one for all pairs, as it is for all studies of a user: it holds what a rung's stacking would give
+        on this machine, which is measured once.
         """
         with tempfile.TemporaryDirectory() as folder:
             results: list[Result] = []

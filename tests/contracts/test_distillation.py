@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from forgetting import registry
-from forgetting.contracts import Batch, Distillation, Sample, Stream
+from forgetting.contracts import Batch, Distillation, Model, Sample, Stream
 from forgetting.models.huggingface import HuggingFaceModel
 from tests.contracts.members import every
 from tests.contracts.small import batch, differing, gradients, model, rows, samples, weights, words
@@ -71,6 +71,7 @@ def test_tokens_outside_the_answers_are_no_targets(part: Distillation, student: 
         return seen[-1]
 
     student.logits = recorded
+    student.logits_at = lambda tokens, places: Model.logits_at(student, tokens, places)  # through all logits
     part.loss(student, teacher, made).sum().backward()
     at = torch.stack([logits.grad for logits in seen]).abs().sum((0, -1))
     predicting = made.answer_RBT[:, :, 1:]
