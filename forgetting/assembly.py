@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -120,12 +121,13 @@ def _record(
         "spec": dataclasses.asdict(spec),
         "canonical": study.canonical(),
         "arms": [_arm_record(study, arm) for arm in study.arms if arm.name in measured],
+        **_teacher_record(study),
         "students": list(students.values()),
         "seeds": {
             "distillation": sorted({k.distillation_seed for k in runs}),
             "contamination": sorted({k.seed for k in runs}),
             "shared_students": not spec.ladder.fresh_students,
-            **({"checkpoints": True} if study.language == "natural" else {}),
+            **({"checkpoints": True} if study.teacher is None else {}),
         },
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
@@ -142,14 +144,30 @@ def _record(
 def _student_record(study: Study, key: RunKey, store: Store) -> tuple[dict[str, Any], str]:
     """Sizes of a run's student, of a checkpoint also its source; and the hash of its weights."""
     student = study.architecture(key)
-    if isinstance(student, Pretrained):
-        sizes = {"capacity": student.parameters(), "capacity_non_embedding": student.non_embedding()}
-        return {**{n: s for n, s in sizes.items() if s}, "source": student.source}, str(student.form()["weights"])
+    source = {"source": student.source} if isinstance(student, Pretrained) else {}
+    if study.teacher is None:
+        assert isinstance(student, Pretrained)
+        taken = {"capacity": student.parameters(), "capacity_non_embedding": student.non_embedding()}
+        return {**{n: s for n, s in taken.items() if s}, **source}, str(student.form()["weights"])
     home = store.find(fingerprint(study.student_form(student, key.distillation_seed)))
     assert home is not None
     made = manifest(home)
     sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
-    return sizes, str(made["files"]["model.safetensors"])
+    return {**sizes, **source}, _weights(made["files"])
+
+
+def _weights(files: dict[str, str]) -> str:
+    """The hash of a stored model's weights; of several files, one over theirs."""
+    hashes = sorted(mark for name, mark in files.items() if name.endswith(".safetensors"))
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _teacher_record(study: Study) -> dict[str, Any]:
+    """Which checkpoint taught; the ladder's own teacher is in the canonical form."""
+    teacher = study.teacher
+    if not isinstance(teacher, Pretrained):
+        return {}
+    return {"teacher": {"name": teacher.name, "source": teacher.source, "weights": str(teacher.form()["weights"])}}
 
 
 def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:

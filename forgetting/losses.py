@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from forgetting.contracts import Batch, Model
+from forgetting.errors import UsageError
 
 IGNORED = -100  # torch's mark of a token that has no loss
 
@@ -35,4 +36,7 @@ def forward_kl(student: Model, teacher: Model, batch: Batch) -> Tensor:
     with torch.no_grad():
         target = predictions(teacher, batch)[0].log_softmax(-1)
     own = predictions(student, batch)[0].log_softmax(-1)
+    if own.shape != target.shape:
+        sizes = f"{own.shape[-1]:,} and {target.shape[-1]:,}"
+        raise UsageError(f"distillation.level: must be sequence for outputs of different sizes, got {sizes} words")
     return functional.kl_div(own, target, reduction="sum", log_target=True)[None] / batch.denominator

@@ -85,9 +85,9 @@ class Ladder:
 
     Args:
         students: capacities by name, ascending (``forgetting list models``); or checkpoints: folders, hub names, or
-            mappings with ``source``, ``dtype``, ``attention``, ``chat_template``, ``thinking``, ``local``, ``name``;
-            these are taken as they are, so that teacher, distillation and seed have no part
-        teacher: the teacher's capacity by name
+            mappings with ``source``, ``dtype``, ``attention``, ``chat_template``, ``thinking``, ``local``, ``name``
+        teacher: the teacher's capacity by name, or a checkpoint, which then teaches on natural text; empty: of
+            capacities the ladder's own (1m), of checkpoints none, so that these are taken as they are
         original: the original distribution, a source of samples with its shares of skills
         teaching: how the teacher is trained
         distillation: how students learn from the teacher
@@ -97,7 +97,7 @@ class Ladder:
     """
 
     students: tuple[PartValue, ...] = ("10k", "34k", "100k", "175k")
-    teacher: str = "1m"
+    teacher: PartValue = ""
     original: PartValue = "original"
     teaching: Fit = field(default_factory=lambda: Fit(samples=96_000))
     distillation: PartValue = "off_policy"

@@ -14,10 +14,9 @@ from typing import Any, cast
 from forgetting import registry
 from forgetting.contracts import Benchmark, Contamination, Distillation, Language, Mitigation, Part
 from forgetting.errors import UsageError, require
-from forgetting.ladder import Architecture, architecture
-from forgetting.pretrained import Pretrained, looks_like_one
+from forgetting.pretrained import Pretrained, check_tokenizers
 from forgetting.spec import Evaluation, Machine, Optimiser, PartValue, RatePolicy, Spec
-from forgetting.students import Student, check_language, students_of
+from forgetting.students import Student, check_language, students_of, teacher_of
 from forgetting.world import WORLD_VERSION
 
 # Raised whenever a change of the code changes what an unchanged spec gives: the students, or the runs on them.
@@ -87,7 +86,7 @@ class Study:
 
     spec: Spec
     students: tuple[Student, ...]
-    teacher: Architecture
+    teacher: Student | None  # None: the students are checkpoints that are taken as they are
     original: Contamination
     distillation: Distillation
     benchmarks: tuple[Benchmark, ...]
@@ -101,15 +100,10 @@ class Study:
     def canonical(self) -> dict[str, Any]:
         """The canonical form: every setting that a result depends on, defaults filled in, as plain values."""
         spec = self.spec
-        made = {
-            "teacher": self.teacher_form(),
-            "distillation": self.distillation.settings(),
-            "distilling": dataclasses.asdict(spec.ladder.distilling),
-            "fresh_students": spec.ladder.fresh_students,
-        }
         return {
-            "students": [s.form() if isinstance(s, Pretrained) else dataclasses.asdict(s) for s in self.students],
-            **(made if self.language == "world" else {"original": self.original.settings()}),
+            "students": [_form(s) for s in self.students],
+            **(self._taught_form() | {"fresh_students": spec.ladder.fresh_students} if self.teacher else {}),
+            **({"original": self.original.settings()} if self.language == "natural" else {}),
             "arms": [{"name": arm.name, **arm.canonical(), "doses": list(self.reached(arm))} for arm in self.arms],
             "doses": list(spec.doses.values()),
             "fine_tuning": dataclasses.asdict(spec.fine_tuning),
@@ -121,12 +115,15 @@ class Study:
 
     @property
     def language(self) -> Language:
-        """What the students read: the embedded world's words, or (checkpoints) natural text."""
-        return "natural" if isinstance(self.students[0], Pretrained) else "world"
+        """What the students read: the embedded world's words, or (checkpoints and what they teach) natural text."""
+        return "natural" if isinstance(self.teacher or self.students[0], Pretrained) else "world"
 
     def teacher_form(self) -> dict[str, Any]:
         """What the teacher's weights depend on."""
+        assert self.teacher is not None
         ladder = self.spec.ladder
+        if isinstance(self.teacher, Pretrained):
+            return {"checkpoint": self.teacher.form()}
         return {
             "world": WORLD_VERSION,
             "architecture": dataclasses.asdict(self.teacher),
@@ -136,17 +133,28 @@ class Study:
             "results_version": STUDENTS_VERSION,
         }
 
-    def student_form(self, student: Student, distillation_seed: int, joint: Arm | None = None) -> dict[str, Any]:
-        """What a student's weights depend on; a joint arm's student also learns the arm's contamination."""
-        if isinstance(student, Pretrained):
-            return {"checkpoint": student.form()}
-        form = {
+    def _taught_form(self) -> dict[str, Any]:
+        """How students are taught, whichever they are."""
+        return {
             "teacher": self.teacher_form(),
-            "architecture": dataclasses.asdict(student),
             "distillation": self.distillation.settings(),
             "distilling": dataclasses.asdict(self.spec.ladder.distilling),
-            "distillation_seed": distillation_seed,
         }
+
+    def student_form(self, student: Student, distillation_seed: int, joint: Arm | None = None) -> dict[str, Any]:
+        """What a student's weights depend on; a joint arm's student also learns the arm's contamination.
+
+        ``UsageError`` where teacher and student are checkpoints of different tokenizers.
+        """
+        kind = "checkpoint" if isinstance(student, Pretrained) else "architecture"
+        if self.teacher is None:
+            return {kind: _form(student)}
+        form = {**self._taught_form(), kind: _form(student), "distillation_seed": distillation_seed}
+        if isinstance(self.teacher, Pretrained):  # whose form knows nothing of how its students are made
+            form |= {"original": self.original.settings(), "seed": self.spec.ladder.seed}
+            form["results_version"] = STUDENTS_VERSION
+            if isinstance(student, Pretrained):
+                check_tokenizers(self.teacher, student)
         if joint is None:
             return form
         return {**form, "joint": joint.canonical(), "dose": self.reached(joint)[-1]}
@@ -202,16 +210,16 @@ class Study:
 
 def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
-    ladder = spec.ladder
-    students = students_of(spec)
+    ladder, teacher = spec.ladder, teacher_of(spec)
+    students = students_of(spec, teacher)
     study = Study(
         spec=spec,
         students=students,
-        teacher=architecture(ladder.teacher, "ladder.teacher"),
+        teacher=teacher,
         original=cast(Contamination, registry.build("contamination", ladder.original, "ladder.original")),
         distillation=cast(Distillation, registry.build("distillation", ladder.distillation, "ladder.distillation")),
         benchmarks=_benchmarks(spec.evaluation),
-        arms=_arms(spec),
+        arms=_arms(spec, natural=isinstance(teacher or students[0], Pretrained)),
     )
     parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
     parts += [("contaminations", arm.contamination) for arm in study.arms]
@@ -243,7 +251,11 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
     return built
 
 
-def _arms(spec: Spec) -> tuple[Arm, ...]:
+def _form(student: Student) -> dict[str, Any]:
+    return student.form() if isinstance(student, Pretrained) else dataclasses.asdict(student)
+
+
+def _arms(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
     """All combinations of the axes, then the controls; a name says only what differs from the defaults."""
     arms = [
         _arm(contamination, shift, rate, replay, mitigation, policy=policy)
@@ -256,7 +268,6 @@ def _arms(spec: Spec) -> tuple[Arm, ...]:
     ]
     for control in spec.controls:
         if control in ("original", "noise"):
-            natural = any(map(looks_like_one, spec.ladder.students))
             source: PartValue = spec.ladder.original if natural and control == "original" else control
             arms.append(_arm(source, spec.shifts[0], 1.0, 0.0, "none"))
             continue
