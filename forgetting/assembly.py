@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -11,14 +12,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.errors import UsageError
 from forgetting.pretrained import Pretrained
 from forgetting.provenance import commit, hardware, versions
-from forgetting.records import RunFolder, write_atomically, write_json
+from forgetting.records import PASSING_FILE, RUN_KEY, RunFolder, write_atomically, write_json
 from forgetting.sandbox.pool import layers
+from forgetting.scores import passing
 from forgetting.store import Store, held, manifest
 from forgetting.study import Arm, RunKey, Study, fingerprint
 
@@ -102,8 +105,28 @@ def assemble(
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
+    _join_sampled(study, folder, runs)
     whole = {**seconds, "study": round(wall_seconds, 2)}
     write_json(folder / "record.json", _record(study, store, runs, whole, commits))
+
+
+def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
+    """All sampled answers as one table, and pass@k with its interval for each run, dose and benchmark from it."""
+    sampling = study.spec.evaluation.sampling
+    if not sampling.samples:
+        return
+    parts = [sorted(RunFolder(run_folder(folder, key)).passing_part(0).parent.glob("*.parquet")) for key in runs]
+    answers = pd.concat([pd.read_parquet(part) for own in parts for part in own], ignore_index=True)
+    buffer = io.BytesIO()
+    answers.to_parquet(buffer, compression="zstd", index=False)
+    write_atomically(folder / "passing.parquet", buffer.getvalue())
+    names = [*RUN_KEY, "capacity", "dose", "benchmark", "skill"]
+    rows = []
+    for key, own in answers.groupby(names, sort=False):
+        told = pd.DataFrame([key] * len(sampling.ks), columns=names)
+        rows.append(pd.concat([told, passing(own, sampling.ks)], axis=1))
+    table = pd.concat(rows)
+    write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
 
 
 def _record(

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 from forgetting import registry
 from forgetting.contracts import Benchmark, Contamination, Distillation, Language, Mitigation, Part
-from forgetting.errors import UsageError, require
+from forgetting.errors import UsageError, require, unknown
 from forgetting.pretrained import Pretrained, check_tokenizers
-from forgetting.spec import Evaluation, Machine, Optimiser, PartValue, RatePolicy, Spec
+from forgetting.spec import Evaluation, Machine, Optimiser, PartValue, RatePolicy, Sampled, Spec
 from forgetting.students import Student, check_language, students_of, teacher_of
 from forgetting.world import WORLD_VERSION
 
@@ -162,6 +162,8 @@ class Study:
     def evaluation_form(self) -> dict[str, Any]:
         """What the scores depend on beside the weights."""
         form = dataclasses.asdict(self.spec.evaluation)
+        if self.spec.evaluation.sampling == Sampled():  # off, as before there was any
+            del form["sampling"]
         return {**form, "benchmarks": [{**b.settings(), "version": b.version} for b in self.benchmarks]}
 
     def machine_form(self) -> dict[str, Any]:
@@ -248,6 +250,9 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
     )
     names = [b.short_name() for b in built]
     require(len(set(names)) == len(names), "evaluation.benchmarks", "free of repeats", names)
+    for name in evaluation.sampling.benchmarks:
+        if name not in names:
+            raise unknown("evaluation.sampling.benchmarks", name, names)
     return built
 
 

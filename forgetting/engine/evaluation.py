@@ -51,6 +51,7 @@ class Evaluator:
     ) -> None:
         self.base = base
         self.evaluation = evaluation
+        self.sampled: list[pd.DataFrame] = []  # answers drawn from the base; shared by the evaluators of all probes
         self._budget = Budget()
         self._benchmarks = list(benchmarks)
         self.originals = [self._set(b, "original") for b in benchmarks]

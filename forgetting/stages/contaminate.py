@@ -9,10 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from forgetting import losses, seeds
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Contamination, Model, Sample
-from forgetting.engine import devices
+from forgetting.engine import devices, passing
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
@@ -112,6 +114,7 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
         with watch("evaluation"):
             looked_at = base if dose == 0 and same_weights(student, base) else student
             rows = evaluator.measure(looked_at, perturbed=everything, earlier=None if spread else recorder.answers)
+        sampled = _sampled(study, evaluator, looked_at, watch) if dose in (0, doses[-1]) else None
         if not leading:
             return
         clock = {
@@ -120,6 +123,8 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
             "stream_samples": len(trained),
         }
         with watch("logging"):
+            if sampled is not None:
+                recorder.add_sampled(sampled, dose)
             recorder.add(rows, clock)
         report(steps[dose], plan.steps)
 
@@ -221,6 +226,18 @@ def _evaluator(study: Study, home: distil.Home, contamination: Contamination) ->
         _kept.clear()
         _kept[key] = Evaluator(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
     return _kept[key].with_probe(_probe(study, contamination), contamination.short_name())
+
+
+def _sampled(study: Study, evaluator: Evaluator, student: Model, watch: Stopwatch) -> pd.DataFrame | None:
+    """Sampled answers of a look, where they are asked for; those of a base are drawn once for all its runs."""
+    if not study.spec.evaluation.sampling.samples:
+        return None
+    with watch("sampling"):
+        if student is not evaluator.base:
+            return passing.look(student, study.benchmarks, study.spec.evaluation)
+        if not evaluator.sampled:
+            evaluator.sampled.append(passing.look(student, study.benchmarks, study.spec.evaluation))
+        return evaluator.sampled[0]
 
 
 def _probe(study: Study, contamination: Contamination) -> list[Any]:
