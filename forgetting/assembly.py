@@ -107,7 +107,7 @@ def assemble(
     write_atomically(folder / "scores.jsonl", "".join(lines))
     _join_sampled(study, folder, runs)
     whole = {**seconds, "study": round(wall_seconds, 2)}
-    write_json(folder / "record.json", _record(study, store, runs, whole, commits))
+    write_json(folder / "record.json", _record(study, store, folder, runs, whole, commits))
 
 
 def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
@@ -130,7 +130,7 @@ def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
 
 
 def _record(
-    study: Study, store: Store, runs: Sequence[RunKey], seconds: dict[str, float], commits: list[str]
+    study: Study, store: Store, folder: Path, runs: Sequence[RunKey], seconds: dict[str, float], commits: list[str]
 ) -> dict[str, Any]:
     spec, measured = study.spec, {key.arm for key in runs}
     students: dict[str, dict[str, Any]] = {}
@@ -158,10 +158,17 @@ def _record(
         "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
+        **({"backend": noise_floors(folder, runs)} if spec.machine.backend.command else {}),
         **({"sandbox": layers()} if any(hasattr(b, "strict_sandbox") for b in study.benchmarks) else {}),
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def noise_floors(folder: Path, runs: Sequence[RunKey]) -> dict[str, dict[str, Any]]:
+    """By run, what the process that wrote the answers adds to a score by itself, as far as runs have measured it."""
+    files = {str(key): RunFolder(run_folder(folder, key)).backend for key in runs}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
 
 
 def _student_record(study: Study, key: RunKey, store: Store) -> tuple[dict[str, Any], str]:

@@ -102,6 +102,11 @@ class RunFolder:
         self.complete = folder / "complete.json"  # the completion marker
         self.events = folder.parent.parent / "tensorboard" / folder.name
 
+    @property
+    def backend(self) -> Path:
+        """The noise floor of the process that wrote the answers, where that was another one."""
+        return self.folder / "backend.json"
+
     def ledger_part(self, dose: int) -> Path:
         """The ledger rows of one dose."""
         return self.ledger / f"dose-{dose:08d}.parquet"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetting.assembly import alone, assemble, prepare, run_folder
+from forgetting.assembly import alone, assemble, noise_floors, prepare, run_folder
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor, Task
@@ -263,6 +263,8 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
         one: Task = {"make": "run", "key": keys[0], "folder": folders[0]}
         tasks.append({**common, **(one if len(group) == 1 else {"make": "stack", "keys": keys, "folders": folders})})
     _batch(executor, bars, "contamination", tasks, made)
+    for name, noise in noise_floors(folder, study.runs()).items():
+        bars.say(f"{name}: {noise['text']}")
     for group in filter(lambda g: len(g) > 1, todo):
         if why := json.loads(RunFolder(run_folder(folder, group[0])).complete.read_text()).get("not_stacked"):
             bars.say(f"{why}; the runs of {group[0].student} were carried out one after another")

@@ -213,6 +213,35 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Backend:
+    """Another process that writes the greedy answers; by default the run's own process does.
+
+    Args:
+        command: an interpreter with vLLM, in an environment of its own; a program after it takes the place of this
+            package's for vLLM and must speak its protocol; empty: no other process
+        dtype: of its weights and arithmetic
+        max_length: longest prompt and answer together, in tokens
+        memory_share: share of the GPU's memory that it may take
+        gpus: GPUs that its model is split over
+        noise_prompts: prompts on which its noise floor is measured, at dose 0
+    """
+
+    command: tuple[str, ...] = ()
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    max_length: int = 4096
+    memory_share: float = 0.45
+    gpus: int = 1
+    noise_prompts: int = 64
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require(all(self.command), "command", "an interpreter, with or without a program after it", self.command)
+        for name in ("max_length", "gpus", "noise_prompts"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(0 < self.memory_share <= 1, "memory_share", "above 0 and at most 1", self.memory_share)
+
+
+@dataclass(frozen=True)
 class Machine:
     """How the fine-tuning of one run is laid out on the machine; any layout gives the same losses, but for rounding.
 
@@ -222,6 +251,7 @@ class Machine:
         micro_batches: pieces in which each device takes its part of a step, one after another
         precision: ``float32``, or ``bfloat16_mixed``: weights in fp32, computed with in bfloat16
         activation_checkpointing: compute activations a second time instead of keeping them
+        backend: another process that writes the answers
     """
 
     devices: int = 1
@@ -229,6 +259,7 @@ class Machine:
     micro_batches: int = 1
     precision: Precision = "float32"
     activation_checkpointing: bool = False
+    backend: Backend = field(default_factory=Backend)
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from forgetting import registry
 from forgetting.contracts import Benchmark, Contamination, Distillation, Language, Mitigation, Part
 from forgetting.errors import UsageError, require, unknown
 from forgetting.pretrained import Pretrained, check_tokenizers
-from forgetting.spec import Evaluation, Machine, Optimiser, PartValue, RatePolicy, Sampled, Spec
+from forgetting.spec import Backend, Evaluation, Machine, Optimiser, PartValue, RatePolicy, Sampled, Spec
 from forgetting.students import Student, check_language, students_of, teacher_of
 from forgetting.world import WORLD_VERSION
 
@@ -168,8 +170,15 @@ class Study:
 
     def machine_form(self) -> dict[str, Any]:
         """The layout on the machine, where it is not the plain one: rounding depends on it."""
-        machine = self.spec.machine
-        return {} if machine == Machine() else {"machine": dataclasses.asdict(machine)}
+        machine, backend = self.spec.machine, self.spec.machine.backend
+        if machine == Machine():
+            return {}
+        form = dataclasses.asdict(machine)
+        if backend == Backend():  # none, as before there was any
+            del form["backend"]
+        else:  # where the interpreter and its program lie has no part in it
+            form["backend"]["command"] = [Path(word).name for word in backend.command]
+        return {"machine": form}
 
     def run_form(self, key: RunKey) -> dict[str, Any]:
         """What one run's rows depend on."""
@@ -231,6 +240,14 @@ def construct(spec: Spec) -> Study:
         require(spec.keep != "all", "keep", "last or none with strategy fsdp, which keeps one checkpoint", spec.keep)
         plain = all(arm.mitigation.short_name() == "none" for arm in study.arms)
         require(plain, "mitigations", "none with strategy fsdp; with ddp they may be any", list(spec.mitigations))
+    if command := spec.machine.backend.command:
+        found = shutil.which(command[0]) is not None
+        require(found, "machine.backend.command", "a program that can be started here", command[0])
+        sharded = spec.machine.devices > 1 and spec.machine.strategy == "fsdp"
+        require(not sharded, "machine.strategy", "ddp where another process writes the answers", "fsdp")
+        whole = all(arm.mitigation.stacks for arm in study.arms)
+        rule = "of those that leave the network's form as it is where another process writes the answers"
+        require(whole, "mitigations", rule, list(spec.mitigations))
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)

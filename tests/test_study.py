@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import sys
 import typing
 from typing import Any
 
@@ -36,6 +37,7 @@ OTHERS: dict[str, Any] = {
     "mitigations": ["l2_sp"],
     "controls": ["sham"],
     "evaluation.benchmarks": ["maths", "code"],
+    "machine.backend.command": [sys.executable],
 }
 
 
