@@ -166,7 +166,7 @@ class Study:
         form = dataclasses.asdict(self.spec.evaluation)
         if self.spec.evaluation.sampling == Sampled():  # off, as before there was any
             del form["sampling"]
-        return {**form, "benchmarks": [{**b.settings(), "version": b.version} for b in self.benchmarks]}
+        return {**form, "benchmarks": [{**b.settings(), "version": b.version, **b.made_by()} for b in self.benchmarks]}
 
     def machine_form(self) -> dict[str, Any]:
         """The layout on the machine, where it is not the plain one: rounding depends on it."""
@@ -267,9 +267,12 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
     )
     names = [b.short_name() for b in built]
     require(len(set(names)) == len(names), "evaluation.benchmarks", "free of repeats", names)
+    written = [b.short_name() for b in built if not b.asks]
     for name in evaluation.sampling.benchmarks:
-        if name not in names:
-            raise unknown("evaluation.sampling.benchmarks", name, names)
+        if name not in written:
+            raise unknown("evaluation.sampling.benchmarks", name, written)
+    if evaluation.sampling.samples:
+        require(bool(written), "evaluation.benchmarks", "one at least whose answers are written, to be sampled", names)
     return built
 
 

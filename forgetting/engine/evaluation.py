@@ -54,7 +54,8 @@ class Evaluator:
         self.sampled: list[pd.DataFrame] = []  # answers drawn from the base; shared by the evaluators of all probes
         self._budget = Budget()
         self._benchmarks = list(benchmarks)
-        self.originals = [self._set(b, "original") for b in benchmarks]
+        self.originals = [self._set(b, "original") for b in benchmarks if not b.asks]
+        self.asking = [self._set(b, "original") for b in benchmarks if b.asks]
         self._perturbed: list[_Set] = []
         self._of_base: dict[str, list[pd.DataFrame]] = {}
         self._grades: dict[tuple[str, str], tuple[list[int], Grade]] = {}
@@ -74,6 +75,9 @@ class Evaluator:
 
     def _set(self, benchmark: Benchmark, variant: str) -> _Set:
         items, words = benchmark.items("test", variant), self.base.tokenizer
+        if benchmark.asks:
+            words = copy.copy(words)
+            words.chat_template = None
         gold = encode(items, words)
         learned = gold.answer_PT.numpy()
         answers = [row[flags].tolist() for row, flags in zip(gold.tokens_PT.numpy(), learned, strict=True)]
@@ -101,6 +105,10 @@ class Evaluator:
                 frames += self._of_base[group]
             else:
                 frames += self._look(student, self._sets(group), earlier or {})
+        if self.asking and student is self.base and "asking" not in self._of_base:
+            self._of_base["asking"] = [self._asked(student, s) for s in self.asking]
+        known = self._of_base.get("asking") if student is self.base else None
+        frames += known or [self._asked(student, s) for s in self.asking]
         if self._probe_traces is not None:
             frames.append(self._probe_rows(self._probe_traces.read(student)[0]))
         return pd.concat(frames, ignore_index=True)
@@ -132,6 +140,14 @@ class Evaluator:
             frames.append(self._rows(student, s, answers[start : start + len(s.items)], found))
             start += len(s.items)
         return frames
+
+    def _asked(self, student: Model, s: _Set) -> pd.DataFrame:
+        """Rows of a benchmark that asks in its own way; an answer's tokens are those of its text."""
+        told = s.benchmark.ask(student, self.evaluation.batch_items)
+        answers = tokens([text for text, _ in told], self.base.tokenizer)
+        for item, answer, (_, grade) in zip(s.items, answers, told, strict=True):
+            self._grades[s.benchmark.short_name(), item.id] = answer, grade
+        return self._rows(student, s, answers, s.traces.read(student)[0])
 
     def _continued(self, student: Model, asked: list[list[int]], drafts: list[list[int]]) -> list[list[int]]:
         if not asked:

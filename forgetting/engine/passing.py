@@ -72,7 +72,7 @@ def look(model: Model, benchmarks: Sequence[Benchmark], evaluation: Evaluation) 
     how = Sampling(wanted.samples, wanted.temperature, wanted.top_p, wanted.seed)
     frames = []
     for b in benchmarks:
-        if wanted.benchmarks and b.short_name() not in wanted.benchmarks:
+        if b.asks or (wanted.benchmarks and b.short_name() not in wanted.benchmarks):
             continue
         rows = sampled(
             model, b, b.items(), how, max_new_tokens=evaluation.max_new_tokens, batch_items=evaluation.batch_items
