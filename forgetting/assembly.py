@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -10,14 +12,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.errors import UsageError
 from forgetting.pretrained import Pretrained
 from forgetting.provenance import commit, hardware, versions
-from forgetting.records import RunFolder, write_atomically, write_json
+from forgetting.records import PASSING_FILE, RUN_KEY, RunFolder, write_atomically, write_json
 from forgetting.sandbox.pool import layers
+from forgetting.scores import passing
 from forgetting.store import Store, held, manifest
 from forgetting.study import Arm, RunKey, Study, fingerprint
 
@@ -101,12 +105,32 @@ def assemble(
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
+    _join_sampled(study, folder, runs)
     whole = {**seconds, "study": round(wall_seconds, 2)}
-    write_json(folder / "record.json", _record(study, store, runs, whole, commits))
+    write_json(folder / "record.json", _record(study, store, folder, runs, whole, commits))
+
+
+def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
+    """All sampled answers as one table, and pass@k with its interval for each run, dose and benchmark from it."""
+    sampling = study.spec.evaluation.sampling
+    if not sampling.samples:
+        return
+    parts = [sorted(RunFolder(run_folder(folder, key)).passing_part(0).parent.glob("*.parquet")) for key in runs]
+    answers = pd.concat([pd.read_parquet(part) for own in parts for part in own], ignore_index=True)
+    buffer = io.BytesIO()
+    answers.to_parquet(buffer, compression="zstd", index=False)
+    write_atomically(folder / "passing.parquet", buffer.getvalue())
+    names = [*RUN_KEY, "capacity", "dose", "benchmark", "skill"]
+    rows = []
+    for key, own in answers.groupby(names, sort=False):
+        told = pd.DataFrame([key] * len(sampling.ks), columns=names)
+        rows.append(pd.concat([told, passing(own, sampling.ks)], axis=1))
+    table = pd.concat(rows)
+    write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
 
 
 def _record(
-    study: Study, store: Store, runs: Sequence[RunKey], seconds: dict[str, float], commits: list[str]
+    study: Study, store: Store, folder: Path, runs: Sequence[RunKey], seconds: dict[str, float], commits: list[str]
 ) -> dict[str, Any]:
     spec, measured = study.spec, {key.arm for key in runs}
     students: dict[str, dict[str, Any]] = {}
@@ -120,12 +144,13 @@ def _record(
         "spec": dataclasses.asdict(spec),
         "canonical": study.canonical(),
         "arms": [_arm_record(study, arm) for arm in study.arms if arm.name in measured],
+        **_teacher_record(study),
         "students": list(students.values()),
         "seeds": {
             "distillation": sorted({k.distillation_seed for k in runs}),
             "contamination": sorted({k.seed for k in runs}),
             "shared_students": not spec.ladder.fresh_students,
-            **({"checkpoints": True} if study.language == "natural" else {}),
+            **({"checkpoints": True} if study.teacher is None else {}),
         },
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
@@ -133,23 +158,46 @@ def _record(
         "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
+        **({"backend": noise_floors(folder, runs)} if spec.machine.backend.command else {}),
         **({"sandbox": layers()} if any(hasattr(b, "strict_sandbox") for b in study.benchmarks) else {}),
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
+def noise_floors(folder: Path, runs: Sequence[RunKey]) -> dict[str, dict[str, Any]]:
+    """By run, what the process that wrote the answers adds to a score by itself, as far as runs have measured it."""
+    files = {str(key): RunFolder(run_folder(folder, key)).backend for key in runs}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+
+
 def _student_record(study: Study, key: RunKey, store: Store) -> tuple[dict[str, Any], str]:
     """Sizes of a run's student, of a checkpoint also its source; and the hash of its weights."""
     student = study.architecture(key)
-    if isinstance(student, Pretrained):
-        sizes = {"capacity": student.parameters(), "capacity_non_embedding": student.non_embedding()}
-        return {**{n: s for n, s in sizes.items() if s}, "source": student.source}, str(student.form()["weights"])
+    source = {"source": student.source} if isinstance(student, Pretrained) else {}
+    if study.teacher is None:
+        assert isinstance(student, Pretrained)
+        taken = {"capacity": student.parameters(), "capacity_non_embedding": student.non_embedding()}
+        return {**{n: s for n, s in taken.items() if s}, **source}, str(student.form()["weights"])
     home = store.find(fingerprint(study.student_form(student, key.distillation_seed)))
     assert home is not None
     made = manifest(home)
     sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
-    return sizes, str(made["files"]["model.safetensors"])
+    return {**sizes, **source}, _weights(made["files"])
+
+
+def _weights(files: dict[str, str]) -> str:
+    """The hash of a stored model's weights; of several files, one over theirs."""
+    hashes = sorted(mark for name, mark in files.items() if name.endswith(".safetensors"))
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _teacher_record(study: Study) -> dict[str, Any]:
+    """Which checkpoint taught; the ladder's own teacher is in the canonical form."""
+    teacher = study.teacher
+    if not isinstance(teacher, Pretrained):
+        return {}
+    return {"teacher": {"name": teacher.name, "source": teacher.source, "weights": str(teacher.form()["weights"])}}
 
 
 def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:

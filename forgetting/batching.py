@@ -30,10 +30,14 @@ def texts(rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerFast) -> 
 
 
 def prompts(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """What stands before an answer: the prompt, as a user turn where the tokenizer has a chat template."""
+    """What stands before an answer: the prompt, as a user turn where the tokenizer has a chat template.
+
+    Of a dialogue it is all that stands before its last turn.
+    """
     if not tokenizer.chat_template:
         return [s.prompt for s in samples]
-    return [rendered([("user", s.prompt)], tokenizer, answering=True) for s in samples]
+    before = [(isinstance(s, Sample) and s.turns[:-1]) or (("user", s.prompt),) for s in samples]
+    return [rendered(turns, tokenizer, answering=True) for turns in before]
 
 
 def rendered(turns: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, *, answering: bool) -> str:

@@ -252,6 +252,18 @@ class Benchmark(Part):
     skill: ClassVar[str]
     chance: ClassVar[float]
     variants: ClassVar[tuple[str, ...]] = ("original",)
+    asks: ClassVar[bool] = False  # whether a model is asked by ``ask`` and its prompts stand without a chat template
+
+    def made_by(self) -> dict[str, str]:
+        """Packages that make the prompts or judge the answers, with their versions, which then are in the fingerprint.
+
+        ``UsageError`` where one is missing.
+        """
+        return {}
+
+    def ask(self, model: Model, batch_items: int) -> list[tuple[str, Grade]]:
+        """What a model answers to each of the test items, with its grade, where the benchmark asks in its own way."""
+        raise NotImplementedError
 
     @abstractmethod
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from forgetting.batching import IGNORED, answer_places
 from forgetting.contracts import Batch, Model
+from forgetting.errors import UsageError
 
 
 def predictions(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -29,5 +30,8 @@ def forward_kl(student: Model, teacher: Model, batch: Batch) -> Tensor:
     with torch.no_grad():
         target_RNV = predictions(teacher, batch)[0].log_softmax(-1)
     logits_RNV, targets_RN = predictions(student, batch)
+    if logits_RNV.shape != target_RNV.shape:
+        sizes = f"{logits_RNV.shape[-1]:,} and {target_RNV.shape[-1]:,}"
+        raise UsageError(f"distillation.level: must be sequence for outputs of different sizes, got {sizes} words")
     per_token = functional.kl_div(logits_RNV.log_softmax(-1), target_RNV, reduction="none", log_target=True).sum(-1)
     return per_token.masked_fill(targets_RN == IGNORED, 0).sum(1) / batch.denominator

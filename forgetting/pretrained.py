@@ -26,7 +26,9 @@ CAUSAL = ("ForCausalLM", "LMHeadModel")
 PICKLED = "pickled weights only, which could run code"
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
+VOCABULARIES = ("vocab.json", "merges.txt", "*.model")
 _hashes: dict[tuple[Path, int, int], str] = {}
+_word_hashes: dict[str, str] = {}  # of tokenizers, by the hash of their file
 _CHANGING = ("transformers_version", "_name_or_path")  # of config.json: what says nothing about the model
 
 
@@ -100,6 +102,18 @@ class Pretrained:
         except UsageError:  # a missing folder or variable is told when the files are needed
             return None
         return _sizes(folder)[0] if folder is not None else None
+
+    def vocabulary(self) -> int | None:
+        """Rows of the embedding, without a network; None where that cannot be known."""
+        known = QWEN3.get(self._hub_name()[0])
+        if known is not None:
+            return known.vocabulary
+        try:
+            folder = self._at_hand()
+        except UsageError:
+            return None
+        size = _config(folder).get("vocab_size") if folder is not None else None
+        return size if isinstance(size, int) else None
 
     def non_embedding(self) -> int | None:
         """Parameters without the input embedding; None where no tensor is known to be one."""
@@ -206,6 +220,25 @@ def looks_like_one(value: Any) -> bool:
     if isinstance(value, Mapping):
         return True
     return isinstance(value, str) and ("/" in value or value.startswith(("$", "~")) or Path(value).is_dir())
+
+
+def check_tokenizers(teacher: Pretrained, student: Pretrained) -> None:
+    """``UsageError`` unless both make the same tokens of every text; chat templates may differ."""
+    if _words(teacher.folder()) != _words(student.folder()):
+        rule = f"a checkpoint with the tokenizer of the student {student.name!r}, whose tokens it is to predict"
+        require(False, "ladder.teacher", rule, teacher.source)
+
+
+def _words(folder: Path) -> str:
+    """Hash of what a tokenizer does to a text: of its file the parts that matter, or of its vocabulary and merges."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return _digest("".join(_file_hash(p) for n in VOCABULARIES for p in sorted(folder.glob(n))).encode())
+    if (mark := _file_hash(file)) not in _word_hashes:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        kept = {name: told.get(name) for name in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
+        _word_hashes[mark] = _digest(json.dumps(kept, sort_keys=True).encode())
+    return _word_hashes[mark]
 
 
 def weights_hash(folder: Path) -> str:

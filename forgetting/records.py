@@ -4,6 +4,7 @@
       record.json         spec, fingerprint, commit, versions, hardware, seconds by stage, seeds, statuses; written last
       scores.jsonl        one score row per (run, dose, benchmark, variant, depth); recomputed from the ledger
       ledger.parquet      one ledger row per (run, dose, item): the finest grain, everything else follows from it
+      passing.parquet     one row per (run, dose, item, sample), where answers were sampled; passing.csv: pass@k from it
       runs/KEY/           one folder a run: ledger/dose-00000160.parquet, scores.jsonl, checkpoint/, complete.json
       tensorboard/  figures/  report.html      views, rebuilt from the record by ``forgetting report``
 
@@ -48,6 +49,7 @@ LEDGER_COLUMNS: dict[str, str] = {
     "kl_sum": "float64",  # forward KL(base || tuned)
 }
 
+PASSING_FILE = "passing.csv"
 RUN_KEY = ("student", "arm", "distillation_seed", "seed")
 
 
@@ -100,9 +102,18 @@ class RunFolder:
         self.complete = folder / "complete.json"  # the completion marker
         self.events = folder.parent.parent / "tensorboard" / folder.name
 
+    @property
+    def backend(self) -> Path:
+        """The noise floor of the process that wrote the answers, where that was another one."""
+        return self.folder / "backend.json"
+
     def ledger_part(self, dose: int) -> Path:
         """The ledger rows of one dose."""
         return self.ledger / f"dose-{dose:08d}.parquet"
+
+    def passing_part(self, dose: int) -> Path:
+        """The sampled answers of one dose."""
+        return self.folder / "passing" / f"dose-{dose:08d}.parquet"
 
     def doses(self) -> list[int]:
         """The doses whose ledger rows are on disk, ascending."""

@@ -7,7 +7,7 @@ answers: their accuracy is None and their NLL, L_f and KL are what counts; they 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from forgetting.metrics import Floats, Status
 from forgetting.records import RUN_KEY, ScoreRow
 
 PROBE = "probe"
+Z_95 = 1.959964
 RUN_COLUMNS = [*RUN_KEY, "capacity", "dose", "dose_tokens", "stream_samples"]
 CELL_COLUMNS = ["benchmark", "skill", "variant"]
 PAIR_KEY = [*RUN_KEY, "benchmark", "variant", "item"]
@@ -163,3 +164,20 @@ def _accuracy(total: dict[str, float], chance: float) -> dict[str, Any]:
         "gained": total["gained"] / items,
         "mcnemar_p": float(metrics.mcnemar_p(total["lost"], total["gained"])),
     }
+
+
+def passing(answers: pd.DataFrame, ks: Sequence[int]) -> pd.DataFrame:
+    """pass@k for each k from graded answers, equally many to each item: the mean over items, with a 95% interval.
+
+    Columns: k, value, low, high (by the standard error over items), items, samples.
+    """
+    by_item = answers.verdict.eq("right").groupby(answers["item"], sort=False)
+    right_I, samples = by_item.sum().to_numpy(), int(by_item.size().iloc[0])
+    rows = []
+    for k in ks:
+        value_I = metrics.pass_at_k(samples, right_I, k)
+        mean, spread = float(value_I.mean()), float(value_I.std(ddof=1)) if len(value_I) > 1 else np.nan
+        error = spread / np.sqrt(len(value_I))
+        low, high = np.clip([mean - Z_95 * error, mean + Z_95 * error], 0, 1)
+        rows.append({"k": k, "value": mean, "low": low, "high": high, "items": len(right_I), "samples": samples})
+    return pd.DataFrame(rows)

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetting.assembly import alone, assemble, prepare, run_folder
+from forgetting.assembly import alone, assemble, noise_floors, prepare, run_folder
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor, Task
+from forgetting.ladder import Architecture
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stacking import Stack, stack_of, stacks
@@ -31,7 +32,7 @@ def simulate(
     spec: Spec | None = None,
     *,
     students: PartValue | Sequence[PartValue] | None = None,
-    teacher: str | None = None,
+    teacher: PartValue | None = None,
     original: PartValue | None = None,
     contamination: PartValue | Sequence[PartValue] | None = None,
     dose: int | None = None,
@@ -61,7 +62,8 @@ def simulate(
         spec: the study to start from
         students: capacities by name, ascending, such as ``["10k", "34k"]``; or checkpoints: folders, hub names, or
             mappings with ``source``, ``dtype``, ``thinking`` and so on (``help(forgetting.pretrained.Pretrained)``)
-        teacher: the teacher's capacity by name
+        teacher: the teacher's capacity by name, or a checkpoint as in ``students``; empty: of capacities the ladder's
+            own, of checkpoints none
         original: the original distribution, by name or with settings; checkpoints need one of natural text
         contamination: one source of competing data or several, by name or with settings
         dose: contaminating samples at the end of each run
@@ -189,14 +191,11 @@ def distil_ladder(
     from forgetting.progress import Bars
 
     study, own = construct(spec), Store(store, reference=None)
-    require(
-        study.language == "world",
-        "ladder.students",
-        "names of the ladder, since checkpoints are not distilled",
-        spec.ladder.students,
-    )
+    rule = "a checkpoint, since without a teacher checkpoints are taken as they are"
+    require(study.teacher is not None, "ladder.teacher", rule, spec.ladder.teacher)
     students = [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
-    marks = list(dict.fromkeys([fingerprint(study.teacher_form()), *students]))
+    trained = [fingerprint(study.teacher_form())] if isinstance(study.teacher, Architecture) else []
+    marks = list(dict.fromkeys([*trained, *students]))
     with _executor(workers) as executor, Bars(quiet) as bars:
         shipped = [mark for mark in marks if own.find(mark) is None and Store(own.root).find(mark) is not None]
         if shipped:
@@ -264,6 +263,8 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
         one: Task = {"make": "run", "key": keys[0], "folder": folders[0]}
         tasks.append({**common, **(one if len(group) == 1 else {"make": "stack", "keys": keys, "folders": folders})})
     _batch(executor, bars, "contamination", tasks, made)
+    for name, noise in noise_floors(folder, study.runs()).items():
+        bars.say(f"{name}: {noise['text']}")
     for group in filter(lambda g: len(g) > 1, todo):
         if why := json.loads(RunFolder(run_folder(folder, group[0])).complete.read_text()).get("not_stacked"):
             bars.say(f"{why}; the runs of {group[0].student} were carried out one after another")
@@ -276,7 +277,8 @@ def _make_students(
     """Teach and distil what the store lacks; ``shipped`` says whether the students of the package count."""
     common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root), "shipped": shipped}
     missing = _missing_students(study, store)
-    if missing and store.find(fingerprint(study.teacher_form())) is None:
+    trained = isinstance(study.teacher, Architecture)
+    if missing and trained and store.find(fingerprint(study.teacher_form())) is None:
         _batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
     _batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
 
@@ -284,7 +286,7 @@ def _make_students(
 def _missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
     """Students that some run needs and the store lacks, the largest first."""
     wanted: dict[str, dict[str, Any]] = {}
-    for key in reversed(study.runs()) if study.language == "world" else ():
+    for key in reversed(study.runs()) if study.teacher else ():
         arm, architecture = study.arm(key.arm), study.architecture(key)
         for joint in (None, arm) if arm.joint else (None,):
             mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))

@@ -85,9 +85,9 @@ class Ladder:
 
     Args:
         students: capacities by name, ascending (``forgetting list models``); or checkpoints: folders, hub names, or
-            mappings with ``source``, ``dtype``, ``attention``, ``chat_template``, ``thinking``, ``local``, ``name``;
-            these are taken as they are, so that teacher, distillation and seed have no part
-        teacher: the teacher's capacity by name
+            mappings with ``source``, ``dtype``, ``attention``, ``chat_template``, ``thinking``, ``local``, ``name``
+        teacher: the teacher's capacity by name, or a checkpoint, which then teaches on natural text; empty: of
+            capacities the ladder's own (1m), of checkpoints none, so that these are taken as they are
         original: the original distribution, a source of samples with its shares of skills
         teaching: how the teacher is trained
         distillation: how students learn from the teacher
@@ -97,7 +97,7 @@ class Ladder:
     """
 
     students: tuple[PartValue, ...] = ("10k", "34k", "100k", "175k")
-    teacher: str = "1m"
+    teacher: PartValue = ""
     original: PartValue = "original"
     teaching: Fit = field(default_factory=lambda: Fit(samples=96_000))
     distillation: PartValue = "off_policy"
@@ -148,6 +148,38 @@ class Doses:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """Sampled answers for pass@k, drawn at dose 0 and at the last dose beside the greedy ones; off by default.
+
+    Args:
+        samples: answers to each item; 0 for none
+        temperature: divides the logits; 1 samples from the student itself
+        top_p: draws come from the likeliest words that together have this probability
+        ks: the k of each pass@k, at most ``samples``
+        benchmarks: names of those that are sampled; empty for all
+        seed: of the draws, which are the same at both doses and for every student
+    """
+
+    samples: int = 0
+    temperature: float = 0.8
+    top_p: float = 0.95
+    ks: tuple[int, ...] = (1,)
+    benchmarks: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require(self.samples >= 0, "samples", "0 (none) or more", self.samples)
+        require(self.temperature > 0, "temperature", "above 0", self.temperature)
+        require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
+        most = self.samples or max(self.ks, default=0)
+        rule = f"one or several from 1 to the {self.samples} samples" if self.samples else "one or several, at least 1"
+        require(bool(self.ks) and all(1 <= k <= most for k in self.ks), "ks", rule, self.ks)
+        require(len(set(self.ks)) == len(self.ks), "ks", "free of repeats", self.ks)
+        require(self.seed >= 0, "seed", "0 or more", self.seed)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What is measured at every interval.
 
@@ -157,6 +189,7 @@ class Evaluation:
         probe_items: held-out samples of the contamination, for plasticity and KL on new inputs
         max_new_tokens: longest answer, in tokens
         batch_items: items decoded together; changes speed, and at most one verdict in a thousand
+        sampling: sampled answers beside the greedy ones, for pass@k
     """
 
     benchmarks: tuple[PartValue, ...] = (
@@ -170,12 +203,42 @@ class Evaluation:
     probe_items: int = 200
     max_new_tokens: int = 48
     batch_items: int = 256
+    sampling: Sampled = field(default_factory=Sampled)
 
     def __post_init__(self) -> None:
         check_fields(self)
         require(len(self.benchmarks) > 0, "benchmarks", "at least one benchmark", self.benchmarks)
         for name in ("probe_items", "max_new_tokens", "batch_items"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Another process that writes the greedy answers; by default the run's own process does.
+
+    Args:
+        command: an interpreter with vLLM, in an environment of its own; a program after it takes the place of this
+            package's for vLLM and must speak its protocol; empty: no other process
+        dtype: of its weights and arithmetic
+        max_length: longest prompt and answer together, in tokens
+        memory_share: share of the GPU's memory that it may take
+        gpus: GPUs that its model is split over
+        noise_prompts: prompts on which its noise floor is measured, at dose 0
+    """
+
+    command: tuple[str, ...] = ()
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    max_length: int = 4096
+    memory_share: float = 0.45
+    gpus: int = 1
+    noise_prompts: int = 64
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require(all(self.command), "command", "an interpreter, with or without a program after it", self.command)
+        for name in ("max_length", "gpus", "noise_prompts"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(0 < self.memory_share <= 1, "memory_share", "above 0 and at most 1", self.memory_share)
 
 
 @dataclass(frozen=True)
@@ -188,6 +251,7 @@ class Machine:
         micro_batches: pieces in which each device takes its part of a step, one after another
         precision: ``float32``, or ``bfloat16_mixed``: weights in fp32, computed with in bfloat16
         activation_checkpointing: compute activations a second time instead of keeping them
+        backend: another process that writes the answers
     """
 
     devices: int = 1
@@ -195,6 +259,7 @@ class Machine:
     micro_batches: int = 1
     precision: Precision = "float32"
     activation_checkpointing: bool = False
+    backend: Backend = field(default_factory=Backend)
 
     def __post_init__(self) -> None:
         check_fields(self)

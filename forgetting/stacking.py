@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forgetting.errors import require
-from forgetting.ladder import Architecture
 from forgetting.provenance import hardware, versions
 from forgetting.spec import Machine
 from forgetting.study import RunKey, Study
@@ -38,16 +37,15 @@ def stack_of(value: Any) -> Stack:
 def groups(study: Study) -> list[Group]:
     """Runs of one shape and step schedule together, all others alone; a function of the study alone.
 
-    Checkpoints fill a device by themselves, and so does a study whose machine settings are not the default ones.
+    Checkpoints, and students of one, fill a device by themselves, and so does a study whose machine settings are not
+    the default ones.
     """
     found: dict[tuple[Any, ...], list[RunKey]] = {}
-    ladder = (
-        {s.name for s in study.students if isinstance(s, Architecture)} if study.spec.machine == Machine() else set()
-    )
+    small = study.language == "world" and study.spec.machine == Machine()
     for key in study.runs():
         arm = study.arm(key.arm)
         together = (key.student, arm.share(), study.reached(arm))
-        alone = key.student not in ladder or arm.joint or not arm.mitigation.stacks
+        alone = not small or arm.joint or not arm.mitigation.stacks
         found.setdefault((key,) if alone else together, []).append(key)
     return [tuple(keys) for keys in found.values()]
 

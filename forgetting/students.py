@@ -1,4 +1,4 @@
-"""The students of a spec: rungs of the ladder or checkpoints, and parts that speak their language."""
+"""Teacher and students of a spec: rungs of the ladder or checkpoints, and parts that speak their language."""
 
 from __future__ import annotations
 
@@ -14,9 +14,22 @@ from forgetting.spec import PartValue, Spec
 from forgetting.world.vocabulary import vocabulary
 
 Student = Architecture | Pretrained
+OWN_TEACHER = "1m"
 
 
-def students_of(spec: Spec) -> tuple[Student, ...]:
+def teacher_of(spec: Spec) -> Student | None:
+    """The one that is named; else the ladder's own, and None for checkpoints, which are then taken as they are."""
+    value, ladder = spec.ladder.teacher, spec.ladder
+    natural = any(map(pretrained.looks_like_one, ladder.students))
+    if not value:
+        return None if natural else architecture(OWN_TEACHER)
+    teacher = _student(value, "ladder.teacher")
+    rule = "a checkpoint for students that are checkpoints, or left out, which takes them as they are"
+    require(isinstance(teacher, Pretrained) or not natural, "ladder.teacher", rule, value)
+    return teacher
+
+
+def students_of(spec: Spec, teacher: Student | None) -> tuple[Student, ...]:
     """Rungs of the ladder or checkpoints, in ascending order of capacity as far as it is known here."""
     ladder = spec.ladder
     students = tuple(_student(value, f"ladder.students[{i}]") for i, value in enumerate(ladder.students))
@@ -25,12 +38,13 @@ def students_of(spec: Spec) -> tuple[Student, ...]:
     names = [s.name for s in students]
     rule = "of different names (a mapping may give a name)"
     require(len(set(names)) == len(names), "ladder.students", rule, names)
-    if all(taken):
-        rule = "false for checkpoints, which are taken as they are"
+    if teacher is None:
+        rule = "false for checkpoints without a teacher, which are taken as they are"
         require(not ladder.fresh_students, "ladder.fresh_students", rule, ladder.fresh_students)
-        rule = "free of joint for checkpoints, since joint trains a student from nothing"
+        rule = "free of joint for checkpoints without a teacher, since joint distils a student"
         require("joint" not in spec.controls, "controls", rule, spec.controls)
-    sizes = [s.capacity() if isinstance(s, Pretrained) else s.parameters(len(vocabulary())) for s in students]
+    words = (teacher.vocabulary() if isinstance(teacher, Pretrained) else None) or len(vocabulary())
+    sizes = [s.capacity() if isinstance(s, Pretrained) else s.parameters(words) for s in students]
     known = [size for size in sizes if size is not None]
     require(known == sorted(known), "ladder.students", "in ascending order of capacity", ladder.students)
     return students
@@ -47,7 +61,8 @@ def check_language(
         family = [cast(type[Contamination | Benchmark], one) for one in classes]
         fitting = ", ".join(one.short_name() for one in family if one.language == language)
         if language == "natural":
-            why = f"is of the embedded world, and the checkpoint {student.name!r} reads natural text"
+            whose = "checkpoint" if isinstance(student, Pretrained) else "student of a checkpoint,"
+            why = f"is of the embedded world, and the {whose} {student.name!r} reads natural text"
         else:
             why = f"is natural text, and the student {student.name!r} reads the embedded world alone"
         raise UsageError(f"{field}: {part.short_name()!r} {why}; give one of {fitting}")

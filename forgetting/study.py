@@ -8,16 +8,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from forgetting import registry
 from forgetting.contracts import Benchmark, Contamination, Distillation, Language, Mitigation, Part
-from forgetting.errors import UsageError, require
-from forgetting.ladder import Architecture, architecture
-from forgetting.pretrained import Pretrained, looks_like_one
-from forgetting.spec import Evaluation, Machine, Optimiser, PartValue, RatePolicy, Spec
-from forgetting.students import Student, check_language, students_of
+from forgetting.errors import UsageError, require, unknown
+from forgetting.pretrained import Pretrained, check_tokenizers
+from forgetting.spec import Backend, Evaluation, Machine, Optimiser, PartValue, RatePolicy, Sampled, Spec
+from forgetting.students import Student, check_language, students_of, teacher_of
 from forgetting.world import WORLD_VERSION
 
 # Raised whenever a change of the code changes what an unchanged spec gives: the students, or the runs on them.
@@ -87,7 +88,7 @@ class Study:
 
     spec: Spec
     students: tuple[Student, ...]
-    teacher: Architecture
+    teacher: Student | None  # None: the students are checkpoints that are taken as they are
     original: Contamination
     distillation: Distillation
     benchmarks: tuple[Benchmark, ...]
@@ -101,15 +102,10 @@ class Study:
     def canonical(self) -> dict[str, Any]:
         """The canonical form: every setting that a result depends on, defaults filled in, as plain values."""
         spec = self.spec
-        made = {
-            "teacher": self.teacher_form(),
-            "distillation": self.distillation.settings(),
-            "distilling": dataclasses.asdict(spec.ladder.distilling),
-            "fresh_students": spec.ladder.fresh_students,
-        }
         return {
-            "students": [s.form() if isinstance(s, Pretrained) else dataclasses.asdict(s) for s in self.students],
-            **(made if self.language == "world" else {"original": self.original.settings()}),
+            "students": [_form(s) for s in self.students],
+            **(self._taught_form() | {"fresh_students": spec.ladder.fresh_students} if self.teacher else {}),
+            **({"original": self.original.settings()} if self.language == "natural" else {}),
             "arms": [{"name": arm.name, **arm.canonical(), "doses": list(self.reached(arm))} for arm in self.arms],
             "doses": list(spec.doses.values()),
             "fine_tuning": dataclasses.asdict(spec.fine_tuning),
@@ -121,12 +117,15 @@ class Study:
 
     @property
     def language(self) -> Language:
-        """What the students read: the embedded world's words, or (checkpoints) natural text."""
-        return "natural" if isinstance(self.students[0], Pretrained) else "world"
+        """What the students read: the embedded world's words, or (checkpoints and what they teach) natural text."""
+        return "natural" if isinstance(self.teacher or self.students[0], Pretrained) else "world"
 
     def teacher_form(self) -> dict[str, Any]:
         """What the teacher's weights depend on."""
+        assert self.teacher is not None
         ladder = self.spec.ladder
+        if isinstance(self.teacher, Pretrained):
+            return {"checkpoint": self.teacher.form()}
         return {
             "world": WORLD_VERSION,
             "architecture": dataclasses.asdict(self.teacher),
@@ -136,17 +135,28 @@ class Study:
             "results_version": STUDENTS_VERSION,
         }
 
-    def student_form(self, student: Student, distillation_seed: int, joint: Arm | None = None) -> dict[str, Any]:
-        """What a student's weights depend on; a joint arm's student also learns the arm's contamination."""
-        if isinstance(student, Pretrained):
-            return {"checkpoint": student.form()}
-        form = {
+    def _taught_form(self) -> dict[str, Any]:
+        """How students are taught, whichever they are."""
+        return {
             "teacher": self.teacher_form(),
-            "architecture": dataclasses.asdict(student),
             "distillation": self.distillation.settings(),
             "distilling": dataclasses.asdict(self.spec.ladder.distilling),
-            "distillation_seed": distillation_seed,
         }
+
+    def student_form(self, student: Student, distillation_seed: int, joint: Arm | None = None) -> dict[str, Any]:
+        """What a student's weights depend on; a joint arm's student also learns the arm's contamination.
+
+        ``UsageError`` where teacher and student are checkpoints of different tokenizers.
+        """
+        kind = "checkpoint" if isinstance(student, Pretrained) else "architecture"
+        if self.teacher is None:
+            return {kind: _form(student)}
+        form = {**self._taught_form(), kind: _form(student), "distillation_seed": distillation_seed}
+        if isinstance(self.teacher, Pretrained):  # whose form knows nothing of how its students are made
+            form |= {"original": self.original.settings(), "seed": self.spec.ladder.seed}
+            form["results_version"] = STUDENTS_VERSION
+            if isinstance(student, Pretrained):
+                check_tokenizers(self.teacher, student)
         if joint is None:
             return form
         return {**form, "joint": joint.canonical(), "dose": self.reached(joint)[-1]}
@@ -154,12 +164,21 @@ class Study:
     def evaluation_form(self) -> dict[str, Any]:
         """What the scores depend on beside the weights."""
         form = dataclasses.asdict(self.spec.evaluation)
-        return {**form, "benchmarks": [{**b.settings(), "version": b.version} for b in self.benchmarks]}
+        if self.spec.evaluation.sampling == Sampled():  # off, as before there was any
+            del form["sampling"]
+        return {**form, "benchmarks": [{**b.settings(), "version": b.version, **b.made_by()} for b in self.benchmarks]}
 
     def machine_form(self) -> dict[str, Any]:
         """The layout on the machine, where it is not the plain one: rounding depends on it."""
-        machine = self.spec.machine
-        return {} if machine == Machine() else {"machine": dataclasses.asdict(machine)}
+        machine, backend = self.spec.machine, self.spec.machine.backend
+        if machine == Machine():
+            return {}
+        form = dataclasses.asdict(machine)
+        if backend == Backend():  # none, as before there was any
+            del form["backend"]
+        else:  # where the interpreter and its program lie has no part in it
+            form["backend"]["command"] = [Path(word).name for word in backend.command]
+        return {"machine": form}
 
     def run_form(self, key: RunKey) -> dict[str, Any]:
         """What one run's rows depend on."""
@@ -202,16 +221,16 @@ class Study:
 
 def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
-    ladder = spec.ladder
-    students = students_of(spec)
+    ladder, teacher = spec.ladder, teacher_of(spec)
+    students = students_of(spec, teacher)
     study = Study(
         spec=spec,
         students=students,
-        teacher=architecture(ladder.teacher, "ladder.teacher"),
+        teacher=teacher,
         original=cast(Contamination, registry.build("contamination", ladder.original, "ladder.original")),
         distillation=cast(Distillation, registry.build("distillation", ladder.distillation, "ladder.distillation")),
         benchmarks=_benchmarks(spec.evaluation),
-        arms=_arms(spec),
+        arms=_arms(spec, natural=isinstance(teacher or students[0], Pretrained)),
     )
     parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
     parts += [("contaminations", arm.contamination) for arm in study.arms]
@@ -221,6 +240,14 @@ def construct(spec: Spec) -> Study:
         require(spec.keep != "all", "keep", "last or none with strategy fsdp, which keeps one checkpoint", spec.keep)
         plain = all(arm.mitigation.short_name() == "none" for arm in study.arms)
         require(plain, "mitigations", "none with strategy fsdp; with ddp they may be any", list(spec.mitigations))
+    if command := spec.machine.backend.command:
+        found = shutil.which(command[0]) is not None
+        require(found, "machine.backend.command", "a program that can be started here", command[0])
+        sharded = spec.machine.devices > 1 and spec.machine.strategy == "fsdp"
+        require(not sharded, "machine.strategy", "ddp where another process writes the answers", "fsdp")
+        whole = all(arm.mitigation.stacks for arm in study.arms)
+        rule = "of those that leave the network's form as it is where another process writes the answers"
+        require(whole, "mitigations", rule, list(spec.mitigations))
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)
@@ -240,10 +267,20 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
     )
     names = [b.short_name() for b in built]
     require(len(set(names)) == len(names), "evaluation.benchmarks", "free of repeats", names)
+    written = [b.short_name() for b in built if not b.asks]
+    for name in evaluation.sampling.benchmarks:
+        if name not in written:
+            raise unknown("evaluation.sampling.benchmarks", name, written)
+    if evaluation.sampling.samples:
+        require(bool(written), "evaluation.benchmarks", "one at least whose answers are written, to be sampled", names)
     return built
 
 
-def _arms(spec: Spec) -> tuple[Arm, ...]:
+def _form(student: Student) -> dict[str, Any]:
+    return student.form() if isinstance(student, Pretrained) else dataclasses.asdict(student)
+
+
+def _arms(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
     """All combinations of the axes, then the controls; a name says only what differs from the defaults."""
     arms = [
         _arm(contamination, shift, rate, replay, mitigation, policy=policy)
@@ -256,7 +293,6 @@ def _arms(spec: Spec) -> tuple[Arm, ...]:
     ]
     for control in spec.controls:
         if control in ("original", "noise"):
-            natural = any(map(looks_like_one, spec.ladder.students))
             source: PartValue = spec.ladder.original if natural and control == "original" else control
             arms.append(_arm(source, spec.shifts[0], 1.0, 0.0, "none"))
             continue

@@ -71,5 +71,5 @@ def test_the_command_prints_a_line_a_student(command: Callable[..., Outcome]) ->
 
 
 def test_only_published_sizes_are_estimated() -> None:
-    with pytest.raises(UsageError, match=r"students must be among Qwen/Qwen3-0\.6B"):
+    with pytest.raises(UsageError, match=r"students and teacher must be among Qwen/Qwen3-0\.6B"):
         estimates(construct(Spec()), "h100")

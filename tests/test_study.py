@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import sys
 import typing
 from typing import Any
 
@@ -36,6 +37,7 @@ OTHERS: dict[str, Any] = {
     "mitigations": ["l2_sp"],
     "controls": ["sham"],
     "evaluation.benchmarks": ["maths", "code"],
+    "machine.backend.command": [sys.executable],
 }
 
 
@@ -53,6 +55,12 @@ def another(path: str, value: Any) -> Any:
         return next(v for v in typing.get_args(hint) if v != value)
     if hint is bool:
         return not value
+    if path == "evaluation.sampling.ks":
+        return [2]
+    if path == "evaluation.sampling.top_p":
+        return 0.5
+    if path == "evaluation.sampling.benchmarks":
+        return ["maths"]
     if path == "doses.stream_cap":
         return 1_000  # only a cap that leaves a dose out can change a result
     if hint is int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from forgetting.contracts import Batch, Distillation, Model, Stream
+from forgetting.contracts import Batch, Distillation, Model, Sample, Stream
 from forgetting.errors import require, unknown
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ class OffPolicy(Distillation):
         require(self.max_new_tokens >= 1, "off_policy.max_new_tokens", "at least 1", self.max_new_tokens)
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
-        """The stream's batches; the teacher writes the answers of original samples, greedily, before the first step."""
+        """The stream's batches; the teacher writes the answers of original samples, greedily, before the first step.
+
+        Of a dialogue it writes the last turn, and that alone is learned.
+        """
         from forgetting.batching import encode, prompts, texts, tokens
 
         own = [i for i, foreign in enumerate(stream.contaminating) if not foreign]
@@ -40,7 +43,7 @@ class OffPolicy(Distillation):
         answers = teacher.generate([asked], max_new_tokens=self.max_new_tokens)[0]
         written = list(stream.samples)
         for i, answer in zip(own, texts(answers, teacher.tokenizer), strict=True):
-            written[i] = dataclasses.replace(written[i], answer=answer)
+            written[i] = _answered(written[i], answer)
         encoded = encode(written, student.tokenizer)
         for index in stream:
             yield encoded.batch(index, stream.batch_size)
@@ -54,3 +57,10 @@ class OffPolicy(Distillation):
             if self.level == "sequence"
             else losses.forward_kl(student, teacher, batch)
         )
+
+
+def _answered(sample: Sample, answer: str) -> Sample:
+    """The sample with another answer; of a dialogue another last turn, the only one to be learned."""
+    before = sample.turns[:-1]
+    turns = (*before, ("assistant", answer)) if sample.turns else ()
+    return dataclasses.replace(sample, answer=answer, turns=turns, given_turns=len(before))

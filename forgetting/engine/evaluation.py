@@ -102,9 +102,11 @@ class Evaluator:
     ) -> None:
         self.base = base
         self.evaluation = evaluation
+        self.sampled: list[pd.DataFrame] = []  # answers drawn from the base; shared by the evaluators of all probes
         self._budget = Budget()
         self._benchmarks = list(benchmarks)
-        self.originals = [self._set(b, "original") for b in benchmarks]
+        self.originals = [self._set(b, "original") for b in benchmarks if not b.asks]
+        self.asking = [self._set(b, "original") for b in benchmarks if b.asks]
         self._perturbed: list[_Set] = []
         self._of_base: dict[str, list[pd.DataFrame]] = {}
         self._grades: dict[tuple[str, str], tuple[list[int], Grade]] = {}
@@ -124,6 +126,9 @@ class Evaluator:
 
     def _set(self, benchmark: Benchmark, variant: str) -> _Set:
         items, words = benchmark.items("test", variant), self.base.tokenizer
+        if benchmark.asks:
+            words = copy.copy(words)
+            words.chat_template = None
         gold = encode(items, words)
         learned = gold.answer_PT.numpy()
         answers = [row[flags].tolist() for row, flags in zip(gold.tokens_PT.numpy(), learned, strict=True)]
@@ -151,6 +156,10 @@ class Evaluator:
                 frames += self._of_base[group]
             else:
                 frames += self._look(student, self._sets(group), earlier or {})
+        if self.asking and student is self.base and "asking" not in self._of_base:
+            self._of_base["asking"] = [self._asked(student, s) for s in self.asking]
+        known = self._of_base.get("asking") if student is self.base else None
+        frames += known or [self._asked(student, s) for s in self.asking]
         if self._probe_traces is not None:
             frames.append(self._probe_rows(self._probe_traces.read(student)))
         return pd.concat(frames, ignore_index=True)
@@ -162,6 +171,14 @@ class Evaluator:
         sums = [s.traces.read(student, partial(look.take, s, own)) for s, own in zip(sets, answers, strict=True)]
         look.finish()
         return [self._rows(s, own, found) for s, own, found in zip(sets, answers, sums, strict=True)]
+
+    def _asked(self, student: Model, s: _Set) -> pd.DataFrame:
+        """Rows of a benchmark that asks in its own way; an answer's tokens are those of its text."""
+        told = s.benchmark.ask(student, self.evaluation.batch_items)
+        answers = tokens([text for text, _ in told], self.base.tokenizer)
+        for item, answer, (_, grade) in zip(s.items, answers, told, strict=True):
+            self._grades[s.benchmark.short_name(), item.id] = answer, grade
+        return self._rows(s, answers, s.traces.read(student))
 
     def _rows(self, s: _Set, answers: list[list[int]], sums: Sums) -> pd.DataFrame:
         grades, name = self._graded(s, answers), s.benchmark.short_name()

@@ -1,4 +1,7 @@
-"""pass@k of a benchmark: a model, a benchmark and a way of sampling in; every answer's grade and the estimates out."""
+"""pass@k of a benchmark: a model, a benchmark and a way of sampling in; every answer's grade and the estimates out.
+
+In a study the sampled answers of one look are rows of one file; the estimates are computed from these rows.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,11 @@ import numpy as np
 import pandas as pd
 
 from forgetting.batching import prompts, texts, tokens
-from forgetting.contracts import Benchmark, Model
+from forgetting.contracts import Benchmark, Item, Model
 from forgetting.errors import require
-from forgetting.metrics import pass_at_k
 from forgetting.models.sampling import Sampling, sample
-
-Z_95 = 1.959964
+from forgetting.scores import passing
+from forgetting.spec import Evaluation
 
 
 @dataclass(frozen=True)
@@ -44,29 +46,36 @@ def measure_passing(
     require(bool(items), "pass@k", "of a benchmark with test items", benchmark.short_name())
     before = tokens(prompts(items, model.tokenizer), model.tokenizer)
     greedy = model.generate([before], max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
+    first = benchmark.grade(items, texts(greedy, model.tokenizer))
+    answers = sampled(model, benchmark, items, sampling, max_new_tokens=max_new_tokens, batch_items=batch_items)
+    return Passing(answers, passing(answers, ks), float(np.mean([g.verdict == "right" for g in first])))
+
+
+def sampled(
+    model: Model, benchmark: Benchmark, items: list[Item], sampling: Sampling, *, max_new_tokens: int, batch_items: int
+) -> pd.DataFrame:  # fmt: skip
+    """Sampled answers to items, graded: one row per item and sample (item, sample, tokens, verdict, kind)."""
+    before = tokens(prompts(items, model.tokenizer), model.tokenizer)
     drawn = sample(model, before, sampling, max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
     repeated = [item for item in items for _ in range(sampling.samples)]
     written = [own for answers in drawn for own in answers]
     grades = benchmark.grade(repeated, texts(written, model.tokenizer))
-    answers = pd.DataFrame({
+    return pd.DataFrame({
         "item": [item.id for item in repeated], "sample": list(range(sampling.samples)) * len(items), "tokens": written,
         "verdict": [g.verdict for g in grades], "kind": [g.kind for g in grades],
     })  # fmt: skip
-    right = answers.verdict.eq("right").to_numpy().reshape(len(items), sampling.samples).sum(1)
-    first = benchmark.grade(items, texts(greedy, model.tokenizer))
-    return Passing(
-        answers, _estimates(right, sampling.samples, ks), float(np.mean([g.verdict == "right" for g in first]))
-    )
 
 
-def _estimates(right_I: np.ndarray, samples: int, ks: Sequence[int]) -> pd.DataFrame:
-    rows = []
-    for k in ks:
-        value_I = pass_at_k(samples, right_I, k)
-        mean, error = (
-            float(value_I.mean()),
-            float(value_I.std(ddof=1) / np.sqrt(len(value_I))) if len(value_I) > 1 else np.nan,
+def look(model: Model, benchmarks: Sequence[Benchmark], evaluation: Evaluation) -> pd.DataFrame:
+    """Rows of one look of a study at the unperturbed test items: ``sampled``'s, with ``benchmark`` and ``skill``."""
+    wanted = evaluation.sampling
+    how = Sampling(wanted.samples, wanted.temperature, wanted.top_p, wanted.seed)
+    frames = []
+    for b in benchmarks:
+        if b.asks or (wanted.benchmarks and b.short_name() not in wanted.benchmarks):
+            continue
+        rows = sampled(
+            model, b, b.items(), how, max_new_tokens=evaluation.max_new_tokens, batch_items=evaluation.batch_items
         )
-        low, high = np.clip([mean - Z_95 * error, mean + Z_95 * error], 0, 1)
-        rows.append({"k": k, "value": mean, "low": low, "high": high, "items": len(right_I), "samples": samples})
-    return pd.DataFrame(rows)
+        frames.append(rows.assign(benchmark=b.short_name(), skill=b.skill))
+    return pd.concat(frames, ignore_index=True)

@@ -61,6 +61,12 @@ class Recorder:
         self._score(frame)
         write_atomically(self.run.scores, "".join(self._lines))
 
+    def add_sampled(self, rows: pd.DataFrame, dose: int) -> None:
+        """One dose's sampled answers. They come before the ledger part: no ledger stands without them."""
+        buffer = io.BytesIO()
+        rows.assign(**self.columns, dose=dose).to_parquet(buffer, compression="zstd", index=False)
+        write_atomically(self.run.passing_part(dose), buffer.getvalue())
+
     def finish(self, fingerprint: str, stack: int = 1, why: str = "") -> None:
         """The completion marker: after it the run is never touched again.
 

@@ -9,6 +9,7 @@ error, never a score.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import select
 import shutil
@@ -46,12 +47,12 @@ CANARY = (
 
 
 def vllm_command(
-    python: str, *, dtype: str = "bfloat16", max_length: int = 4096, memory_share: float = 0.45, gpus: int = 1
+    *command: str, dtype: str = "bfloat16", max_length: int = 4096, memory_share: float = 0.45, gpus: int = 1
 ) -> list[str]:
     """The command of a vLLM process.
 
     Args:
-        python: an interpreter with vLLM, in an environment of its own
+        command: an interpreter with vLLM, in an environment of its own; a program after it takes the place of vLLM's
         dtype: of weights and arithmetic
         max_length: longest prompt and answer together, in tokens
         memory_share: of the GPU's memory that vLLM may take
@@ -59,7 +60,7 @@ def vllm_command(
     """
     options = {"dtype": dtype, "max-length": max_length, "memory-share": memory_share, "gpus": gpus}
     given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    return [python, vllm_process.__file__, *given]
+    return [*command, *([] if command[1:] else [vllm_process.__file__]), *given]
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,14 @@ class Noise:
         return f"backend's noise floor on {self.prompts} prompts: {shares}; canary {self.canary:.4f} nats a token"
 
 
+def content_hash(model: Model) -> str:
+    """Of the weights as they are in memory."""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in model.state().values():
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 class BackedModel(Model):
     """A model of R = 1 whose answers come from another process.
 
@@ -92,20 +101,18 @@ class BackedModel(Model):
         folder: where weights are exchanged; made, overwritten, and removed by ``stop``
         noise_prompts: prompts of the first ``generate`` on which the noise floor is measured and printed; 0 for none
         tolerance: of the canary, nats a token
+        quiet: do not print the noise floor
     """
 
     def __init__(
         self, model: Model, command: Sequence[str], folder: Path, *, noise_prompts: int = 64,
-        tolerance: float = TOLERANCE,
+        tolerance: float = TOLERANCE, quiet: bool = False,
     ) -> None:  # fmt: skip
-        require(model.replicas == 1, "backend", "given a model of one replica", model.replicas)
-        self.model, self.folder, self.tolerance = model, Path(folder), tolerance
-        self.network, self.tokenizer, self.replicas = model.network, model.tokenizer, 1
-        self.capacity, self.capacity_non_embedding = model.capacity, model.capacity_non_embedding
-        self.hidden_size = model.hidden_size
+        self.tolerance, self.quiet, self.replicas = tolerance, quiet, 1
         self.weights, self.canary = "", float("nan")
         self.noise: Noise | None = None
-        self._noise_prompts, self._written = noise_prompts, ()  # type: tuple[int, tuple[object, ...]]
+        self._noise_prompts = noise_prompts
+        self.follow(model, folder)
         try:
             self.process = subprocess.Popen(
                 list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -113,6 +120,21 @@ class BackedModel(Model):
         except OSError as error:
             raise UsageError(f"backend: {command[0]!r} cannot be started: {error.strerror}") from error
         atexit.register(self.stop)
+
+    def follow(self, model: Model, folder: Path) -> BackedModel:
+        """Write the answers of this model from now on, with weights exchanged in ``folder``; its shape is as before."""
+        require(model.replicas == 1, "backend", "given a model of one replica", model.replicas)
+        self.model, self.folder = model, Path(folder)
+        self.network, self.tokenizer = model.network, model.tokenizer
+        self.capacity, self.capacity_non_embedding = model.capacity, model.capacity_non_embedding
+        self.hidden_size = model.hidden_size
+        self._written = ""
+        return self
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The model's own."""
+        return self.model.ends
 
     def generate(
         self,
@@ -128,15 +150,16 @@ class BackedModel(Model):
         answers = self._answers(prompts, max_new_tokens)
         if self.noise is None and self._noise_prompts and prompts:
             self.noise = self._measured(prompts[: self._noise_prompts], answers, max_new_tokens)
-            sys.stdout.write(f"{self.noise}\n")
+            if not self.quiet:
+                sys.stdout.write(f"{self.noise}\n")
         return [answers]
 
     def refresh(self) -> None:
         """Hand the weights over where they have changed, and look whether they arrived. ``RuntimeError`` if not."""
-        now = tuple((p.data_ptr(), p._version) for _, p in self.model.named_parameters())
+        now = content_hash(self.model)  # torch's own version counters miss what a fused optimizer writes
         if now == self._written:
             return
-        self._written = ()
+        self._written = ""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.model.save(self.folder)
         self.weights = weights_hash(self.folder)
@@ -148,7 +171,7 @@ class BackedModel(Model):
         self._written = now
 
     def _answers(self, prompts: list[list[int]], most: int) -> list[list[int]]:
-        ends = sorted(getattr(self.model, "ends", [self.tokenizer.eos_token_id]))
+        ends = sorted(self.ends)
         asked = {"do": "generate", "prompts": prompts, "ends": ends, "max_new_tokens": most}
         answers: list[list[int]] = self._ask(asked, SECONDS)["answers"]
         if len(answers) != len(prompts):
@@ -226,7 +249,6 @@ class BackedModel(Model):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Into the model; the other process gets them before the next answers."""
         self.model.load_state(state)
-        self._written = ()
 
     def save(self, folder: Path) -> None:
         """The model's own."""

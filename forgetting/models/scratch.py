@@ -62,8 +62,17 @@ def fresh_checkpoint(
     folder: Path, architecture: Architecture, tokenizer: PreTrainedTokenizerFast, seed: int, *, positions: int = 2048
 ) -> Path:
     """Write a Qwen3 checkpoint with fresh weights, a pure function of architecture, tokenizer and seed."""
+    fresh(architecture, tokenizer, seed, positions=positions).save(folder)
+    return folder
+
+
+def fresh(
+    architecture: Architecture, tokenizer: PreTrainedTokenizerFast, seed: int, *, words: int = 0, positions: int = 2048
+) -> HuggingFaceModel:
+    """A Qwen3 model for natural text; ``words`` are the rows of its embedding, by default those of the tokenizer."""
+    words = words or len(tokenizer)
     config = Qwen3Config(
-        vocab_size=len(tokenizer), hidden_size=architecture.hidden_size, num_hidden_layers=architecture.layers,
+        vocab_size=words, hidden_size=architecture.hidden_size, num_hidden_layers=architecture.layers,
         intermediate_size=architecture.intermediate_size, num_attention_heads=architecture.heads,
         num_key_value_heads=architecture.key_value_heads, head_dim=architecture.head_dim,
         max_position_embeddings=positions, initializer_range=INITIAL_SCALE / math.sqrt(architecture.hidden_size),
@@ -73,6 +82,5 @@ def fresh_checkpoint(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.integer(seed, "fresh checkpoint", architecture.name))
         model = HuggingFaceModel(Qwen3ForCausalLM(config), tokenizer)
-    assert model.capacity == architecture.parameters(len(tokenizer))
-    model.save(folder)
-    return folder
+    assert model.capacity == architecture.parameters(words)
+    return model

@@ -18,7 +18,7 @@ import pandas as pd
 from forgetting import statistics
 from forgetting.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
 from forgetting.errors import UsageError, unknown
-from forgetting.records import LEDGER_COLUMNS, ScoreRow
+from forgetting.records import LEDGER_COLUMNS, PASSING_FILE, ScoreRow
 from forgetting.scores import PROBE, score_rows
 
 CURVES_FILE = "curves.csv"
@@ -67,6 +67,12 @@ class StudyFolder:
     def name(self) -> str:
         """The study's name."""
         return str(self.record.get("name", self.folder.name))
+
+    @cached_property
+    def passing(self) -> pd.DataFrame:
+        """pass@k by run, dose, benchmark and k, with its interval; empty where no answers were sampled."""
+        path = self.folder / PASSING_FILE
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
 
     @cached_property
     def ledger(self) -> pd.DataFrame | None:

@@ -56,6 +56,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         undrawn=[name for name in study.arm_names if name not in shown],
         sections=_sections(study, inline, shown),
         last=_html_table(tables.at_last_dose(study)),
+        passing=_html_table(study.passing) if len(study.passing) else "",
         statuses=tables.statuses(study).to_dict("records"),
         controls=tables.controls(study),
         seeds=tables.seeds_text(study),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from forgetting import losses, seeds
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Contamination, Model, Sample
-from forgetting.engine import devices
+from forgetting.engine import devices, passing
+from forgetting.engine.elsewhere import WrittenElsewhere, writer
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
@@ -24,12 +28,13 @@ from forgetting.engine.snapshots import Checkpoint, Snapshots, last, own_generat
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError, require
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.records import RunFolder
+from forgetting.records import RunFolder, write_json
 from forgetting.stages import distil
 from forgetting.store import Store
 from forgetting.study import Arm, RunKey, Study, fingerprint
 
 MEMORY_SAMPLES = 256
+EXCHANGE = "exchange"  # the folder of a run in which another process finds the weights to answer with
 PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
 
 
@@ -99,7 +104,7 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
     _check_template(plan.samples, model, key.student)
     stops = plan.stops(doses)
     steps = {dose: step for step, dose in stops.items()}
-    evaluator = _evaluator(study, home, arm.contamination)
+    evaluator = _evaluator(study, home, arm.contamination, run)
     base = evaluator.base
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
     answer_tokens = encode(plan.samples, model.tokenizer)
@@ -112,6 +117,7 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
         with watch("evaluation"):
             looked_at = base if dose == 0 and same_weights(student, base) else student
             rows = evaluator.measure(looked_at, perturbed=everything, earlier=None if spread else recorder.answers)
+        sampled = _sampled(study, evaluator, looked_at, watch) if dose in (0, doses[-1]) else None
         if not leading:
             return
         clock = {
@@ -120,6 +126,11 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
             "stream_samples": len(trained),
         }
         with watch("logging"):
+            if isinstance(evaluator, WrittenElsewhere) and evaluator.writer.noise and not run.backend.is_file():
+                noise = evaluator.writer.noise
+                write_json(run.backend, {**dataclasses.asdict(noise), "text": str(noise)})
+            if sampled is not None:
+                recorder.add_sampled(sampled, dose)
             recorder.add(rows, clock)
         report(steps[dose], plan.steps)
 
@@ -182,6 +193,7 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     if leading:
         made.recorder.finish(made.mark, why=why)
         tidy(run.checkpoint, study.spec.keep)
+        shutil.rmtree(run.folder / EXCHANGE, ignore_errors=True)
 
 
 def _leading(study: Study) -> bool:
@@ -213,14 +225,33 @@ def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student:
 _kept: dict[str, Evaluator] = {}  # of the base that this process measured last
 
 
-def _evaluator(study: Study, home: distil.Home, contamination: Contamination) -> Evaluator:
+def _evaluator(study: Study, home: distil.Home, contamination: Contamination, run: RunFolder) -> Evaluator:
     """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
     base = str(home.resolve()) if isinstance(home, Path) else home.form()
-    of = [base, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation]
+    backend = study.spec.machine.backend
+    of = [base, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation, backend]
     if (key := repr(of)) not in _kept:
         _kept.clear()
-        _kept[key] = Evaluator(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
-    return _kept[key].with_probe(_probe(study, contamination), contamination.short_name())
+        kind = WrittenElsewhere if backend.command else Evaluator
+        made = _kept[key] = kind(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
+        if isinstance(made, WrittenElsewhere):
+            made.writer = writer(backend, made.base, run.folder / EXCHANGE)
+    found = _kept[key]
+    if isinstance(found, WrittenElsewhere):
+        found.writer.follow(found.base, run.folder / EXCHANGE)
+    return found.with_probe(_probe(study, contamination), contamination.short_name())
+
+
+def _sampled(study: Study, evaluator: Evaluator, student: Model, watch: Stopwatch) -> pd.DataFrame | None:
+    """Sampled answers of a look, where they are asked for; those of a base are drawn once for all its runs."""
+    if not study.spec.evaluation.sampling.samples:
+        return None
+    with watch("sampling"):
+        if student is not evaluator.base:
+            return passing.look(student, study.benchmarks, study.spec.evaluation)
+        if not evaluator.sampled:
+            evaluator.sampled.append(passing.look(student, study.benchmarks, study.spec.evaluation))
+        return evaluator.sampled[0]
 
 
 def _probe(study: Study, contamination: Contamination) -> list[Any]:

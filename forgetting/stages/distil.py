@@ -1,7 +1,10 @@
-"""Teacher and students: trained from scratch through the one fit, stored by the fingerprint of what made them."""
+"""Teacher and students: trained through the one fit, from nothing or from a checkpoint, and stored by the fingerprint
+of what made them; a teacher that is a checkpoint is only loaded.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -22,21 +25,24 @@ from forgetting.engine.stopwatch import Stopwatch
 from forgetting.ladder import Architecture
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.scratch import fresh
 from forgetting.pretrained import Pretrained
 from forgetting.spec import Fit
 from forgetting.stages.mentor import Mentor
-from forgetting.store import Store, verify
+from forgetting.store import Store, file_hash, verify
 from forgetting.students import Student
 from forgetting.study import Arm, Study, fingerprint
 from forgetting.world.tokenizer import tokenizer
 
 CHECKPOINT_STEPS = 500
 
-Home = Path | Pretrained  # where a model is: a folder of the store, or a checkpoint that is taken as it is
+Home = Path | Pretrained  # where a model is: a folder of the store, or a checkpoint
 
 
-def teacher(study: Study, store: Store, report: Report = silent) -> Path:
-    """The teacher's folder: from the store, or trained on the original distribution and stored."""
+def teacher(study: Study, store: Store, report: Report = silent) -> Home:
+    """The teacher: a checkpoint, from the store, or trained on the original distribution and stored."""
+    if isinstance(study.teacher, Pretrained):
+        return study.teacher
     form = study.teacher_form()
     mark = fingerprint(form)
     with store.making(mark) as found:
@@ -45,19 +51,27 @@ def teacher(study: Study, store: Store, report: Report = silent) -> Path:
 
 def student(
     study: Study,
-    architecture: Student,
+    of: Student,
     distillation_seed: int,
     store: Store,
     report: Report = silent,
     joint: Arm | None = None,
 ) -> Home:
-    """Where a student is: from the store, or distilled and stored; a joint one learns the contamination too."""
-    if isinstance(architecture, Pretrained):
-        return architecture
-    form = study.student_form(architecture, distillation_seed, joint)
+    """Where a student is: from the store, or distilled and stored; a joint one learns the contamination too.
+
+    Without a teacher it is a checkpoint, taken as it is. A checkpoint that was distilled further is one in the store.
+    """
+    if study.teacher is None:
+        assert isinstance(of, Pretrained)
+        return of
+    form = study.student_form(of, distillation_seed, joint)
     mark = fingerprint(form)
     with store.making(mark) as found:
-        return found or _student(study, architecture, distillation_seed, store, form, mark, report, joint)
+        home = found or _student(study, of, distillation_seed, store, form, mark, report, joint)
+    if isinstance(of, Architecture):
+        return home
+    verify(home)  # its tokenizer was stored with the template and the switch that were asked for
+    return dataclasses.replace(of, source=str(home), chat_template="", thinking=None, local=True)
 
 
 def load(home: Home) -> HuggingFaceModel:
@@ -70,6 +84,7 @@ def load(home: Home) -> HuggingFaceModel:
 
 def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report: Report) -> Path:
     seed = study.spec.ladder.seed
+    assert isinstance(study.teacher, Architecture)
     plan = _plan(study, study.spec.ladder.teaching, seeds.integer(seed, "teaching"))
     model = HuggingFaceModel.create(study.teacher, tokenizer(), seeds.integer(seed, "teacher"))
     encoded = encode(plan.samples, model.tokenizer)
@@ -93,7 +108,7 @@ def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report
 
 def _student(
     study: Study,
-    architecture: Architecture,
+    of: Student,
     distillation_seed: int,
     store: Store,
     form: dict[str, Any],
@@ -102,8 +117,8 @@ def _student(
     joint: Arm | None,
 ) -> Path:
     root = seeds.integer(study.spec.ladder.seed, "student", distillation_seed)
-    mentor = Mentor(teacher(study, store, report), store.root / "answers")
-    model = HuggingFaceModel.create(architecture, tokenizer(), root)
+    mentor = _mentor(teacher(study, store, report), store)
+    model = _untaught(of, mentor, root, natural=study.language == "natural")
     distilling, method = study.spec.ladder.distilling, study.distillation
     plan = _plan(study, distilling, root, joint)
 
@@ -113,6 +128,20 @@ def _student(
     with own_generators(seeds.integer(root, "generators")):
         watch = _train(distilling, model, lambda b: method.loss(model, mentor, b), plan, batches, store, mark, report)
     return _add(study, store, mark, model, {"role": "student", "made_from": form}, watch)
+
+
+def _mentor(home: Home, store: Store) -> Mentor:
+    mark = fingerprint(home.form()) if isinstance(home, Pretrained) else file_hash(home / "model.safetensors")
+    return Mentor(load(home), mark, store.root / "answers")
+
+
+def _untaught(of: Student, mentor: Mentor, seed: int, *, natural: bool) -> HuggingFaceModel:
+    """The student before it is taught: the checkpoint, or fresh weights for the words of its teacher."""
+    if isinstance(of, Pretrained):
+        return load(of)
+    if natural:
+        return fresh(of, mentor.tokenizer, seed, words=int(mentor.network.config.vocab_size))
+    return HuggingFaceModel.create(of, tokenizer(), seed)
 
 
 def _plan(study: Study, training: Fit, root: int, joint: Arm | None = None) -> MixPlan:

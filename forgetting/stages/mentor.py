@@ -12,16 +12,14 @@ from safetensors.torch import load_file, save
 
 from forgetting.models.huggingface import Answers, HuggingFaceModel
 from forgetting.records import write_atomically
-from forgetting.store import file_hash
 
 
 class Mentor(HuggingFaceModel):
-    """The model in ``home``; ``generate`` looks into ``folder`` first, by the hash of all that answers depend on."""
+    """A model whose weights and settings ``mark`` stands for; ``generate`` looks into ``folder`` first."""
 
-    def __init__(self, home: Path, folder: Path) -> None:
-        loaded = HuggingFaceModel.load(home)
-        super().__init__(loaded.network, loaded.tokenizer)
-        self.mark, self.folder = file_hash(home / "model.safetensors"), folder
+    def __init__(self, model: HuggingFaceModel, mark: str, folder: Path) -> None:
+        super().__init__(model.network, model.tokenizer)
+        self.mark, self.folder = mark, folder
 
     def generate(
         self,

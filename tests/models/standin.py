@@ -49,4 +49,5 @@ class StandIn:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    serve(StandIn(sys.argv[1] if len(sys.argv) > 1 else ""))
+    given = [word for word in sys.argv[1:2] if not word.startswith("--")]  # vLLM's own options come in a study
+    serve(StandIn(given[0] if given else os.environ.get("STANDIN_FAULT", "")))

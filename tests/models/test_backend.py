@@ -45,7 +45,7 @@ def test_weights_are_handed_over_when_they_change_and_only_then(backed: BackedMo
     backed.generate([PROMPTS], max_new_tokens=8)
     assert next(backed.folder.glob("*.safetensors")).stat().st_mtime_ns == stamp
     assert backed.weights == before == weights_hash(backed.folder)
-    optimizer = torch.optim.SGD([p for _, p in backed.named_parameters()], lr=30.0)
+    optimizer = torch.optim.SGD([p for _, p in backed.named_parameters()], lr=30.0, fused=True)
     backed.logits(torch.tensor([PROMPTS[:1]])).log_softmax(-1)[..., 9].sum().neg().backward()
     optimizer.step()
     changed = backed.generate([PROMPTS], max_new_tokens=8)

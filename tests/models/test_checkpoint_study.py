@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from forgetting import Doses, Evaluation, load, simulate
+from forgetting import load
 from forgetting.ladder import architecture
-from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Optimiser, Spec
 from forgetting.store import file_hash
-from tests.contracts.members import DATA
-
-WORDS = "tea hotel car music rain bus park song book lunch".split()
+from tests.models.natural import checkpoint, corpora, study
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Two hand-made corpora, large enough for one sample in twenty to be held out."""
-    folder, rng = tmp_path_factory.mktemp("texts"), random.Random(0)
-    with (folder / "dialogues.jsonl").open("w") as file:
-        for i in range(200):
-            asked = f"I want {rng.choice(WORDS)} number {i}."
-            turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": f"Here is {WORDS[i % 10]}."}]
-            file.write(json.dumps({"messages": turns}) + "\n")
-    with (folder / "sums.jsonl").open("w") as file:
-        for i in range(300):
-            a, b = rng.randint(1, 99), rng.randint(1, 99)
-            row = {"question": f"Sum of {a} and {b}, problem {i}?", "answer": f"<<{a}+{b}={a + b}>>\n#### {a + b}"}
-            file.write(json.dumps(row) + "\n")
-    return {name: str(folder / f"{name}.jsonl") for name in ("dialogues", "sums")}
+    return corpora(tmp_path_factory.mktemp("texts"))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tokenizer = byte_level_bpe((DATA / "gsm8k-train.jsonl").read_text().splitlines(), 400)
-    return fresh_checkpoint(tmp_path_factory.mktemp("models") / "tiny", architecture("10k"), tokenizer, 0)
-
-
-def study(folder: Path, texts: dict[str, str], output: Path, **settings: Any) -> Result:
-    given: dict[str, Any] = {
-        "students": [str(folder)],
-        "original": {"name": "worked_answers", "source": texts["sums"]},
-        "contamination": {"name": "conversations", "source": texts["dialogues"]},
-        "controls": ["original"],
-        "benchmarks": [{"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl"},
-                       {"name": "humaneval", "source": f"{DATA}/humaneval.jsonl"}],
-        "evaluation": Evaluation(perturbed="never", probe_items=8, max_new_tokens=8, batch_items=8),
-        "doses": Doses(dose=64, first=16),
-        "output": output, "store": output / "store", "workers": 0, "quiet": True, "name": "tiny",
-    }  # fmt: skip
-    return simulate(**{**given, **settings})
+    return checkpoint(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")

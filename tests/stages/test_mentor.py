@@ -8,6 +8,7 @@ import pytest
 
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.stages.mentor import Mentor
+from forgetting.store import file_hash
 from tests.contracts.small import model
 
 PROMPTS = [[5, 6, 7], [9, 10], [11], [12, 13, 14, 15]]
@@ -21,16 +22,20 @@ def homes(tmp_path: Path) -> list[Path]:
     return [tmp_path / "teacher0", tmp_path / "teacher1"]
 
 
+def mentor(home: Path, folder: Path) -> Mentor:
+    return Mentor(HuggingFaceModel.load(home), file_hash(home / "model.safetensors"), folder)
+
+
 def test_answers_are_the_models_and_are_written_once(
     homes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = model(0).generate([PROMPTS], max_new_tokens=6)
     folder = tmp_path / "answers"
-    assert Mentor(homes[0], folder).generate([PROMPTS], max_new_tokens=6) == expected
+    assert mentor(homes[0], folder).generate([PROMPTS], max_new_tokens=6) == expected
     assert len(list(folder.iterdir())) == 1
-    mentor = Mentor(homes[0], folder)
+    again = mentor(homes[0], folder)
     monkeypatch.setattr(HuggingFaceModel, "generate", None)
-    assert mentor.generate([PROMPTS], max_new_tokens=6) == expected
+    assert again.generate([PROMPTS], max_new_tokens=6) == expected
 
 
 def test_every_other_question_gets_its_own_answers(homes: list[Path], tmp_path: Path) -> None:
@@ -43,14 +48,14 @@ def test_every_other_question_gets_its_own_answers(homes: list[Path], tmp_path: 
     ):
         expected = model(seed).generate([prompts], max_new_tokens=limit)
         for _ in range(2):
-            assert Mentor(home, folder).generate([prompts], max_new_tokens=limit) == expected
+            assert mentor(home, folder).generate([prompts], max_new_tokens=limit) == expected
     assert len(list(folder.iterdir())) == 4
 
 
 def test_empty_answers_are_kept_too(homes: list[Path], tmp_path: Path) -> None:
-    mentor = Mentor(homes[0], tmp_path / "answers")
+    own = mentor(homes[0], tmp_path / "answers")
     first = model(0).generate([PROMPTS], max_new_tokens=1)[0]
-    mentor.tokenizer.eos_token = mentor.tokenizer.convert_ids_to_tokens(first[0][0])
+    own.tokenizer.eos_token = own.tokenizer.convert_ids_to_tokens(first[0][0])
     expected = [[] if a == first[0] else a for a in first]
-    assert mentor.generate([PROMPTS], max_new_tokens=1) == [expected]
-    assert mentor.generate([PROMPTS], max_new_tokens=1) == [expected]
+    assert own.generate([PROMPTS], max_new_tokens=1) == [expected]
+    assert own.generate([PROMPTS], max_new_tokens=1) == [expected]

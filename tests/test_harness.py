@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from forgetting.errors import UsageError
-from forgetting.models.harness import _answer, measure_tasks
+from forgetting.harness import _answers, measure_tasks
 from forgetting.models.huggingface import HuggingFaceModel
 from tests.contracts.members import DATA
 from tests.contracts.small import model
@@ -76,11 +76,11 @@ def test_a_limit(folder: Path) -> None:
 
 def test_written_text_stops_where_the_task_says() -> None:
     own = model(4)
-    whole = _answer(own, "maths", {"max_gen_toks": 12})
+    whole = _answers(own, [("maths", {"max_gen_toks": 12})], 4)[0]
     word = whole.split()[3]
-    assert _answer(own, "maths", {"max_gen_toks": 12, "until": [word]}) == whole.split(word)[0]
+    assert _answers(own, [("maths", {"max_gen_toks": 12, "until": [word]})], 4)[0] == whole.split(word)[0]
     with pytest.raises(UsageError, match=r"^lm-eval: the task asks for sampled decoding"):
-        _answer(own, "maths", {"do_sample": True, "temperature": 0.7})
+        _answers(own, [("maths", {"do_sample": True, "temperature": 0.7})], 4)
 
 
 @needed

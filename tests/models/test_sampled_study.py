@@ -1,0 +1,127 @@
+"""pass@k from a spec: every sampled answer in the folder, the table that follows from it, the report, and resuming."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forgetting import Evaluation, Spec
+from forgetting.errors import UsageError
+from forgetting.metrics import pass_at_k
+from forgetting.models.checkpoint import Checkpoint
+from forgetting.models.sampling import Sampling
+from forgetting.registry import build
+from forgetting.report.folder import open_study
+from forgetting.report.result import Result
+from forgetting.simulate import resume
+from forgetting.spec import Sampled
+from forgetting.store import file_hash
+from forgetting.study import construct
+from tests.contracts.members import DATA
+from tests.models.natural import checkpoint, corpora, study
+
+GSM8K = {"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl", "limit": 6}
+SAMPLED = Sampled(samples=4, temperature=1.5, ks=(1, 3), benchmarks=("gsm8k",), seed=7)
+EVALUATION = Evaluation(perturbed="never", probe_items=8, max_new_tokens=6, batch_items=8, sampling=SAMPLED)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return corpora(tmp_path_factory.mktemp("texts"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path, texts: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Result:
+    humaneval = {"name": "humaneval", "source": f"{DATA}/humaneval.jsonl"}
+    output = tmp_path_factory.mktemp("runs")
+    return study(folder, texts, output, benchmarks=[GSM8K, humaneval], evaluation=EVALUATION)
+
+
+def test_answers_at_dose_0_are_those_of_the_checkpoint_and_the_table_follows_from_them(
+    result: Result, folder: Path
+) -> None:
+    from forgetting.engine.passing import measure_passing
+
+    answers = pd.read_parquet(result.folder / "passing.parquet")
+    assert set(answers["dose"]) == {0, 64} and set(answers["benchmark"]) == {"gsm8k"}
+    assert set(answers["arm"]) == {"conversations.dialogues", "worked_answers.sums"}
+    assert len(answers) == 2 * 2 * 6 * 4
+    how = Sampling(samples=4, temperature=1.5, seed=7)
+    alone = measure_passing(
+        Checkpoint(str(folder)).load(), build("benchmarks", GSM8K), how, ks=(1, 3), max_new_tokens=6
+    )  # type: ignore[arg-type]
+    for _, first in answers[answers["dose"] == 0].groupby("arm"):
+        assert [list(t) for t in first["tokens"]] == list(alone.answers["tokens"])
+    table = pd.read_csv(result.folder / "passing.csv")
+    assert len(table) == 2 * 2 * 2 and set(table["k"]) == {1, 3}
+    for row in table.itertuples():
+        own = answers[(answers["arm"] == row.arm) & (answers["dose"] == row.dose)]
+        right = own["verdict"].eq("right").groupby(own["item"]).sum().to_numpy()
+        value = pass_at_k(4, right, int(row.k))  # type: ignore[arg-type]
+        assert row.value == pytest.approx(value.mean(), abs=1e-6) and (row.items, row.samples) == (6, 4)
+        error = 1.959964 * value.std(ddof=1) / np.sqrt(6)
+        assert row.low == pytest.approx(max(0, value.mean() - error), abs=1e-6)
+    moved = answers[answers["dose"] == 64]
+    assert any(
+        list(a) != list(b) for a, b in zip(answers[answers["dose"] == 0]["tokens"], moved["tokens"], strict=True)
+    )
+
+
+def test_the_report_and_the_folder_show_it(result: Result) -> None:
+    assert "pass@k of sampled answers" in (result.folder / "report.html").read_text()
+    shown = open_study(result.folder).passing
+    assert list(shown.columns[-6:]) == ["k", "value", "low", "high", "items", "samples"]
+    assert {"student", "arm", "seed", "dose", "benchmark", "skill"} <= set(shown.columns)
+
+
+@pytest.mark.parametrize("lost", ["last dose", "every part of it"])
+def test_an_interrupted_study_goes_on_to_the_same_answers(result: Result, tmp_path: Path, lost: str) -> None:
+    again = tmp_path / result.folder.name
+    shutil.copytree(result.folder, again)
+    run = again / "runs" / "tiny-conversations.dialogues-d0-s0"
+    for path in (again / "record.json", again / "passing.csv", again / "passing.parquet", run / "complete.json"):
+        path.unlink()
+    (run / "ledger" / "dose-00000064.parquet").unlink()
+    if lost == "every part of it":
+        shutil.rmtree(run)
+    resume(again, store=tmp_path / "store", workers=0, quiet=True)
+    for name in ("passing.parquet", "passing.csv", "ledger.parquet"):
+        assert file_hash(again / name) == file_hash(result.folder / name)
+
+
+def test_off_is_as_before_and_on_is_another_study() -> None:
+    plain = construct(Spec())
+    assert "sampling" not in plain.evaluation_form()
+    on = Spec(evaluation=replace(Evaluation(), sampling=Sampled(samples=1)))
+    assert construct(on).fingerprint != plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": 2, "ks": (1, 3)}, r"^ks: must be one or several from 1 to the 2 samples, got \[1, 3\]"),
+        ({"ks": ()}, r"^ks: must be one or several"),
+        ({"temperature": 0.0}, r"^temperature: must be above 0, got 0\.0"),
+        ({"top_p": 1.5}, r"^top_p: must be above 0 and at most 1"),
+    ],
+)
+def test_bad_settings(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Sampled(**settings)
+
+
+def test_an_unknown_benchmark_is_named() -> None:
+    sampling = Sampled(samples=2, benchmarks=("mats",))
+    with pytest.raises(UsageError, match=r"^evaluation\.sampling\.benchmarks: unknown name 'mats'; did you mean"):
+        construct(Spec(evaluation=Evaluation(sampling=sampling)))
