@@ -315,15 +315,14 @@ def _title(task: Task) -> str:
 
 def write_views(folder: Path, begin: float) -> None:
     """All views; what only the ledger tells, and the views' own time, are added to the record afterwards."""
-    from forgetting.report.build import build_views
+    from forgetting.report import build
     from forgetting.report.differences import differences
     from forgetting.report.events import plain
     from forgetting.report.folder import open_study
     from forgetting.report.tables import statuses
 
-    start = time.perf_counter()
-    build_views(folder)
-    study = open_study(folder)
+    start, study = time.perf_counter(), open_study(folder)
+    build.write_views(study)
     record = study.record
     kept = {"noise_floor": study.noise_floor, "statuses": statuses(study), "differences": differences(study)}
     for name, table in kept.items():

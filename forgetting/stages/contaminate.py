@@ -129,7 +129,8 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
 
 def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, why: str) -> None:
     watch = Stopwatch()
-    made = prepared(study, key, run, store, report, watch)
+    with watch("preparing"):
+        made = prepared(study, key, run, store, report, watch)
     arm, model, plan, stops, measure = made.arm, made.model, made.plan, made.stops, made.measure
     leading = _leading(study)
     if arm.joint and not leading:
