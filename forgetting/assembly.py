@@ -81,14 +81,20 @@ def assemble(
     commits: list[str],
     runs: Sequence[RunKey] | None = None,
 ) -> None:
-    """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last."""
+    """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last.
+
+    Runs that were ended early stand in the record under ``pruned``, with the dose of their last look.
+    """
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
-    tables, lines = [], []
+    tables, lines, pruned = [], [], list[dict[str, Any]]()
     for key in runs:
         run = RunFolder(run_folder(folder, key))
         reached = study.reached(study.arm(key.arm))
         expected = [reached[0], reached[-1]] if study.arm(key.arm).joint else list(reached)
+        if (ended := run.pruned_at()) is not None:
+            pruned.append({**dataclasses.asdict(key), "dose": ended})
+            expected = [dose for dose in expected if dose <= ended]
         if run.doses() != expected:
             raise UsageError(
                 f"study: {str(run.folder)!r} has doses {run.doses()}, not {expected}; delete it and resume"
@@ -102,7 +108,8 @@ def assemble(
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
     whole = {**seconds, "study": round(wall_seconds, 2)}
-    write_json(folder / "record.json", _record(study, store, runs, whole, commits))
+    record = _record(study, store, runs, whole, commits)
+    write_json(folder / "record.json", record | ({"pruned": pruned} if pruned else {}))
 
 
 def _record(

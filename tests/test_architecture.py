@@ -25,7 +25,7 @@ LAYERS = {
     0: "spec records seeds errors",
     1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
     " pretrained estimates students report progress provenance thresholds level_set sandbox grading twins syntax"
-    " corpora",
+    " corpora pruning",
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
@@ -48,6 +48,7 @@ TORCH_FREE += [
     "twins",
     "syntax",
     "corpora",
+    "pruning",
     "pretrained",
     "estimates",
     "students",

@@ -24,7 +24,7 @@ def differences(study: StudyFolder) -> pd.DataFrame:
     """
     if study.ledger is None:
         return pd.DataFrame(study.record.get("differences", []), columns=COLUMNS)
-    graded = study.ledger[(study.ledger["benchmark"] != PROBE) & (study.ledger["variant"] == ORIGINAL)]
+    graded = study.common(study.ledger[(study.ledger["benchmark"] != PROBE) & (study.ledger["variant"] == ORIGINAL)])
     names, rows = skill_names(study.ledger), []
     chances = {name: float(about["chance"]) for name, about in study.record["benchmarks"].items()}
     for arm, control in _pairs(study):

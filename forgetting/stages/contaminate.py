@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import lightning
 
 from forgetting import losses, seeds
 from forgetting.batching import Encoded, encode
@@ -24,6 +26,7 @@ from forgetting.engine.snapshots import Checkpoint, Snapshots, last, own_generat
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError, require
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.pruning import Rule
 from forgetting.records import RunFolder
 from forgetting.stages import distil
 from forgetting.store import Store
@@ -33,10 +36,18 @@ MEMORY_SAMPLES = 256
 PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
 
 
-def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent, why: str = "") -> None:
+def contaminate(
+    study: Study,
+    key: RunKey,
+    folder: Path,
+    store: Store,
+    report: Report = silent,
+    why: str = "",
+    rule: Rule | None = None,
+) -> None:
     """Carry a run out, or on from its last durable checkpoint; nothing is done if it is complete.
 
-    ``why`` is noted: what kept a run from a stack.
+    ``why`` is noted: what kept a run from a stack. ``rule`` may end it early, and the marker then says at which dose.
 
     The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
@@ -44,7 +55,7 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
         tidy(RunFolder(folder).checkpoint, study.spec.keep)
     else:
         with own_generators(seeds.integer(key.seed, "generators")):
-            _contaminate(study, key, RunFolder(folder), store, report, why)
+            _contaminate(study, key, RunFolder(folder), store, report, why, rule)
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,9 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
     return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, measure)
 
 
-def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, why: str) -> None:
+def _contaminate(
+    study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, why: str, rule: Rule | None
+) -> None:
     watch = Stopwatch()
     with watch("preparing"):
         made = prepared(study, key, run, store, report, watch)
@@ -159,6 +172,7 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
         else Snapshots(run.checkpoint, model, stops, made.mark, watch, keep_all=study.spec.keep == "all")
     )
     looks = IntervalEvaluation(stops, lambda dose: measure(dose, model))
+    ending = Ending(rule, run.scores, stops)
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),
@@ -172,17 +186,35 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     try:
         with watch("training"):
             stream = plan.starting_at(first)
-            fit(
-                module,
-                lambda: (made.encoded.batch(i, plan.batch_size) for i in stream),
-                [looks, snapshots, Progress(report, plan.steps)] if leading or _spread(study) else [],
-                study.spec.machine,
-            )
+            if ending.dose() is None:  # a run that was killed after its last look is not trained on
+                fit(
+                    module,
+                    lambda: (made.encoded.batch(i, plan.batch_size) for i in stream),
+                    [looks, snapshots, Progress(report, plan.steps), ending] if leading or _spread(study) else [],
+                    study.spec.machine,
+                )
     finally:
         snapshots.close()
     if leading:
-        made.recorder.finish(made.mark, why=why)
+        made.recorder.finish(made.mark, why=why, pruned_at=ending.dose())
         tidy(run.checkpoint, study.spec.keep)
+
+
+class Ending(lightning.Callback):
+    """Ends the fit after the look at which the rule says so; no rule, no end. The run must be on one device."""
+
+    def __init__(self, rule: Rule | None, scores: Path, stops: Mapping[int, int]) -> None:
+        self.rule, self.scores, self.stops = rule, scores, stops
+
+    def dose(self) -> int | None:
+        """The dose at which the rule ends the run, from the looks on disk."""
+        return self.rule.ended(self.scores, len(self.stops) - 1) if self.rule is not None else None
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+        """The look at this step, if there was one, has been written."""
+        assert isinstance(pl_module, FitModule)
+        if self.rule is not None and pl_module.step in self.stops and self.dose() is not None:
+            trainer.should_stop = True
 
 
 def _leading(study: Study) -> bool:

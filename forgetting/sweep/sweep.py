@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 
 from optuna.trial import TrialState
 
+from forgetting import seeds
 from forgetting.assembly import alone, assemble, prepare, run_folder
 from forgetting.config import built_from, to_mapping
 from forgetting.errors import UsageError, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor
+from forgetting.pruning import Rule, Watched
 from forgetting.records import RunFolder, write_json
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
@@ -49,6 +51,10 @@ class Sweep:
     def fingerprint(self) -> str:
         """Changes exactly when the same targets would be searched otherwise; budgets and executors do not count."""
         search = dataclasses.asdict(self.spec.search)
+        if not self.spec.search.pruning.alpha:
+            del search["pruning"]
+        else:  # what a run shows then depends on who asks
+            search["targets"] = [to_mapping(target) for target in self.spec.targets]
         return fingerprint({"study": self.study.canonical(), "search": search, "sweep_version": SWEEP_VERSION})
 
     @property
@@ -61,6 +67,16 @@ class Sweep:
         plain = dataclasses.replace(self.spec.study, controls=())
         searched = {arm.name for arm in construct(plain).arms}
         return tuple(key for key in self.study.runs() if key.arm not in searched)
+
+    def rule(self, key: RunKey) -> Rule | None:
+        """The rule that may end a run early: it must be hopeless for all its targets. None for those that never are."""
+        pruning = self.spec.search.pruning
+        drawn = seeds.generator(self.spec.search.seed, "never pruned", str(key)).random()
+        if not pruning.alpha or drawn < pruning.never_share:
+            return None
+        served = [own for own in self.spaces if key in own.keys]
+        watched = tuple(Watched(own.benchmark, own.depth, min(own.target.levels)) for own in served)
+        return Rule(pruning.alpha, pruning.looks, watched) if watched else None
 
 
 def construct_sweep(spec: SweepSpec) -> Sweep:
@@ -77,6 +93,9 @@ def construct_sweep(spec: SweepSpec) -> Sweep:
         require(spec.stop.runs >= spec.search.startup_runs, "stop.runs", rule, spec.stop.runs)
     bounded = spec.stop.width_decades or spec.stop.runs or spec.stop.petaflops or spec.stop.hours
     require(bool(bounded), "stop", "a width or a budget (runs, petaflops, hours)", to_mapping(spec.stop))
+    pruned = bool(spec.search.pruning.alpha)
+    rule = "0 where a run takes several devices (study.machine.devices)"
+    require(not pruned or spec.study.machine.devices == 1, "search.pruning.alpha", rule, spec.search.pruning.alpha)
     return Sweep(spec, study, spaces)
 
 
@@ -191,7 +210,7 @@ class _Whole:
         return [
             {
                 **_trial(one),
-                "seconds": _seconds(self.folder, one.key),
+                **_marked(self.folder, one.key),
                 "holdout": searched and check.is_holdout(one.trial.number),
             }
             for one in asked
@@ -248,6 +267,7 @@ class _Whole:
                 "store": str(self.store.root),
                 "key": dataclasses.asdict(key),
                 "folder": str(run_folder(self.folder, key)),
+                "rule": rule.to_plain() if (rule := self.sweep.rule(key)) else None,
             }
             if RunFolder(run_folder(self.folder, key)).complete.is_file():
                 submitted[key] = _done()
@@ -280,10 +300,14 @@ def _trial(one: Asked) -> dict[str, Any]:
     }
 
 
-def _seconds(folder: Path, key: RunKey) -> float | None:
-    """Wall seconds inside a complete run, whoever asked for it."""
-    marker = RunFolder(run_folder(folder, key)).complete
-    return round(sum(json.loads(marker.read_text())["wall_seconds"].values()), 2) if marker.is_file() else None
+def _marked(folder: Path, key: RunKey) -> dict[str, Any]:
+    """Of a complete run, whoever asked for it: wall seconds inside it, and the dose at which it was ended early."""
+    run = RunFolder(run_folder(folder, key))
+    if not run.complete.is_file():
+        return {"seconds": None}
+    seconds = sum(json.loads(run.complete.read_text())["wall_seconds"].values())
+    ended = run.pruned_at()
+    return {"seconds": round(seconds, 2), **({} if ended is None else {"pruned_at": ended})}
 
 
 def _done() -> Future[None]:
