@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from forgetting.arms import Arm
 from forgetting.errors import UsageError
 from forgetting.pretrained import Pretrained
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_atomically, write_json
 from forgetting.sandbox.pool import layers
 from forgetting.store import Store, held, manifest
-from forgetting.study import Arm, RunKey, Study, fingerprint
+from forgetting.study import RunKey, Study, fingerprint
 
 
 def run_folder(folder: Path, key: RunKey) -> Path:
@@ -87,7 +88,7 @@ def assemble(
     """
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
-    tables, lines, pruned = [], [], list[dict[str, Any]]()
+    tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
     for key in runs:
         run = RunFolder(run_folder(folder, key))
         reached = study.reached(study.arm(key.arm))
@@ -101,19 +102,27 @@ def assemble(
             )
         tables += [pq.read_table(run.ledger_part(dose)) for dose in run.doses()]
         lines.append(run.scores.read_text())
-        for name, value in json.loads(run.complete.read_text())["wall_seconds"].items():
+        marker = json.loads(run.complete.read_text())
+        if "matched" in marker:
+            rates.setdefault(key.arm, {})[key.student] = marker["matched"]
+        for name, value in marker["wall_seconds"].items():
             seconds[f"runs: {name}"] = round(seconds.get(f"runs: {name}", 0.0) + value, 2)
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
     whole = {**seconds, "study": round(wall_seconds, 2)}
-    record = _record(study, store, runs, whole, commits)
+    record = _record(study, store, runs, whole, commits, rates)
     write_json(folder / "record.json", record | ({"pruned": pruned} if pruned else {}))
 
 
 def _record(
-    study: Study, store: Store, runs: Sequence[RunKey], seconds: dict[str, float], commits: list[str]
+    study: Study,
+    store: Store,
+    runs: Sequence[RunKey],
+    seconds: dict[str, float],
+    commits: list[str],
+    rates: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     spec, measured = study.spec, {key.arm for key in runs}
     students: dict[str, dict[str, Any]] = {}
@@ -126,7 +135,11 @@ def _record(
         "fingerprint": study.fingerprint,
         "spec": dataclasses.asdict(spec),
         "canonical": study.canonical(),
-        "arms": [_arm_record(study, arm) for arm in study.arms if arm.name in measured],
+        "arms": [
+            {**_arm_record(study, arm), **({"rates": rates[arm.name]} if arm.name in rates else {})}
+            for arm in study.arms
+            if arm.name in measured
+        ],
         "students": list(students.values()),
         "seeds": {
             "distillation": sorted({k.distillation_seed for k in runs}),

@@ -18,10 +18,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from forgetting.arms import Arm
 from forgetting.errors import UsageError, unknown
 from forgetting.ladder import QWEN3, Published
 from forgetting.pretrained import Pretrained
-from forgetting.study import Arm, Study
+from forgetting.study import Study
 
 
 @dataclass(frozen=True)

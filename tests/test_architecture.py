@@ -23,8 +23,8 @@ ROOT = PACKAGE.parent
 # Imports go to the same layer or to a lower one.
 LAYERS = {
     0: "spec records seeds errors",
-    1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
-    " pretrained estimates students report progress provenance thresholds level_set sandbox grading twins syntax"
+    1: "contracts registry ladder arms study config wording world batching losses metrics statistics scores curves"
+    " store pretrained estimates students report progress provenance thresholds level_set sandbox grading twins syntax"
     " corpora pruning",
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",

@@ -61,17 +61,20 @@ class Recorder:
         self._score(frame)
         write_atomically(self.run.scores, "".join(self._lines))
 
-    def finish(self, fingerprint: str, stack: int = 1, why: str = "", pruned_at: int | None = None) -> None:
+    def finish(
+        self, fingerprint: str, stack: int = 1, why: str = "", pruned_at: int | None = None, matched: Any = None
+    ) -> None:
         """The completion marker: after it the run is never touched again.
 
         The wall seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it,
-        ``pruned_at`` at which dose a run was ended early.
+        ``pruned_at`` at which dose a run was ended early, ``matched`` (a dataclass) which rate it was given and why.
         """
         if self._events is not None:
             self._events.close()
         seconds = {name: round(value / stack, 3) for name, value in self.watch.wall_seconds.items()}
         how: dict[str, Any] = {"stack": stack, **({"not_stacked": why} if why else {})}
         how |= {} if pruned_at is None else {"pruned_at": pruned_at}
+        how |= {} if matched is None else {"matched": dataclasses.asdict(matched)}
         write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, **how})
 
     def _score(self, frame: pd.DataFrame) -> None:

@@ -39,7 +39,7 @@ def differences(study: StudyFolder) -> pd.DataFrame:
 def _pairs(study: StudyFolder) -> list[tuple[str, str]]:
     """Each arm with its control on the original distribution."""
     arms = [arm for arm in study.record.get("arms", []) if arm["name"] in study.arm_names]
-    own = ("name", "contamination", "doses", "not_reached")
+    own = ("name", "contamination", "doses", "not_reached", "rates")
     rest = {arm["name"]: {key: value for key, value in arm.items() if key not in own} for arm in arms}
     controls = [arm["name"] for arm in arms if part_name(arm.get("contamination")) == ORIGINAL]
     return [(name, c) for name in rest for c in controls if name not in controls and rest[name] == rest[c]]

@@ -46,6 +46,8 @@ class ArmCurves:
         parts = [str(self.name), f"shift {known.get('shift', 1):g}"]
         policy = str(known.get("rate_policy", "unknown")).replace("_", " ")
         multiple = float(known.get("rate_multiple", 1))
+        rates = ", ".join(f"{name} {own['learning_rate']:.2g}" for name, own in known.get("rates", {}).items())
+        policy += f" ({rates})" if rates else ""
         parts.append(f"rate policy {policy}" + ("" if multiple == 1 else f", {multiple:g}× rate"))
         mitigation = part_name(known.get("mitigation", "none"))
         parts += [mitigation] if mitigation != "none" else []

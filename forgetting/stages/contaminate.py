@@ -5,35 +5,34 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import lightning
 
 from forgetting import losses, seeds
+from forgetting.arms import Arm
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Contamination, Model, Sample
 from forgetting.engine import devices
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
-from forgetting.engine.plan import MixPlan, is_held_out, mixed
+from forgetting.engine.plan import MixPlan, mixed
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
 from forgetting.engine.sharded import Durable, ShardedSnapshots, last_sharded
 from forgetting.engine.snapshots import Checkpoint, Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
-from forgetting.errors import UsageError, require
+from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.pruning import Rule
 from forgetting.records import RunFolder
-from forgetting.stages import distil
+from forgetting.spec import Optimiser
+from forgetting.stages import distil, matching
+from forgetting.stages.drawn import probe, remembered
 from forgetting.store import Store
-from forgetting.study import Arm, RunKey, Study, fingerprint
-
-MEMORY_SAMPLES = 256
-PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
+from forgetting.study import RunKey, Study, fingerprint
 
 
 def contaminate(
@@ -71,6 +70,8 @@ class Prepared:
     stops: dict[int, int]
     recorder: Recorder
     encoded: Encoded
+    optimiser: Optimiser
+    matched: matching.Matched | None
     measure: Callable[[int, Model], None]
 
     def checkpoint(self, path: Path) -> Checkpoint | None:
@@ -135,7 +136,8 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
         report(steps[dose], plan.steps)
 
     mark = fingerprint(study.run_form(key))
-    return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, measure)
+    own, matched = matching.optimiser(study, architecture, arm, store)
+    return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, own, matched, measure)
 
 
 def _contaminate(
@@ -155,7 +157,7 @@ def _contaminate(
         measure(max(stops.values()), distil.load(home))
         made.recorder.finish(made.mark)
         return
-    memory = arm.mitigation.prepare(model, remembered(study, key))
+    memory = arm.mitigation.prepare(model, remembered(study, key.seed))
     first, state, sharded = 0, None, None
     if _spread(study):
         sharded = made.sharded_checkpoint()
@@ -176,7 +178,7 @@ def _contaminate(
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),
-        arm.optimiser(study.spec.fine_tuning),
+        made.optimiser,
         total_steps=plan.steps,
         first_step=first,
         mitigation=arm.mitigation,
@@ -196,7 +198,7 @@ def _contaminate(
     finally:
         snapshots.close()
     if leading:
-        made.recorder.finish(made.mark, why=why, pruned_at=ending.dose())
+        made.recorder.finish(made.mark, why=why, pruned_at=ending.dose(), matched=made.matched)
         tidy(run.checkpoint, study.spec.keep)
 
 
@@ -227,11 +229,6 @@ def _spread(study: Study) -> bool:
     return study.spec.machine.devices > 1 and study.spec.machine.strategy == "fsdp"
 
 
-def remembered(study: Study, key: RunKey) -> list[Sample]:
-    """Original samples that a mitigation may look at before the first step."""
-    return list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
-
-
 def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student: str) -> None:
     """Dialogues of which several turns are to be learned are written by a chat template, which must then be there."""
     if model.tokenizer.chat_template:
@@ -253,17 +250,7 @@ def _evaluator(study: Study, home: distil.Home, contamination: Contamination) ->
     if (key := repr(of)) not in _kept:
         _kept.clear()
         _kept[key] = Evaluator(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
-    return _kept[key].with_probe(_probe(study, contamination), contamination.short_name())
-
-
-def _probe(study: Study, contamination: Contamination) -> list[Any]:
-    """Held-out samples of the contamination, the same for every seed; no stream trains on them."""
-    count = study.spec.evaluation.probe_items
-    offered = islice(contamination.samples(seeds.generator(0, "probe")), PROBE_DRAWS * count)
-    found = list(islice((s for s in offered if is_held_out(s)), count))
-    rule = "of more distinct samples, since one in twenty is held out for the probe, and that is none here"
-    require(bool(found), f"contamination.{contamination.short_name()}", rule, f"{PROBE_DRAWS * count} draws")
-    return found
+    return _kept[key].with_probe(probe(study, contamination), contamination.short_name())
 
 
 def _columns(key: RunKey, model: HuggingFaceModel) -> dict[str, Any]:

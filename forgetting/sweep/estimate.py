@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetting import seeds
+from forgetting.arms import Arm
 from forgetting.assembly import run_folder
 from forgetting.executors.contract import Executor
 from forgetting.records import RunFolder
 from forgetting.spec import Doses, Ladder
 from forgetting.store import Store
-from forgetting.study import Arm, RunKey, Study, construct, fingerprint
+from forgetting.study import RunKey, Study, construct, fingerprint
 from forgetting.sweep.space import run_flops, stream_flops
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
 from forgetting.sweep.sweep import Sweep, run_sweep
