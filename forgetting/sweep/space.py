@@ -129,6 +129,8 @@ def space(study: Study, target: Target, number: int = 0) -> Space:
     benchmark, depth = _skill(study, target, where)
     arm = arms[shifts[-1]]
     some = "".join(f"-shift{s:g}" for s in target.shifts) + "".join(f"-{s}" for s in target.students)
+    if target.levels != Target().levels:
+        some += "-level" + "-".join(f"{level:g}" for level in target.levels)
     name = (
         f"{target.axis}-{arm.name.replace(f'-shift{arm.shift:g}', '')}-{target.skill.replace(':', '')}-dose{dose}{some}"
     )

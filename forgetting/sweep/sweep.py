@@ -167,7 +167,7 @@ class _Whole:
             name = driver.space.name
             self._restore(driver)
             self._show(driver)
-            reasons[name] = driver.go(partial(self._start, driver.space), partial(self._show, driver))
+            reasons[name] = driver.go(partial(self._start, driver.space), partial(self._heard, driver))
             self.live.ended(name, reasons[name])
         return reasons
 
@@ -246,6 +246,11 @@ class _Whole:
         done = [one.key for one in self.patient(driver.asked) if one.trial.state == TrialState.COMPLETE]
         for future in self._submit([k for k in done if k not in set(self.complete_runs())]).values():
             future.result()
+
+    def _heard(self, driver: Driver) -> None:
+        """After each round: what a driver that is killed outright had spent is not lost."""
+        self.keep_time()
+        self._show(driver)
 
     def _show(self, driver: Driver) -> None:
         self.live.told(driver.space.name, self.patient(driver.asked), self.patient(driver.thresholds))
