@@ -29,7 +29,7 @@ LAYERS = {
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
-    5: "simulate assembly stacking executors worker ranks sweep claims",
+    5: "simulate making assembly stacking executors worker ranks sweep claims",
     6: "cli __main__",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}

@@ -30,9 +30,10 @@ from forgetting.records import RunFolder
 from forgetting.spec import Doses, Ladder
 from forgetting.store import Store
 from forgetting.study import RunKey, Study, construct, fingerprint
+from forgetting.sweep.layout import Sweep
 from forgetting.sweep.space import run_flops, stream_flops
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
-from forgetting.sweep.sweep import Sweep, run_sweep
+from forgetting.sweep.sweep import run_sweep
 from forgetting.world.vocabulary import vocabulary
 
 SHIPPED = ("10k", "34k", "100k")

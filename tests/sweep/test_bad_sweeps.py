@@ -12,7 +12,7 @@ import optuna
 import pytest
 import yaml
 
-from forgetting.sweep.sweep import construct_sweep
+from forgetting.sweep.layout import construct_sweep
 from tests.conftest import Outcome
 from tests.sweep.small import sweep_spec, write_spec
 

@@ -11,8 +11,8 @@ from forgetting.executors import executor_of
 from forgetting.spec import Doses, Ladder
 from forgetting.sweep import estimate
 from forgetting.sweep.estimate import _duration, _laid, _Measured, _small, estimate_cost, show
+from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.spec import Search, Stop, Target
-from forgetting.sweep.sweep import construct_sweep
 from tests.sweep.small import study_spec, sweep_spec
 
 

@@ -20,10 +20,10 @@ from forgetting.report.sweeps import tables
 from forgetting.report.sweeps.read import read_sweep
 from forgetting.spec import Doses, Machine
 from forgetting.study import RunKey
+from forgetting.sweep.layout import Sweep, construct_sweep
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.space import Space
 from forgetting.sweep.spec import Pruning, Search, Target
-from forgetting.sweep.sweep import Sweep, construct_sweep
 from forgetting.sweep.thresholds import Placed, Seen, estimate
 from forgetting.thresholds.crossing import Crossing, crossing
 from forgetting.thresholds.survival import fit_survival

@@ -17,8 +17,9 @@ from forgetting.errors import UsageError
 from forgetting.executors.contract import Executor, Report, Task
 from forgetting.executors.inline import Inline
 from forgetting.spec import Ladder
+from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
-from forgetting.sweep.sweep import construct_sweep, resume_sweep, run_sweep
+from forgetting.sweep.sweep import resume_sweep, run_sweep
 from tests.conftest import Outcome
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, write_spec
 
