@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from forgetting.arms import Arm
 from forgetting.errors import UsageError
 from forgetting.pretrained import Pretrained
 from forgetting.provenance import commit, hardware, versions
@@ -23,7 +24,7 @@ from forgetting.records import PASSING_FILE, RUN_KEY, RunFolder, write_atomicall
 from forgetting.sandbox.pool import layers
 from forgetting.scores import passing
 from forgetting.store import Store, held, manifest
-from forgetting.study import Arm, RunKey, Study, fingerprint
+from forgetting.study import RunKey, Study, fingerprint
 
 
 def run_folder(folder: Path, key: RunKey) -> Path:
@@ -85,21 +86,30 @@ def assemble(
     commits: list[str],
     runs: Sequence[RunKey] | None = None,
 ) -> None:
-    """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last."""
+    """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last.
+
+    Runs that were ended early stand in the record under ``pruned``, with the dose of their last look.
+    """
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
-    tables, lines = [], []
+    tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
     for key in runs:
         run = RunFolder(run_folder(folder, key))
         reached = study.reached(study.arm(key.arm))
         expected = [reached[0], reached[-1]] if study.arm(key.arm).joint else list(reached)
+        if (ended := run.pruned_at()) is not None:
+            pruned.append({**dataclasses.asdict(key), "dose": ended})
+            expected = [dose for dose in expected if dose <= ended]
         if run.doses() != expected:
             raise UsageError(
                 f"study: {str(run.folder)!r} has doses {run.doses()}, not {expected}; delete it and resume"
             )
         tables += [pq.read_table(run.ledger_part(dose)) for dose in run.doses()]
         lines.append(run.scores.read_text())
-        for name, value in json.loads(run.complete.read_text())["wall_seconds"].items():
+        marker = json.loads(run.complete.read_text())
+        if "matched" in marker:
+            rates.setdefault(key.arm, {})[key.student] = marker["matched"]
+        for name, value in marker["wall_seconds"].items():
             seconds[f"runs: {name}"] = round(seconds.get(f"runs: {name}", 0.0) + value, 2)
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
@@ -107,7 +117,8 @@ def assemble(
     write_atomically(folder / "scores.jsonl", "".join(lines))
     _join_sampled(study, folder, runs)
     whole = {**seconds, "study": round(wall_seconds, 2)}
-    write_json(folder / "record.json", _record(study, store, folder, runs, whole, commits))
+    record = _record(study, store, folder, runs, whole, commits, rates)
+    write_json(folder / "record.json", record | ({"pruned": pruned} if pruned else {}))
 
 
 def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
@@ -130,7 +141,13 @@ def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
 
 
 def _record(
-    study: Study, store: Store, folder: Path, runs: Sequence[RunKey], seconds: dict[str, float], commits: list[str]
+    study: Study,
+    store: Store,
+    folder: Path,
+    runs: Sequence[RunKey],
+    seconds: dict[str, float],
+    commits: list[str],
+    rates: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     spec, measured = study.spec, {key.arm for key in runs}
     students: dict[str, dict[str, Any]] = {}
@@ -143,7 +160,11 @@ def _record(
         "fingerprint": study.fingerprint,
         "spec": dataclasses.asdict(spec),
         "canonical": study.canonical(),
-        "arms": [_arm_record(study, arm) for arm in study.arms if arm.name in measured],
+        "arms": [
+            {**_arm_record(study, arm), **({"rates": rates[arm.name]} if arm.name in rates else {})}
+            for arm in study.arms
+            if arm.name in measured
+        ],
         **_teacher_record(study),
         "students": list(students.values()),
         "seeds": {

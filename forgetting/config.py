@@ -43,7 +43,7 @@ def built_from(cls: type[T], values: Mapping[str, Any], source: str = "") -> T:
     """The dataclass of a (nested, perhaps partial) mapping. Every mistake is a ``UsageError``."""
     try:
         _check_keys(values, cls, cls)
-        lists = {name: of for name, of in _lists_of_dataclasses(cls).items() if name in values}
+        lists = {name: of for name in values if (of := wording.entry_type(cls, name))}
         parsed = _parse(cls, {k: v for k, v in values.items() if k not in lists}).as_dict()
         for name, of in lists.items():
             if not isinstance(values[name], list | tuple):
@@ -55,16 +55,6 @@ def built_from(cls: type[T], values: Mapping[str, Any], source: str = "") -> T:
         return _build(cls, parsed)
     except UsageError as error:
         raise UsageError(f"{source}{error}") from None
-
-
-def _lists_of_dataclasses(cls: type) -> dict[str, type]:
-    """Fields that are lists of dataclasses, with the dataclass; each entry is parsed on its own."""
-    found = {}
-    for name, hint in typing.get_type_hints(cls).items():
-        of = (typing.get_args(hint) or (None,))[0]
-        if typing.get_origin(hint) is tuple and dataclasses.is_dataclass(of):
-            found[name] = typing.cast(type, of)
-    return found
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:

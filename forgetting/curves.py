@@ -203,9 +203,8 @@ def curves_from_frame(frame: pd.DataFrame) -> Curves:
         depth = None if pd.isna(head["depth"]) else int(head["depth"])
         coverage = None if pd.isna(head["coverage"]) else str(head["coverage"])
         capacity = int(head["capacity"])
-        found.append(
-            ForgettingCurve(capacity=capacity, depth=depth, coverage=coverage, **identity, **(arrays | whole))  # type: ignore[arg-type]
-        )
+        values: dict[str, Any] = {**identity, **arrays, **whole}
+        found.append(ForgettingCurve(capacity=capacity, depth=depth, coverage=coverage, **values))
     return _arranged(found)
 
 

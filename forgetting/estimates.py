@@ -21,11 +21,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from forgetting.arms import Arm
 from forgetting.errors import UsageError, unknown
 from forgetting.ladder import QWEN3, Architecture, Published
 from forgetting.pretrained import Pretrained
 from forgetting.students import Student
-from forgetting.study import Arm, Study
+from forgetting.study import Study
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,15 @@ def retention_variance(accuracy: float, accuracy_0: float, items: int, chance: f
     return (p * (1 - p) + retention**2 * p_0 * (1 - p_0)) / (items + 2) / gap**2
 
 
+def censored_variance(retention: float, variance: float) -> float:
+    """Variance of the retention of a run that was ended early, taken at its last look.
+
+    What the run would have shown later is only known to lie between 0 and there; a uniform draw from that interval is
+    off by R^2 / 3 in the mean square. ``variance`` is that of the look itself.
+    """
+    return variance + retention**2 / 3
+
+
 def relative_drop(accuracy_t: ArrayLike, accuracy_0: ArrayLike) -> Floats:
     """1 - acc_t / acc_0, the paper's figure; positive is loss, NaN where acc_0 is 0."""
     now, base = np.asarray(accuracy_t, float), np.asarray(accuracy_0, float)

@@ -115,6 +115,11 @@ class RunFolder:
         """The sampled answers of one dose."""
         return self.folder / "passing" / f"dose-{dose:08d}.parquet"
 
+    def pruned_at(self) -> int | None:
+        """The dose at which a complete run was ended early; None if it was not."""
+        found: int | None = json.loads(self.complete.read_text()).get("pruned_at")
+        return found
+
     def doses(self) -> list[int]:
         """The doses whose ledger rows are on disk, ascending."""
         return sorted(int(p.stem.removeprefix("dose-")) for p in self.ledger.glob("dose-*.parquet"))

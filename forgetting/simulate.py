@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from forgetting.assembly import alone, assemble, noise_floors, prepare, run_folder
 from forgetting.errors import UsageError, checked, require
-from forgetting.executors import executor_of
+from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
-from forgetting.ladder import Architecture
+from forgetting.making import carry_out_batch, make_students, missing_students
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stacking import Stack, stack_of, stacks
 from forgetting.store import Store
-from forgetting.study import RunKey, Study, construct, fingerprint
+from forgetting.study import RunKey, Study, construct
 
 if TYPE_CHECKING:
     from forgetting.progress import Bars
@@ -145,7 +144,7 @@ def run_study(
     """Run a study in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result."""
     study = construct(spec)
     folder = output / f"{spec.name}-{study.fingerprint[:8]}"
-    carry_out(study, folder, Store(store), _executor(workers), stack=stack, quiet=quiet)
+    carry_out(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
     return _given(folder, quiet)
 
 
@@ -171,41 +170,8 @@ def resume(
     rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
     require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
     stack = stack_of(plan.get("stack", "off") if stack is None else stack)
-    carry_out(study, folder, Store(store), _executor(workers), stack=stack, quiet=quiet)
+    carry_out(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
     return _given(folder, quiet)
-
-
-def distil_ladder(
-    spec: Spec,
-    *,
-    store: Path | None = None,
-    export: Path | None = None,
-    workers: int | None = None,
-    quiet: bool = False,
-) -> list[Path]:
-    """Make the teacher and every student that the study needs, and give their folders in the store.
-
-    With ``export`` each is also copied there, as the package ships its reference students: an ordinary Hugging Face
-    checkpoint in bfloat16 with a manifest. Students that are only shipped are made anew in the store.
-    """
-    from forgetting.progress import Bars
-
-    study, own = construct(spec), Store(store, reference=None)
-    rule = "a checkpoint, since without a teacher checkpoints are taken as they are"
-    require(study.teacher is not None, "ladder.teacher", rule, spec.ladder.teacher)
-    students = [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
-    trained = [fingerprint(study.teacher_form())] if isinstance(study.teacher, Architecture) else []
-    marks = list(dict.fromkeys([*trained, *students]))
-    with _executor(workers) as executor, Bars(quiet) as bars:
-        shipped = [mark for mark in marks if own.find(mark) is None and Store(own.root).find(mark) is not None]
-        if shipped:
-            bars.say(f"{len(shipped)} of {len(marks)} models ship with the package; they are made anew in {own.root}")
-        _make_students(study, own, executor, bars, {}, shipped=False)
-    homes = [home for mark in marks if (home := own.find(mark)) is not None]
-    if export is not None:
-        for home in homes:
-            shutil.copytree(home, export / home.name, dirs_exist_ok=True)
-    return homes
 
 
 def carry_out(
@@ -220,7 +186,7 @@ def carry_out(
         if not done or not (folder / "report.html").is_file():
             write_views(folder, begin)
         return
-    if _missing_students(study, store):
+    if missing_students(study, store):
         store.check_writable()
     with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
         commits = prepare(study, folder, stack)
@@ -245,13 +211,13 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     """Students, then runs; wall seconds by stage. The largest go first, so that no worker waits for one at the end."""
     common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root)}
     made: dict[str, float] = {}
-    _make_students(study, store, executor, bars, made)
+    make_students(study, store, executor, bars, made)
 
     def complete(key: RunKey) -> bool:
         return RunFolder(run_folder(folder, key)).complete.is_file()
 
     def measure(student: str, file: Path) -> None:
-        _batch(
+        carry_out_batch(
             executor, bars, "stacking", [{**common, "make": "stacking", "student": student, "file": str(file)}], made
         )
 
@@ -262,7 +228,7 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
         keys, folders = [dataclasses.asdict(k) for k in group], [str(run_folder(folder, k)) for k in group]
         one: Task = {"make": "run", "key": keys[0], "folder": folders[0]}
         tasks.append({**common, **(one if len(group) == 1 else {"make": "stack", "keys": keys, "folders": folders})})
-    _batch(executor, bars, "contamination", tasks, made)
+    carry_out_batch(executor, bars, "contamination", tasks, made)
     for name, noise in noise_floors(folder, study.runs()).items():
         bars.say(f"{name}: {noise['text']}")
     for group in filter(lambda g: len(g) > 1, todo):
@@ -271,61 +237,16 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     return made
 
 
-def _make_students(
-    study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float], *, shipped: bool = True
-) -> None:
-    """Teach and distil what the store lacks; ``shipped`` says whether the students of the package count."""
-    common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root), "shipped": shipped}
-    missing = _missing_students(study, store)
-    trained = isinstance(study.teacher, Architecture)
-    if missing and trained and store.find(fingerprint(study.teacher_form())) is None:
-        _batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
-    _batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
-
-
-def _missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
-    """Students that some run needs and the store lacks, the largest first."""
-    wanted: dict[str, dict[str, Any]] = {}
-    for key in reversed(study.runs()) if study.teacher else ():
-        arm, architecture = study.arm(key.arm), study.architecture(key)
-        for joint in (None, arm) if arm.joint else (None,):
-            mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))
-            if store.find(mark) is None:
-                wanted[mark] = {
-                    "student": key.student,
-                    "distillation_seed": key.distillation_seed,
-                    "arm": joint and joint.name,
-                }
-    return list(wanted.values())
-
-
-def _batch(executor: Executor, bars: Bars, stage: str, tasks: list[Task], made: dict[str, float]) -> None:
-    begin = time.perf_counter()
-    if tasks:
-        with bars.stage(stage, [_title(t) for t in tasks]) as watch:
-            executor.run(tasks, watch)
-    made[stage] = made.get(stage, 0.0) + time.perf_counter() - begin
-
-
-def _title(task: Task) -> str:
-    if task["make"] == "stack":
-        return f"{task['keys'][0]['student']} stack of {len(task['keys'])}"
-    if task["make"] == "run":
-        return f"{task['key']['student']} {task['key']['arm']} seed {task['key']['seed']}"
-    return f"{task.get('student', 'teacher')} {task.get('arm') or ''}".strip()
-
-
 def write_views(folder: Path, begin: float) -> None:
     """All views; what only the ledger tells, and the views' own time, are added to the record afterwards."""
-    from forgetting.report.build import build_views
+    from forgetting.report import build
     from forgetting.report.differences import differences
     from forgetting.report.events import plain
     from forgetting.report.folder import open_study
     from forgetting.report.tables import statuses
 
-    start = time.perf_counter()
-    build_views(folder)
-    study = open_study(folder)
+    start, study = time.perf_counter(), open_study(folder)
+    build.write_views(study)
     record = study.record
     kept = {"noise_floor": study.noise_floor, "statuses": statuses(study), "differences": differences(study)}
     for name, table in kept.items():
@@ -346,13 +267,6 @@ def _given(folder: Path, quiet: bool) -> Result:
     if not quiet:
         show(result)
     return result
-
-
-def _executor(workers: int | None) -> Executor:
-    """As many processes as cores, that many, or (0) this process."""
-    rule = "0 (in this process) or more"
-    require(workers is None or (type(workers) is int and workers >= 0), "workers", rule, workers)
-    return executor_of("inline" if workers == 0 else {"name": "processes", "workers": workers or 0})
 
 
 def _several(value: Any) -> tuple[Any, ...] | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_type_hints
 from forgetting.errors import check_fields, require, unknown
 
 PartValue = str | dict[str, Any]
-RatePolicy = Literal["constant", "inverse_width"]
+RatePolicy = Literal["constant", "inverse_width", "matched_plasticity"]
 Schedule = Literal["constant", "linear"]
 Spacing = Literal["geometric", "linear"]
 Perturbed = Literal["ends", "every", "never"]
@@ -29,7 +29,8 @@ class Optimiser:
     Args:
         batch_size: samples a step
         learning_rate: rate after warm-up, before the rate policy and the arm's multiple
-        rate_policy: ``constant``, or ``inverse_width``: the rate times 32 / hidden size
+        rate_policy: ``constant``; ``inverse_width``: the rate times 32 / hidden size; ``matched_plasticity``: the rate
+            at which the student learns the new task as the reference student does at the constant rate
         schedule: after warm-up: ``constant``, or ``linear`` to zero at the last step
         warmup_steps: steps of linear warm-up
         betas: AdamW's two decay rates
@@ -75,6 +76,8 @@ class Fit(Optimiser):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        rule = "constant or inverse_width where a model is trained from nothing"
+        require(self.rate_policy != "matched_plasticity", "rate_policy", rule, self.rate_policy)
         require(self.samples >= 1, "samples", "at least 1", self.samples)
         require(self.pool >= 1, "pool", "at least 1", self.pool)
 
@@ -213,6 +216,30 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Matching:
+    """How rates are matched under the rate policy ``matched_plasticity``; without it these settings do nothing.
+
+    Args:
+        reference: the student whose share of the achievable improvement, at the constant rate, the others are to make;
+            empty: the smallest
+        dose: dose at which the shares are compared, one of the doses; 0 is the last dose that the arm reaches
+        pilots: most pilot runs of a student, the one at the constant rate among them
+        tolerance: how far a share may be from the wanted one
+    """
+
+    reference: str = ""
+    dose: int = 0
+    pilots: int = 8
+    tolerance: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require(self.dose >= 0, "dose", "0 (the last dose) or more", self.dose)
+        require(self.pilots >= 2, "pilots", "at least 2", self.pilots)
+        require(0 < self.tolerance < 1, "tolerance", "above 0 and below 1", self.tolerance)
+
+
+@dataclass(frozen=True)
 class Backend:
     """Another process that writes the greedy answers; by default the run's own process does.
 
@@ -286,6 +313,7 @@ class Spec:
         controls: the controls of the protocol, as further arms
         doses: the dose axis
         fine_tuning: how the contaminating stream is trained on
+        matching: how rates are matched under the rate policy ``matched_plasticity``
         machine: how the fine-tuning is laid out on devices
         evaluation: what is measured
         seeds: contamination seeds, counted from ``first_seed``
@@ -304,6 +332,7 @@ class Spec:
     controls: tuple[Control, ...] = ()
     doses: Doses = field(default_factory=Doses)
     fine_tuning: Optimiser = field(default_factory=Optimiser)
+    matching: Matching = field(default_factory=Matching)
     machine: Machine = field(default_factory=Machine)
     evaluation: Evaluation = field(default_factory=Evaluation)
     seeds: int = 1

@@ -14,59 +14,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from forgetting import registry
-from forgetting.contracts import Benchmark, Contamination, Distillation, Language, Mitigation, Part
-from forgetting.errors import UsageError, require, unknown
+from forgetting.arms import Arm, arms_of
+from forgetting.contracts import Benchmark, Contamination, Distillation, Language
+from forgetting.errors import require, unknown
 from forgetting.pretrained import Pretrained, check_tokenizers
-from forgetting.spec import Backend, Evaluation, Machine, Optimiser, PartValue, RatePolicy, Sampled, Spec
+from forgetting.spec import Backend, Evaluation, Machine, Sampled, Spec
 from forgetting.students import Student, check_language, students_of, teacher_of
 from forgetting.world import WORLD_VERSION
 
 # Raised whenever a change of the code changes what an unchanged spec gives: the students, or the runs on them.
 STUDENTS_VERSION = 1
 RESULTS_VERSION = 3
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One condition of a study. ``rate_multiple`` scales the learning rate, ``replay`` is a share of the stream.
-
-    ``rate_policy`` None is the policy of the spec's ``fine_tuning``.
-    """
-
-    name: str
-    contamination: Contamination
-    shift: float = 1.0
-    rate_multiple: float = 1.0
-    replay: float = 0.0
-    mitigation: Mitigation = dataclasses.field(
-        default_factory=lambda: cast(Mitigation, registry.build("mitigation", "none"))
-    )
-    joint: bool = False
-    rate_policy: RatePolicy | None = None
-
-    def share(self) -> float:
-        """The share of contaminating samples in the stream."""
-        return self.mitigation.mix(round(self.shift * (1 - self.replay), 12))
-
-    def canonical(self) -> dict[str, Any]:
-        """What the arm's numbers depend on, as plain values."""
-        return {
-            "contamination": self.contamination.settings(),
-            "shift": self.shift,
-            "rate_multiple": self.rate_multiple,
-            "replay": self.replay,
-            "mitigation": self.mitigation.settings(),
-            "joint": self.joint,
-            **({"rate_policy": self.rate_policy} if self.rate_policy else {}),
-        }
-
-    def optimiser(self, fine_tuning: Optimiser) -> Optimiser:
-        """The study's optimiser with the arm's rate and rate policy."""
-        return dataclasses.replace(
-            fine_tuning,
-            learning_rate=fine_tuning.learning_rate * self.rate_multiple,
-            rate_policy=self.rate_policy or fine_tuning.rate_policy,
-        )
 
 
 @dataclass(frozen=True)
@@ -109,6 +67,7 @@ class Study:
             "arms": [{"name": arm.name, **arm.canonical(), "doses": list(self.reached(arm))} for arm in self.arms],
             "doses": list(spec.doses.values()),
             "fine_tuning": dataclasses.asdict(spec.fine_tuning),
+            **({"matching": dataclasses.asdict(spec.matching)} if any(map(self.is_matched, self.arms)) else {}),
             **self.machine_form(),
             "evaluation": self.evaluation_form(),
             "seeds": [spec.first_seed, spec.seeds],
@@ -187,6 +146,7 @@ class Study:
             "student": self.student_form(self.architecture(key), key.distillation_seed),
             **natural,
             "arm": self.arm(key.arm).canonical(),
+            **(self.matching_form(self.arm(key.arm)) if self.is_matched(self.arm(key.arm)) else {}),
             "doses": list(self.reached(self.arm(key.arm))),
             "fine_tuning": dataclasses.asdict(self.spec.fine_tuning),
             **self.machine_form(),
@@ -194,6 +154,50 @@ class Study:
             "seed": key.seed,
             "results_version": RESULTS_VERSION,
         }
+
+    def is_matched(self, arm: Arm) -> bool:
+        """Whether the rates of an arm are matched by plasticity."""
+        return not arm.joint and arm.optimiser(self.spec.fine_tuning).rate_policy == "matched_plasticity"
+
+    def pilot_arm(self, arm: Arm) -> Arm:
+        """An arm's pilots: at the plain rate, and with something new to learn, which the original data are not."""
+        others = (one.contamination for one in self.arms if one.contamination != self.original)
+        source = next(others) if arm.contamination == self.original else arm.contamination
+        return dataclasses.replace(arm, name="pilot", contamination=source, rate_multiple=1.0, rate_policy=None)
+
+    def pilot_form(self, student: Student, arm: Arm, rate: float) -> dict[str, Any]:
+        """What a pilot's two figures depend on; ``arm`` is a ``pilot_arm``."""
+        constant = dataclasses.replace(self.spec.fine_tuning, learning_rate=rate, rate_policy="constant")
+        return {
+            "pilot": self.student_form(student, self.pilot_seed),
+            "original": self.original.settings(),
+            "arm": arm.canonical(),
+            "dose": self.pilot_dose(arm),
+            "fine_tuning": dataclasses.asdict(constant),
+            "probe_items": self.spec.evaluation.probe_items,
+            "results_version": RESULTS_VERSION,
+        }
+
+    def pilot_dose(self, arm: Arm) -> int:
+        """The dose at which shares are compared."""
+        return self.spec.matching.dose or self.reached(arm)[-1]
+
+    @property
+    def pilot_seed(self) -> int:
+        """The distillation seed of the students that pilots are run on."""
+        return self.spec.first_seed if self.spec.ladder.fresh_students else 0
+
+    def matching_form(self, arm: Arm) -> dict[str, Any]:
+        """What a matched rate depends on: how it is searched, and the pilots of every student at the constant rate."""
+        rate, pilots = self.spec.fine_tuning.learning_rate, self.pilot_arm(arm)
+        settings = {**dataclasses.asdict(self.spec.matching), "reference": self.matching_reference.name}
+        return {"matching": settings, "pilots": [self.pilot_form(s, pilots, rate) for s in self.students]}
+
+    @property
+    def matching_reference(self) -> Student:
+        """The student whose share of the achievable improvement the others are to make."""
+        wanted = self.spec.matching.reference
+        return next(s for s in self.students if s.name == wanted) if wanted else self.students[0]
 
     def architecture(self, key: RunKey) -> Student:
         """A run's student: its architecture, or the checkpoint that it is."""
@@ -230,7 +234,7 @@ def construct(spec: Spec) -> Study:
         original=cast(Contamination, registry.build("contamination", ladder.original, "ladder.original")),
         distillation=cast(Distillation, registry.build("distillation", ladder.distillation, "ladder.distillation")),
         benchmarks=_benchmarks(spec.evaluation),
-        arms=_arms(spec, natural=isinstance(teacher or students[0], Pretrained)),
+        arms=arms_of(spec, natural=isinstance(teacher or students[0], Pretrained)),
     )
     parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
     parts += [("contaminations", arm.contamination) for arm in study.arms]
@@ -248,10 +252,30 @@ def construct(spec: Spec) -> Study:
         whole = all(arm.mitigation.stacks for arm in study.arms)
         rule = "of those that leave the network's form as it is where another process writes the answers"
         require(whole, "mitigations", rule, list(spec.mitigations))
+    _check_matching(study)
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)
     return study
+
+
+def _check_matching(study: Study) -> None:
+    """``UsageError`` where rates are to be matched by plasticity and cannot be."""
+    spec, arms = study.spec, [arm for arm in study.arms if study.is_matched(arm)]
+    if not arms:
+        return
+    names = [s.name for s in study.students]
+    if spec.matching.reference and spec.matching.reference not in names:
+        raise unknown("matching.reference", spec.matching.reference, names)
+    where = "with rate policy matched_plasticity"
+    require(spec.fine_tuning.learning_rate > 0, "fine_tuning.learning_rate", f"above 0 {where}", 0.0)
+    require(spec.machine.devices == 1, "machine.devices", f"1 {where}", spec.machine.devices)
+    new = any(arm.contamination != study.original for arm in study.arms)
+    require(new, "contaminations", f"one that is not the original distribution, {where}", list(spec.contaminations))
+    for arm in arms:
+        reached = study.reached(arm)[1:]
+        rule = f"a dose that arm {arm.name} reaches, one of {list(reached)}"
+        require(spec.matching.dose in (0, *reached), "matching.dose", rule, spec.matching.dose)
 
 
 def fingerprint(form: dict[str, Any]) -> str:
@@ -278,68 +302,3 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
 
 def _form(student: Student) -> dict[str, Any]:
     return student.form() if isinstance(student, Pretrained) else dataclasses.asdict(student)
-
-
-def _arms(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
-    """All combinations of the axes, then the controls; a name says only what differs from the defaults."""
-    arms = [
-        _arm(contamination, shift, rate, replay, mitigation, policy=policy)
-        for contamination in spec.contaminations
-        for shift in spec.shifts
-        for rate in spec.rate_multiples
-        for policy in spec.rate_policies or (None,)
-        for replay in spec.replays
-        for mitigation in spec.mitigations
-    ]
-    for control in spec.controls:
-        if control in ("original", "noise"):
-            source: PartValue = spec.ladder.original if natural and control == "original" else control
-            arms.append(_arm(source, spec.shifts[0], 1.0, 0.0, "none"))
-            continue
-        rate = {"sham": 0.0, "rate_quarter": 0.25, "rate_four": 4.0}.get(control, 1.0)
-        replay = {"replay_1": 0.01, "replay_5": 0.05}.get(control, 0.0)
-        arms += [_arm(c, spec.shifts[0], rate, replay, "none", control == "joint") for c in spec.contaminations]
-    unique = {arm.name: arm for arm in arms}
-    if len(unique) < len(arms) and not spec.controls:
-        raise UsageError(f"contaminations, shifts, ...: must be free of repeats, got arms {[a.name for a in arms]}")
-    return tuple(unique.values())
-
-
-def _arm(
-    contamination: PartValue,
-    shift: float,
-    rate: float,
-    replay: float,
-    mitigation: PartValue,
-    joint: bool = False,
-    policy: RatePolicy | None = None,
-) -> Arm:
-    source = cast(Contamination, registry.build("contamination", contamination, "contaminations"))
-    against = cast(Mitigation, registry.build("mitigation", mitigation, "mitigations"))
-    name = _part_name(source)
-    name += f"-shift{shift:g}" if shift != 1 else ""
-    name += f"-rate{rate:g}" if rate != 1 else ""
-    name += f"-{policy}" if policy else ""
-    name += f"-replay{replay:g}" if replay else ""
-    name += f"-{_part_name(against)}" if against.short_name() != "none" else ""
-    return Arm(name + ("-joint" if joint else ""), source, shift, rate, replay, against, joint, policy)
-
-
-def _part_name(part: Part) -> str:
-    """The short name, then the settings that differ from their defaults."""
-    name = part.short_name().rsplit(".", 1)[-1]
-    for f in dataclasses.fields(part):
-        value = getattr(part, f.name)
-        if value != f.default:
-            shown = f"{value:g}" if isinstance(value, float) else _short(value, f.name)
-            name += f".{shown}" if isinstance(value, str) else f".{f.name}{shown}"
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-
-
-def _short(value: Any, setting: str) -> str:
-    """A setting as a word: of a source its last part without endings, of parts their names."""
-    if setting == "source":
-        return str(value).rstrip("/").rpartition("/")[2].partition(".")[0].replace("{split}", "").strip("-_")
-    if isinstance(value, list | tuple) and any(isinstance(one, dict) for one in value):
-        return "-".join(str(one.get("name")) if isinstance(one, dict) else str(one) for one in value)
-    return str(value)

@@ -70,7 +70,8 @@ def unknown_setting(cls: type, path: str) -> UsageError:
 def one_line(message: str, cls: type, options: Sequence[str] = ()) -> UsageError:
     """A parser's message, often of several lines, as the one line that the user reads."""
     if key := re.findall(r'Parser key "([^"]+)"', message):
-        return _bad_value(message, cls, key[-1])
+        entry = entry_type(cls, key[0])
+        return _bad_entry(message, entry, key) if entry else _bad_value(message, cls, key[-1])
     if found := re.search(r"does not accept option '([^']+)'", message):
         group = re.search(r"Group '([^']+)'", message)
         return unknown_setting(cls, f"{group[1]}.{found[1]}" if group else found[1])
@@ -95,6 +96,23 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """``did you mean ...? ``, or nothing if no known word is near."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {near[0]!r}? " if near else ""
+
+
+def entry_type(cls: type, name: str) -> type | None:
+    """The dataclass of the entries of a setting that is a list of them; None for any other setting."""
+    hint = typing.get_type_hints(cls).get(name)
+    of = (typing.get_args(hint) or (None,))[0]
+    return typing.cast(type, of) if typing.get_origin(hint) is tuple and dataclasses.is_dataclass(of) else None
+
+
+def _bad_entry(message: str, entry: type, key: Sequence[str]) -> UsageError:
+    """What is wrong with an entry of the list ``key[0]``."""
+    if option := re.search(r"Option '([^']+)' is not accepted", message):
+        return UsageError(f"{key[0]}: {unknown_setting(entry, option[1])}")
+    if len(key) > 1:
+        return UsageError(f"{key[0]}: {_bad_value(message, entry, key[-1])}")
+    names = ", ".join(f.name for f in dataclasses.fields(entry))
+    return UsageError(f"{key[0]}: must be a list of mappings, each with settings among {names}")
 
 
 def _bad_value(message: str, cls: type, key: str) -> UsageError:

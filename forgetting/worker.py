@@ -36,6 +36,7 @@ def carry_out(task: dict[str, Any], report: Report) -> None:
 
 def _make(task: dict[str, Any], report: Report) -> None:
     from forgetting import ranks
+    from forgetting.pruning import Rule
     from forgetting.spec import from_plain
     from forgetting.stages import contaminate, distil
     from forgetting.store import REFERENCE, Store
@@ -63,7 +64,8 @@ def _make(task: dict[str, Any], report: Report) -> None:
         keys = [RunKey(**key) for key in task["keys"]]
         contaminate_stack(study, keys, [Path(folder) for folder in task["folders"]], store, report)
     else:
-        contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report)
+        rule = Rule.of(task["rule"]) if task.get("rule") else None
+        contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report, rule=rule)
 
 
 def serve() -> None:

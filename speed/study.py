@@ -24,13 +24,14 @@ from loops import LOOPS, Job, Loop
 from measuring import Seconds, earlier, in_turns, parser, ratio, spread, student_folder, timed, together, write
 
 from forgetting import seeds
+from forgetting.arms import Arm
 from forgetting.batching import encode
 from forgetting.engine.plan import mixed
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.report.result import Result
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Spec
-from forgetting.study import Arm, Study, construct
+from forgetting.study import Study, construct
 
 Answers = dict[tuple[str, int, int], np.ndarray]  # (arm, seed, dose) to what is right, item by item
 

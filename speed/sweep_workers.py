@@ -14,8 +14,8 @@ from forgetting import config
 from forgetting.executors import executor_of
 from forgetting.spec import Doses
 from forgetting.sweep.estimate import estimate_cost
+from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.spec import Stop, SweepSpec
-from forgetting.sweep.sweep import construct_sweep
 
 
 def tiny(spec: SweepSpec) -> SweepSpec:

@@ -23,13 +23,13 @@ ROOT = PACKAGE.parent
 # Imports go to the same layer or to a lower one.
 LAYERS = {
     0: "spec records seeds errors",
-    1: "contracts registry ladder study config wording world batching losses metrics statistics scores curves store"
-    " pretrained estimates students report progress provenance thresholds level_set sandbox grading twins syntax"
-    " corpora harness",
+    1: "contracts registry ladder arms study config wording world batching losses metrics statistics scores curves"
+    " store pretrained estimates students report progress provenance thresholds level_set sandbox grading twins syntax"
+    " corpora pruning harness",
     2: "models distillation contamination benchmarks mitigation",
     3: "engine",
     4: "stages",
-    5: "simulate assembly stacking executors worker ranks sweep claims",
+    5: "simulate making assembly stacking executors worker ranks sweep claims",
     6: "cli __main__",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
@@ -48,6 +48,7 @@ TORCH_FREE += [
     "twins",
     "syntax",
     "corpora",
+    "pruning",
     "pretrained",
     "estimates",
     "students",

@@ -38,6 +38,8 @@ OTHERS: dict[str, Any] = {
     "controls": ["sham"],
     "evaluation.benchmarks": ["maths", "code"],
     "machine.backend.command": [sys.executable],
+    "matching.reference": "34k",
+    "matching.dose": 40,
 }
 
 
@@ -97,8 +99,13 @@ def test_the_fingerprint_changes_with_every_setting_but_two(path: str) -> None:
     value = config.to_mapping(Spec())
     for name in path.split("."):
         value = value[name]
-    changed = fingerprint(nested(path, another(path, value)))
-    assert (changed == construct(Spec()).fingerprint) == (path in FREE)
+    given = {"rate_policies": ["matched_plasticity"]} if path.startswith("matching.") else {}
+    changed = fingerprint(given | nested(path, another(path, value)))
+    assert (changed == fingerprint(given)) == (path in FREE)
+
+
+def test_how_rates_are_matched_counts_only_where_they_are() -> None:
+    assert fingerprint({"matching": {"reference": "34k", "dose": 40, "pilots": 3}}) == fingerprint({})
 
 
 @settings(max_examples=25)

@@ -2,8 +2,8 @@
 
 Thresholds agree where each lies within the other's interval; statuses without a number agree where they are the same.
 
-    forgetting sweep sweeps/quick.yaml --output results
-    forgetting sweep sweeps/quick.yaml --output results --study.name quick_grid --search.method grid --stop.runs 0 \
+    forgetting sweep sweeps/agreement.yaml --output results
+    forgetting sweep sweeps/agreement.yaml --output results --study.name quick_grid --search.method grid --stop.runs 0 \
         --stop.width_decades 0 --stop.hours 5
     python validation/agreement.py results/quick_sweep-* results/quick_grid-*
 

@@ -131,7 +131,7 @@ class Measured:
     def _rows(self) -> dict[tuple[Any, ...], pd.DataFrame]:
         """Score rows by student, arm, benchmark and depth."""
         scores = self.study.scores
-        own = scores[(scores["variant"] == ORIGINAL) & (scores["benchmark"] != PROBE)]
+        own = self.study.common(scores[(scores["variant"] == ORIGINAL) & (scores["benchmark"] != PROBE)])
         found = {}
         keys = ["student", "arm", "benchmark", "depth"]
         for (student, arm, benchmark, depth), rows in own.groupby(keys, dropna=False, sort=False):
@@ -145,7 +145,7 @@ class Measured:
         ledger = self.study.ledger
         assert ledger is not None
         columns = ["distillation_seed", "seed", "dose", "item", "template", "depth", "coverage", "verdict"]
-        own = ledger[(ledger["variant"] == ORIGINAL) & (ledger["benchmark"] != PROBE)]
+        own = self.study.common(ledger[(ledger["variant"] == ORIGINAL) & (ledger["benchmark"] != PROBE)])
         groups = own.groupby(["student", "arm", "benchmark"], sort=False, observed=True)
         return {(str(s), str(a), str(b)): rows[columns] for (s, a, b), rows in groups}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -156,7 +158,7 @@ def distil(given: Namespace) -> int:
     if export:
         folders.check_writable(export, "export")
 
-    from forgetting.simulate import distil_ladder
+    from forgetting.making import distil_ladder
 
     homes = training(
         lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),
@@ -186,7 +188,10 @@ def store_of(given: Namespace) -> Path | None:
 
 
 def training(work: Callable[[], T], folder: Path, again: str) -> T:
-    """Do the work; a full disk names the folder, an interruption says how to go on."""
+    """Do the work; a full disk names the folder, an interruption (Ctrl-C or SIGTERM) says how to go on."""
+    before = (
+        signal.signal(signal.SIGTERM, _terminated) if threading.current_thread() is threading.main_thread() else None
+    )
     try:
         return work()
     except KeyboardInterrupt:
@@ -194,6 +199,13 @@ def training(work: Callable[[], T], folder: Path, again: str) -> T:
     except OSError as error:
         place = error.filename or folder
         raise UsageError(f"{place}: cannot be read or written: {folders.reason(error)}") from error
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _print(text: str) -> int:

@@ -51,7 +51,8 @@ def sweep(given: Namespace) -> int:
     """Run a sweep, or estimate it."""
     spec = arguments.settings_of(given, SweepSpec)
 
-    from forgetting.sweep.sweep import construct_sweep, run_sweep
+    from forgetting.sweep.layout import construct_sweep
+    from forgetting.sweep.sweep import run_sweep
 
     whole = construct_sweep(spec)
     if given.get("print_config"):

@@ -67,15 +67,20 @@ class Recorder:
         rows.assign(**self.columns, dose=dose).to_parquet(buffer, compression="zstd", index=False)
         write_atomically(self.run.passing_part(dose), buffer.getvalue())
 
-    def finish(self, fingerprint: str, stack: int = 1, why: str = "") -> None:
+    def finish(
+        self, fingerprint: str, stack: int = 1, why: str = "", pruned_at: int | None = None, matched: Any = None
+    ) -> None:
         """The completion marker: after it the run is never touched again.
 
-        The wall seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it.
+        The wall seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it,
+        ``pruned_at`` at which dose a run was ended early, ``matched`` (a dataclass) which rate it was given and why.
         """
         if self._events is not None:
             self._events.close()
         seconds = {name: round(value / stack, 3) for name, value in self.watch.wall_seconds.items()}
-        how = {"stack": stack, **({"not_stacked": why} if why else {})}
+        how: dict[str, Any] = {"stack": stack, **({"not_stacked": why} if why else {})}
+        how |= {} if pruned_at is None else {"pruned_at": pruned_at}
+        how |= {} if matched is None else {"matched": dataclasses.asdict(matched)}
         write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, **how})
 
     def _score(self, frame: pd.DataFrame) -> None:

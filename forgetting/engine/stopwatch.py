@@ -1,4 +1,4 @@
-"""Wall seconds by stage: training, evaluation, checkpoint, logging."""
+"""Wall seconds by stage: preparing, training, evaluation, checkpoint, logging."""
 
 from __future__ import annotations
 

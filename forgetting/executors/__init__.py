@@ -31,3 +31,10 @@ def member_of(name: str, field: str = "executor") -> Any:
     if name not in MEMBERS:
         raise unknown(field, name, MEMBERS)
     return getattr(importlib.import_module(f"forgetting.executors.{name}"), MEMBERS[name])
+
+
+def of_workers(workers: int | None) -> Executor:
+    """As many processes as cores, that many, or (0) this process."""
+    rule = "0 (in this process) or more"
+    require(workers is None or (type(workers) is int and workers >= 0), "workers", rule, workers)
+    return executor_of("inline" if workers == 0 else {"name": "processes", "workers": workers or 0})

@@ -13,6 +13,7 @@ from typing import Any
 
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor, Report, Task
+from forgetting.sandbox import policy
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Ray(Executor):
         """Have the task carried out somewhere in the cluster; progress within a task is not reported."""
         ray = self._connected()
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": self.retries}
-        reference = ray.remote(**options)(remotely).remote(task)
+        reference = ray.remote(**options)(remotely).remote(task, os.environ.get(policy.VARIABLE))
         self._running.append(reference)
         answered, future = reference.future(), Future[None]()
         answered.add_done_callback(lambda done: _settle(done, future))
@@ -86,9 +87,15 @@ class Ray(Executor):
         return ray
 
 
-def remotely(task: Task) -> tuple[str, str]:
-    """Carry a task out on a node; gives what to raise at home, so that only lost nodes count as failures to Ray."""
+def remotely(task: Task, sandbox: str | None) -> tuple[str, str]:
+    """Carry a task out on a node; gives what to raise at home, so that only lost nodes count as failures to Ray.
+
+    ``sandbox`` are the words of ``--sandbox`` at home: the workers of a running cluster do not have its environment.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.pop(policy.VARIABLE, None)
+    if sandbox is not None:
+        os.environ[policy.VARIABLE] = sandbox
     from forgetting.worker import carry_out, outcome
 
     return outcome(lambda: carry_out(task, lambda done, total: None))

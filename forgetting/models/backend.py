@@ -88,7 +88,7 @@ def content_hash(model: Model) -> str:
     """Of the weights as they are in memory."""
     digest = hashlib.blake2b(digest_size=16)
     for value in model.state().values():
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

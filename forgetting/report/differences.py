@@ -24,7 +24,7 @@ def differences(study: StudyFolder) -> pd.DataFrame:
     """
     if study.ledger is None:
         return pd.DataFrame(study.record.get("differences", []), columns=COLUMNS)
-    graded = study.ledger[(study.ledger["benchmark"] != PROBE) & (study.ledger["variant"] == ORIGINAL)]
+    graded = study.common(study.ledger[(study.ledger["benchmark"] != PROBE) & (study.ledger["variant"] == ORIGINAL)])
     names, rows = skill_names(study.ledger), []
     chances = {name: float(about["chance"]) for name, about in study.record["benchmarks"].items()}
     for arm, control in _pairs(study):
@@ -39,7 +39,7 @@ def differences(study: StudyFolder) -> pd.DataFrame:
 def _pairs(study: StudyFolder) -> list[tuple[str, str]]:
     """Each arm with its control on the original distribution."""
     arms = [arm for arm in study.record.get("arms", []) if arm["name"] in study.arm_names]
-    own = ("name", "contamination", "doses", "not_reached")
+    own = ("name", "contamination", "doses", "not_reached", "rates")
     rest = {arm["name"]: {key: value for key, value in arm.items() if key not in own} for arm in arms}
     controls = [arm["name"] for arm in arms if part_name(arm.get("contamination")) == ORIGINAL]
     return [(name, c) for name in rest for c in controls if name not in controls and rest[name] == rest[c]]

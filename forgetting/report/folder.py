@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from forgetting import statistics
@@ -45,6 +46,8 @@ class ArmCurves:
         parts = [str(self.name), f"shift {known.get('shift', 1):g}"]
         policy = str(known.get("rate_policy", "unknown")).replace("_", " ")
         multiple = float(known.get("rate_multiple", 1))
+        rates = ", ".join(f"{name} {own['learning_rate']:.2g}" for name, own in known.get("rates", {}).items())
+        policy += f" ({rates})" if rates else ""
         parts.append(f"rate policy {policy}" + ("" if multiple == 1 else f", {multiple:g}× rate"))
         mitigation = part_name(known.get("mitigation", "none"))
         parts += [mitigation] if mitigation != "none" else []
@@ -108,6 +111,24 @@ class StudyFolder:
         measured = [str(name) for name in found.unique()]
         return tuple(dict.fromkeys([name for name in listed if name in measured] + measured))
 
+    @cached_property
+    def pruned(self) -> pd.DataFrame:
+        """Runs that were ended early, one row each: student, arm, distillation_seed, seed, dose of the last look."""
+        rows = self.record.get("pruned", [])
+        return pd.DataFrame(rows, columns=["student", "arm", "distillation_seed", "seed", "dose"])
+
+    def common(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Ledger or score rows at doses that all runs of their student and arm reached.
+
+        Where runs were ended early, the others are survivors at later doses, and their mean would flatter.
+        """
+        if self.pruned.empty:
+            return rows
+        last = self.pruned.groupby(["student", "arm"])["dose"].min()
+        of_row = pd.MultiIndex.from_frame(rows[["student", "arm"]].astype(str))
+        limit = last.reindex(of_row).fillna(np.inf).to_numpy(float)
+        return rows[rows["dose"].to_numpy() <= limit]
+
     def arm(self, name: str) -> ArmCurves:
         """One arm with its curves; ``UsageError`` with the nearest name for an unknown one."""
         if name not in self.arm_names:
@@ -115,7 +136,8 @@ class StudyFolder:
         if name not in self._arms:
             settings: dict[str, Any] = next((dict(a) for a in self.record.get("arms", []) if a["name"] == name), {})
             if self.ledger is not None:
-                found = curves(self.ledger[self.ledger["arm"] == name], self._benchmark("chance"), name)
+                own = self.common(self.ledger[self.ledger["arm"] == name])
+                found = curves(own, self._benchmark("chance"), name)
             else:
                 found = curves_from_frame(self._kept_curves[self._kept_curves["arm"] == name])
             self._arms[name] = ArmCurves(name, settings, found)
@@ -141,7 +163,7 @@ class StudyFolder:
         """Per (student, arm, skill) at the first and last dose: two halves of the items, and the spread of seeds."""
         if self.ledger is None:
             return pd.DataFrame(self.record.get("noise_floor", []), columns=list(FLOOR_COLUMNS))
-        graded = self.ledger[(self.ledger["benchmark"] != PROBE) & (self.ledger["variant"] == ORIGINAL)]
+        graded = self.common(self.ledger[(self.ledger["benchmark"] != PROBE) & (self.ledger["variant"] == ORIGINAL)])
         names, rows = skill_names(self.ledger), []
         for (student, arm, benchmark), own in graded.groupby(
             ["student", "arm", "benchmark"], sort=False, observed=True

@@ -145,6 +145,17 @@ def statuses(study: StudyFolder) -> pd.DataFrame:
     return frame.groupby(["status", "where", "remedy"], sort=False, as_index=False).agg({"arm": _joined})
 
 
+def rate_lines(study: StudyFolder) -> list[str]:
+    """A line for each student whose rate was to be matched by plasticity and could not be."""
+    return [
+        f"{student} in {arm['name']}: learns {own['share']:.2f} of what can be learned at its best rate "
+        f"({own['learning_rate']:.2g}, {own['pilots']} pilots), not the {own['wanted']:.2f} of the reference student"
+        for arm in study.record.get("arms", [])
+        for student, own in arm.get("rates", {}).items()
+        if not own["reached"]
+    ]
+
+
 def wall_seconds(study: StudyFolder) -> pd.DataFrame:
     """Wall seconds of the study by stage, the whole study last; shares are of the whole."""
     spent = {name: value for name, value in _seconds(study).items() if not name.startswith(INSIDE)}

@@ -31,7 +31,7 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
     """Everything that the end of a run prints, as one rich renderable."""
     sweep = read_sweep(study)
     if sweep is not None:
-        return Group(*sweeps.summary(sweep), Text(tables.seeds_text(study)), *seconds_tables(study))
+        return Group(*sweeps.summary(sweep), *_rates(study), Text(tables.seeds_text(study)), *seconds_tables(study))
     parts: list[RenderableType] = []
     found = tables.skills(study)
     shown = [arm for arm in study.arms.values() if not tables.is_control(arm)] or list(study.arms.values())
@@ -44,8 +44,13 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
     for status, rows in statuses.groupby("status", sort=False):
         remedy = str(rows["remedy"].iloc[0])
         parts.append(Text(f"{status} ({len(rows)}): {remedy}", style="yellow"))
+    parts += _rates(study)
     parts += [Text(tables.floor_text(study)), Text(tables.seeds_text(study)), *seconds_tables(study)]
     return Group(*parts)
+
+
+def _rates(study: StudyFolder) -> list[Text]:
+    return [Text(line, style="yellow") for line in tables.rate_lines(study)]
 
 
 def retention_table(arm: ArmCurves, skills: list[str]) -> Table:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import lightning
 import pandas as pd
 
 from forgetting import losses, seeds
+from forgetting.arms import Arm
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Contamination, Model, Sample
 from forgetting.engine import devices, passing
@@ -20,28 +21,37 @@ from forgetting.engine.elsewhere import WrittenElsewhere, writer
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
 from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
-from forgetting.engine.plan import MixPlan, is_held_out, mixed
+from forgetting.engine.plan import MixPlan, mixed
 from forgetting.engine.progress import Progress, Report, silent
 from forgetting.engine.recorder import Recorder
 from forgetting.engine.sharded import Durable, ShardedSnapshots, last_sharded
 from forgetting.engine.snapshots import Checkpoint, Snapshots, last, own_generators, read, restore_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
-from forgetting.errors import UsageError, require
+from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.pruning import Rule
 from forgetting.records import RunFolder, write_json
-from forgetting.stages import distil
+from forgetting.spec import Optimiser
+from forgetting.stages import distil, matching
+from forgetting.stages.drawn import probe, remembered
 from forgetting.store import Store
-from forgetting.study import Arm, RunKey, Study, fingerprint
+from forgetting.study import RunKey, Study, fingerprint
 
-MEMORY_SAMPLES = 256
 EXCHANGE = "exchange"  # the folder of a run in which another process finds the weights to answer with
-PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
 
 
-def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: Report = silent, why: str = "") -> None:
+def contaminate(
+    study: Study,
+    key: RunKey,
+    folder: Path,
+    store: Store,
+    report: Report = silent,
+    why: str = "",
+    rule: Rule | None = None,
+) -> None:
     """Carry a run out, or on from its last durable checkpoint; nothing is done if it is complete.
 
-    ``why`` is noted: what kept a run from a stack.
+    ``why`` is noted: what kept a run from a stack. ``rule`` may end it early, and the marker then says at which dose.
 
     The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
@@ -49,7 +59,7 @@ def contaminate(study: Study, key: RunKey, folder: Path, store: Store, report: R
         tidy(RunFolder(folder).checkpoint, study.spec.keep)
     else:
         with own_generators(seeds.integer(key.seed, "generators")):
-            _contaminate(study, key, RunFolder(folder), store, report, why)
+            _contaminate(study, key, RunFolder(folder), store, report, why, rule)
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Prepared:
     stops: dict[int, int]
     recorder: Recorder
     encoded: Encoded
+    optimiser: Optimiser
+    matched: matching.Matched | None
     measure: Callable[[int, Model], None]
 
     def checkpoint(self, path: Path) -> Checkpoint | None:
@@ -135,12 +147,16 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
         report(steps[dose], plan.steps)
 
     mark = fingerprint(study.run_form(key))
-    return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, measure)
+    own, matched = matching.optimiser(study, architecture, arm, store)
+    return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, own, matched, measure)
 
 
-def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, why: str) -> None:
+def _contaminate(
+    study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, why: str, rule: Rule | None
+) -> None:
     watch = Stopwatch()
-    made = prepared(study, key, run, store, report, watch)
+    with watch("preparing"):
+        made = prepared(study, key, run, store, report, watch)
     arm, model, plan, stops, measure = made.arm, made.model, made.plan, made.stops, made.measure
     leading = _leading(study)
     if arm.joint and not leading:
@@ -152,7 +168,7 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
         measure(max(stops.values()), distil.load(home))
         made.recorder.finish(made.mark)
         return
-    memory = arm.mitigation.prepare(model, remembered(study, key))
+    memory = arm.mitigation.prepare(model, remembered(study, key.seed))
     first, state, sharded = 0, None, None
     if _spread(study):
         sharded = made.sharded_checkpoint()
@@ -169,10 +185,11 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
         else Snapshots(run.checkpoint, model, stops, made.mark, watch, keep_all=study.spec.keep == "all")
     )
     looks = IntervalEvaluation(stops, lambda dose: measure(dose, model))
+    ending = Ending(rule, run.scores, stops)
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),
-        arm.optimiser(study.spec.fine_tuning),
+        made.optimiser,
         total_steps=plan.steps,
         first_step=first,
         mitigation=arm.mitigation,
@@ -182,18 +199,36 @@ def _contaminate(study: Study, key: RunKey, run: RunFolder, store: Store, report
     try:
         with watch("training"):
             stream = plan.starting_at(first)
-            fit(
-                module,
-                lambda: (made.encoded.batch(i, plan.batch_size) for i in stream),
-                [looks, snapshots, Progress(report, plan.steps)] if leading or _spread(study) else [],
-                study.spec.machine,
-            )
+            if ending.dose() is None:  # a run that was killed after its last look is not trained on
+                fit(
+                    module,
+                    lambda: (made.encoded.batch(i, plan.batch_size) for i in stream),
+                    [looks, snapshots, Progress(report, plan.steps), ending] if leading or _spread(study) else [],
+                    study.spec.machine,
+                )
     finally:
         snapshots.close()
     if leading:
-        made.recorder.finish(made.mark, why=why)
+        made.recorder.finish(made.mark, why=why, pruned_at=ending.dose(), matched=made.matched)
         tidy(run.checkpoint, study.spec.keep)
         shutil.rmtree(run.folder / EXCHANGE, ignore_errors=True)
+
+
+class Ending(lightning.Callback):
+    """Ends the fit after the look at which the rule says so; no rule, no end. The run must be on one device."""
+
+    def __init__(self, rule: Rule | None, scores: Path, stops: Mapping[int, int]) -> None:
+        self.rule, self.scores, self.stops = rule, scores, stops
+
+    def dose(self) -> int | None:
+        """The dose at which the rule ends the run, from the looks on disk."""
+        return self.rule.ended(self.scores, len(self.stops) - 1) if self.rule is not None else None
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+        """The look at this step, if there was one, has been written."""
+        assert isinstance(pl_module, FitModule)
+        if self.rule is not None and pl_module.step in self.stops and self.dose() is not None:
+            trainer.should_stop = True
 
 
 def _leading(study: Study) -> bool:
@@ -204,11 +239,6 @@ def _leading(study: Study) -> bool:
 def _spread(study: Study) -> bool:
     """Whether the weights lie spread over devices, so that all processes measure together."""
     return study.spec.machine.devices > 1 and study.spec.machine.strategy == "fsdp"
-
-
-def remembered(study: Study, key: RunKey) -> list[Sample]:
-    """Original samples that a mitigation may look at before the first step."""
-    return list(islice(study.original.samples(seeds.generator(key.seed, "mitigation memory")), MEMORY_SAMPLES))
 
 
 def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student: str) -> None:
@@ -239,7 +269,7 @@ def _evaluator(study: Study, home: distil.Home, contamination: Contamination, ru
     found = _kept[key]
     if isinstance(found, WrittenElsewhere):
         found.writer.follow(found.base, run.folder / EXCHANGE)
-    return found.with_probe(_probe(study, contamination), contamination.short_name())
+    return found.with_probe(probe(study, contamination), contamination.short_name())
 
 
 def _sampled(study: Study, evaluator: Evaluator, student: Model, watch: Stopwatch) -> pd.DataFrame | None:
@@ -252,16 +282,6 @@ def _sampled(study: Study, evaluator: Evaluator, student: Model, watch: Stopwatc
         if not evaluator.sampled:
             evaluator.sampled.append(passing.look(student, study.benchmarks, study.spec.evaluation))
         return evaluator.sampled[0]
-
-
-def _probe(study: Study, contamination: Contamination) -> list[Any]:
-    """Held-out samples of the contamination, the same for every seed; no stream trains on them."""
-    count = study.spec.evaluation.probe_items
-    offered = islice(contamination.samples(seeds.generator(0, "probe")), PROBE_DRAWS * count)
-    found = list(islice((s for s in offered if is_held_out(s)), count))
-    rule = "of more distinct samples, since one in twenty is held out for the probe, and that is none here"
-    require(bool(found), f"contamination.{contamination.short_name()}", rule, f"{PROBE_DRAWS * count} draws")
-    return found
 
 
 def _columns(key: RunKey, model: HuggingFaceModel) -> dict[str, Any]:

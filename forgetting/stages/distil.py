@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from forgetting import losses, seeds
+from forgetting.arms import Arm
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Model
 from forgetting.engine.evaluation import Evaluator
@@ -31,7 +32,7 @@ from forgetting.spec import Fit
 from forgetting.stages.mentor import Mentor
 from forgetting.store import Store, file_hash, verify
 from forgetting.students import Student
-from forgetting.study import Arm, Study, fingerprint
+from forgetting.study import Study, fingerprint
 from forgetting.world.tokenizer import tokenizer
 
 CHECKPOINT_STEPS = 500

@@ -29,7 +29,8 @@ from forgetting.errors import UsageError
 from forgetting.models.stacked import StackedModel
 from forgetting.records import RunFolder
 from forgetting.spec import Machine
-from forgetting.stages.contaminate import Prepared, contaminate, prepared, remembered
+from forgetting.stages.contaminate import Prepared, contaminate, prepared
+from forgetting.stages.drawn import remembered
 from forgetting.store import Store
 from forgetting.study import RunKey, Study
 
@@ -77,7 +78,7 @@ def _together(runs: Sequence[Prepared], keys: Sequence[RunKey], watch: Stopwatch
         raise CannotStack("stack: only with the machine's default settings (one device, whole steps, float32)")
     if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
         raise CannotStack("stack: the runs have different step schedules")
-    memory = [r.arm.mitigation.prepare(r.model, remembered(study, key)) for r, key in zip(runs, keys, strict=True)]
+    memory = [r.arm.mitigation.prepare(r.model, remembered(study, key.seed)) for r, key in zip(runs, keys, strict=True)]
     checkpoints = _common(runs)
     first = checkpoints[0].step if checkpoints else 0
     for run, checkpoint in zip(runs, checkpoints, strict=False):
@@ -110,7 +111,7 @@ def _together(runs: Sequence[Prepared], keys: Sequence[RunKey], watch: Stopwatch
     module = FitModule(
         stack,
         lambda batch: losses.cross_entropy(stack, batch),
-        [run.arm.optimiser(study.spec.fine_tuning) for run in runs],
+        [run.optimiser for run in runs],
         total_steps=plan.steps,
         first_step=first,
         mitigation=EachItsOwn(tuple(run.arm.mitigation for run in runs), replicas),
@@ -123,7 +124,7 @@ def _together(runs: Sequence[Prepared], keys: Sequence[RunKey], watch: Stopwatch
     finally:
         snapshots[0].close()
     for run in runs:
-        run.recorder.finish(run.mark, stack=len(runs))
+        run.recorder.finish(run.mark, stack=len(runs), matched=run.matched)
     for run in runs:
         tidy(run.run.checkpoint, study.spec.keep)
 

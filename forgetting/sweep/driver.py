@@ -176,7 +176,8 @@ class Driver:
             if states[one.trial.number] != TrialState.RUNNING:
                 continue
             result = made[one.key]
-            known: dict[str, Any] = {"run": str(one.key), "flops": self.space.flops(one.point)}
+            last = 0 if isinstance(result, str) else result.last_dose
+            known: dict[str, Any] = {"run": str(one.key), "flops": self.space.flops(one.point, last)}
             known |= {"error": result} if isinstance(result, str) else asdict(result)
             known = {name: value for name, value in known.items() if value == value}  # no NaN
             for name, value in known.items():

@@ -1,8 +1,10 @@
 """What a sweep will cost on this machine, before it runs: runs, operations, time and disk, from a few measured seconds.
 
-A small study of shipped students, with the sweep's own contamination, fine-tuning and evaluation, is run on the sweep's
+A small sweep of shipped students, with the sweep's own contamination, fine-tuning and evaluation, is run on the sweep's
 own executor; its seconds a sample, a look and a run are interpolated in log capacity, and rounds of random points are
-laid on the executor's slots.
+laid on the executor's slots, so that waiting at the end of a round counts. What the small sweep took beyond its runs
+counts once: starting the workers, their first run, and the views, these in proportion to their figures. The driver's
+own fits are left out (``speed/ask_tell.py`` has them).
 """
 
 from __future__ import annotations
@@ -21,15 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetting import seeds
+from forgetting.arms import Arm
 from forgetting.assembly import run_folder
 from forgetting.executors.contract import Executor
 from forgetting.records import RunFolder
-from forgetting.simulate import carry_out
 from forgetting.spec import Doses, Ladder
 from forgetting.store import Store
-from forgetting.study import Arm, RunKey, Study, construct, fingerprint
+from forgetting.study import RunKey, Study, construct, fingerprint
+from forgetting.sweep.layout import Sweep
 from forgetting.sweep.space import run_flops, stream_flops
-from forgetting.sweep.sweep import Sweep
+from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
+from forgetting.sweep.sweep import run_sweep
 from forgetting.world.vocabulary import vocabulary
 
 SHIPPED = ("10k", "34k", "100k")
@@ -61,7 +65,7 @@ class _Measured:
     sample: NDArray[np.float64]
     look: NDArray[np.float64]
     rest: NDArray[np.float64]
-    start: float  # before the first run works
+    start: float  # workers started and warm
     views: float
     look_bytes: float
 
@@ -144,39 +148,54 @@ def _duration(seconds: float) -> str:
 
 
 def _measure(sweep: Sweep, executor: Executor, store: Path | None) -> _Measured:
-    """Run the small study and read its seconds."""
-    spec = sweep.spec.study
-    dose = min(DOSE, spec.doses.values()[-1])
-    small = construct(
-        dataclasses.replace(
-            spec,
-            ladder=Ladder(students=SHIPPED),
-            contaminations=spec.contaminations[:1],
-            shifts=(1.0,),
-            rate_multiples=(1.0,),
-            rate_policies=(),
-            controls=(),
-            doses=Doses(dose=dose, first=dose),
-            seeds=1,
-        )
-    )
+    """Run the small sweep and read its seconds; of the runs of one student, the fastest had a warm worker."""
+    small = _small(sweep.spec, executor.slots)
     with tempfile.TemporaryDirectory() as place:
-        folder, begin = Path(place) / "study", time.perf_counter()
-        carry_out(small, folder, Store(store), executor, quiet=True)
+        begin = time.perf_counter()
+        folder = run_sweep(small, executor=executor, output=Path(place), store=store, quiet=True).folder
         wall = time.perf_counter() - begin
-        record = json.loads((folder / "record.json").read_text())
-        rows = []
-        for key in small.runs():
+        views = float(json.loads((folder / "record.json").read_text())["seconds"]["views"])
+        figures = len(list((folder / "figures").glob("*.svg")))
+        laid_out = construct(small.study)
+        looks = len(small.study.doses.values())
+        found: dict[float, list[tuple[float, ...]]] = {}
+        for key in laid_out.runs():
             run = RunFolder(run_folder(folder, key))
             seconds = json.loads(run.complete.read_text())["wall_seconds"]
+            training, looking = seconds.pop("training"), seconds.pop("evaluation") + seconds.pop("logging")
             written = sum(p.stat().st_size for p in run.folder.rglob("*") if p.is_file())
-            x = np.log10(small.architecture(key).parameters(len(vocabulary())))
-            other = seconds.get("logging", 0.0) + seconds.get("checkpoint", 0.0)
-            rows.append((x, seconds["training"] / dose, seconds["evaluation"] / 2, other, written / 2))
-    x, sample, look, rest, look_bytes = (np.array(column) for column in zip(*rows, strict=True))
-    views = float(record["seconds"]["views"])
-    working = _laid(list((sample * dose + 2 * look + rest).tolist()), executor.slots)
-    return _Measured(x, sample, look, rest, max(wall - views - working, 0.0), views, float(look_bytes.mean()))
+            x = float(np.log10(laid_out.architecture(key).parameters(len(vocabulary()))))
+            row = (training / small.study.doses.dose, looking / looks, sum(seconds.values()), written / looks)
+            found.setdefault(x, []).append(row)
+    sample, look, rest, look_bytes = np.array([np.min(rows, axis=0) for rows in found.values()]).T
+    working = np.repeat(sample * small.study.doses.dose + looks * look + rest, small.study.seeds)
+    start = max(wall - views - _laid(working.tolist(), executor.slots), 0.0)
+    places = sum(len(own.shifts) for own in sweep.spaces)  # each has a figure of its own
+    views *= 1 + (places - 1) / figures
+    return _Measured(np.array(list(found)), sample, look, rest, start, views, float(look_bytes.mean()))
+
+
+def _small(spec: SweepSpec, slots: int) -> SweepSpec:
+    """Shipped students in one arm of the sweep, up to a low dose; each once more than there are workers to warm up."""
+    study = spec.study
+    kept = [dose for dose in study.doses.values()[1:] if dose <= DOSE]
+    doses = dataclasses.replace(study.doses, dose=kept[-1]) if kept else Doses(dose=DOSE, first=DOSE)
+    one_arm = dataclasses.replace(
+        study,
+        ladder=Ladder(students=SHIPPED),
+        contaminations=study.contaminations[:1],
+        shifts=(1.0,),
+        rate_multiples=(1.0,),
+        rate_policies=(),
+        replays=(0.0,),
+        mitigations=("none",),
+        controls=(),
+        doses=doses,
+        seeds=slots + 1,
+    )
+    target = Target(skill=spec.targets[0].skill, levels=spec.targets[0].levels)
+    every = len(SHIPPED) * one_arm.seeds
+    return SweepSpec(one_arm, (target,), Search("grid", round_size=every, startup_runs=2), Stop(0.0, runs=every))
 
 
 def _laid(seconds: Sequence[float], slots: int) -> float:

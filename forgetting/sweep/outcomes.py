@@ -10,7 +10,7 @@ from typing import Any
 
 from forgetting.curves import ORIGINAL
 from forgetting.errors import UsageError
-from forgetting.metrics import Status, retention_variance
+from forgetting.metrics import Status, censored_variance, retention_variance
 from forgetting.sweep.space import Space
 
 
@@ -26,7 +26,8 @@ class Outcome:
     variance: float = math.nan
     baseline: float = math.nan  # accuracy at dose 0
     items: int = 0
-    censored: bool = False  # the run was ended early, clearly below the level; retention is that of its last look
+    censored: bool = False  # ended early, clearly below the level: retention is that of its last look, the most it was
+    last_dose: int = 0  # of the run's last look
 
 
 def outcome(space: Space, scores: Path) -> Outcome:
@@ -38,10 +39,13 @@ def outcome(space: Space, scores: Path) -> Outcome:
     now = rows[last]
     accuracy, items, chance = float(base["accuracy"]), int(now["items"]), float(base["chance"])
     if now["retention"] is None:
-        return Outcome(str(now["status"]) if last else Status.not_learned.name, baseline=accuracy, items=items)
+        status = str(now["status"]) if last else Status.not_learned.name
+        return Outcome(status, baseline=accuracy, items=items, last_dose=max(rows))
     retention = float(now["retention"])
     variance = retention_variance(float(now["accuracy"]), accuracy, items, chance)
-    return Outcome(Status.ok.name, retention, variance, accuracy, items, censored=last < space.dose)
+    if censored := last < space.dose:
+        variance = censored_variance(retention, variance)
+    return Outcome(Status.ok.name, retention, variance, accuracy, items, censored, max(rows))
 
 
 def _rows(space: Space, scores: Path) -> dict[int, dict[str, Any]]:

@@ -9,10 +9,11 @@ from itertools import islice
 from typing import Any
 
 from forgetting import registry, seeds
+from forgetting.arms import Arm
 from forgetting.contracts import Contamination
 from forgetting.errors import UsageError, require, unknown
 from forgetting.students import Student
-from forgetting.study import Arm, RunKey, Study
+from forgetting.study import RunKey, Study
 from forgetting.sweep.spec import Target
 from forgetting.world.vocabulary import vocabulary
 
@@ -66,9 +67,14 @@ class Space:
         distillation_seed = seed if self.study.spec.ladder.fresh_students else 0
         return RunKey(point[0], self.arms[point[1]].name, distillation_seed, seed)
 
-    def flops(self, point: Point) -> float:
-        """Floating-point operations of one run; see ``run_flops``."""
-        return run_flops(self.study, self._architecture(point[0]), self.arms[point[1]])
+    @cached_property
+    def keys(self) -> frozenset[RunKey]:
+        """Every run that may be asked for."""
+        return frozenset(self.run(point, repeat) for point in self.points for repeat in range(self.repeats))
+
+    def flops(self, point: Point, last_dose: int = 0) -> float:
+        """Floating-point operations of one run, or of one that ended at ``last_dose``; see ``run_flops``."""
+        return run_flops(self.study, self._architecture(point[0]), self.arms[point[1]], last_dose)
 
     def described(self) -> dict[str, Any]:
         """What a view needs to know beside the target's own settings, defaults resolved, as plain values."""
@@ -123,6 +129,8 @@ def space(study: Study, target: Target, number: int = 0) -> Space:
     benchmark, depth = _skill(study, target, where)
     arm = arms[shifts[-1]]
     some = "".join(f"-shift{s:g}" for s in target.shifts) + "".join(f"-{s}" for s in target.students)
+    if target.levels != Target().levels:
+        some += "-level" + "-".join(f"{level:g}" for level in target.levels)
     name = (
         f"{target.axis}-{arm.name.replace(f'-shift{arm.shift:g}', '')}-{target.skill.replace(':', '')}-dose{dose}{some}"
     )
@@ -150,13 +158,15 @@ def _skill(study: Study, target: Target, where: str) -> tuple[str, int | None]:
     return benchmark, int(depth)
 
 
-def run_flops(study: Study, student: Student, arm: Arm) -> float:
+def run_flops(study: Study, student: Student, arm: Arm, last_dose: int = 0) -> float:
     """Floating-point operations of a run by the usual count: 6 N a token trained on, 2 N a token read or written.
 
     N is the student's parameters (the tied embedding once, as the output layer); attention over positions is left out,
-    which at these lengths is a few percent. Answers are taken to be as long as the gold ones.
+    which at these lengths is a few percent. Answers are taken to be as long as the gold ones. ``last_dose`` is of a
+    run that was ended early; 0: none was.
     """
-    evaluation, doses = study.spec.evaluation, study.reached(arm)
+    evaluation = study.spec.evaluation
+    doses = [dose for dose in study.reached(arm) if dose <= (last_dose or dose)]
     parameters = student.parameters(len(vocabulary()))
     stream = doses[-1] / arm.share()
     trained = stream_flops(student, arm.contamination, doses[-1])

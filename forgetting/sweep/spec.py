@@ -56,6 +56,26 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Pruning:
+    """A rule, declared beforehand, that ends runs early which are clearly below every level of all their targets.
+
+    Args:
+        alpha: probability, spent over all looks, that a run whose retention stays at the level is ended; 0: no pruning
+        looks: looks in a row at which the upper bound of retention must be below the level
+        never_share: share of runs that are never ended, so that rebounds can be seen
+    """
+
+    alpha: float = 0.0
+    looks: int = 3
+    never_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        require(0 <= self.alpha < 0.5, "alpha", "from 0 (no pruning) to below .5", self.alpha)
+        require(self.looks >= 1, "looks", "at least 1", self.looks)
+        require(0 <= self.never_share < 1, "never_share", "from 0 to below 1", self.never_share)
+
+
+@dataclass(frozen=True)
 class Search:
     """How the next runs are chosen.
 
@@ -67,6 +87,7 @@ class Search:
         seed: root of the search's randomness
         asynchronous: ask for a run as soon as one finishes; faster on many workers, but the sequence then depends on
             which finishes first
+        pruning: ending runs early that are clearly below the level; off by default, since it censors what they show
     """
 
     method: Method = "level_set"
@@ -75,6 +96,7 @@ class Search:
     holdout_share: float = 0.2
     seed: int = 0
     asynchronous: bool = False
+    pruning: Pruning = field(default_factory=Pruning)
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):

@@ -48,7 +48,10 @@ def open_study(storage: BaseStorage, name: str, fingerprint: str, sampler: optun
     if held is None and not study.get_trials(deepcopy=False):
         study.set_user_attr(FINGERPRINT, fingerprint)
     elif held != fingerprint:
-        raise UsageError(f"storage: study {name!r} was made by another sweep (fingerprint {held}, not {fingerprint})")
+        raise UsageError(
+            f"storage: study {name!r} was made by another sweep, or with its target written otherwise "
+            f"(fingerprint {held}, not {fingerprint}); write it as before, or give another study.name or storage"
+        )
     return study
 
 

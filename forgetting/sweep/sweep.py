@@ -22,62 +22,19 @@ from forgetting.records import RunFolder, write_json
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
 from forgetting.store import Store
-from forgetting.study import RunKey, Study, construct, fingerprint
+from forgetting.study import RunKey, fingerprint
 from forgetting.sweep import thresholds
 from forgetting.sweep.driver import Asked, Driver, Made
+from forgetting.sweep.layout import Sweep, construct_sweep
 from forgetting.sweep.live import Live
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.samplers import level_set, sampler
-from forgetting.sweep.space import Space, run_flops, space
+from forgetting.sweep.space import Space, run_flops
 from forgetting.sweep.spec import SweepSpec
 from forgetting.sweep.storage import open_storage, open_study, patiently
 
 T = TypeVar("T")
 SWEEP_FILE = "sweep.json"
-SWEEP_VERSION = 1  # raised when the same spec would ask for other runs
-
-
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-    """A sweep spec with everything constructed. Build it with ``construct_sweep``."""
-
-    spec: SweepSpec
-    study: Study
-    spaces: tuple[Space, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes exactly when the same targets would be searched otherwise; budgets and executors do not count."""
-        search = dataclasses.asdict(self.spec.search)
-        return fingerprint({"study": self.study.canonical(), "search": search, "sweep_version": SWEEP_VERSION})
-
-    @property
-    def folder_name(self) -> str:
-        """NAME-FINGERPRINT, as studies are called."""
-        return f"{self.spec.study.name}-{self.fingerprint[:8]}"
-
-    def controls(self) -> tuple[RunKey, ...]:
-        """The runs of the study's controls: every student, with as many seeds as the study has."""
-        plain = dataclasses.replace(self.spec.study, controls=())
-        searched = {arm.name for arm in construct(plain).arms}
-        return tuple(key for key in self.study.runs() if key.arm not in searched)
-
-
-def construct_sweep(spec: SweepSpec) -> Sweep:
-    """Construct every part of a sweep. ``UsageError`` for anything that cannot be run as asked."""
-    try:
-        study = construct(spec.study)
-    except UsageError as error:
-        raise UsageError(f"study.{error}") from None
-    spaces = tuple(space(study, target, number) for number, target in enumerate(spec.targets))
-    names = [s.name for s in spaces]
-    require(len(set(names)) == len(names), "targets", "free of repeats", names)
-    if spec.stop.runs:
-        rule = f"at least search.startup_runs ({spec.search.startup_runs})"
-        require(spec.stop.runs >= spec.search.startup_runs, "stop.runs", rule, spec.stop.runs)
-    bounded = spec.stop.width_decades or spec.stop.runs or spec.stop.petaflops or spec.stop.hours
-    require(bool(bounded), "stop", "a width or a budget (runs, petaflops, hours)", to_mapping(spec.stop))
-    return Sweep(spec, study, spaces)
 
 
 def run_sweep(
@@ -148,7 +105,7 @@ class _Whole:
             name = driver.space.name
             self._restore(driver)
             self._show(driver)
-            reasons[name] = driver.go(partial(self._start, driver.space), partial(self._show, driver))
+            reasons[name] = driver.go(partial(self._start, driver.space), partial(self._heard, driver))
             self.live.ended(name, reasons[name])
         return reasons
 
@@ -191,7 +148,7 @@ class _Whole:
         return [
             {
                 **_trial(one),
-                "seconds": _seconds(self.folder, one.key),
+                **_marked(self.folder, one.key),
                 "holdout": searched and check.is_holdout(one.trial.number),
             }
             for one in asked
@@ -228,6 +185,11 @@ class _Whole:
         for future in self._submit([k for k in done if k not in set(self.complete_runs())]).values():
             future.result()
 
+    def _heard(self, driver: Driver) -> None:
+        """After each round: what a driver that is killed outright had spent is not lost."""
+        self.keep_time()
+        self._show(driver)
+
     def _show(self, driver: Driver) -> None:
         self.live.told(driver.space.name, self.patient(driver.asked), self.patient(driver.thresholds))
 
@@ -248,6 +210,7 @@ class _Whole:
                 "store": str(self.store.root),
                 "key": dataclasses.asdict(key),
                 "folder": str(run_folder(self.folder, key)),
+                "rule": rule.to_plain() if (rule := self.sweep.rule(key)) else None,
             }
             if RunFolder(run_folder(self.folder, key)).complete.is_file():
                 submitted[key] = _done()
@@ -280,10 +243,14 @@ def _trial(one: Asked) -> dict[str, Any]:
     }
 
 
-def _seconds(folder: Path, key: RunKey) -> float | None:
-    """Wall seconds inside a complete run, whoever asked for it."""
-    marker = RunFolder(run_folder(folder, key)).complete
-    return round(sum(json.loads(marker.read_text())["wall_seconds"].values()), 2) if marker.is_file() else None
+def _marked(folder: Path, key: RunKey) -> dict[str, Any]:
+    """Of a complete run, whoever asked for it: wall seconds inside it, and the dose at which it was ended early."""
+    run = RunFolder(run_folder(folder, key))
+    if not run.complete.is_file():
+        return {"seconds": None}
+    seconds = sum(json.loads(run.complete.read_text())["wall_seconds"].values())
+    ended = run.pruned_at()
+    return {"seconds": round(seconds, 2), **({} if ended is None else {"pruned_at": ended})}
 
 
 def _done() -> Future[None]:

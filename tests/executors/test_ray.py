@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from forgetting import worker
 from forgetting.executors import executor_of
+from forgetting.executors.ray import remotely
+from forgetting.sandbox import policy
 from tests.executors.tasks import home, teacher
 
-pytestmark = pytest.mark.slow
 SEEDS = range(8)
 
 
+@pytest.mark.parametrize(("before", "given"), [("strict", None), (None, "bubblewrap"), ("strict", "bubblewrap")])
+def test_a_worker_of_a_running_cluster_obeys_the_sandbox_that_was_asked_for_at_home(
+    before: str | None, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv(policy.VARIABLE, raising=False)
+    if before:
+        monkeypatch.setenv(policy.VARIABLE, before)
+    seen: list[str | None] = []
+    monkeypatch.setattr(worker, "carry_out", lambda task, report: seen.append(os.environ.get(policy.VARIABLE)))
+    assert remotely({}, given) == ("done", "")
+    assert seen == [given]
+
+
+@pytest.mark.slow
 def test_a_node_that_goes_away_takes_no_task_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="ray is not installed (an extra)")
     from ray.cluster_utils import Cluster

@@ -81,7 +81,7 @@ def whole(store: Store, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_a_run_is_complete(whole: RunFolder) -> None:
     assert whole.doses() == list(DOSES)
     complete = json.loads(whole.complete.read_text())
-    assert set(complete["wall_seconds"]) == {"training", "evaluation", "checkpoint", "logging"}
+    assert set(complete["wall_seconds"]) == {"preparing", "training", "evaluation", "checkpoint", "logging"}
     found = ledger(whole)
     for dose, rows in found.groupby("dose"):
         variants = set(rows.loc[rows["benchmark"] == "maths", "variant"])

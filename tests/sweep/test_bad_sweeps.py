@@ -12,7 +12,7 @@ import optuna
 import pytest
 import yaml
 
-from forgetting.sweep.sweep import construct_sweep
+from forgetting.sweep.layout import construct_sweep
 from tests.conftest import Outcome
 from tests.sweep.small import sweep_spec, write_spec
 
@@ -91,6 +91,15 @@ ARGUMENTS = {
     "unknown option": (["sweep.yaml", "--dryrun"], ["--dryrun", "did you mean '--dry-run'"]),
     "option without a value": (["sweep.yaml", "--search.method"], ["--search.method", "expected one argument"]),
     "option that is none": (["sweep.yaml", "--search.methd", "grid"], ["did you mean '--search.method'"]),
+    "unknown setting of a target": (
+        ["sweep.yaml", "--targets", "[{skil: maths}]"],
+        ["targets: skil", "did you mean 'skill'"],
+    ),
+    "target's setting alone": (
+        ["sweep.yaml", "--targets.skil", "maths"],
+        ["targets", "list of mappings", "axis, skill"],
+    ),
+    "bad value in a target": (["sweep.yaml", "--targets", "[{skill: 5}]"], ["targets: skill", "text", "'5'"]),
     "workers of another executor": (
         ["sweep.yaml", "--executor", "inline", "--workers", "2"],
         ["workers", "left out with executor"],

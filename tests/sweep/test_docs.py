@@ -10,9 +10,9 @@ import pytest
 from forgetting.config import built_from, read_mapping
 from forgetting.executors import MEMBERS
 from forgetting.report.sweeps.views import CAPTIONS
+from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.locate import Located
 from forgetting.sweep.spec import SweepSpec
-from forgetting.sweep.sweep import construct_sweep
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text()

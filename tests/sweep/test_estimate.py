@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from forgetting.executors import executor_of
-from forgetting.spec import Ladder
-from forgetting.sweep.estimate import _duration, _laid, estimate_cost, show
-from forgetting.sweep.spec import Stop
-from forgetting.sweep.sweep import construct_sweep
+from forgetting.spec import Doses, Ladder
+from forgetting.sweep import estimate
+from forgetting.sweep.estimate import _duration, _laid, _Measured, _small, estimate_cost, show
+from forgetting.sweep.layout import construct_sweep
+from forgetting.sweep.spec import Search, Stop, Target
 from tests.sweep.small import study_spec, sweep_spec
 
 
@@ -27,6 +29,36 @@ def test_tasks_are_laid_on_slots_the_longest_first(seconds: list[float], slots: 
 )
 def test_durations_in_words(seconds: float, text: str) -> None:
     assert _duration(seconds) == text
+
+
+def test_the_start_the_wait_at_the_end_of_rounds_and_the_views_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six runs of 4 s (three looks of 1 s, and 1 s) in rounds of three on two workers: 2 x (4 + 4), not 24 / 2."""
+    one, zero = np.ones(3), np.full(3, 1e-9)
+    measured = _Measured(np.array([4.0, 4.5, 5.0]), zero, one, one, start=7.0, views=2.0, look_bytes=1e6)
+    monkeypatch.setattr(estimate, "_measure", lambda *_: measured)
+    spec = sweep_spec(study_spec(doses=Doses(dose=80, first=40)), search=Search(round_size=3, startup_runs=2))
+    with executor_of({"name": "processes", "workers": 2}) as executor:
+        cost = estimate_cost(construct_sweep(spec), executor)
+    assert cost.seconds == pytest.approx(7 + 2 * 8 + 2, abs=1e-3)
+    assert cost.seconds_low == pytest.approx(cost.seconds_high)
+    assert cost.disk_megabytes == pytest.approx(6 * 3)
+
+
+@pytest.mark.parametrize(
+    ("doses", "kept"),
+    [(Doses(2560, first=40), (0, 40, 80, 160, 320, 640)), (Doses(160, first=40), (0, 40, 80, 160)),
+     (Doses(5000, first=1000), (0, 640))],
+)  # fmt: skip
+def test_the_small_sweep_is_the_sweeps_own_setting_made_small(doses: Doses, kept: tuple[int, ...]) -> None:
+    study = study_spec(
+        doses=doses, shifts=(0.2, 1.0), replays=(0.0, 0.1), controls=("noise",), rate_multiples=(1.0, 4.0)
+    )
+    target = Target(levels=(0.5,), shifts=(0.2,), students=("10k", "34k"), rate_multiple=4.0)
+    small = _small(sweep_spec(study, targets=(target,)), slots=3)
+    whole = construct_sweep(small)
+    assert small.study.doses.values() == kept
+    assert (small.study.fine_tuning, small.study.evaluation) == (study.fine_tuning, study.evaluation)
+    assert len(whole.study.runs()) == len(whole.spaces[0].keys) == small.stop.runs == 3 * 4  # one more than workers
 
 
 @pytest.mark.slow

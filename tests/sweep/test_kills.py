@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from forgetting.sweep.spec import SweepSpec
-from tests.sweep.driving import disturbed_spec, driver, essence, finish, in_storage, workers
+from tests.sweep.driving import disturbed_spec, driver, essence, finish, folder_of, in_storage, workers
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,3 +108,16 @@ def test_control_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     finish(driver(spec, tmp_path / "out"))
     undisturbed(spec, tmp_path / "whole")
     assert essence(spec, tmp_path / "out") == essence(spec, tmp_path / "whole")
+
+
+def test_a_driver_that_is_told_to_end_keeps_its_hours_and_says_how_to_go_on(tmp_path: Path) -> None:
+    spec = disturbed_spec(executor={"name": "processes", "workers": 1})
+    process, folder = driver(spec, tmp_path), folder_of(spec, tmp_path)
+    while not list(folder.glob("runs/*/scores.jsonl")):  # the first round is under way
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; continue with: forgetting sweep" in said
+    assert json.loads((folder / "sweep.json").read_text())["hours"] > 0

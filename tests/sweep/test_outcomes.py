@@ -53,7 +53,11 @@ def test_other_benchmarks_variants_and_depths_are_left_out(tmp_path: Path) -> No
 def test_a_run_that_ended_before_the_dose_is_censored_at_its_last_look(tmp_path: Path) -> None:
     found = outcome(a_space(), scores(tmp_path, row(0, 0.8, 1.0), row(40, 0.4, 0.5), row(80, 0.08, 0.1)))
     assert found.censored
-    assert found.retention == 0.1
+    assert (found.retention, found.last_dose) == (0.1, 80)
+    assert found.variance == pytest.approx(retention_variance(0.08, 0.8, 24, 0.0) + 0.1**2 / 3)
+    at_its_last_look = outcome(a_space(Target(dose=80, levels=(0.5,))), tmp_path / "scores.jsonl")
+    assert not at_its_last_look.censored
+    assert at_its_last_look.variance == retention_variance(0.08, 0.8, 24, 0.0)
 
 
 def test_what_was_not_learned_has_no_retention(tmp_path: Path) -> None:

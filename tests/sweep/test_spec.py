@@ -64,7 +64,7 @@ def test_yaml_gives_back_what_it_was_written_from(spec: SweepSpec, tmp_path: Pat
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_sweep_here_can_be_constructed(file: Path) -> None:
-    from forgetting.sweep.sweep import construct_sweep
+    from forgetting.sweep.layout import construct_sweep
 
     spec = config.built_from(SweepSpec, config.read_mapping(file))
     whole = construct_sweep(spec)

@@ -17,8 +17,9 @@ from forgetting.errors import UsageError
 from forgetting.executors.contract import Executor, Report, Task
 from forgetting.executors.inline import Inline
 from forgetting.spec import Ladder
+from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
-from forgetting.sweep.sweep import construct_sweep, resume_sweep, run_sweep
+from forgetting.sweep.sweep import resume_sweep, run_sweep
 from tests.conftest import Outcome
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, write_spec
 
@@ -183,6 +184,30 @@ def test_hours_are_counted_over_interruptions(tmp_path: Path) -> None:
     assert len(executor.done) <= 2  # what the interrupted round had asked for
     (target,) = json.loads((done / "sweep.json").read_text())["targets"]
     assert target["ended"] == f"budget: {kept:g} hours"
+
+
+def test_hours_are_kept_after_each_round_for_a_driver_that_is_killed_outright(tmp_path: Path) -> None:
+    kept: list[float] = []
+
+    class Looking(Counting):
+        def submit(self, task: Task, report: Report) -> Future[None]:
+            held = json.loads((Path(task["folder"]).parents[1] / "sweep.json").read_text())
+            kept.append(float(held.get("hours", 0.0)))
+            return super().submit(task, report)
+
+    go(sweep_spec(), tmp_path, Looking())
+    assert kept[:2] == [0.0, 0.0] and kept[2] > 0
+    assert kept == sorted(kept)
+
+
+def test_another_level_is_another_search_of_the_same_runs(tmp_path: Path) -> None:
+    folder, first = go(sweep_spec(), tmp_path)
+    other, second = go(sweep_spec(targets=(Target(levels=(0.6,)),)), tmp_path)
+    assert other == folder
+    assert isinstance(first, Counting) and isinstance(second, Counting)
+    assert not set(first.done) & set(second.done)  # what was there was not made again
+    (target,) = json.loads((folder / "sweep.json").read_text())["targets"]
+    assert target["target"]["levels"] == [0.6] and len(target["trials"]) == 6
 
 
 def spec_with_seed(spec: SweepSpec, seed: int) -> SweepSpec:

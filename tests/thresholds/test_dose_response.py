@@ -13,6 +13,8 @@ from scipy import stats
 
 from forgetting.errors import UsageError
 from forgetting.thresholds.dose_response import DoseResponse, fit_dose_response
+from forgetting.thresholds.status import FitStatus
+from forgetting.thresholds.threshold import ThresholdStatus
 
 DOSE = np.array([0, 20, 45, 100, 220, 480, 1050, 2300, 5000.0])
 
@@ -158,11 +160,28 @@ def test_bad_input_is_one_line(dose: list[float], right: list[float], word: str)
         fit_dose_response(dose, right, 10, 0.0)
 
 
-def _well_formed(fit: DoseResponse) -> None:
+def _verdicts(fit: DoseResponse) -> set[str]:
+    """Hold the laws of any fit and of its thresholds; the statuses of the thresholds."""
+    fitted, verdicts = fit.status == "fitted", set()
+    assert FitStatus[fit.status] and math.isfinite(fit.midpoint) == fitted
+    if fitted:
+        curve = fit.accuracy(DOSE)
+        assert np.all(np.diff(curve) <= 1e-12) and curve.min() >= 0 and curve.max() <= 1
+        assert fit.retention(0) == pytest.approx(1) and fit.scale >= 1
     for level in (0.9, 0.5):
         found = fit.threshold(level)
-        assert not found.located or 0 <= found.low <= found.value <= found.high
-        assert not found.located or DOSE[1] <= found.value <= DOSE[-1]
+        verdicts.add(found.status)
+        assert (found.status == "too_little_data") == (not fitted)
+        if found.located:
+            assert 0 <= found.low <= found.value <= found.high and DOSE[1] <= found.value <= DOSE[-1]
+            assert fit.retention(found.value) == pytest.approx(level, abs=1e-6)
+        else:
+            assert math.isnan(found.value)
+        if found.status == "above_range":
+            assert fit.retention(DOSE[-1]) >= level
+        if found.status == "below_range":
+            assert fit.retention(DOSE[1]) < level
+    return verdicts
 
 
 _COUNTS = st.lists(st.integers(0, 20), min_size=9, max_size=9)
@@ -171,13 +190,17 @@ _COUNTS = st.lists(st.integers(0, 20), min_size=9, max_size=9)
 @settings(max_examples=40, deadline=None)
 @given(st.lists(_COUNTS, min_size=1, max_size=4), st.sampled_from([0.0, 0.25]))
 def test_no_counts_crash_it(right: list[list[int]], chance: float) -> None:
-    _well_formed(fit_dose_response(DOSE, right, 20, chance))
+    fit = fit_dose_response(DOSE, right, 20, chance)
+    assert _verdicts(fit) <= set(ThresholdStatus.__members__)
+    base = np.mean(right, axis=0)[0] / 20
+    assert fit.status == "fitted" or base < chance + 0.35  # only what was not learned is left unfitted
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=9, max_size=9))
 def test_no_falling_counts_crash_it(right: list[int]) -> None:
-    _well_formed(fit_dose_response(DOSE, sorted(right, reverse=True), 40, 0.0))
+    fit = fit_dose_response(DOSE, sorted(right, reverse=True), 40, 0.0)
+    assert "not_monotone" not in _verdicts(fit)
 
 
 @settings(max_examples=15, deadline=None)

@@ -57,7 +57,7 @@ def table(sweep: Sweep) -> pd.DataFrame:
 
 def _rows(sweep: Sweep, target: Target, student: str, shift: float) -> pd.DataFrame:
     """Score rows of a student's runs at a shift, dose 0 among them, with the number of right answers."""
-    scores = sweep.study.scores
+    scores = sweep.study.common(sweep.study.scores)
     depth = scores["depth"].isna() if target.depth is None else scores["depth"] == target.depth
     own = scores[
         (scores["benchmark"] == target.benchmark)

@@ -239,7 +239,10 @@ def _evidence(found: Shape) -> str:
 
 
 def _by_shape(found: Shape, values: dict[str, float], digits: int) -> str:
-    return ", ".join(f"{SHORT[name]} {values[name]:.{digits}f}" for name in found.parameters)
+    known = [name for name in found.parameters if math.isfinite(values[name])]
+    unknown = [SHORT[name] for name in found.parameters if name not in known]
+    text = ", ".join(f"{SHORT[name]} {values[name]:.{digits}f}" for name in known)
+    return text + (f" ({', '.join(unknown)}: too few sizes)" if unknown else "")
 
 
 def _only(target: Target) -> str:

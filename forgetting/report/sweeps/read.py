@@ -17,12 +17,12 @@ import pandas as pd
 
 from forgetting.curves import ORIGINAL
 from forgetting.errors import UsageError
-from forgetting.metrics import Floats, Status, retention_variance
+from forgetting.metrics import Floats, Status, censored_variance, retention_variance
 from forgetting.report.folder import StudyFolder, part_name
 from forgetting.thresholds.threshold import Threshold
 
 SWEEP_FILE = "sweep.json"
-TRIAL_COLUMNS = "number state run student shift retention variance flops seconds status error holdout".split()
+TRIAL_COLUMNS = "number state run student shift retention variance flops seconds status error holdout pruned_at".split()
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,26 @@ class Sweep:
     def observations(self, target: Target, dose: int | None = None) -> pd.DataFrame:
         """Runs of a target at a dose (by default the target's), one row each; see ``every_dose`` for the columns.
 
-        A run that was ended early counts with its last look, as the search counted it.
+        A run that was ended early counts with its last look and a wider variance, as the search counted it.
         """
-        rows = self.every_dose(target)
-        rows = rows[rows["dose"] <= (target.dose if dose is None else dose)].sort_values("dose", kind="stable")
+        at = target.dose if dose is None else dose
+        rows = self._looks(target, self.study.scores)
+        rows = rows[rows["dose"] <= at].sort_values("dose", kind="stable")
         keys = ["student", "shift", "distillation_seed", "seed"]
-        return rows.groupby(keys, sort=False).tail(1).sort_values(["capacity", "shift", "seed"], ignore_index=True)
+        rows = rows.groupby(keys, sort=False).tail(1).sort_values(["capacity", "shift", "seed"], ignore_index=True)
+        ended = rows["dose"] < at if not self.study.pruned.empty else pd.Series(False, rows.index)
+        wider = [censored_variance(r, v) for r, v in rows[["retention", "variance"]].itertuples(index=False)]
+        return rows.assign(variance=rows["variance"].where(~ended, pd.Series(wider, rows.index, dtype=float)))
 
     def every_dose(self, target: Target) -> pd.DataFrame:
         """Retention with its variance (of the items) of every run of a target at every dose above 0.
 
         Columns: student, capacity, shift, distillation_seed, seed, dose, accuracy, items, retention, variance. Runs
-        whose student had not learned the skill are left out.
+        whose student had not learned the skill are left out, and doses beyond one at which a run was ended early.
         """
-        scores = self.study.scores
+        return self._looks(target, self.study.common(self.study.scores))
+
+    def _looks(self, target: Target, scores: pd.DataFrame) -> pd.DataFrame:
         depth = scores["depth"].isna() if target.depth is None else scores["depth"] == target.depth
         shift_of = {arm: shift for shift, arm in target.arms.items()}
         own = scores[

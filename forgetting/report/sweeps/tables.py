@@ -46,9 +46,19 @@ def searches(sweep: Sweep) -> pd.DataFrame:
         hours = float(pd.to_numeric(target.trials["seconds"]).sum()) / 3600
         teraflops = float(pd.to_numeric(target.trials["flops"]).sum()) / 1e12
         done, failed = int(states.get("complete", 0)), int(states.get("fail", 0))
-        rows.append((target.name, done, failed, target.grid_runs, f"{teraflops:,.3g}", f"{hours:.2f}", target.ended))
-    columns = ["search", "runs", "failed", "grid", "teraflop", "hours inside the runs", "ended"]
+        rows.append((target.name, done, failed, pruned_text(target) or "none", target.grid_runs, f"{teraflops:,.3g}",
+                     f"{hours:.2f}", target.ended))  # fmt: skip
+    columns = ["search", "runs", "failed", "ended early", "grid", "teraflop", "hours inside the runs", "ended"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def pruned_text(target: Target) -> str:
+    """How many runs the pruning rule ended early, and between which doses; nothing if none."""
+    doses = pd.to_numeric(target.trials["pruned_at"]).dropna()
+    if doses.empty:
+        return ""
+    between = f"dose {doses.min():,.0f}" + (f" to {doses.max():,.0f}" if doses.min() < doses.max() else "")
+    return f"{len(doses)} at {between}, below the level from there on (censored)"
 
 
 def shapes(sweep: Sweep, target: Target) -> list[tuple[float, pd.DataFrame, Shape]]:

@@ -64,4 +64,6 @@ def threshold_table(targets: Sequence[Target]) -> Table:
 def _runs(target: Target) -> str:
     done = int((target.trials["state"] == "complete").sum())
     failed = int((target.trials["state"] == "fail").sum())
-    return f"{done} runs of the grid's {target.grid_runs}" + (f", {failed} failed or not learned" if failed else "")
+    ended = tables.pruned_text(target)
+    text = f"{done} runs of the grid's {target.grid_runs}" + (f", {failed} failed or not learned" if failed else "")
+    return text + (f", ended early: {ended}" if ended else "")

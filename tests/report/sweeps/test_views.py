@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from forgetting.report.build import build_views
 from forgetting.report.folder import open_study
 from forgetting.report.sweeps import evidence, figures, fits, tables, views
 from forgetting.report.sweeps.read import Sweep, read_sweep
+from forgetting.thresholds.shapes import judge_shape
 from forgetting.thresholds.zones import ZONES
 
 
@@ -72,6 +74,15 @@ def test_retention_by_capacity_has_a_panel_a_shift_with_its_threshold(sweep: Swe
     value = next(p.threshold.value for p in target.thresholds if (p.place, p.threshold.level) == (1.0, 0.5))
     diamonds = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
     assert any(float(np.ravel(line.get_xdata())[0]) == value for line in diamonds)
+
+
+def test_a_shape_that_cannot_be_judged_is_said_to_need_more_sizes() -> None:
+    """With four sizes, three are left when one is taken out, which a logistic cannot be fitted to."""
+    found = judge_shape(np.repeat([1e4, 2e4, 4e4, 8e4], 2), [0.1, 0.2, 0.3, 0.3, 0.7, 0.8, 0.9, 1.0])
+    assert math.isnan(found.leave_one_size_out["logistic"])
+    said = evidence._evidence(found)
+    assert "nan" not in said
+    assert "(logist.: too few sizes)" in said and "leave one size out: const. 0." in said
 
 
 def test_the_shape_figure_gives_the_verdict_and_its_evidence(sweep: Sweep) -> None:

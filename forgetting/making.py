@@ -1,0 +1,98 @@
+"""The models of a study: its teacher and students, made by an executor unless the store has them."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forgetting.errors import require
+from forgetting.executors import of_workers
+from forgetting.executors.contract import Executor, Task
+from forgetting.ladder import Architecture
+from forgetting.spec import Spec
+from forgetting.store import Store
+from forgetting.study import Study, construct, fingerprint
+
+if TYPE_CHECKING:
+    from forgetting.progress import Bars
+
+
+def distil_ladder(
+    spec: Spec,
+    *,
+    store: Path | None = None,
+    export: Path | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> list[Path]:
+    """Make the teacher and every student that the study needs, and give their folders in the store.
+
+    With ``export`` each is also copied there, as the package ships its reference students: an ordinary Hugging Face
+    checkpoint in bfloat16 with a manifest. Students that are only shipped are made anew in the store.
+    """
+    from forgetting.progress import Bars
+
+    study, own = construct(spec), Store(store, reference=None)
+    rule = "a checkpoint, since without a teacher checkpoints are taken as they are"
+    require(study.teacher is not None, "ladder.teacher", rule, spec.ladder.teacher)
+    students = [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
+    trained = [fingerprint(study.teacher_form())] if isinstance(study.teacher, Architecture) else []
+    marks = list(dict.fromkeys([*trained, *students]))
+    with of_workers(workers) as executor, Bars(quiet) as bars:
+        shipped = [mark for mark in marks if own.find(mark) is None and Store(own.root).find(mark) is not None]
+        if shipped:
+            bars.say(f"{len(shipped)} of {len(marks)} models ship with the package; they are made anew in {own.root}")
+        make_students(study, own, executor, bars, {}, shipped=False)
+    homes = [home for mark in marks if (home := own.find(mark)) is not None]
+    if export is not None:
+        for home in homes:
+            shutil.copytree(home, export / home.name, dirs_exist_ok=True)
+    return homes
+
+
+def make_students(
+    study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float], *, shipped: bool = True
+) -> None:
+    """Teach and distil what the store lacks; ``shipped`` says whether the students of the package count."""
+    common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root), "shipped": shipped}
+    missing = missing_students(study, store)
+    trained = isinstance(study.teacher, Architecture)
+    if missing and trained and store.find(fingerprint(study.teacher_form())) is None:
+        carry_out_batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
+    carry_out_batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
+
+
+def missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
+    """Students that some run needs and the store lacks, the largest first."""
+    wanted: dict[str, dict[str, Any]] = {}
+    for key in reversed(study.runs()) if study.teacher else ():
+        arm, architecture = study.arm(key.arm), study.architecture(key)
+        for joint in (None, arm) if arm.joint else (None,):
+            mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))
+            if store.find(mark) is None:
+                wanted[mark] = {
+                    "student": key.student,
+                    "distillation_seed": key.distillation_seed,
+                    "arm": joint and joint.name,
+                }
+    return list(wanted.values())
+
+
+def carry_out_batch(executor: Executor, bars: Bars, stage: str, tasks: list[Task], made: dict[str, float]) -> None:
+    """Carry tasks out under a bar, and add their wall seconds to those of the stage."""
+    begin = time.perf_counter()
+    if tasks:
+        with bars.stage(stage, [_title(t) for t in tasks]) as watch:
+            executor.run(tasks, watch)
+    made[stage] = made.get(stage, 0.0) + time.perf_counter() - begin
+
+
+def _title(task: Task) -> str:
+    if task["make"] == "stack":
+        return f"{task['keys'][0]['student']} stack of {len(task['keys'])}"
+    if task["make"] == "run":
+        return f"{task['key']['student']} {task['key']['arm']} seed {task['key']['seed']}"
+    return f"{task.get('student', 'teacher')} {task.get('arm') or ''}".strip()

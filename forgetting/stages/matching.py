@@ -1,0 +1,147 @@
+"""The rate policy ``matched_plasticity``: a student and an arm in, the rate out at which it learns as its peers do.
+
+A pilot is a short run of a student in an arm at one constant rate, on a seed that no other run has: its validation NLL
+on the new task at dose 0 and at the reference dose. With NLL(r) of a student at rate r, its share of the achievable
+improvement is
+
+    (NLL_0 - NLL(r)) / (NLL_0 - floor),
+
+the floor being the lowest NLL that any student of the study reaches at the constant rate. Each student gets the rate at
+which its share is that of the reference student at the constant rate; ``search`` finds it. Pilots are kept in the store
+under the hash of all that they depend on, so that a rate is looked up wherever it is needed, and the same everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, cast
+
+from forgetting import losses, seeds
+from forgetting.arms import Arm
+from forgetting.batching import encode
+from forgetting.engine.evaluation import Evaluator
+from forgetting.engine.fit import fit
+from forgetting.engine.module import FitModule
+from forgetting.engine.plan import mixed
+from forgetting.engine.snapshots import own_generators
+from forgetting.scores import PROBE
+from forgetting.spec import Optimiser
+from forgetting.stages import distil
+from forgetting.stages.drawn import probe, remembered
+from forgetting.store import Store, manifest
+from forgetting.students import Student
+from forgetting.study import Study, fingerprint
+
+PILOT_SEED = seeds.integer(0, "pilots")  # no run's
+FACTOR = 2.0  # between neighbouring rates until the wanted share lies between two
+
+
+@dataclasses.dataclass(frozen=True)
+class Matched:
+    """The rate that a student was given, before the arm's multiple, and its share of the achievable improvement there.
+
+    ``wanted`` is the share of the reference student, ``reached`` whether the two agree within the tolerance.
+    """
+
+    learning_rate: float
+    share: float
+    wanted: float
+    reached: bool
+    pilots: int
+
+
+def optimiser(study: Study, student: Student, arm: Arm, store: Store) -> tuple[Optimiser, Matched | None]:
+    """The optimiser of a run: the arm's, its rate matched where the arm's policy says so."""
+    own = arm.optimiser(study.spec.fine_tuning)
+    if not study.is_matched(arm):
+        return own, None
+    found = matched(study, student, arm, store)
+    rate = found.learning_rate * arm.rate_multiple
+    return dataclasses.replace(own, learning_rate=rate, rate_policy="constant"), found
+
+
+def matched(study: Study, student: Student, arm: Arm, store: Store) -> Matched:
+    """The student's rate in the arm, from pilots that are in the store or made now."""
+    settings, constant = study.spec.matching, study.spec.fine_tuning.learning_rate
+    arm = study.pilot_arm(arm)
+    at_constant = {other.name: pilot(study, other, arm, constant, store) for other in study.students}
+    floor = min(nll for _, nll in at_constant.values())
+
+    def share(nll_0: float, nll: float) -> float:
+        return (nll_0 - nll) / (nll_0 - floor) if nll_0 > floor else 0.0
+
+    wanted = share(*at_constant[study.matching_reference.name])
+    return search(
+        lambda rate: share(*pilot(study, student, arm, rate, store)),
+        wanted,
+        constant,
+        pilots=settings.pilots,
+        tolerance=settings.tolerance,
+    )
+
+
+def search(share: Callable[[float], float], wanted: float, start: float, *, pilots: int, tolerance: float) -> Matched:
+    """The rate at which ``share`` is ``wanted`` within the tolerance, in so many pilots at most.
+
+    From ``start`` the rate is doubled while more is wanted, or halved while less is, until the wanted share lies
+    between two rates; then the stretch between them is halved on the log scale. Where the share falls as the rate
+    rises, more cannot be had, and the best rate is kept; so is the nearest one when the pilots are used up.
+    """
+    tried = {start: share(start)}
+    while len(tried) < pilots and min(abs(found - wanted) for found in tried.values()) > tolerance:
+        low = max((rate for rate, found in tried.items() if found < wanted), default=None)
+        high = min((rate for rate, found in tried.items() if found >= wanted), default=None)
+        if low is None or high is None:
+            rate = low * FACTOR if low is not None else cast(float, high) / FACTOR
+        else:
+            rate = (low * high) ** 0.5
+        tried[rate] = share(rate)
+        if high is None and tried[rate] < tried[rate / FACTOR]:
+            break  # beyond the rate at which the student learns most
+    best = min(tried, key=lambda rate: (abs(tried[rate] - wanted), rate))
+    return Matched(best, tried[best], wanted, abs(tried[best] - wanted) <= tolerance, len(tried))
+
+
+def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:
+    """NLL per token of the new task at dose 0 and at the reference dose, from the store or measured now."""
+    form = study.pilot_form(student, arm, rate)
+    mark = fingerprint(form)
+    with store.making(mark) as found:
+        if found is None:
+            with own_generators(seeds.integer(PILOT_SEED, "pilot")):
+                nll_0, nll = _measured(study, student, arm, rate, store)
+            about = {"role": "pilot", "made_from": form, "nll_0": nll_0, "nll": nll}
+            found = store.add(mark, lambda folder: about)
+        made = manifest(found)
+    return float(made["nll_0"]), float(made["nll"])
+
+
+def _measured(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:
+    home, dose = distil.student(study, student, study.pilot_seed, store), study.pilot_dose(arm)
+    base, model = distil.load(home), distil.load(home)
+    evaluator = Evaluator(
+        base, [], probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation
+    )
+
+    def nll() -> float:
+        rows: Any = evaluator.measure(model, perturbed=False).query("benchmark == @PROBE", local_dict={"PROBE": PROBE})
+        return float(rows["nll_sum"].sum() / rows["gold_tokens"].sum())
+
+    before = nll()
+    plan = mixed(
+        arm.contamination, study.original, share=arm.share(), doses=(0, dose),
+        batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(PILOT_SEED, "stream"),
+    )  # fmt: skip
+    encoded = encode(plan.samples, model.tokenizer)
+    memory = arm.mitigation.prepare(model, remembered(study, PILOT_SEED))
+    module = FitModule(
+        model,
+        lambda batch: losses.cross_entropy(model, batch),
+        dataclasses.replace(study.spec.fine_tuning, learning_rate=rate, rate_policy="constant"),
+        total_steps=plan.steps,
+        mitigation=arm.mitigation,
+        memory=memory,
+    )
+    fit(module, lambda: (encoded.batch(i, plan.batch_size) for i in plan.starting_at(0)))
+    return before, nll()
