@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -130,13 +131,21 @@ def _together(runs: Sequence[Prepared], keys: Sequence[RunKey], watch: Stopwatch
 
 
 def _common(runs: Sequence[Prepared]) -> list[Checkpoint]:
-    """Checkpoints of all runs at the last step that all of them have one of; empty if there is none."""
+    """Checkpoints of all runs at the last step that all of them have one of; empty if there is none.
+
+    What a run has beyond that step is dropped, so that its next snapshot has the common one before it.
+    """
     found: list[dict[int, Checkpoint]] = []
     for run in runs:
         both = [run.checkpoint(place(run.run.checkpoint)) for place in (previous, last)]
         found.append({checkpoint.step: checkpoint for checkpoint in both if checkpoint})
     steps = set.intersection(*(set(own) for own in found))
-    return [own[max(steps)] for own in found] if steps else []
+    if not steps:
+        return []
+    for run, own in zip(runs, found, strict=True):
+        if max(own) > max(steps):
+            os.replace(previous(run.run.checkpoint), last(run.run.checkpoint))
+    return [own[max(steps)] for own in found]
 
 
 def _stacked(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor] | None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from forgetting.engine.evaluation import Evaluator
+from forgetting.engine.module import FitModule
 from forgetting.engine.recorder import Recorder
 from forgetting.engine.snapshots import Snapshots
 from forgetting.errors import UsageError
@@ -101,6 +102,24 @@ def test_an_interrupted_stack_that_is_resumed_equals_one_that_was_not(
     monkeypatch.undo()
     for one, other in zip(stack(study, tmp_path, store), whole, strict=True):
         assert_same(one, other)
+
+
+def test_a_stack_that_is_interrupted_twice_among_the_same_snapshots_goes_on_from_the_ones_before(
+    study: Study, whole: Runs, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (5 * 3 + 1, 2 * 3 + 1):  # counted from dose 0, then from dose 20
+        monkeypatch.setattr(Snapshots, "on_train_batch_end", at_call(number, Snapshots.on_train_batch_end, after=True))
+        with pytest.raises(Interrupted):
+            stack(study, tmp_path, store)
+        monkeypatch.undo()
+    first_steps: list[int] = []
+    monkeypatch.setattr(
+        FitModule, "configure_optimizers",
+        lambda self, real=FitModule.configure_optimizers: (first_steps.append(self.first_step), real(self))[1],
+    )  # fmt: skip
+    for one, other in zip(stack(study, tmp_path, store), whole, strict=True):
+        assert_same(one, other)
+    assert first_steps == [3]
 
 
 def test_where_the_model_cannot_be_stacked_the_runs_are_carried_out_one_after_another(
