@@ -187,6 +187,9 @@ def _small(spec: SweepSpec, slots: int) -> SweepSpec:
         shifts=(1.0,),
         rate_multiples=(1.0,),
         rate_policies=(),
+        fine_tuning=dataclasses.replace(
+            study.fine_tuning, rate_policy="constant"
+        ),  # whatever the rate, it costs the same
         replays=(0.0,),
         mitigations=("none",),
         controls=(),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forgetting.executors import executor_of
-from forgetting.spec import Doses, Ladder
+from forgetting.spec import Doses, Ladder, Matching, Optimiser
 from forgetting.sweep import estimate
 from forgetting.sweep.estimate import _duration, _laid, _Measured, _small, estimate_cost, show
 from forgetting.sweep.layout import construct_sweep
@@ -59,6 +59,13 @@ def test_the_small_sweep_is_the_sweeps_own_setting_made_small(doses: Doses, kept
     assert small.study.doses.values() == kept
     assert (small.study.fine_tuning, small.study.evaluation) == (study.fine_tuning, study.evaluation)
     assert len(whole.study.runs()) == len(whole.spaces[0].keys) == small.stop.runs == 3 * 4  # one more than workers
+
+
+def test_rates_are_not_matched_to_measure_what_a_run_costs() -> None:
+    matched = Optimiser(learning_rate=4e-3, rate_policy="matched_plasticity")
+    study = study_spec(fine_tuning=matched, matching=Matching(reference="20k"))
+    small = construct_sweep(_small(sweep_spec(study), slots=1))
+    assert not any(small.study.is_matched(arm) for arm in small.study.arms)
 
 
 @pytest.mark.slow
