@@ -14,7 +14,7 @@ import pytest
 
 from forgetting import Doses, Evaluation, Spec, simulate
 from forgetting.report.result import Result
-from forgetting.spec import Ladder, Machine
+from forgetting.spec import Ladder, Machine, from_plain
 from forgetting.store import file_hash
 
 pytestmark = [
@@ -60,7 +60,8 @@ def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def machine_of(result: Result) -> Machine:
-    return Machine(**result.record["spec"]["machine"])
+    made: Machine = from_plain(result.record["spec"]["machine"], Machine)
+    return made
 
 
 def test_two_processes_give_the_curves_of_one(two: Result, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import lightning
+import torch
 
 from forgetting.contracts import Batch
 from forgetting.engine import devices
@@ -22,25 +24,38 @@ def fit(
 ) -> None:
     """Train ``module`` to its last step, with our own records and checkpoints in place of Lightning's."""
     remaining = module.total_steps - module.first_step
-    _quiet()
-    trainer = lightning.Trainer(
+    trainer = _trainer(
+        machine,
         max_steps=max(remaining, 0),
         max_epochs=1,
-        accelerator="auto",
-        logger=False,
         callbacks=list(callbacks),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         gradient_clip_val=None if module.student.stacked else module.optimiser.clip_norm or None,
-        use_distributed_sampler=False,
-        **devices.trainer_settings(machine),
     )
     if remaining > 0:
         module.network.train()
         devices.prepare(module.network, machine)
         own = BatchData(lambda: devices.pieces(batches(), machine), remaining * machine.micro_batches)
         trainer.fit(module, datamodule=own)
+
+
+def device(machine: Machine = Machine()) -> torch.device:  # noqa: B008 (frozen)
+    """Where Lightning trains this process's student: looks before the first step are taken there too."""
+    found: torch.device = _trainer(machine).strategy.root_device
+    return found
+
+
+def _trainer(machine: Machine, **settings: Any) -> lightning.Trainer:
+    _quiet()
+    return lightning.Trainer(
+        accelerator="auto",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        **devices.trainer_settings(machine),
+        **settings,
+    )
 
 
 def _quiet() -> None:

@@ -6,7 +6,7 @@ process and its workers. No verdict depends on them, so they are no part of a st
 ================== ===================================================================================================
 ``strict``         refuse to run programs where a layer is missing
 ``bubblewrap``     start each sandbox inside ``bwrap``: a read-only view of the machine, no network, its own processes
-``container:NAME`` start each sandbox inside a container of that image (``docker``, else ``podman``), which has to have
+``container:NAME`` start each sandbox inside a container of that image (``podman``, else ``docker``), which has to have
                    Python 3.11 or later as ``python3``; the package's folder is mounted read-only
 ================== ===================================================================================================
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetting.errors import UsageError, unknown
+from forgetting.sandbox.confinement import NOBODY
 
 VARIABLE = "FORGETTING_SANDBOX"
 WORDS = ("strict", "bubblewrap", "container:IMAGE")
@@ -50,13 +51,15 @@ class Policy:
                 "sandbox: bubblewrap is not installed; install the package bubblewrap, or leave the word out"
             )
         view = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--chdir", folder]
-        return ["bwrap", "--unshare-all", "--die-with-parent", *view, *inside]
+        # Started by root, a program is to be nobody inside, where there is no other user to become.
+        nobody = ["--uid", str(NOBODY), "--gid", str(NOBODY)] if os.getuid() == 0 else []
+        return ["bwrap", "--unshare-all", "--die-with-parent", *nobody, *view, *inside]
 
 
 def _container(image: str) -> list[str]:
-    tool = next((name for name in ("docker", "podman") if shutil.which(name)), None)
+    tool = next((name for name in ("podman", "docker") if shutil.which(name)), None)
     if tool is None:
-        raise UsageError("sandbox: neither docker nor podman is installed; install one, or leave container:... out")
+        raise UsageError("sandbox: neither podman nor docker is installed; install one, or leave container:... out")
     limits = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     package = SCRIPT.parents[1]
     mount = ["--volume", f"{package}:{MOUNTED}/forgetting:ro", "--tmpfs", "/tmp", "--workdir", "/tmp"]

@@ -19,7 +19,7 @@ from forgetting.contracts import Contamination, Model, Sample
 from forgetting.engine import devices, passing
 from forgetting.engine.elsewhere import WrittenElsewhere, writer
 from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
-from forgetting.engine.fit import fit
+from forgetting.engine.fit import device, fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import MixPlan, mixed
 from forgetting.engine.progress import Progress, Report, silent
@@ -118,6 +118,9 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
     steps = {dose: step for step, dose in stops.items()}
     evaluator = _evaluator(study, home, arm.contamination, run)
     base = evaluator.base
+    if not spread:  # where they are spread, Lightning lays them out
+        for one in (model, base):
+            one.network.to(device(study.spec.machine))
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
     answer_tokens = encode(plan.samples, model.tokenizer)
 
@@ -165,7 +168,9 @@ def _contaminate(
         made.recorder.start_at(-1)
         measure(0, model)
         home = distil.student(study, study.architecture(key), key.distillation_seed, store, report, arm)
-        measure(max(stops.values()), distil.load(home))
+        taught = distil.load(home)
+        taught.network.to(device(study.spec.machine))
+        measure(max(stops.values()), taught)
         made.recorder.finish(made.mark)
         return
     memory = arm.mitigation.prepare(model, remembered(study, key.seed))

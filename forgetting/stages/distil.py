@@ -17,7 +17,7 @@ from forgetting.arms import Arm
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Model
 from forgetting.engine.evaluation import Evaluator
-from forgetting.engine.fit import fit
+from forgetting.engine.fit import device, fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import MixPlan, epochs, is_held_out
 from forgetting.engine.progress import Progress, Report, silent
@@ -133,7 +133,9 @@ def _student(
 
 def _mentor(home: Home, store: Store) -> Mentor:
     mark = fingerprint(home.form()) if isinstance(home, Pretrained) else file_hash(home / "model.safetensors")
-    return Mentor(load(home), mark, store.root / "answers")
+    mentor = Mentor(load(home), mark, store.root / "answers")
+    mentor.network.to(device())
+    return mentor
 
 
 def _untaught(of: Student, mentor: Mentor, seed: int, *, natural: bool) -> HuggingFaceModel:
@@ -199,7 +201,9 @@ def _add(
         model.network.to(torch.bfloat16)
         model.save(folder)
         with watch("evaluation"):
-            accuracy = accuracies(study, HuggingFaceModel.load(folder))
+            stored = HuggingFaceModel.load(folder)
+            stored.network.to(device())
+            accuracy = accuracies(study, stored)
         wall = {name: round(seconds, 1) for name, seconds in watch.wall_seconds.items()}
         sizes = {"capacity": model.capacity, "capacity_non_embedding": model.capacity_non_embedding}
         return {**about, **sizes, "accuracy": accuracy, "wall_seconds": wall}

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from forgetting import losses
 from forgetting.contracts import Batch, Model
-from forgetting.engine.fit import fit
+from forgetting.engine.fit import device, fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import MixPlan, mixed
 from forgetting.engine.snapshots import Snapshots, generator_states, last, read, restore_generators
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.spec import Optimiser
+from forgetting.spec import Machine, Optimiser
 from tests.contracts.small import Numbered, batch, differing, model, pool, weights, words
 
 
@@ -169,3 +169,14 @@ def test_a_fit_prints_and_writes_nothing(here: Path, capfd: pytest.CaptureFixtur
     )
     assert capfd.readouterr() == ("", "")
     assert not list(here.iterdir())
+
+
+def test_the_device_is_lightnings_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, and on a machine that says it has a GPU."""
+    assert device() == device(Machine(micro_batches=2))
+    if not torch.cuda.is_available():
+        assert device() == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr("lightning.fabric.accelerators.cuda.num_cuda_devices", lambda: 1)
+    assert device() == torch.device("cuda", 0)

@@ -129,3 +129,12 @@ HOSTILE: dict[str, str] = {
     "a local socket": "def f(x):\n    socket.socket(socket.AF_UNIX).connect('\\0x')\n    return 2",
     "a download by subprocess": "def f(x):\n    subprocess.run(['curl', '127.0.0.1:{port}'], check=True)\n    return 2",
 }
+
+# For the slower ways to confine: one program or two of each kind.
+SOME_OF_EACH_KIND = (
+    "fork bomb", "fork bomb by threads", "memory by a list", "endless loop that catches everything", "sleep",
+    "endless output", "disk", "sys.exit before the tests", "os._exit", "crash", "writes a verdict to every pipe",
+    "an object equal to everything", "patched judge", "the password file", "the parent's file", "the memory of others",
+    "a file elsewhere", "the test file", "kills the parent", "kills everything", "a daemon", "a subprocess",
+    "a namespace of its own", "a mount", "back to root", "a TCP connection", "a server",
+)  # fmt: skip

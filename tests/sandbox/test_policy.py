@@ -47,7 +47,7 @@ def test_bad_words(words: str, message: str, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("words", ["bubblewrap", "container:python"])
 def test_a_tool_that_is_missing(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UsageError, match=r"^sandbox: (bubblewrap is not installed|neither docker nor podman is)"):
+    with pytest.raises(UsageError, match=r"^sandbox: (bubblewrap is not installed|neither podman nor docker is)"):
         Sandbox(workers=1, wanted=policy(words))
 
 

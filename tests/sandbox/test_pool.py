@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,10 @@ import pytest
 from forgetting.errors import UsageError
 from forgetting.sandbox import confinement, pool
 from forgetting.sandbox.limits import Limits, Outcome
-from forgetting.sandbox.policy import Policy
+from forgetting.sandbox.policy import Policy, policy
 from forgetting.sandbox.pool import Asserts, Calls, Sandbox, Script
-from tests.sandbox.hostile import HOSTILE, WANTS_IMPORT
+from tests.sandbox.hostile import HOSTILE, SOME_OF_EACH_KIND, WANTS_IMPORT
+from tests.sandbox.image import image
 
 LIMITS = Limits(cpu_seconds=1, wall_seconds=6, memory_mebibytes=256, output_bytes=1_000_000)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the layers are Linux's")
@@ -120,11 +123,9 @@ def processes_of(sandbox: Sandbox) -> list[str]:
     return [args for pid, _, args in rows if pid in below - set(cells)]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_program_gains_nothing(
-    whole: Sandbox, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    secret = tmp_path / "secret"
+def gains_nothing(sandbox: Sandbox, name: str, folder: Path) -> None:
+    """The program is not scored as a pass, leaves nothing behind, and the sandbox works on."""
+    secret = folder / "secret"
     secret.write_text("assert candidate(1) == 2")
     secret.chmod(0o644)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -132,20 +133,45 @@ def test_a_hostile_program_gains_nothing(
         program = WANTS_IMPORT + HOSTILE[name].replace("{secret!r}", repr(str(secret))).replace(
             "{parent}", str(os.getpid())
         ).replace("{port}", str(server.getsockname()[1]))
-        begin, resting = time.monotonic(), processes_of(whole)
-        (verdict,) = whole.run([Asserts(program, "f", "assert candidate(1) == 2")])
+        begin, resting = time.monotonic(), processes_of(sandbox)
+        (verdict,) = sandbox.run([Asserts(program, "f", "assert candidate(1) == 2")])
         with pytest.raises(BlockingIOError):
             server.accept()
     assert verdict.outcome not in (Outcome.passed, Outcome.harness_error), verdict
     assert time.monotonic() - begin < LIMITS.wall_seconds + 5
     assert secret.read_text() == "assert candidate(1) == 2" and secret.stat().st_mode & 0o777 == 0o644
     assert not Path("/tmp/forgetting-hostile").exists()
-    assert all(not os.listdir(cell.folder.name) for cell in whole._cells)
-    assert processes_of(whole) == resting
-    assert (
-        whole.run([Asserts(SQUARE, "f", "assert f(3) == 9")] * 2)
-        and whole.run([Asserts(SQUARE, "f", "assert f(3) == 9")])[0].passed
-    )
+    assert all(not os.listdir(cell.folder.name) for cell in sandbox._cells)
+    assert processes_of(sandbox) == resting
+    assert [v.passed for v in sandbox.run([Asserts(SQUARE, "f", "assert f(3) == 9")] * 2)] == [True, True]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_program_gains_nothing(whole: Sandbox, name: str, tmp_path: Path) -> None:
+    gains_nothing(whole, name, tmp_path)
+
+
+@pytest.fixture(scope="module", params=["bubblewrap", "container"])
+def wrapped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox inside bubblewrap or a container, where the machine lets one be."""
+    words = request.param
+    if words == "bubblewrap" and not shutil.which("bwrap"):
+        pytest.skip("needs bwrap, of the package bubblewrap")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        if words == "container":
+            name = stack.enter_context(image(tmp_path_factory.mktemp("image"), patch))
+            words = f"container:{name}"
+        try:
+            sandbox = stack.enter_context(Sandbox(LIMITS, workers=1, wanted=policy(words)))
+        except UsageError as error:
+            pytest.skip(f"{words} does not work here: {error}")
+        assert not sandbox.missing()
+        yield sandbox
+
+
+@pytest.mark.parametrize("name", SOME_OF_EACH_KIND)
+def test_nor_does_it_inside_bubblewrap_or_a_container(wrapped: Sandbox, name: str, tmp_path: Path) -> None:
+    gains_nothing(wrapped, name, tmp_path)
 
 
 def test_the_suite_is_large_and_the_page_has_every_program() -> None:

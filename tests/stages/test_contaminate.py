@@ -345,3 +345,29 @@ def test_a_run_that_draws_is_resumed_with_its_draws(
     monkeypatch.undo()
     torch.manual_seed(3), random.seed(3), np.random.seed(3)
     assert_same(run(jitter, tmp_path / "cut", store), whole)
+
+
+def test_student_and_base_are_where_lightning_trains_before_the_first_look(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The accelerator is a stand-in: a device that is named and asked for, and on which nothing is computed."""
+    study, there = construct(spec()), torch.device("cuda", 0)
+    moved: dict[int, torch.device] = {}
+    looks: list[bool] = []
+    real_to, real_measure = torch.nn.Module.to, Evaluator.measure
+
+    def to(self: torch.nn.Module, *where: Any, **settings: Any) -> torch.nn.Module:
+        if where == (there,):
+            moved[id(self)] = there
+            return self
+        return real_to(self, *where, **settings)
+
+    def measure(self: Evaluator, student: Model, **settings: Any) -> pd.DataFrame:
+        looks.append({id(student.network), id(self.base.network)} <= moved.keys() and len(moved) == 2)
+        return real_measure(self, student, **settings)
+
+    monkeypatch.setattr("forgetting.stages.contaminate.device", lambda machine: there)
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    monkeypatch.setattr(Evaluator, "measure", measure)
+    assert run(study, tmp_path, store).complete.is_file()
+    assert looks == [True] * len(DOSES)
