@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 import time
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from typing import Any
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor, Report, Task
 from forgetting.executors.ray import remotely
+from forgetting.sandbox import policy
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Slurm(Executor):
         """Put a job in the queue; progress within a task is not reported."""
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
-        job = self._executor().submit(remotely, task)
+        job = self._executor().submit(remotely, task, os.environ.get(policy.VARIABLE))
         self._jobs.append(job)
         threading.Thread(target=self._follow, args=(job, task, future), daemon=True).start()
         return future
@@ -101,7 +103,7 @@ class Slurm(Executor):
                     first = (str(error).strip() or type(error).__name__).splitlines()[0]
                     future.set_exception(RuntimeError(f"job {job.job_id}: {first}"))
                     return
-                job = self._executor().submit(remotely, task)
+                job = self._executor().submit(remotely, task, os.environ.get(policy.VARIABLE))
                 self._jobs.append(job)
                 continue
             if kind == "done":
