@@ -167,6 +167,9 @@ def resume(
             raise
         raise UsageError(f"resume: {str(file)!r} is not readable as the spec of a study") from error
     study = construct(spec)
+    rule = "of a study that starts no other process, since nothing that a folder says is started; simulate it again"
+    command = list(spec.machine.backend.command)
+    require(not command, "resume", rule, command)
     rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
     require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
     stack = stack_of(plan.get("stack", "off") if stack is None else stack)

@@ -111,7 +111,7 @@ def simulate(given: Namespace) -> int:
             spec, output=output, store=store, workers=workers, stack=stack, quiet=bool(given.get("quiet"))
         ),
         folder,
-        _resume_command(given, folder),
+        "the same command" if spec.machine.backend.command else _resume_command(given, folder),
     )
     return 0
 

@@ -122,13 +122,13 @@ class FitModule(lightning.LightningModule):
     def _adam(self) -> torch.optim.Optimizer:
         o = self.optimiser
         names, parameters = zip(*self.student.named_parameters(), strict=True)
-        adam = torch.optim.AdamW(
-            parameters, lr=self._rate(o), betas=o.betas, weight_decay=o.weight_decay,
-            fused=self.trainer.precision == "32-true",  # with mixed precision Lightning clips no fused optimizer
-        )  # fmt: skip
+        fused = self.trainer.precision == "32-true"  # with mixed precision Lightning clips no fused optimizer
+        adam = torch.optim.AdamW(parameters, lr=self._rate(o), betas=o.betas, weight_decay=o.weight_decay, fused=fused)
         if self.optimiser_state:
             for name, parameter in zip(names, parameters, strict=True):
                 adam.state[parameter] = self._state_of(name)
+                if fused:  # it wants the count of its steps beside the weights; Lightning moves the averages only
+                    adam.state[parameter]["step"] = adam.state[parameter]["step"].to(parameter.device)
         return adam
 
     def _stacked_adam(self) -> StackedAdamW:

@@ -84,7 +84,7 @@ class ShardedSnapshots(lightning.Callback):
         adam = cast(torch.optim.Optimizer, pl_module.optimizers(use_pl_optimizer=False))
         for _, parameter in self.student.named_parameters():
             zeros = {name: torch.zeros_like(parameter, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")}
-            adam.state[parameter] = {"step": torch.tensor(float(self.start.step)), **zeros}
+            adam.state[parameter] = {"step": torch.tensor(float(self.start.step), device=parameter.device), **zeros}
         with torch.no_grad():
             load(self._tensors(pl_module), storage_reader=HuggingFaceStorageReader(str(self.start.folder)))
         restore_generators(self.start.generators)

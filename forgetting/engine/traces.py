@@ -60,7 +60,8 @@ class GoldTraces:
 
     def __init__(self, gold: Encoded, base: Model, batch_items: int, budget: Budget) -> None:
         self.gold, self.base, self.budget = gold, base, budget
-        order, size = np.argsort(gold.end_P.numpy(), kind="stable"), rows_together(batch_items)
+        order = np.argsort(gold.end_P.numpy(), kind="stable")
+        size = rows_together(base.network.config, batch_items, int(gold.end_P.max()))
         self._chunks = [self._chunk(order[i : i + size]) for i in range(0, len(gold), size)]
 
     def _chunk(self, index: np.ndarray) -> _Chunk:

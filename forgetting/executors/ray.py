@@ -79,7 +79,7 @@ class Ray(Executor):
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             quiet: dict[str, Any] = {"include_dashboard": False} if not self.address else {}
             try:
-                ray.init(address=self.address or None, logging_level="ERROR", log_to_driver=False, **quiet)
+                ray.init(address=self.address or "local", logging_level="ERROR", log_to_driver=False, **quiet)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 first = str(error).strip().splitlines()[0]
                 raise UsageError(f"executor.address: no cluster at {self.address!r}: {first}") from error

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from forgetting.models.huggingface import HuggingFaceModel
 
 KEPT_BYTES = 256 * 2**20  # of keys and values that may wait to be decoded from
+PASS_BYTES = 2 * 2**30  # of the keys and values of one reading pass on an accelerator
 CPU_ROWS = 64  # of a reading pass; twice as many took half as long again for each row at 100k (speed/evaluation.py)
 COMPACT_BELOW = 0.75  # slots are filled again, or dropped, once at most this share of them is in use
 
@@ -49,9 +50,16 @@ class _Open:
     draft: list[int]
 
 
-def rows_together(batch_items: int) -> int:
-    """Rows of one reading pass: on a CPU so few that what a layer computes stays in the processor's cache."""
-    return batch_items if torch.cuda.is_available() else min(batch_items, CPU_ROWS)
+def rows_together(config: Any, batch_items: int, length: int) -> int:
+    """Rows of one reading pass over texts of a length: on a CPU so few that what a layer computes stays in the
+    processor's cache, elsewhere so few that the keys and values of a pass take ``PASS_BYTES`` at most.
+    """
+    if not torch.cuda.is_available():
+        return min(batch_items, CPU_ROWS)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    row: int = 2 * 4 * config.num_hidden_layers * heads * size * length  # of fp32
+    return max(1, min(batch_items, PASS_BYTES // row))
 
 
 def layers_of(cache: Cache) -> Layers:
@@ -69,10 +77,10 @@ def selected(layers: Layers, index: Sequence[int]) -> Layers:
 
 def check_decodable(config: Any, length: int) -> None:
     """``UsageError`` unless every layer looks at all keys of texts of this length."""
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"])
     if others := sorted(kinds - {"full_attention", "sliding_attention"}):
         raise UsageError(f"checkpoint: layers of type {others[0]!r} are not decoded here, only those with attention")
-    window = getattr(config, "sliding_window", None)
     if "sliding_attention" in kinds and window and length > window:
         raise UsageError(f"checkpoint: texts of up to {length} tokens reach beyond its attention window of {window}")
 

@@ -183,7 +183,9 @@ class HuggingFaceModel(Model):
         answers: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]) + len(given[i]), i))
         with self.at_rest():
-            decoding, rows_read = self.decoding(max_new_tokens, batch_items), rows_together(batch_items)
+            decoding = self.decoding(max_new_tokens, batch_items)
+            longest = max((len(prompts[i]) + len(given[i]) for i in order), default=1)
+            rows_read = rows_together(self.network.config, batch_items, longest)
             for start in range(0, len(order), rows_read):
                 chunk = order[start : start + rows_read]
                 rows = [[*prompts[i], *given[i]] for i in chunk]

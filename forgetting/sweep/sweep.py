@@ -79,6 +79,9 @@ def resume_sweep(
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"resume: no sweep in {str(folder)!r}: {error}") from error
     made = construct_sweep(spec)
+    rule = "of a sweep that starts no other process, since nothing that a folder says is started; sweep it again"
+    command = list(spec.study.machine.backend.command)
+    require(not command, "resume", rule, command)
     rule = f"a sweep that this version can go on with (fingerprint {made.fingerprint})"
     require(plan.get("fingerprint") == made.fingerprint, "resume", rule, plan.get("fingerprint"))
     require(folder.name == made.folder_name, "resume", f"a folder that is called {made.folder_name}", folder.name)

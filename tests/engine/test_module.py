@@ -118,3 +118,20 @@ def test_batches_are_asked_for_one_at_a_time() -> None:
 
     fit(FitModule(student, loss, Optimiser(), total_steps=4), batches)
     assert order == ["batch 0", "step", "batch 1", "step", "batch 2", "step", "batch 3", "step"]
+
+
+def test_a_resumed_fused_optimizer_has_the_count_of_its_steps_beside_the_weights() -> None:
+    """As it must be on a GPU: Lightning moves an optimizer's averages to the device, and leaves the count."""
+    student = model(0)
+    student.network.to("meta")
+    state = {
+        f"{name}:{key}": torch.zeros_like(p) if key != "step" else torch.tensor(5.0)
+        for name, p in student.named_parameters()
+        for key in ("step", "exp_avg", "exp_avg_sq")
+    }
+    module = FitModule(
+        student, lambda b: losses.cross_entropy(student, b), Optimiser(), total_steps=9, optimiser_state=state
+    )
+    module.trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    adam = module.configure_optimizers()["optimizer"]
+    assert {adam.state[p]["step"].device.type for p in student.network.parameters()} == {"meta"}

@@ -109,7 +109,10 @@ def test_an_interrupted_study_goes_on(result: Result, folder: Path, texts: dict[
     for path in (made.folder / "record.json", run / "complete.json", run / "ledger" / "dose-00000064.parquet"):
         path.unlink()
     forget()
-    again = resume(made.folder, store=tmp_path / "store", workers=0, quiet=True)
+    with pytest.raises(UsageError, match="nothing that a folder says is started"):
+        resume(made.folder, store=tmp_path / "store", workers=0, quiet=True)
+    again = study(folder, texts, tmp_path, spec=backed())
+    assert again.folder == made.folder
     pd.testing.assert_frame_equal(again.to_frame(), result.to_frame())
     assert json.loads((again.folder / "record.json").read_text())["backend"].keys() == {
         f"tiny-{arm}-d0-s0" for arm in result.arms

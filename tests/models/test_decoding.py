@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from forgetting.errors import UsageError
 from forgetting.models import decoding
-from forgetting.models.decoding import check_decodable, selected
+from forgetting.models.decoding import check_decodable, rows_together, selected
 from forgetting.models.huggingface import HuggingFaceModel
 from tests.contracts.small import model, words
 
@@ -85,6 +85,7 @@ def test_a_network_is_left_in_its_mode_and_draws_nothing() -> None:
     [
         ({"layer_types": ["linear_attention", "full_attention"]}, 5, "'linear_attention' are not decoded"),
         ({"layer_types": ["sliding_attention"], "sliding_window": 8}, 9, "beyond its attention window of 8"),
+        ({"sliding_window": 8}, 9, "beyond its attention window of 8"),  # as Mistral says it
     ],
 )
 def test_layers_that_do_not_see_all_keys_are_refused(config: dict[str, Any], length: int, rule: str) -> None:
@@ -95,3 +96,14 @@ def test_layers_that_do_not_see_all_keys_are_refused(config: dict[str, Any], len
 def test_a_window_that_holds_the_text_is_no_matter() -> None:
     check_decodable(SimpleNamespace(layer_types=["sliding_attention"], sliding_window=8), 8)
     check_decodable(SimpleNamespace(), 10_000)
+    check_decodable(SimpleNamespace(sliding_window=8, use_sliding_window=False), 9)
+
+
+def test_on_an_accelerator_the_keys_and_values_of_a_pass_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = model(0).network.config
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert rows_together(config, 256, 40) == 256
+    heads, size = config.num_key_value_heads, config.head_dim
+    longest = decoding.PASS_BYTES // (2 * 4 * config.num_hidden_layers * heads * size * 100)
+    assert rows_together(config, 256, longest) == 100
+    assert rows_together(config, 256, 10**12) == 1
