@@ -25,6 +25,7 @@ from forgetting.world import WORLD_VERSION
 # Raised whenever a change of the code changes what an unchanged spec gives: the students, or the runs on them.
 STUDENTS_VERSION = 1
 RESULTS_VERSION = 3
+MATCHING_VERSION = 2  # of the search for a matched rate: has a part where rates are matched only
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Study:
             "arms": [{"name": arm.name, **arm.canonical(), "doses": list(self.reached(arm))} for arm in self.arms],
             "doses": list(spec.doses.values()),
             "fine_tuning": dataclasses.asdict(spec.fine_tuning),
-            **({"matching": dataclasses.asdict(spec.matching)} if any(map(self.is_matched, self.arms)) else {}),
+            **({"matching": self._matching_settings()} if any(map(self.is_matched, self.arms)) else {}),
             **self.machine_form(),
             "evaluation": self.evaluation_form(),
             "seeds": [spec.first_seed, spec.seeds],
@@ -190,8 +191,11 @@ class Study:
     def matching_form(self, arm: Arm) -> dict[str, Any]:
         """What a matched rate depends on: how it is searched, and the pilots of every student at the constant rate."""
         rate, pilots = self.spec.fine_tuning.learning_rate, self.pilot_arm(arm)
-        settings = {**dataclasses.asdict(self.spec.matching), "reference": self.matching_reference.name}
+        settings = {**self._matching_settings(), "reference": self.matching_reference.name}
         return {"matching": settings, "pilots": [self.pilot_form(s, pilots, rate) for s in self.students]}
+
+    def _matching_settings(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self.spec.matching), "version": MATCHING_VERSION}
 
     @property
     def matching_reference(self) -> Student:

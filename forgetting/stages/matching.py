@@ -14,8 +14,10 @@ under the hash of all that they depend on, so that a rate is looked up wherever 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any
 
 from forgetting import losses, seeds
 from forgetting.arms import Arm
@@ -81,26 +83,43 @@ def matched(study: Study, student: Student, arm: Arm, store: Store) -> Matched:
     )
 
 
-def search(share: Callable[[float], float], wanted: float, start: float, *, pilots: int, tolerance: float) -> Matched:
+def search(
+    share: Callable[[float], float | None], wanted: float, start: float, *, pilots: int, tolerance: float
+) -> Matched:
     """The rate at which ``share`` is ``wanted`` within the tolerance, in so many pilots at most.
 
     From ``start`` the rate is doubled while more is wanted, or halved while less is, until the wanted share lies
-    between two rates; then the stretch between them is halved on the log scale. Where the share falls as the rate
-    rises, more cannot be had, and the best rate is kept; so is the nearest one when the pilots are used up.
+    between two rates; then the stretch between them is halved on the log scale. Where doubling lowers a share of which
+    more is wanted, the rate is halved from the start while the share rises. Where it falls on both sides, more cannot
+    be had, and the best rate is kept; so is the nearest one when the pilots are used up. A share of None is that of a
+    student that diverged: it learned nothing, and the rate is too high.
     """
     tried = {start: share(start)}
-    while len(tried) < pilots and min(abs(found - wanted) for found in tried.values()) > tolerance:
-        low = max((rate for rate, found in tried.items() if found < wanted), default=None)
-        high = min((rate for rate, found in tried.items() if found >= wanted), default=None)
-        if low is None or high is None:
-            rate = low * FACTOR if low is not None else cast(float, high) / FACTOR
-        else:
-            rate = (low * high) ** 0.5
+    while len(tried) < pilots and all(found is None or abs(found - wanted) > tolerance for found in tried.values()):
+        rate = _next(tried, wanted)
+        if rate is None:
+            break
         tried[rate] = share(rate)
-        if high is None and tried[rate] < tried[rate / FACTOR]:
-            break  # beyond the rate at which the student learns most
-    best = min(tried, key=lambda rate: (abs(tried[rate] - wanted), rate))
-    return Matched(best, tried[best], wanted, abs(tried[best] - wanted) <= tolerance, len(tried))
+    learned = {rate: found for rate, found in tried.items() if found is not None} or {min(tried): 0.0}
+    best = min(learned, key=lambda rate: (abs(learned[rate] - wanted), rate))
+    reached = tried[best] is not None and abs(learned[best] - wanted) <= tolerance
+    return Matched(best, learned[best], wanted, reached, len(tried))
+
+
+def _next(tried: dict[float, float | None], wanted: float) -> float | None:
+    """The rate to try next; None where the share falls on both sides of the best rate and is too small there."""
+    shares = {rate: found for rate, found in sorted(tried.items()) if found is not None}
+    if not shares or min(shares.values()) >= wanted:
+        return min(tried) / FACTOR
+    between = [(low, high) for low, high in pairwise(shares) if (shares[low] < wanted) != (shares[high] < wanted)]
+    if between:  # one beyond the rate at which the student learns most is the last resort
+        low, high = next((pair for pair in between if shares[pair[0]] < wanted), between[0])
+        return (low * high) ** 0.5
+    best = max(shares, key=lambda rate: (shares[rate], rate))
+    if best == max(shares):
+        diverged = min((rate for rate, found in tried.items() if found is None), default=math.inf)
+        return best * FACTOR if best * FACTOR < diverged else (best * diverged) ** 0.5
+    return best / FACTOR if best == min(shares) else None
 
 
 def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:

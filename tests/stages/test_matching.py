@@ -67,6 +67,22 @@ def test_what_cannot_be_reached_keeps_the_best_rate_and_says_so() -> None:
     assert found.pilots < 12  # it stops behind the peak
 
 
+def parabola(rate: float) -> float:
+    """A share that is greatest, and 1, at 1e-3."""
+    return 1 - math.log2(rate / 1e-3) ** 2 / 8
+
+
+def test_a_start_beyond_the_best_rate_is_halved_while_the_share_rises() -> None:
+    found = search(parabola, 0.9, 4e-3, pilots=8, tolerance=0.02)
+    assert found.reached and found.learning_rate == pytest.approx(1e-3 * 2**0.8**0.5, rel=0.1)
+    assert found.pilots == 7  # 4, 8, 2, 1, and three between the last two
+    asked: list[float] = []
+    best = search(lambda r: asked.append(r) or parabola(r), 1.2, 4e-3, pilots=20, tolerance=0.02)  # type: ignore[func-returns-value]
+    assert (best.learning_rate, best.share, best.reached) == (1e-3, 1.0, False)
+    assert asked == [4e-3, 8e-3, 2e-3, 1e-3, 5e-4]  # it stops where both sides fall
+    assert search(parabola, 1.2, 1e-3, pilots=20, tolerance=0.02).pilots == 3
+
+
 def spec(**changes: object) -> Spec:
     """Two students of the store that ships, 40 dialogues at the reference dose."""
     plain = Spec(
