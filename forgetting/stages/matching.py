@@ -27,6 +27,7 @@ from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import mixed
 from forgetting.engine.snapshots import own_generators
+from forgetting.errors import UsageError
 from forgetting.scores import PROBE
 from forgetting.spec import Optimiser
 from forgetting.stages import distil
@@ -68,12 +69,18 @@ def matched(study: Study, student: Student, arm: Arm, store: Store) -> Matched:
     settings, constant = study.spec.matching, study.spec.fine_tuning.learning_rate
     arm = study.pilot_arm(arm)
     at_constant = {other.name: pilot(study, other, arm, constant, store) for other in study.students}
-    floor = min(nll for _, nll in at_constant.values())
+    floor = min((nll for _, nll in at_constant.values() if nll is not None), default=math.inf)
 
-    def share(nll_0: float, nll: float) -> float:
+    def share(nll_0: float | None, nll: float | None) -> float | None:
+        if nll_0 is None or nll is None:
+            return None
         return (nll_0 - nll) / (nll_0 - floor) if nll_0 > floor else 0.0
 
-    wanted = share(*at_constant[study.matching_reference.name])
+    reference = study.matching_reference.name
+    wanted = share(*at_constant[reference])
+    if wanted is None:
+        rule = f"a rate at which the reference student {reference} does not diverge"
+        raise UsageError(f"fine_tuning.learning_rate: must be {rule}, got {constant:g}")
     return search(
         lambda rate: share(*pilot(study, student, arm, rate, store)),
         wanted,
@@ -122,18 +129,25 @@ def _next(tried: dict[float, float | None], wanted: float) -> float | None:
     return best / FACTOR if best == min(shares) else None
 
 
-def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:
-    """NLL per token of the new task at dose 0 and at the reference dose, from the store or measured now."""
+def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float | None, float | None]:
+    """NLL per token of the new task at dose 0 and at the reference dose, from the store or measured now.
+
+    None is one that is not finite: the student has diverged.
+    """
     form = study.pilot_form(student, arm, rate)
     mark = fingerprint(form)
     with store.making(mark) as found:
         if found is None:
             with own_generators(seeds.integer(PILOT_SEED, "pilot")):
                 nll_0, nll = _measured(study, student, arm, rate, store)
-            about = {"role": "pilot", "made_from": form, "nll_0": nll_0, "nll": nll}
+            about = {"role": "pilot", "made_from": form, "nll_0": _finite(nll_0), "nll": _finite(nll)}
             found = store.add(mark, lambda folder: about)
         made = manifest(found)
-    return float(made["nll_0"]), float(made["nll"])
+    return made["nll_0"], made["nll"]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _measured(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:

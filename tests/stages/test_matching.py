@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forgetting.arms import Arm
 from forgetting.config import spec_from
 from forgetting.errors import UsageError
 from forgetting.executors import executor_of
@@ -22,6 +23,7 @@ from forgetting.stages.contaminate import contaminate
 from forgetting.stages.matching import Matched, pilot, search
 from forgetting.stages.stack import contaminate_stack
 from forgetting.store import Store
+from forgetting.students import Student
 from forgetting.study import Study, construct, fingerprint
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
 from forgetting.sweep.sweep import run_sweep
@@ -83,6 +85,17 @@ def test_a_start_beyond_the_best_rate_is_halved_while_the_share_rises() -> None:
     assert search(parabola, 1.2, 1e-3, pilots=20, tolerance=0.02).pilots == 3
 
 
+def test_a_rate_at_which_the_student_diverges_is_too_high() -> None:
+    def edge(rate: float) -> float | None:
+        return parabola(rate) if rate < 1.2e-3 else None
+
+    for start in (4e-3, 4e-4):  # beyond the edge and before it
+        found = search(edge, 0.97, start, pilots=9, tolerance=0.02)
+        assert found.reached and 0.95 <= found.share <= 0.99
+    assert search(lambda rate: None, 0.5, 4e-3, pilots=3, tolerance=0.02) == Matched(1e-3, 0.0, 0.5, False, 3)
+    assert not search(lambda rate: None, 0.0, 4e-3, pilots=3, tolerance=0.02).reached
+
+
 def spec(**changes: object) -> Spec:
     """Two students of the store that ships, 40 dialogues at the reference dose."""
     plain = Spec(
@@ -111,8 +124,10 @@ def _study() -> Study:
 def share(study: Study, student: str, rate: float, store: Store) -> float:
     """The definition, written out: (NLL_0 - NLL) / (NLL_0 - floor)."""
     arm = study.pilot_arm(study.arms[0])
-    floor = min(pilot(study, s, arm, study.spec.fine_tuning.learning_rate, store)[1] for s in study.students)
+    constant = (pilot(study, s, arm, study.spec.fine_tuning.learning_rate, store)[1] for s in study.students)
+    floor = min(nll for nll in constant if nll is not None)
     nll_0, nll = pilot(study, next(s for s in study.students if s.name == student), arm, rate, store)
+    assert nll_0 is not None and nll is not None
     return (nll_0 - nll) / (nll_0 - floor)
 
 
@@ -135,6 +150,29 @@ def test_pilots_are_kept_and_made_anew_they_are_the_same(study: Study, store: St
     assert matching.matched(study, study.students[1], study.arms[0], store) == first
     assert {path.parent.name for path in store.root.glob("*/manifest.json")} == kept
     assert matching.matched(study, study.students[1], study.arms[0], Store(tmp_path)) == first
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_pilot_that_diverges_is_kept_and_has_no_part_in_the_floor(
+    broken: float, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constant, own = study.spec.fine_tuning.learning_rate, Store(tmp_path)
+
+    def measured(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:
+        if student.name == "10k":
+            return 5.0, 4.0
+        return 5.0, broken if rate > 0.4 * constant else 3.5 if rate > 0.2 * constant else 4.0
+
+    monkeypatch.setattr(matching, "_measured", measured)
+    small, large = (matching.matched(study, s, study.arms[0], own) for s in study.students)
+    assert small == Matched(constant, 1.0, 1.0, True, 1)  # the floor is its own 4.0
+    assert large == Matched(constant / 8, 1.0, 1.0, True, 4)
+    kept = pilot(study, study.students[1], study.pilot_arm(study.arms[0]), constant, own)
+    assert kept == (5.0, None)
+    assert matching.matched(study, study.students[1], study.arms[0], own) == large  # from the store
+    other = construct(spec(matching=Matching(reference="34k")))
+    with pytest.raises(UsageError, match=r"^fine_tuning.learning_rate: must be a rate at which .* 34k does not"):
+        matching.matched(other, other.students[0], other.arms[0], own)
 
 
 def test_a_run_is_trained_at_its_matched_rate(study: Study, store: Store, tmp_path: Path) -> None:
