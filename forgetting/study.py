@@ -175,6 +175,7 @@ class Study:
             "arm": arm.canonical(),
             "dose": self.pilot_dose(arm),
             "fine_tuning": dataclasses.asdict(constant),
+            **self.machine_form(),
             "probe_items": self.spec.evaluation.probe_items,
             "results_version": RESULTS_VERSION,
         }

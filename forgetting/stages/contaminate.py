@@ -106,6 +106,7 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
     """Everything that a run needs, made anew or taken from the store."""
     arm, leading, spread = study.arm(key.arm), _leading(study), _spread(study)
     architecture = study.architecture(key)
+    own, matched = matching.optimiser(study, architecture, arm, store)  # its pilots before this run's own models
     home = distil.student(study, architecture, key.distillation_seed, store)
     model = distil.load(home)
     doses = study.reached(arm)
@@ -150,7 +151,6 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
         report(steps[dose], plan.steps)
 
     mark = fingerprint(study.run_form(key))
-    own, matched = matching.optimiser(study, architecture, arm, store)
     return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, own, matched, measure)
 
 

@@ -23,7 +23,7 @@ from forgetting import losses, seeds
 from forgetting.arms import Arm
 from forgetting.batching import encode
 from forgetting.engine.evaluation import Evaluator
-from forgetting.engine.fit import fit
+from forgetting.engine.fit import device, fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import mixed
 from forgetting.engine.snapshots import own_generators
@@ -158,6 +158,8 @@ def _measured(study: Study, student: Student, arm: Arm, rate: float, store: Stor
     )
 
     def nll() -> float:
+        for one in (base, model):  # a fit leaves its student on the CPU
+            one.network.to(device(study.spec.machine))
         rows: Any = evaluator.measure(model, perturbed=False).query("benchmark == @PROBE", local_dict={"PROBE": PROBE})
         return float(rows["nll_sum"].sum() / rows["gold_tokens"].sum())
 
@@ -176,5 +178,9 @@ def _measured(study: Study, student: Student, arm: Arm, rate: float, store: Stor
         mitigation=arm.mitigation,
         memory=memory,
     )
-    fit(module, lambda: (encoded.batch(i, plan.batch_size) for i in plan.starting_at(0)))
+    fit(
+        module,
+        lambda: (encoded.batch(i, plan.batch_size) for i in plan.starting_at(0)),
+        machine=study.spec.machine,
+    )
     return before, nll()

@@ -8,16 +8,18 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from forgetting.arms import Arm
 from forgetting.config import spec_from
+from forgetting.engine.module import FitModule
 from forgetting.errors import UsageError
 from forgetting.executors import executor_of
 from forgetting.records import RunFolder
 from forgetting.report import tables
 from forgetting.report.sweeps.read import read_sweep
 from forgetting.simulate import run_study
-from forgetting.spec import Doses, Evaluation, Fit, Ladder, Matching, Optimiser, Spec
+from forgetting.spec import Doses, Evaluation, Fit, Ladder, Machine, Matching, Optimiser, Spec
 from forgetting.stages import matching
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.matching import Matched, pilot, search
@@ -173,6 +175,37 @@ def test_a_pilot_that_diverges_is_kept_and_has_no_part_in_the_floor(
     other = construct(spec(matching=Matching(reference="34k")))
     with pytest.raises(UsageError, match=r"^fine_tuning.learning_rate: must be a rate at which .* 34k does not"):
         matching.matched(other, other.students[0], other.arms[0], own)
+
+
+def test_a_pilot_is_laid_out_on_the_machine_as_a_run_is(
+    study: Study, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(micro_batches=2, precision="bfloat16_mixed", activation_checkpointing=True)
+    other = construct(spec(machine=machine))
+    student, arm = other.students[0], other.pilot_arm(other.arms[0])
+    assert other.pilot_form(student, arm, 4e-3) == {**study.pilot_form(student, arm, 4e-3), **other.machine_form()}
+    fitted: list[Machine] = []
+    placed: list[Machine] = []
+
+    def fit(module: FitModule, batches: object, *, machine: Machine) -> None:
+        fitted.append(machine)
+
+    def device(machine: Machine) -> torch.device:
+        placed.append(machine)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(matching, "device", device)
+    monkeypatch.setattr(matching, "fit", fit)
+    pilot(other, student, arm, 4e-3, Store(tmp_path))
+    assert fitted == [machine] and placed == [machine] * 4  # base and model, before each of the two looks
+
+
+def test_a_pilot_in_micro_batches_learns_the_same(study: Study, store: Store) -> None:
+    other = construct(spec(machine=Machine(micro_batches=2)))
+    arm = study.pilot_arm(study.arms[0])
+    whole = pilot(study, study.students[0], arm, 4e-3, store)
+    assert pilot(other, other.students[0], arm, 4e-3, store) == pytest.approx(whole, rel=1e-4)
+    assert len({fingerprint(s.pilot_form(s.students[0], arm, 4e-3)) for s in (study, other)}) == 2
 
 
 def test_a_run_is_trained_at_its_matched_rate(study: Study, store: Store, tmp_path: Path) -> None:
