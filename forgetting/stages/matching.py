@@ -161,7 +161,7 @@ def _measured(study: Study, student: Student, arm: Arm, rate: float, store: Stor
         for one in (base, model):  # a fit leaves its student on the CPU
             one.network.to(device(study.spec.machine))
         rows: Any = evaluator.measure(model, perturbed=False).query("benchmark == @PROBE", local_dict={"PROBE": PROBE})
-        return float(rows["nll_sum"].sum() / rows["gold_tokens"].sum())
+        return float(rows["nll_sum"].sum(skipna=False) / rows["gold_tokens"].sum())
 
     before = nll()
     plan = mixed(
