@@ -56,8 +56,11 @@ class Arm:
 
 
 def arms_of(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
-    """All combinations of the axes, then the controls; a name says only what differs from the defaults."""
-    arms = [
+    """All combinations of the axes, then the controls; a name says only what differs from the defaults.
+
+    A control that an arm before it is already coincides with it. ``UsageError`` for any other two arms of one name.
+    """
+    crossed = [
         _arm(contamination, shift, rate, replay, mitigation, policy=policy)
         for contamination in spec.contaminations
         for shift in spec.shifts
@@ -66,18 +69,21 @@ def arms_of(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
         for replay in spec.replays
         for mitigation in spec.mitigations
     ]
+    controls = list[Arm]()
     for control in spec.controls:
         if control in ("original", "noise"):
             source: PartValue = spec.ladder.original if natural and control == "original" else control
-            arms.append(_arm(source, spec.shifts[0], 1.0, 0.0, "none"))
+            controls.append(_arm(source, spec.shifts[0], 1.0, 0.0, "none"))
             continue
         rate = {"sham": 0.0, "rate_quarter": 0.25, "rate_four": 4.0}.get(control, 1.0)
         replay = {"replay_1": 0.01, "replay_5": 0.05}.get(control, 0.0)
-        arms += [_arm(c, spec.shifts[0], rate, replay, "none", control == "joint") for c in spec.contaminations]
-    unique = {arm.name: arm for arm in arms}
-    if len(unique) < len(arms) and not spec.controls:
-        raise UsageError(f"contaminations, shifts, ...: must be free of repeats, got arms {[a.name for a in arms]}")
-    return tuple(unique.values())
+        controls += [_arm(c, spec.shifts[0], rate, replay, "none", control == "joint") for c in spec.contaminations]
+    unique = {arm.name: arm for arm in reversed([*crossed, *controls])}
+    different = any(unique[arm.name].canonical() != arm.canonical() for arm in controls)
+    if len({arm.name for arm in crossed}) < len(crossed) or different:
+        names = [arm.name for arm in [*crossed, *controls]]
+        raise UsageError(f"contaminations, shifts, ...: must be free of repeats, got arms {names}")
+    return tuple({arm.name: unique[arm.name] for arm in [*crossed, *controls]}.values())
 
 
 def _arm(

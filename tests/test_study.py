@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import Doses, Evaluation, Ladder, Spec, config, registry, wording
+from forgetting.arms import arms_of
 from forgetting.errors import UsageError
 from forgetting.spec import Machine
 from forgetting.study import construct
@@ -160,6 +161,23 @@ def test_arm_names_are_unique_and_are_file_names() -> None:
     names = [a.name for a in construct(spec).arms]
     assert len(set(names)) == len(names)
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") for name in names)
+
+
+@pytest.mark.parametrize("controls", [(), ("sham",), ("joint",), ("original",)])
+def test_arms_of_one_name_are_one_condition_with_controls_and_without(controls: tuple[str, ...]) -> None:
+    two = tuple({"name": "conversations", "source": f"{folder}/x.jsonl"} for folder in ("a", "b"))
+    for contaminations in (two, two[:1] * 2, ("dialogue", "dialogue")):
+        with pytest.raises(UsageError, match=r"^contaminations, shifts, \.\.\.: must be free of repeats, got arms"):
+            arms_of(Spec(contaminations=contaminations, controls=controls), natural=True)  # type: ignore[arg-type]
+
+
+def test_a_control_of_an_arms_name_is_that_arm() -> None:
+    original = {"name": "conversations", "source": "b/x.jsonl"}
+    spec = Spec(contaminations=({"name": "conversations", "source": "a/x.jsonl"},), controls=("original",))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="must be free of repeats"):
+        arms_of(dataclasses.replace(spec, ladder=Ladder(original=original)), natural=True)  # type: ignore[arg-type]
+    same = dataclasses.replace(spec, ladder=Ladder(original=spec.contaminations[0]))
+    assert len(arms_of(same, natural=True)) == 1
 
 
 def test_controls_equal_the_arms_that_they_repeat() -> None:
