@@ -9,6 +9,7 @@ import importlib.util
 import os
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from forgetting.errors import UsageError, require
@@ -91,14 +92,24 @@ def remotely(task: Task, sandbox: str | None) -> tuple[str, str]:
     """Carry a task out on a node; gives what to raise at home, so that only lost nodes count as failures to Ray.
 
     ``sandbox`` are the words of ``--sandbox`` at home: the workers of a running cluster do not have its environment.
+    Where home has none, those of the node hold.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ.pop(policy.VARIABLE, None)
-    if sandbox is not None:
-        os.environ[policy.VARIABLE] = sandbox
+    own = _of_node()
+    words = sandbox or own
+    if words is None:
+        os.environ.pop(policy.VARIABLE, None)
+    else:
+        os.environ[policy.VARIABLE] = words
     from forgetting.worker import carry_out, outcome
 
     return outcome(lambda: carry_out(task, lambda done, total: None))
+
+
+@cache
+def _of_node() -> str | None:
+    """The node's own words, as they were before the first task of this process: workers are used again."""
+    return os.environ.get(policy.VARIABLE)
 
 
 def _settle(done: Any, future: Future[None]) -> None:

@@ -5,31 +5,61 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from forgetting import worker
 from forgetting.executors import executor_of
-from forgetting.executors.ray import remotely
+from forgetting.executors.ray import _of_node, remotely
 from forgetting.sandbox import policy
 from tests.executors.tasks import home, teacher
 
 SEEDS = range(8)
 
 
-@pytest.mark.parametrize(("before", "given"), [("strict", None), (None, "bubblewrap"), ("strict", "bubblewrap")])
-def test_a_worker_of_a_running_cluster_obeys_the_sandbox_that_was_asked_for_at_home(
-    before: str | None, given: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(name="seen")
+def _seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
+    """The words that each task finds, in a worker that has had no task."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.delenv(policy.VARIABLE, raising=False)
-    if before:
-        monkeypatch.setenv(policy.VARIABLE, before)
+    monkeypatch.setenv(policy.VARIABLE, "")  # so that it is as it was afterwards
+    monkeypatch.delenv(policy.VARIABLE)
     seen: list[str | None] = []
     monkeypatch.setattr(worker, "carry_out", lambda task, report: seen.append(os.environ.get(policy.VARIABLE)))
-    assert remotely({}, given) == ("done", "")
-    assert seen == [given]
+    _of_node.cache_clear()
+    yield seen
+    _of_node.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("node", "home", "wanted"),
+    [
+        (None, "bubblewrap", "bubblewrap"),
+        ("strict", "bubblewrap", "bubblewrap"),
+        ("strict", None, "strict"),
+        ("strict", "", "strict"),
+        (None, None, None),
+    ],
+)
+def test_a_worker_of_a_running_cluster_obeys_home_and_where_home_says_nothing_its_node(
+    node: str | None, home: str | None, wanted: str | None, seen: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if node:
+        monkeypatch.setenv(policy.VARIABLE, node)
+    assert remotely({}, home) == ("done", "")
+    assert seen == [wanted]
+
+
+@pytest.mark.parametrize("node", ["strict", None])
+def test_a_worker_that_is_used_again_has_its_nodes_words_again(
+    node: str | None, seen: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if node:
+        monkeypatch.setenv(policy.VARIABLE, node)
+    for home in ("bubblewrap", None, "container:a", None):
+        remotely({}, home)
+    assert seen == ["bubblewrap", node, "container:a", node]
 
 
 @pytest.mark.slow
