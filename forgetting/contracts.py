@@ -254,6 +254,10 @@ class Benchmark(Part):
     variants: ClassVar[tuple[str, ...]] = ("original",)
     asks: ClassVar[bool] = False  # whether a model is asked by ``ask`` and its prompts stand without a chat template
 
+    def form(self) -> dict[str, Any]:
+        """What answers and grades depend on, beside the versions: the settings, what they name by its content."""
+        return self.settings()
+
     def made_by(self) -> dict[str, str]:
         """Packages that make the prompts or judge the answers, with their versions, which then are in the fingerprint.
 

@@ -7,6 +7,7 @@ Source: the Language Model Evaluation Harness, Gao et al., doi 10.5281/zenodo.10
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -88,11 +89,31 @@ def installed() -> str:
     return importlib.metadata.version("lm_eval")
 
 
-@lru_cache(maxsize=8)
+def content(folder: Path) -> str:
+    """One hash of all files of a folder of tasks, by their places in it: YAML, functions, rows.
+
+    What is hidden, and what Python compiled, is left out. ``UsageError`` where there is no such folder.
+    """
+    require(folder.is_dir(), "lm_eval.folder", "a folder with tasks as YAML files", str(folder))
+    places = ((path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file())
+    files = sorted((own.as_posix(), path) for own, path in places if not any(map(_ours, own.parts)))
+    told = [f"{len(own)} {own} {hashlib.sha256(path.read_bytes()).hexdigest()}" for own, path in files]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def _ours(part: str) -> bool:
+    return part.startswith(".") or part == "__pycache__"
+
+
 def questions(tasks: tuple[str, ...], shots: int | None, limit: int, folder: str) -> tuple[Question, ...]:
     """The documents of some tasks, the first ``limit`` of each. ``UsageError`` as ``measure_tasks``."""
+    return _questions(tasks, shots, limit, folder, content(Path(folder)) if folder else "")
+
+
+@lru_cache(maxsize=8)
+def _questions(tasks: tuple[str, ...], shots: int | None, limit: int, folder: str, mark: str) -> tuple[Question, ...]:
     found = []
-    for name, task in _loaded(tasks, shots, limit, folder).items():
+    for name, task in _loaded(tasks, shots, limit, folder, mark).items():
         for number, requests in _by_document(task).items():
             before, gold = _gold(name, task, requests)
             offered = len(_offered(task, requests)) if task.OUTPUT_TYPE == "multiple_choice" else 0
@@ -105,10 +126,11 @@ def outcomes(
 ) -> list[tuple[str, bool]]:
     """For each of ``questions``: what a model of R = 1 chooses or writes, and whether that is right for the task."""
     asked, found = _wrapped(model, batch_items), list[tuple[str, bool]]()
+    mark = content(Path(folder)) if folder else ""
     was_training = model.network.training
     model.network.eval()
     try:
-        for name, task in _loaded(tasks, shots, limit, folder).items():
+        for name, task in _loaded(tasks, shots, limit, folder, mark).items():
             ask = asked.generate_until if task.OUTPUT_TYPE == "generate_until" else asked.loglikelihood
             for request, reply in zip(task.instances, ask(task.instances, disable_tqdm=True), strict=True):
                 request.resps = [reply] * (request.repeats or 1)
@@ -124,8 +146,11 @@ def outcomes(
 
 
 @lru_cache(maxsize=8)
-def _loaded(tasks: tuple[str, ...], shots: int | None, limit: int, folder: str) -> dict[str, Any]:
-    """lm-eval's own tasks by name, their requests made as its ``simple_evaluate`` makes them."""
+def _loaded(tasks: tuple[str, ...], shots: int | None, limit: int, folder: str, mark: str) -> dict[str, Any]:  # noqa: ARG001
+    """lm-eval's own tasks by name, their requests made as its ``simple_evaluate`` makes them.
+
+    Made anew where a file of the folder has changed: ``mark`` is its ``content``, and part of the cache's key.
+    """
     manager = _manager(tasks, Path(folder) if folder else None)
     try:
         with redirect_stderr(io.StringIO()):  # its bars
@@ -151,15 +176,14 @@ def _manager(tasks: Sequence[str], folder: Path | None) -> Any:
     installed()
     require(bool(tasks), "lm-eval.tasks", "at least one name", list(tasks))
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    files = sorted(folder.rglob("*.yaml")) if folder else []
-    manager = _index(folder, tuple((file, file.stat().st_mtime_ns) for file in files))
+    manager = _index(folder, content(folder) if folder else "")
     if missing := [task for task in tasks if task not in manager.all_tasks]:
         raise UsageError(f"lm-eval.tasks: unknown name {missing[0]!r}; `lm-eval ls tasks` lists them")
     return manager
 
 
 @lru_cache(maxsize=4)
-def _index(folder: Path | None, files: tuple[tuple[Path, int], ...]) -> Any:  # noqa: ARG001 (part of the cache's key)
+def _index(folder: Path | None, mark: str) -> Any:  # noqa: ARG001 (part of the cache's key)
     """lm-eval's index, which takes seconds to make; anew where a file of the folder has changed."""
     return importlib.import_module("lm_eval.tasks").TaskManager(include_path=str(folder) if folder else None)
 

@@ -126,7 +126,7 @@ class Study:
         form = dataclasses.asdict(self.spec.evaluation)
         if self.spec.evaluation.sampling == Sampled():  # off, as before there was any
             del form["sampling"]
-        return {**form, "benchmarks": [{**b.settings(), "version": b.version, **b.made_by()} for b in self.benchmarks]}
+        return {**form, "benchmarks": [{**b.form(), "version": b.version, **b.made_by()} for b in self.benchmarks]}
 
     def machine_form(self) -> dict[str, Any]:
         """The layout on the machine, where it is not the plain one: rounding depends on it."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from forgetting import Evaluation, Ladder, Spec, harness
+from forgetting import Evaluation, Ladder, Spec, harness, registry
 from forgetting.benchmarks.lm_eval import LmEval
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
@@ -136,6 +141,81 @@ def test_a_model_that_knows_the_answers_is_right(tasks: Path, folder: Path) -> N
     told = part.ask(model, 4)
     assert before.count("right") < 8 and [g.verdict for _, g in told] == ["right"] * 8
     assert [text for text, _ in told] == [i.answer for i in part.items()]
+
+
+def test_the_form_holds_what_a_folder_says_and_not_where_it_lies(tasks: Path, tmp_path: Path) -> None:
+    def form(folder: Path) -> dict[str, Any]:
+        part = LmEval(task="capitals_choice", folder=str(folder))
+        assert registry.build("benchmarks", part.settings()) == part
+        return part.form()
+
+    copied, first = tmp_path / "copy", form(tasks)
+    shutil.copytree(tasks, copied)
+    assert form(copied) == first and str(tasks) not in repr(first) and LmEval().form() == LmEval().settings()
+    (copied / ".git").mkdir()
+    (copied / "__pycache__").mkdir()
+    for name in (".git/HEAD", "__pycache__/utils.cpython-311.pyc", ".hidden"):
+        (copied / name).write_text("nothing")
+    assert form(copied) == first
+    marks = {first["folder"]}
+    (copied / "utils.py").write_text("def one(): ...")  # functions that tasks name
+    marks.add(form(copied)["folder"])
+    about = (copied / "utils.py").stat()
+    (copied / "utils.py").write_text("def two(): ...")
+    os.utime(copied / "utils.py", ns=(about.st_atime_ns, about.st_mtime_ns))  # of the same size and time
+    marks.add(form(copied)["folder"])
+    (copied / "utils.py").rename(copied / "other.py")
+    marks.add(form(copied)["folder"])
+    assert len(marks) == 4
+    with pytest.raises(UsageError, match=r"^lm_eval\.folder: must be a folder with tasks as YAML files, got"):
+        form(tmp_path / "none")
+
+
+def test_a_studys_fingerprint_follows_the_files(tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "installed", lambda: "0")
+    shutil.copytree(tasks, tmp_path / "copy")
+    evaluations = [
+        Evaluation(benchmarks=({"name": "lm_eval", "task": "capitals_choice", "folder": str(folder)},))
+        for folder in (tasks, tmp_path / "copy")
+    ]
+    one, two = (construct(dataclasses.replace(spec(), evaluation=e)) for e in evaluations)
+    assert one.evaluation_form() == two.evaluation_form()
+    (tmp_path / "copy" / "capitals_choice.yaml").write_text("task: capitals_choice\n")
+    assert one.evaluation_form() != two.evaluation_form()
+
+
+def test_loaded_tasks_do_not_outlive_a_change_of_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    class Manager:
+        all_tasks = ("capitals",)
+
+        def __init__(self, include_path: str) -> None:
+            made.append((Path(include_path) / "utils.py").read_text())
+
+        def load(self, names: list[str]) -> dict[str, Any]:
+            return {"tasks": {}}
+
+    monkeypatch.setattr(harness, "installed", lambda: "0")
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", SimpleNamespace(TaskManager=Manager))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "lm_eval", SimpleNamespace())  # type: ignore[arg-type]
+    for text in ("first", "first", "second"):  # a file beside the YAML files
+        (tmp_path / "utils.py").write_text(text)
+        assert harness.questions(("capitals",), None, 0, str(tmp_path)) == ()
+    assert made == ["first", "second"]
+
+
+@needed
+def test_changed_rows_of_a_folder_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / ".cache"))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    text = f"task: capitals_here\n{COMMON.replace('ROWS', str(rows))}{TASKS['capitals_choice']}"
+    (tmp_path / "here.yaml").write_text(text)
+    part = LmEval(task="capitals_here", folder=str(tmp_path))
+    assert len(part.items()) == 4
+    rows.write_text(json.dumps(ROWS[1]) + "\n")
+    assert [i.prompt for i in part.items()] == [ROWS[1]["question"]]
 
 
 @needed

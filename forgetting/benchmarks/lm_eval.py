@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from forgetting.contracts import Benchmark, Grade, Item, Language, Model, Split
 from forgetting.errors import require, unknown
@@ -26,7 +27,7 @@ class LmEval(Benchmark):
         task: a task's name, or several with commas, as lm-eval lists them
         limit: items of each task, the first so many; 0 for all
         shots: examples before each item; -1 for as many as the task says
-        folder: holds more tasks as YAML files; empty for none
+        folder: holds more tasks as YAML files; empty for none. All files in it count, rows that lie elsewhere do not
     """
 
     task: str = "arc_easy"
@@ -43,6 +44,15 @@ class LmEval(Benchmark):
         require(all(self._names()), "lm_eval.task", "a name, or several with commas", self.task)
         require(self.limit >= 0, "lm_eval.limit", "0 (all items) or more", self.limit)
         require(self.shots >= -1, "lm_eval.shots", "-1 (as many as the task says) or more", self.shots)
+
+    def form(self) -> dict[str, Any]:
+        """The settings, with the hash of its files in place of the folder: what they say counts, not where they lie."""
+        found = super().form()
+        if self.folder:
+            from forgetting.harness import content
+
+            found["folder"] = content(Path(self.folder))
+        return found
 
     @property
     def chance(self) -> float:  # type: ignore[override]  # of the items that are there

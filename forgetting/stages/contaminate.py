@@ -264,7 +264,7 @@ def _evaluator(study: Study, home: distil.Home, contamination: Contamination, ru
     """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
     base = str(home.resolve()) if isinstance(home, Path) else home.form()
     backend = study.spec.machine.backend
-    of = [base, [[b.settings(), b.version] for b in study.benchmarks], study.spec.evaluation, backend]
+    of = [base, [[b.form(), b.version] for b in study.benchmarks], study.spec.evaluation, backend]
     if (key := repr(of)) not in _kept:
         _kept.clear()
         kind = WrittenElsewhere if backend.command else Evaluator

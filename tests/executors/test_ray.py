@@ -33,7 +33,7 @@ def _seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
 
 
 @pytest.mark.parametrize(
-    ("node", "home", "wanted"),
+    ("node", "given", "wanted"),
     [
         (None, "bubblewrap", "bubblewrap"),
         ("strict", "bubblewrap", "bubblewrap"),
@@ -43,11 +43,11 @@ def _seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
     ],
 )
 def test_a_worker_of_a_running_cluster_obeys_home_and_where_home_says_nothing_its_node(
-    node: str | None, home: str | None, wanted: str | None, seen: list[str | None], monkeypatch: pytest.MonkeyPatch
+    node: str | None, given: str | None, wanted: str | None, seen: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if node:
         monkeypatch.setenv(policy.VARIABLE, node)
-    assert remotely({}, home) == ("done", "")
+    assert remotely({}, given) == ("done", "")
     assert seen == [wanted]
 
 
@@ -57,8 +57,8 @@ def test_a_worker_that_is_used_again_has_its_nodes_words_again(
 ) -> None:
     if node:
         monkeypatch.setenv(policy.VARIABLE, node)
-    for home in ("bubblewrap", None, "container:a", None):
-        remotely({}, home)
+    for given in ("bubblewrap", None, "container:a", None):
+        remotely({}, given)
     assert seen == ["bubblewrap", node, "container:a", node]
 
 
