@@ -121,11 +121,11 @@ def _next(tried: dict[float, float | None], wanted: float) -> float | None:
     between = [(low, high) for low, high in pairwise(shares) if (shares[low] < wanted) != (shares[high] < wanted)]
     if between:  # one beyond the rate at which the student learns most is the last resort
         low, high = next((pair for pair in between if shares[pair[0]] < wanted), between[0])
-        return (low * high) ** 0.5
+        return math.sqrt(low * high)
     best = max(shares, key=lambda rate: (shares[rate], rate))
     if best == max(shares):
         diverged = min((rate for rate, found in tried.items() if found is None), default=math.inf)
-        return best * FACTOR if best * FACTOR < diverged else (best * diverged) ** 0.5
+        return best * FACTOR if best * FACTOR < diverged else math.sqrt(best * diverged)
     return best / FACTOR if best == min(shares) else None
 
 
