@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -49,8 +50,6 @@ class Job:
             "per_device_train_batch_size": o.batch_size,
             "train_sampling_strategy": "sequential",
             "learning_rate": o.learning_rate,
-            "lr_scheduler_type": "constant_with_warmup",
-            "warmup_steps": o.warmup_steps,
             "adam_beta1": o.betas[0],
             "adam_beta2": o.betas[1],
             "weight_decay": o.weight_decay,
@@ -126,6 +125,10 @@ class Loop(ABC):
         callback = Generate(job)
         trainer = self.trainer(job, callback)
         trainer.remove_callback(PrinterCallback)
+        trainer.create_optimizer()
+        # Our warm-up: its first step already has a rate, where theirs has none.
+        warm = max(job.optimiser.warmup_steps, 1)
+        trainer.lr_scheduler = LambdaLR(trainer.optimizer, lambda step: min(1.0, (step + 1) / warm))
         trainer.train()
         return callback.right, trainer
 
