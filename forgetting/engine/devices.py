@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -41,6 +43,7 @@ def trainer_settings(machine: Machine) -> dict[str, Any]:
         settings["precision"] = PRECISIONS[machine.precision]
     if machine.devices == 1:
         return settings
+    _leave_at_exit()
     settings["plugins"] = [LightningEnvironment()]
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if machine.strategy == "ddp":
@@ -50,6 +53,12 @@ def trainer_settings(machine: Machine) -> dict[str, Any]:
             data_parallel_size=machine.devices, tensor_parallel_size=1, process_group_backend=backend, timeout=PATIENCE
         )
     return settings
+
+
+@functools.cache
+def _leave_at_exit() -> None:
+    """Threads of gloo that outlive the interpreter can end the process with SIGABRT after all its work is done."""
+    atexit.register(lambda: torch.distributed.destroy_process_group() if torch.distributed.is_initialized() else None)
 
 
 def prepare(network: Any, machine: Machine) -> None:

@@ -7,7 +7,9 @@ With a folder of checkpoints the fit goes on from the last one that is there.
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,7 @@ def run(machine: Machine, samples: int = 30) -> tuple[list[float], HuggingFaceMo
 
 
 if __name__ == "__main__":
+    atexit.register(lambda: os._exit(3) if torch.distributed.is_initialized() else None)  # runs last
     torch.set_num_threads(1)
     machine = Machine(**json.loads(sys.argv[1]))
     steps, student = run(machine)
