@@ -25,6 +25,7 @@ from forgetting import seeds
 from forgetting.contracts import Layers, Model
 from forgetting.errors import UsageError
 from forgetting.ladder import Architecture
+from forgetting.models import fused_qwen3
 from forgetting.models.decoding import Decoding, layers_of, rows_together, selected
 
 Answers = list[list[list[int]]]
@@ -134,6 +135,8 @@ class HuggingFaceModel(Model):
 
     def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         """As in the contract; the network's head sees those places only, and most of its work is there."""
+        if fused_qwen3.suits(self.network, tokens_RBT[0]):
+            return fused_qwen3.logits_at(self.network, tokens_RBT[0], places_RN[0])[None]
         return self._logits_at(tokens_RBT[0], places_RN[0], use_cache=False)[None]
 
     def _logits_at(self, tokens_BT: Tensor, places_N: Tensor, **settings: Any) -> Tensor:
