@@ -7,6 +7,7 @@ process; ``python -m forgetting.worker`` serves them from standard input until i
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -85,6 +86,9 @@ def serve() -> None:
             os._exit(1)
         say(done=done, total=total)
 
+    from forgetting.stages import contaminate  # noqa: F401 (with torch and all else, before the first task)
+
+    gc.freeze()  # half a million objects that never go away; each full collection would look at all of them
     for line in sys.stdin:
         kind, message = outcome(partial(carry_out, json.loads(line), report))
         say(outcome=kind, message=message)
