@@ -21,6 +21,7 @@ from transformers.activations import ACT2FN
 from transformers.models.qwen3 import modeling_qwen3
 
 WIDEST, LONGEST = 256, 256  # hidden size and tokens up to which it pays; attention keeps T x T numbers of each head
+SPLIT_BELOW = 0.8  # of the tokens that one batch would read
 WEIGHTS = 11  # of a block
 OWN = {
     modeling_qwen3.Qwen3ForCausalLM, modeling_qwen3.Qwen3Model, modeling_qwen3.Qwen3RotaryEmbedding,
@@ -54,7 +55,32 @@ def _touched(module: nn.Module) -> bool:
 
 
 def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
-    """Logits ``[N, V]`` at places of the flattened batch; gradients reach the parameters."""
+    """Logits ``[N, V]`` at places of the flattened batch; gradients reach the parameters.
+
+    No row is read beyond its last place. Where that saves much, long and short rows are two batches.
+    """
+    samples, length = tokens_BT.shape
+    row_N, at_N = places_N // length, places_N % length
+    needed_B = torch.zeros(samples, dtype=torch.long).scatter_reduce_(0, row_N, at_N + 1, "amax")
+    widths_B, order_B = needed_B.sort(descending=True, stable=True)
+    number_B = torch.arange(samples)
+    read_B = widths_B[0] * number_B + widths_B * (samples - number_B)  # tokens, with as many rows in the first batch
+    first = int(read_B.argmin())
+    if not first or read_B[first] > SPLIT_BELOW * read_B[0]:
+        width = int(widths_B[0])
+        return _pass(network, tokens_BT[:, :width], row_N * width + at_N)
+    rank_N = order_B.argsort()[row_N]
+    parts, found = [], []
+    for start, end in ((0, first), (first, samples)):
+        width, mine = int(widths_B[start]), ((rank_N >= start) & (rank_N < end)).nonzero()[:, 0]
+        if len(mine):
+            tokens = tokens_BT[order_B[start:end], :width]
+            found.append(_pass(network, tokens, (rank_N[mine] - start) * width + at_N[mine]))
+            parts.append(mine)
+    return torch.cat(found)[torch.cat(parts).argsort()]
+
+
+def _pass(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
     model, config, tables = network.model, network.config, _Rotary.of(network, tokens_BT)
     blocks = [
         weight

@@ -98,7 +98,7 @@ def test_frozen_parameters_get_no_gradient() -> None:
 
 def test_a_model_uses_it() -> None:
     student = model(0, architecture=DEEP)
-    tokens_BT, places_N = torch.arange(2, 14).reshape(2, 6), torch.tensor([2, 5, 7])
+    tokens_BT, places_N = torch.arange(2, 14).reshape(2, 6), torch.tensor([2, 5, 10])
     found = student.logits_at(tokens_BT[None], places_N[None])
     assert found.grad_fn is not None and type(found.grad_fn.next_functions[0][0]).__name__ == "_PassBackward"
     torch.testing.assert_close(found[0], by_module(student.network, tokens_BT, places_N), rtol=1e-4, atol=2e-5)
