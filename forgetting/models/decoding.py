@@ -21,6 +21,7 @@ from transformers.cache_utils import DynamicLayer
 
 from forgetting.contracts import Layers
 from forgetting.errors import UsageError
+from forgetting.models import fused_qwen3
 
 if TYPE_CHECKING:
     from forgetting.models.huggingface import HuggingFaceModel
@@ -237,6 +238,9 @@ class _Batch:
         self.length_B = torch.zeros(slots, dtype=torch.long, device=model.device)
         self.cache, self.slots = DynamicCache(), list[_Slots]()
         self._places = torch.arange(room, device=model.device)
+        self._reader = (
+            fused_qwen3.Reader(model.network) if fused_qwen3.suits(model.network, self._places[None]) else None
+        )
 
     def fill(self, slots: Sequence[int], rows: Sequence[Row]) -> None:
         """Put the keys and values of rows into slots."""
@@ -280,10 +284,12 @@ class _Batch:
         hidden = self._places[None, None, None, :until] > places_BT[:, None, :, None]
         bias = torch.zeros(hidden.shape, dtype=self.model.network.dtype, device=tokens_BT.device)
         bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
+        self.length_B = self.length_B + steps
+        if self._reader is not None:
+            return self._reader.write(tokens_BT, places_BT, bias[:, 0], [s.update for s in self.slots]).argmax(-1)
         logits: Tensor = self.model.network(
             input_ids=tokens_BT, attention_mask=bias, position_ids=places_BT, past_key_values=self.cache, use_cache=True
         ).logits
-        self.length_B = self.length_B + steps
         return logits.argmax(-1)
 
 

@@ -1,4 +1,4 @@
-"""A small Qwen3's pass over a training batch, forward and backward by hand: fewer and larger operations on a CPU.
+"""A small Qwen3 by hand, forward and backward: fewer and larger operations on a CPU, to train, to read and to write.
 
 The modules of Hugging Face's Qwen3 spend most of a small student's step on hundreds of tiny operations. Here the same
 function takes query, key and value as one product, gate and up as another, has the gains of the norms inside the matrix
@@ -13,6 +13,7 @@ words.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,9 +21,13 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 from transformers.models.qwen3 import modeling_qwen3
 
+from forgetting.contracts import Layers
+
 WIDEST, LONGEST = 256, 256  # hidden size and tokens up to which it pays; attention keeps T x T numbers of each head
 SPLIT_BELOW = 0.8  # of the tokens that one batch would read
 WEIGHTS = 11  # of a block
+# Takes a step's keys and values, ``[B, K, T, E]``, and gives all up to here.
+Update = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 OWN = {
     modeling_qwen3.Qwen3ForCausalLM, modeling_qwen3.Qwen3Model, modeling_qwen3.Qwen3RotaryEmbedding,
     modeling_qwen3.Qwen3DecoderLayer, modeling_qwen3.Qwen3Attention, modeling_qwen3.Qwen3MLP,
@@ -57,8 +62,11 @@ def _touched(module: nn.Module) -> bool:
 def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
     """Logits ``[N, V]`` at places of the flattened batch; gradients reach the parameters.
 
-    No row is read beyond its last place. Where that saves much, long and short rows are two batches.
+    With gradients no row is read beyond its last place; where that saves much, long and short rows are two batches.
+    Without, the logits are bit for bit those of a ``Reader``: looks compare one with the other.
     """
+    if not torch.is_grad_enabled():
+        return Reader(network).read(tokens_BT, places_N)[0]
     samples, length = tokens_BT.shape
     row_N, at_N = places_N // length, places_N % length
     needed_B = torch.zeros(samples, dtype=torch.long).scatter_reduce_(0, row_N, at_N + 1, "amax")
@@ -81,32 +89,74 @@ def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
 
 
 def _pass(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
-    model, config, tables = network.model, network.config, _Rotary.of(network, tokens_BT)
-    blocks = [
-        weight
-        for block in model.layers
-        for attention, mlp in [(block.self_attn, block.mlp)]
-        for weight in (
+    blocks, ends = _weights(network)
+    config, padding = network.config, network.model.embed_tokens.padding_idx
+    layout = _Layout.over(network, tokens_BT)
+    logits: Tensor = _Pass.apply(  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        tokens_BT, places_N, padding, layout, config.num_key_value_heads, config.rms_norm_eps, *ends,
+        *(weight for block in blocks for weight in block),
+    )  # fmt: skip
+    return logits
+
+
+def _weights(network: Any) -> tuple[list[tuple[Tensor, ...]], tuple[Tensor, Tensor, Tensor]]:
+    """The weights of each block; and the embedding, the head and the last norm's gain."""
+    blocks: list[tuple[Tensor, ...]] = [
+        (
             block.input_layernorm.weight, attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight,
             attention.q_norm.weight, attention.k_norm.weight, attention.o_proj.weight,
             block.post_attention_layernorm.weight, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight,
         )
+        for block in network.model.layers
+        for attention, mlp in [(block.self_attn, block.mlp)]
     ]  # fmt: skip
-    logits: Tensor = _Pass.apply(  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-        tokens_BT, places_N, model.embed_tokens.padding_idx, tables, config.num_key_value_heads, config.rms_norm_eps,
-        model.embed_tokens.weight, network.lm_head.weight, model.norm.weight, *blocks,
-    )  # fmt: skip
-    return logits
+    return blocks, (network.model.embed_tokens.weight, network.lm_head.weight, network.model.norm.weight)
+
+
+class Reader:
+    """The network with its weights of the moment, without gradients: reads texts, and writes on from what it read."""
+
+    @torch.no_grad()
+    def __init__(self, network: Any) -> None:
+        self._network, self._eps = network, network.config.rms_norm_eps
+        blocks, (self._embedding_VD, head_VD, gain_D) = _weights(network)
+        self._blocks = [_Weights(block, network.config.num_key_value_heads, self._eps) for block in blocks]
+        self._folded_VD = head_VD * gain_D
+
+    @torch.no_grad()
+    def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers]:
+        """Logits ``[N, V]``, and keys and values ``[B, K, T, E]`` of each block."""
+        layout, layers = _Layout.over(self._network, tokens_BT), list[tuple[Tensor, Tensor]]()
+        blocks = [_Block(weights, layout) for weights in self._blocks]
+        blocks[-1].places_N = places_N
+        logits_NV = self._logits(blocks, tokens_BT)
+        for block in blocks:
+            k, v = (t.view(layout.B, -1, *t.shape[1:]).transpose(2, 3).contiguous() for t in (block.k, block.v))
+            layers.append((k, v))
+        return logits_NV, layers
+
+    @torch.no_grad()
+    def write(self, tokens_BT: Tensor, places_BT: Tensor, bias_BTK: Tensor, caches: list[Update]) -> Tensor:
+        """Logits ``[B, T, V]`` of tokens at these places of texts whose keys and values the caches hold."""
+        layout = _Layout.at(self._network, places_BT, bias_BTK)
+        blocks = [_Block(weights, layout, cache) for weights, cache in zip(self._blocks, caches, strict=True)]
+        return self._logits(blocks, tokens_BT).view(*tokens_BT.shape, -1)
+
+    def _logits(self, blocks: list[_Block], tokens_BT: Tensor) -> Tensor:
+        x_DM = self._embedding_VD[tokens_BT.flatten()].T.contiguous()
+        for block in blocks:
+            x_DM = block.forward(x_DM)
+        return _Normed(x_DM, self._eps).x.T @ self._folded_VD.T
 
 
 class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, tokens_BT: Tensor, places_N: Tensor, padding: int | None, rotary: _Rotary, heads: int, eps: float,
+        ctx: Any, tokens_BT: Tensor, places_N: Tensor, padding: int | None, layout: _Layout, heads: int, eps: float,
         embedding_VD: Tensor, head_VD: Tensor, gain_D: Tensor, *weights: Tensor,
     ) -> Tensor:  # fmt: skip
         blocks = [
-            _Block(weights[first : first + WEIGHTS], heads, eps, tokens_BT.shape, rotary)
+            _Block(_Weights(weights[first : first + WEIGHTS], heads, eps), layout)
             for first in range(0, len(weights), WEIGHTS)
         ]
         blocks[-1].places_N = places_N
@@ -150,24 +200,36 @@ def _unfolded(d_folded: Tensor, matrix: Tensor, gain_D: Tensor) -> tuple[Tensor,
     return d_folded * gain_D, (d_folded * matrix).sum(0)
 
 
-class _Rotary:
-    """Turns the halves of every head by their place."""
+class _Layout:
+    """B texts of T tokens: the angles at their places, and what attention adds to its scores."""
 
-    def __init__(self, cos_EM: Tensor, sin_EM: Tensor) -> None:
-        self.cos_EM, self.sin_EM = cos_EM, sin_EM
+    def __init__(self, shape: torch.Size, cos_EM: Tensor, sin_EM: Tensor, bias: Tensor) -> None:
+        self.B, self.T = shape
+        first, second = sin_EM.chunk(2)
+        self.cos_EM, self.sin_EM, self.bias = cos_EM, torch.cat((-first, second)), bias
 
     @classmethod
-    def of(cls, network: Any, tokens_BT: Tensor) -> _Rotary:
-        """With the network's own angles."""
+    def over(cls, network: Any, tokens_BT: Tensor) -> _Layout:
+        """Whole texts from their first token on."""
         samples, length = tokens_BT.shape
-        cos, sin = network.model.rotary_emb(network.lm_head.weight, torch.arange(length)[None])
-        first, second = sin[0].T.chunk(2)
-        return cls(cos[0].T.repeat(1, samples), torch.cat((-first, second)).repeat(1, samples))
+        cos_TE, sin_TE = (t[0] for t in network.model.rotary_emb(network.lm_head.weight, torch.arange(length)[None]))
+        groups = network.config.num_attention_heads // network.config.num_key_value_heads
+        later = torch.full((length, length), -torch.inf).triu_(1).repeat(groups, 1)
+        return cls(tokens_BT.shape, cos_TE.T.repeat(1, samples), sin_TE.T.repeat(1, samples), later)
+
+    @classmethod
+    def at(cls, network: Any, places_BT: Tensor, bias_BTK: Tensor) -> _Layout:
+        """Tokens at places of their own, which see what the bias leaves them of what stands before."""
+        cos_EM, sin_EM = (t.flatten(0, 1).T for t in network.model.rotary_emb(network.lm_head.weight, places_BT))
+        heads, groups = network.config.num_key_value_heads, network.config.num_attention_heads
+        bias = bias_BTK.repeat(1, groups // heads, 1).repeat_interleave(heads, 0)
+        return cls(places_BT.shape, cos_EM, sin_EM, bias)
 
     def turned(self, x_HEM: Tensor) -> Tensor:
+        """The halves of every head, turned by their places."""
         return torch.addcmul(x_HEM * self.cos_EM, _swapped(x_HEM), self.sin_EM)
 
-    def backward(self, d_HEM: Tensor) -> Tensor:
+    def turned_back(self, d_HEM: Tensor) -> Tensor:
         return (d_HEM * self.cos_EM).add_(_swapped(d_HEM * self.sin_EM))
 
 
@@ -176,83 +238,97 @@ def _swapped(x_HEM: Tensor) -> Tensor:
     return torch.cat((second, first), 1)
 
 
+class _Weights:
+    """A block's weights as its products take them."""
+
+    def __init__(self, given: tuple[Tensor, ...], heads: int, eps: float) -> None:
+        self.gain1_D, q, k, v, q_gain_E, k_gain_E, self.out, self.gain2_D, gate, up, self.down = given
+        self.qkv, self.gate_up, self.sizes = torch.cat((q, k, v)), torch.cat((gate, up)), [len(q), len(k), len(v)]
+        self.folded1, self.folded2 = self.qkv * self.gain1_D, self.gate_up * self.gain2_D
+        self.K, self.G, self.E, self.eps = heads, len(q) // len(k), len(q_gain_E), eps
+        gains = torch.cat((q_gain_E.repeat(self.K * self.G), k_gain_E.repeat(self.K)))
+        self.gains_HE1 = gains.view(-1, self.E, 1)
+
+
 class _Block:
     """A decoder block: ``forward`` keeps what ``backward`` needs."""
 
-    def __init__(self, weights: tuple[Tensor, ...], heads: int, eps: float, shape: torch.Size, rotary: _Rotary) -> None:
-        self.gain1_D, q, k, v, self.q_gain_E, self.k_gain_E, self.out, self.gain2_D, gate, up, self.down = weights
-        self.qkv, self.gate_up, self.sizes = torch.cat((q, k, v)), torch.cat((gate, up)), [len(q), len(k), len(v)]
-        self.B, self.T, self.K, self.G = *shape, heads, len(q) // len(k)
-        self.gains_HE1 = torch.cat((self.q_gain_E.repeat(self.K * self.G), self.k_gain_E.repeat(self.K)))
-        self.gains_HE1 = self.gains_HE1.view(-1, len(self.q_gain_E), 1)
-        self.eps, self.rotary = eps, rotary
+    def __init__(self, weights: _Weights, layout: _Layout, cache: Update | None = None) -> None:
+        self.w, self.layout, self.cache = weights, layout, cache
         self.places_N: Tensor | None = None  # the only ones that are asked for
 
     def forward(self, x_DM: Tensor) -> Tensor:
-        self.normed1, self.folded1 = _Normed(x_DM, self.eps), self.qkv * self.gain1_D
-        self.mixed_M = self._attend(self.folded1 @ self.normed1.x)
+        w = self.w
+        self.normed1 = _Normed(x_DM, w.eps)
+        self.mixed_M = self._attend(w.folded1 @ self.normed1.x)
         if self.places_N is not None:
             self.mixed_M, x_DM = self.mixed_M[:, self.places_N], x_DM[:, self.places_N]
-        x_DM = torch.addmm(x_DM, self.out, self.mixed_M)
-        self.normed2, self.folded2 = _Normed(x_DM, self.eps), self.gate_up * self.gain2_D
-        gate_IM, self.up_IM = (self.folded2 @ self.normed2.x).chunk(2)
+        x_DM = torch.addmm(x_DM, w.out, self.mixed_M)
+        self.normed2 = _Normed(x_DM, w.eps)
+        gate_IM, self.up_IM = (w.folded2 @ self.normed2.x).chunk(2)
         self.sigmoid_IM = gate_IM.sigmoid()
         self.silu_IM = gate_IM * self.sigmoid_IM
         self.gated_IM = self.silu_IM * self.up_IM
-        return torch.addmm(x_DM, self.down, self.gated_IM)
+        return torch.addmm(x_DM, w.down, self.gated_IM)
 
     def backward(self, d_DM: Tensor) -> tuple[Tensor, list[Tensor]]:
+        w = self.w
         d_down = d_DM @ self.gated_IM.T
-        d_gated_IM = self.down.T @ d_DM
+        d_gated_IM = w.down.T @ d_DM
         slope_IM = torch.addcmul(self.sigmoid_IM + self.silu_IM, self.sigmoid_IM, self.silu_IM, value=-1)
         d_gate_up_M = torch.cat((slope_IM.mul_(self.up_IM).mul_(d_gated_IM), d_gated_IM.mul_(self.silu_IM)))
-        d_matrix, d_gain2_D = _unfolded(d_gate_up_M @ self.normed2.x.T, self.gate_up, self.gain2_D)
+        d_matrix, d_gain2_D = _unfolded(d_gate_up_M @ self.normed2.x.T, w.gate_up, w.gain2_D)
         d_gate, d_up = d_matrix.chunk(2)
-        d_DM = self.normed2.backward(self.folded2.T @ d_gate_up_M).add_(d_DM)
+        d_DM = self.normed2.backward(w.folded2.T @ d_gate_up_M).add_(d_DM)
         d_out = d_DM @ self.mixed_M.T
-        d_mixed_M = self.out.T @ d_DM
+        d_mixed_M = w.out.T @ d_DM
         if self.places_N is not None:
             d_mixed_M, d_DM = (self._everywhere(d) for d in (d_mixed_M, d_DM))
         d_qkv_M, d_q_gain_E, d_k_gain_E = self._attend_backward(d_mixed_M)
-        d_matrix, d_gain1_D = _unfolded(d_qkv_M @ self.normed1.x.T, self.qkv, self.gain1_D)
-        d_q, d_k, d_v = torch.split(d_matrix, self.sizes)
-        d_DM = self.normed1.backward(self.folded1.T @ d_qkv_M).add_(d_DM)
+        d_matrix, d_gain1_D = _unfolded(d_qkv_M @ self.normed1.x.T, w.qkv, w.gain1_D)
+        d_q, d_k, d_v = torch.split(d_matrix, w.sizes)
+        d_DM = self.normed1.backward(w.folded1.T @ d_qkv_M).add_(d_DM)
         return d_DM, [d_gain1_D, d_q, d_k, d_v, d_q_gain_E, d_k_gain_E, d_out, d_gain2_D, d_gate, d_up, d_down]
 
     def _everywhere(self, d_N: Tensor) -> Tensor:
-        return d_N.new_zeros(len(d_N), self.B * self.T).index_add_(1, self.places_N, d_N)  # type: ignore[arg-type]
+        whole_M = d_N.new_zeros(len(d_N), self.layout.B * self.layout.T)
+        return whole_M.index_add_(1, self.places_N, d_N)  # type: ignore[arg-type]  # there are places
 
     def _attend(self, qkv_M: Tensor) -> Tensor:
-        q, k, v = self.sizes
-        heads, length = self.gains_HE1.shape[:2]
-        self.normed_qk = _Normed(qkv_M[: q + k].view(heads, length, -1), self.eps)
-        turned_M = self.rotary.turned(self.normed_qk.x * self.gains_HE1).flatten(0, 1)
+        w, (q, k, v) = self.w, self.w.sizes
+        self.normed_qk = _Normed(qkv_M[: q + k].view(-1, w.E, qkv_M.shape[1]), w.eps)
+        turned_M = self.layout.turned(self.normed_qk.x * w.gains_HE1).flatten(0, 1)
         self.q, self.k, self.v = self._by_head(turned_M[:q]), self._by_head(turned_M[q:]), self._by_head(qkv_M[-v:])
-        later = torch.full((self.T, self.T), -torch.inf).triu_(1).repeat(self.G, 1)
-        scores = torch.baddbmm(later, self.q.transpose(1, 2), self.k, alpha=length**-0.5)
+        if self.cache is not None:
+            self.k, self.v = self._with_earlier(self.cache)
+        scores = torch.baddbmm(self.layout.bias, self.q.transpose(1, 2), self.k, alpha=w.E**-0.5)
         self.weights = scores.softmax(-1)
         return self._by_place(self.v @ self.weights.transpose(1, 2))
 
+    def _with_earlier(self, cache: Update) -> tuple[Tensor, Tensor]:
+        k, v = cache(*(t.view(self.layout.B, self.w.K, self.w.E, -1).transpose(2, 3) for t in (self.k, self.v)))
+        return k.flatten(0, 1).transpose(1, 2), v.flatten(0, 1).transpose(1, 2)
+
     def _attend_backward(self, d_mixed_M: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        heads, length = self.gains_HE1.shape[:2]
+        w = self.w
         d_mixed = self._by_head(d_mixed_M)
         d_weights = d_mixed.transpose(1, 2) @ self.v
         d_scores = torch.ops.aten._softmax_backward_data(d_weights, self.weights, -1, torch.float32)
-        d_scores.mul_(length**-0.5)
+        d_scores.mul_(w.E**-0.5)
         d_q_M, d_k_M = self._by_place(self.k @ d_scores.transpose(1, 2)), self._by_place(self.q @ d_scores)
         d_v_M = self._by_place(d_mixed @ self.weights)
-        d_HEM = self.rotary.backward(torch.cat((d_q_M, d_k_M)).view(heads, length, -1))
+        d_HEM = self.layout.turned_back(torch.cat((d_q_M, d_k_M)).view(self.normed_qk.x.shape))
         d_gains_HE = (d_HEM * self.normed_qk.x).sum(-1)
-        d_q_gain_E, d_k_gain_E = (part.sum(0) for part in torch.split(d_gains_HE, [self.K * self.G, self.K]))
-        d_qk_M = self.normed_qk.backward(d_HEM * self.gains_HE1).flatten(0, 1)
+        d_q_gain_E, d_k_gain_E = (part.sum(0) for part in torch.split(d_gains_HE, [w.K * w.G, w.K]))
+        d_qk_M = self.normed_qk.backward(d_HEM * w.gains_HE1).flatten(0, 1)
         return torch.cat((d_qk_M, d_v_M)), d_q_gain_E, d_k_gain_E
 
     def _by_head(self, x_M: Tensor) -> Tensor:
         """Rows of features as ``[B K, E, G T]``, where G is 1 for keys and values."""
-        by_head = x_M.view(self.K, -1, len(self.q_gain_E), self.B, self.T).permute(3, 0, 2, 1, 4)
-        return by_head.reshape(self.B * self.K, len(self.q_gain_E), -1)
+        by_head = x_M.view(self.w.K, -1, self.w.E, self.layout.B, self.layout.T).permute(3, 0, 2, 1, 4)
+        return by_head.reshape(self.layout.B * self.w.K, self.w.E, -1)
 
     def _by_place(self, x: Tensor) -> Tensor:
         """The way back."""
-        by_place = x.view(self.B, self.K, len(self.q_gain_E), -1, self.T).permute(1, 3, 2, 0, 4)
-        return by_place.reshape(-1, self.B * self.T)
+        by_place = x.view(self.layout.B, self.w.K, self.w.E, -1, self.layout.T).permute(1, 3, 2, 0, 4)
+        return by_place.reshape(-1, self.layout.B * self.layout.T)

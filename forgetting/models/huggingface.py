@@ -213,6 +213,8 @@ class HuggingFaceModel(Model):
 
     def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers]:
         """``logits_at``, ``[N, V]``, and the keys and values that the pass leaves to go on from."""
+        if fused_qwen3.suits(self.network, tokens_BT):
+            return fused_qwen3.Reader(self.network).read(tokens_BT, places_N)
         cache = DynamicCache()
         logits = self._logits_at(tokens_BT, places_N, past_key_values=cache, use_cache=True)
         return logits, layers_of(cache)

@@ -16,7 +16,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from forgetting.ladder import LADDER, Architecture
 from forgetting.mitigation.lora import LoRA
 from forgetting.models import fused_qwen3
-from tests.contracts.small import model
+from forgetting.models.decoding import Row, _Batch
+from tests.contracts.small import TINY, model
 
 DEEP = Architecture("tiny-deep", 16, 3, 4, 6, 20, 2)
 
@@ -102,6 +103,41 @@ def test_a_model_uses_it() -> None:
     found = student.logits_at(tokens_BT[None], places_N[None])
     assert found.grad_fn is not None and type(found.grad_fn.next_functions[0][0]).__name__ == "_PassBackward"
     torch.testing.assert_close(found[0], by_module(student.network, tokens_BT, places_N), rtol=1e-4, atol=2e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    shape=st.sampled_from([TINY, DEEP]),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    steps=st.integers(1, 3),
+    seed=st.integers(0, 5),
+)
+def test_what_is_read_and_written_on_is_one_text(
+    shape: Architecture, lengths: list[int], steps: int, seed: int
+) -> None:
+    student = model(seed, architecture=shape)
+    width = max(lengths) + steps
+    whole_BT = torch.randint(2, 200, (len(lengths), width), generator=torch.Generator().manual_seed(seed))
+    read_BT = whole_BT[:, : max(lengths)].clone()
+    for row, length in enumerate(lengths):
+        read_BT[row, length:] = 0
+    last_N = torch.tensor(lengths) - 1 + torch.arange(len(lengths)) * read_BT.shape[1]
+    logits, layers = student.read(read_BT, last_N)
+    batch = _Batch(student, len(lengths), width)
+    batch.fill(range(len(lengths)), [Row(layers, row, length, 0) for row, length in enumerate(lengths)])
+    expected = student.network(whole_BT).logits
+    rows = range(len(lengths))
+    torch.testing.assert_close(logits, expected[rows, [n - 1 for n in lengths]], rtol=1e-4, atol=2e-5)
+    next_BT = torch.stack([whole_BT[row, n : n + steps] for row, n in enumerate(lengths)])
+    written = batch.step(next_BT)
+    assert written.tolist() == [expected[row, n : n + steps].argmax(-1).tolist() for row, n in enumerate(lengths)]
+
+
+def test_logits_without_gradients_are_those_of_a_reader_bit_for_bit() -> None:
+    student = model(0, architecture=DEEP)
+    tokens_BT, places_N = torch.arange(2, 26).reshape(4, 6), torch.tensor([0, 5, 7, 20])
+    with torch.no_grad():
+        assert torch.equal(student.logits_at(tokens_BT[None], places_N[None])[0], student.read(tokens_BT, places_N)[0])
 
 
 def hooked(network: Any) -> None:
