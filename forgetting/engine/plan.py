@@ -89,8 +89,8 @@ def mixed(
     ratio = Fraction(str(share))
     positions = [-(-dose // ratio) for dose in doses]
     length = int(positions[-1])
-    steps = np.arange(length + 1, dtype=object) * ratio
-    whole = np.array([int(s) for s in steps], dtype=np.int64)
+    above = np.arange(length + 1, dtype=object) * ratio.numerator  # of Python's integers, which have no largest one
+    whole = (above // ratio.denominator).astype(np.int64)
     is_contaminating = np.diff(whole) > 0
     count = int(is_contaminating.sum())
     offered = contamination.samples(seeds.generator(seed, "contamination"))

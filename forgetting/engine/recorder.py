@@ -88,10 +88,8 @@ class Recorder:
         self.answers |= {name: answer.tolist() for name, answer in zip(names, frame["answer"], strict=True)}
         base = frame if self._base is None else self._base
         self._base = base
-        together = frame if frame is base else pd.concat([base, frame], ignore_index=True)
         dose = int(frame["dose"].iloc[0])
-        scored = score_rows(together, self.chances, self.versions)
-        rows = [dataclasses.asdict(row) for row in scored if row.dose == dose]
+        rows = [dataclasses.asdict(row) for row in score_rows(frame, self.chances, self.versions, base)]
         self._lines.append(jsonl(rows))
         if self._events is not None:
             self._events.scalars(dose, scalar_values(rows, self._source)[dose])

@@ -75,7 +75,7 @@ def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
     read_B = widths_B[0] * number_B + widths_B * (samples - number_B)  # tokens, with as many rows in the first batch
     first = int(read_B.argmin())
     if not first or read_B[first] > SPLIT_BELOW * read_B[0]:
-        width = int(widths_B[0])
+        width = max(1, int(widths_B[0]))  # a batch without places has no gradient either, of any width
         return _pass(network, tokens_BT[:, :width], row_N * width + at_N)
     rank_N = order_B.argsort()[row_N]
     parts, found = [], []

@@ -232,7 +232,7 @@ class _Reader:
             if self.notation != "prefix":
                 self.expect(NEWLINE)
             found.append(self.line())
-        return [(variable, _plain(value, self.notation)) for variable, value in found]
+        return found
 
 
 def _written(node: Node, notation: str, need: int = _PIPELINE) -> str:
@@ -247,9 +247,11 @@ def _written(node: Node, notation: str, need: int = _PIPELINE) -> str:
     return f"( {text} )" if _strength(node, notation) < need else text
 
 
-def _program(lines: list[Line], notation: str) -> str:
-    assign, result, between = _LINES[notation]
-    texts = [(name, _written(value, notation)) for name, value in lines]
+def _rewritten(words: list[str], notation: str, other: str) -> str:
+    """A program from one notation in another."""
+    assign, result, between = _LINES[other]
+    lines = _Reader(words, notation).lines()
+    texts = [(name, _written(_plain(value, notation), other)) for name, value in lines]
     return between.join([assign.format(name, text) if name else result.format(text) for name, text in texts])
 
 
@@ -265,12 +267,12 @@ def _checked(dialect: str) -> None:
 def to_dialect(program: str, dialect: str) -> str:
     """A standard program in a dialect; ``ValueError`` where it is not in the mini-Python."""
     _checked(dialect)
-    lines = _Reader(program.split(), "standard").lines()
+    if dialect not in ("brace", "assign"):
+        return _rewritten(program.split(), "standard", dialect)
+    _Reader(program.split(), "standard").lines()  # raises where they are none
     if dialect == "brace":
         return f"{{ {_swapped(program, _BRACE)} }}"
-    if dialect == "assign":
-        return f"{_swapped(program.replace('return', 'answer ='), _ASSIGN)} ;"
-    return _program(lines, dialect)
+    return f"{_swapped(program.replace('return', 'answer ='), _ASSIGN)} ;"
 
 
 def from_dialect(text: str, dialect: str) -> str | None:
@@ -284,7 +286,7 @@ def from_dialect(text: str, dialect: str) -> str | None:
             program = _swapped(" ".join(words[:-1]), {new: old for old, new in _ASSIGN.items()})
             program = program.replace("answer =", "return")
         else:
-            program = _program(_Reader(words, dialect).lines(), "standard")
+            program = _rewritten(words, dialect, "standard")
         return program if to_dialect(program, dialect) == " ".join(words) else None
     except (ValueError, RecursionError):
         return None
