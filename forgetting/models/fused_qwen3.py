@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
@@ -47,14 +48,17 @@ def suits(network: Any, tokens_BT: Tensor) -> bool:
         and not (network.training and c.attention_dropout)
         and set(c.layer_types or ()) == {"full_attention"}
         and not torch.is_autocast_enabled("cpu")
-        and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in network.parameters())
         and not any(map(_touched, network.modules()))
     )
 
 
 def _touched(module: nn.Module) -> bool:
-    """Whether another module stands in its place, something hangs on it, or it computes activations twice."""
+    """Whether it is another module, something hangs on it, it computes activations twice, or its weights are not fp32
+    on the CPU.
+    """
     own = module.__dict__
+    if any(p is not None and (p.dtype != torch.float32 or p.device.type != "cpu") for p in own["_parameters"].values()):
+        return True
     hooks = own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
     return type(module) not in OWN or bool(hooks) or "forward" in own or own.get("gradient_checkpointing", False)
 
@@ -68,24 +72,25 @@ def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         return Reader(network).read(tokens_BT, places_N)[0]
     samples, length = tokens_BT.shape
-    row_N, at_N = places_N // length, places_N % length
-    needed_B = torch.zeros(samples, dtype=torch.long).scatter_reduce_(0, row_N, at_N + 1, "amax")
-    widths_B, order_B = needed_B.sort(descending=True, stable=True)
-    number_B = torch.arange(samples)
-    read_B = widths_B[0] * number_B + widths_B * (samples - number_B)  # tokens, with as many rows in the first batch
+    row_N, at_N = np.divmod(places_N.numpy(), length)
+    needed_B = np.ones(samples, dtype=np.int64)  # a row without places would have no tokens else
+    np.maximum.at(needed_B, row_N, at_N + 1)
+    order_B = np.argsort(-needed_B, kind="stable")
+    widths_B = needed_B[order_B]
+    first_B = np.arange(samples)  # rows of the first batch, and below the tokens that both would read
+    read_B = widths_B[0] * first_B + widths_B * (samples - first_B)
     first = int(read_B.argmin())
-    if not first or read_B[first] > SPLIT_BELOW * read_B[0]:
-        width = max(1, int(widths_B[0]))  # a batch without places has no gradient either, of any width
-        return _pass(network, tokens_BT[:, :width], row_N * width + at_N)
-    rank_N = order_B.argsort()[row_N]
+    if read_B[first] > SPLIT_BELOW * read_B[0]:
+        width = int(widths_B[0])
+        return _pass(network, tokens_BT[:, :width], torch.from_numpy(row_N * width + at_N))
+    rank_N = np.argsort(order_B)[row_N]
     parts, found = [], []
     for start, end in ((0, first), (first, samples)):
-        width, mine = int(widths_B[start]), ((rank_N >= start) & (rank_N < end)).nonzero()[:, 0]
-        if len(mine):
-            tokens = tokens_BT[order_B[start:end], :width]
-            found.append(_pass(network, tokens, (rank_N[mine] - start) * width + at_N[mine]))
-            parts.append(mine)
-    return torch.cat(found)[torch.cat(parts).argsort()]
+        width, mine = int(widths_B[start]), np.flatnonzero((rank_N >= start) & (rank_N < end))
+        tokens = tokens_BT[torch.from_numpy(order_B[start:end]), :width]
+        found.append(_pass(network, tokens, torch.from_numpy((rank_N[mine] - start) * width + at_N[mine])))
+        parts.append(mine)
+    return torch.cat(found)[torch.from_numpy(np.argsort(np.concatenate(parts)))]
 
 
 def _pass(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
@@ -276,7 +281,9 @@ class _Block:
         d_down = d_DM @ self.gated_IM.T
         d_gated_IM = w.down.T @ d_DM
         slope_IM = torch.addcmul(self.sigmoid_IM + self.silu_IM, self.sigmoid_IM, self.silu_IM, value=-1)
-        d_gate_up_M = torch.cat((slope_IM.mul_(self.up_IM).mul_(d_gated_IM), d_gated_IM.mul_(self.silu_IM)))
+        d_gate_up_M = torch.empty(2 * len(slope_IM), slope_IM.shape[1])
+        torch.mul(slope_IM.mul_(self.up_IM), d_gated_IM, out=d_gate_up_M[: len(slope_IM)])
+        torch.mul(self.silu_IM, d_gated_IM, out=d_gate_up_M[len(slope_IM) :])
         d_matrix, d_gain2_D = _unfolded(d_gate_up_M @ self.normed2.x.T, w.gate_up, w.gain2_D)
         d_gate, d_up = d_matrix.chunk(2)
         d_DM = self.normed2.backward(w.folded2.T @ d_gate_up_M).add_(d_DM)
