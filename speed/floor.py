@@ -14,6 +14,7 @@ from measuring import bare, batches, begin, device, fresh, in_turns, parser, spr
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from forgetting import losses
 from forgetting.contracts import Batch
 from forgetting.ladder import LADDER
 from forgetting.models.huggingface import HuggingFaceModel
@@ -37,7 +38,7 @@ def product_rate(size: int) -> Callable[[], float]:
 def operations(model: HuggingFaceModel, data: list[Batch]) -> float:
     """Floating-point operations of a step, on average: an addition and a multiplication count as two."""
     with FlopCounterMode(display=False) as counter:
-        for _ in bare(model, data, Optimiser()):
+        for _ in bare(model, data, Optimiser(), losses.cross_entropy):
             pass
     return counter.get_total_flops() / len(data)
 
@@ -46,7 +47,7 @@ def shares(model: HuggingFaceModel, data: list[Batch], count: int = 14) -> dict[
     """Where a step's time goes: shares of all own time by operator (the largest) and by kind."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     with profile(activities=activities) as seen:
-        for _ in bare(model, data, Optimiser()):
+        for _ in bare(model, data, Optimiser(), losses.cross_entropy):
             pass
     own = {
         e.key: float(e.self_device_time_total if torch.cuda.is_available() else e.self_cpu_time_total)
@@ -76,7 +77,7 @@ def rung(name: str, steps: int, pairs: int, sizes: list[int]) -> dict[str, Any]:
     flops = operations(model, data)
 
     def step() -> float:
-        return timed(lambda: list(bare(model, data, Optimiser()))) / steps
+        return timed(lambda: list(bare(model, data, Optimiser(), losses.cross_entropy))) / steps
 
     sides: dict[str, Callable[[], float]] = {"step": step, **{str(size): product_rate(size) for size in sizes}}
     for side in sides.values():

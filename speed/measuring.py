@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 
-from forgetting import losses
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Contamination
 from forgetting.engine.plan import MixPlan, mixed
@@ -164,7 +163,20 @@ def student_folder(rung: str) -> Path:
     return distil.student(study, study.students[0], 0, Store())
 
 
-def bare(model: HuggingFaceModel, batches: Iterable[Batch], optimiser: Optimiser) -> Iterator[int]:
+def by_module(model: HuggingFaceModel, batch: Batch) -> torch.Tensor:
+    """Cross-entropy as one would write it around the Hugging Face module: all logits, then those of the answers."""
+    logits_BTV = model.network(input_ids=batch.tokens_RBT[0], use_cache=False).logits[:, :-1]
+    learned_BT, next_BT = batch.answer_RBT[0, :, 1:], batch.tokens_RBT[0, :, 1:]
+    summed = torch.nn.functional.cross_entropy(logits_BTV[learned_BT], next_BT[learned_BT], reduction="sum")
+    return summed / batch.denominator
+
+
+def bare(
+    model: HuggingFaceModel,
+    batches: Iterable[Batch],
+    optimiser: Optimiser,
+    loss: Callable[[HuggingFaceModel, Batch], torch.Tensor] = by_module,
+) -> Iterator[int]:
     """The training loop that one would write by hand (AdamW, clipping, warm-up); gives the steps done, step by step."""
     model.network.to(device()).train()
     adam = torch.optim.AdamW(
@@ -173,7 +185,7 @@ def bare(model: HuggingFaceModel, batches: Iterable[Batch], optimiser: Optimiser
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1.0, (step + 1) / optimiser.warmup_steps))
     for number, batch in enumerate(batches):
         adam.zero_grad()
-        losses.cross_entropy(model, batch).sum().backward()
+        loss(model, batch).sum().backward()
         torch.nn.utils.clip_grad_norm_(model.network.parameters(), optimiser.clip_norm)
         adam.step()
         schedule.step()
