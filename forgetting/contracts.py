@@ -172,11 +172,14 @@ class Model(ABC):
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
-        """Inside, the network is in evaluation mode; afterwards in the mode it was in."""
+        """Inside, the network is in evaluation mode and not compiled; afterwards as it was."""
+        import torch
+
         training = self.network.training
         self.network.eval()
         try:
-            yield
+            with torch.compiler.set_stance("force_eager"):
+                yield
         finally:
             self.network.train(training)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import time
 from pathlib import Path
@@ -63,6 +64,13 @@ def make_students(
     if missing and trained and store.find(fingerprint(study.teacher_form())) is None:
         carry_out_batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
     carry_out_batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
+
+
+def check_compiler(study: Study) -> None:
+    """``UsageError`` where training is to be compiled on a machine that has no C++ compiler."""
+    own = os.environ.get("CXX", "g++")
+    found = not study.spec.machine.compile or any(map(shutil.which, (own, "clang++")))
+    require(found, "machine.compile", f"false on a machine without a C++ compiler ({own!r} was not found)", True)
 
 
 def missing_students(study: Study, store: Store) -> list[dict[str, Any]]:

@@ -278,6 +278,7 @@ class Machine:
         micro_batches: pieces in which each device takes its part of a step, one after another
         precision: ``float32``, or ``bfloat16_mixed``: weights in fp32, computed with in bfloat16
         activation_checkpointing: compute activations a second time instead of keeping them
+        compile: train by ``torch.compile`` (looks go on without it); of one device, with a C++ compiler at hand
         backend: another process that writes the answers
     """
 
@@ -286,12 +287,14 @@ class Machine:
     micro_batches: int = 1
     precision: Precision = "float32"
     activation_checkpointing: bool = False
+    compile: bool = False
     backend: Backend = field(default_factory=Backend)
 
     def __post_init__(self) -> None:
         check_fields(self)
         for name in ("devices", "micro_batches"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(not (self.compile and self.devices > 1), "compile", "false with several devices", self.compile)
 
 
 @dataclass(frozen=True)

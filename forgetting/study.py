@@ -134,6 +134,8 @@ class Study:
         if machine == Machine():
             return {}
         form = dataclasses.asdict(machine)
+        if not machine.compile:  # as before it could be
+            del form["compile"]
         if backend == Backend():  # none, as before there was any
             del form["backend"]
         else:  # where the interpreter and its program lie has no part in it

@@ -62,6 +62,8 @@ def _leave_at_exit() -> None:
 
 
 def prepare(network: Any, machine: Machine) -> None:
-    """Activation checkpointing, where it is asked for."""
+    """Activation checkpointing and compilation, where they are asked for."""
+    if machine.compile:
+        network.get_decoder().compile(dynamic=True)  # its widths are those of the batches; the head stays as it is
     if machine.activation_checkpointing:
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -60,7 +60,8 @@ def _touched(module: nn.Module) -> bool:
     if any(p is not None and (p.dtype != torch.float32 or p.device.type != "cpu") for p in own["_parameters"].values()):
         return True
     hooks = own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
-    return type(module) not in OWN or bool(hooks) or "forward" in own or own.get("gradient_checkpointing", False)
+    changed = "forward" in own or own.get("_compiled_call_impl") or own.get("gradient_checkpointing")
+    return type(module) not in OWN or bool(hooks or changed)
 
 
 def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
