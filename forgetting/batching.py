@@ -86,6 +86,8 @@ def answer_places(batch: Batch) -> tuple[Tensor, Tensor]:
     A place counts through the rows of a replica (``B x T``) and is the one before its token. N is the most that a
     replica has; the targets of others' spare places are ``IGNORED``.
     """
+    if batch.predicted is not None:
+        return batch.predicted
     predicts_RP = functional.pad(batch.answer_RBT[:, :, 1:], (0, 1)).flatten(1)
     tokens_RP = batch.tokens_RBT.flatten(1)
     if len(predicts_RP) == 1:

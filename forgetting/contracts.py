@@ -83,11 +83,14 @@ class Batch:
     Prompt tokens and padding are false in ``answer_RBT`` and never enter a loss. Losses are sums over true positions
     divided by ``denominator``, which is that of the *whole* step: answer tokens x (full batch / samples), so that
     micro-batches add up to their batch and a last, smaller batch weighs by its samples. A stack has one a replica.
+    ``predicted`` is what ``batching.answer_places`` gives, if that is known: finding it needs the values themselves, so
+    it is found before they go to a device, which no step then has to wait for.
     """
 
     tokens_RBT: Tensor
     answer_RBT: Tensor
     denominator: float | Tensor
+    predicted: tuple[Tensor, Tensor] | None = None
 
 
 class Stream(ABC):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from forgetting.batching import answer_places
 from forgetting.contracts import Batch, Mitigation, Model
 from forgetting.engine.stacked_adamw import StackedAdamW
 from forgetting.spec import Optimiser
@@ -56,9 +57,13 @@ class BatchData(lightning.LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """The tensors to the device; the denominator of a single replica stays a number."""
-        over = batch.denominator
-        over = over.to(device) if isinstance(over, Tensor) else over
-        return Batch(batch.tokens_RBT.to(device), batch.answer_RBT.to(device), over)
+        if device.type == "cpu":
+            return batch
+        over, (places_RN, targets_RN) = batch.denominator, answer_places(batch)
+        return Batch(
+            batch.tokens_RBT.to(device), batch.answer_RBT.to(device),
+            over.to(device) if isinstance(over, Tensor) else over, (places_RN.to(device), targets_RN.to(device)),
+        )  # fmt: skip
 
 
 class FitModule(lightning.LightningModule):

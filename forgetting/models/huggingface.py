@@ -137,7 +137,11 @@ class HuggingFaceModel(Model):
         """As in the contract; the network's head sees those places only, and most of its work is there."""
         if fused_qwen3.suits(self.network, tokens_RBT[0]):
             return fused_qwen3.logits_at(self.network, tokens_RBT[0], places_RN[0])[None]
-        return self._logits_at(tokens_RBT[0], places_RN[0], use_cache=False)[None]
+        c, settings = self.network.config, {}
+        if type(self.network) is Qwen3ForCausalLM and c._attn_implementation == "sdpa" and not c.use_sliding_window:
+            # What transformers would find too, but only after a look at the positions, for which it waits.
+            settings["attention_mask"] = dict.fromkeys(c.layer_types)
+        return self._logits_at(tokens_RBT[0], places_RN[0], use_cache=False, **settings)[None]
 
     def _logits_at(self, tokens_BT: Tensor, places_N: Tensor, **settings: Any) -> Tensor:
         head = self.network.get_output_embeddings()

@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from forgetting.errors import UsageError
 from forgetting.ladder import Architecture, architecture
+from forgetting.models import fused_qwen3
 from forgetting.models.huggingface import HuggingFaceModel
 from tests.contracts.small import TINY, differing, model, weights, words
 
@@ -51,6 +52,14 @@ def test_greedy_answers_are_those_of_hugging_face(
     expected = [official(student, prompt, limit) for prompt in prompts]
     assert student.generate([prompts], max_new_tokens=limit) == [expected]
     assert student.generate([prompts], [expected], max_new_tokens=limit) == [expected]
+
+
+def test_logits_at_places_are_the_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_qwen3, "suits", lambda *_: False)
+    student = model(0, architecture=DEEP)
+    tokens_BT, places_N = torch.arange(2, 23).reshape(3, 7), torch.tensor([1, 6, 8, 20])
+    found = student.logits_at(tokens_BT[None], places_N[None])[0]
+    assert torch.equal(found, student.network(tokens_BT).logits.flatten(0, 1)[places_N])
 
 
 def test_logits_are_the_networks() -> None:
