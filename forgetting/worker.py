@@ -62,7 +62,8 @@ def _make(task: dict[str, Any], report: Report) -> None:
         from forgetting.stages.stack import contaminate_stack
 
         keys = [RunKey(**key) for key in task["keys"]]
-        contaminate_stack(study, keys, [Path(folder) for folder in task["folders"]], store, report)
+        rules = [rule and Rule.of(rule) for rule in task.get("rules", ())]
+        contaminate_stack(study, keys, [Path(folder) for folder in task["folders"]], store, report, rules)
     else:
         rule = Rule.of(task["rule"]) if task.get("rule") else None
         contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report, rule=rule)
