@@ -35,8 +35,11 @@ from forgetting.records import RunFolder
 from forgetting.spec import Machine
 from forgetting.stages.contaminate import Ending, Prepared, contaminate, prepared
 from forgetting.stages.drawn import remembered
+from forgetting.stages.looks import Looks
 from forgetting.store import Store
 from forgetting.study import RunKey, Study
+
+LOOKS_TOGETHER = ("cuda",)  # devices on which a look reads and decodes all replicas at once; on a CPU it does not pay
 
 
 def contaminate_stack(
@@ -146,8 +149,11 @@ def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Sto
     study, plan, stops = runs[0].study, runs[0].plan, runs[0].stops
 
     def measure(dose: int) -> None:
+        if stack.device.type in LOOKS_TOGETHER:
+            Looks.measure_together([run.looks for run in runs], dose, stack, replicas)
+            return
         for run, replica in zip(runs, replicas, strict=True):
-            run.measure(dose, replica)
+            run.looks.measure(dose, replica)
 
     def batches() -> Iterator[Batch]:
         for steps in zip(*(run.plan.starting_at(first) for run in runs), strict=True):

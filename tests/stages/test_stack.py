@@ -20,6 +20,7 @@ from forgetting.errors import UsageError
 from forgetting.models import stacked
 from forgetting.pruning import Rule
 from forgetting.records import RunFolder
+from forgetting.stages import stack as stage
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.stack import contaminate_stack
 from forgetting.store import Store
@@ -258,6 +259,30 @@ def test_a_stack_that_was_killed_where_a_run_left_it_goes_on_as_if_nothing_had_b
 def left(study: Study, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """The stack that two runs leave, which nobody interrupted."""
     return stack(study, tmp_path_factory.mktemp("left"), store, [None, EndsAt(20), EndsAt(40)])
+
+
+def test_looks_at_all_replicas_together_leave_the_same_records_and_are_resumed(
+    study: Study, whole: Runs, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: equal to the looks one by one, within rounding; killed among its rows, it goes on bit for bit."""
+
+    def read(*_: Any) -> None:
+        raise AssertionError  # no replica reads by itself
+
+    monkeypatch.setattr(stacked.Replica, "read", read)
+    monkeypatch.setattr(stage, "LOOKS_TOGETHER", ("cpu",))
+    together = stack(study, tmp_path / "whole", store)
+    for found, one in zip(together, whole, strict=True):
+        assert_equal_within_rounding(found, one)
+        answers = [ledger(run)["answer"].map(list).tolist() for run in (found, one)]
+        assert answers[0] == answers[1]
+    add = Recorder.add
+    monkeypatch.setattr(Recorder, "add", at_call(3 + 1, add, after=True))
+    with pytest.raises(Interrupted):
+        stack(study, tmp_path / "killed", store)
+    monkeypatch.setattr(Recorder, "add", add)
+    for found, one in zip(stack(study, tmp_path / "killed", store), together, strict=True):
+        assert_same(found, one)
 
 
 def test_where_the_model_cannot_be_stacked_each_run_still_ends_by_its_own_rule(
