@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from forgetting import losses, seeds
 from forgetting.contracts import Batch
 from forgetting.engine.evaluation import IntervalEvaluation
-from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.progress import Progress, Report, silent
-from forgetting.engine.replicas import EachItsOwn, stacked_batch
-from forgetting.engine.snapshots import (
-    Checkpoint,
-    Snapshots,
-    SnapshotWriter,
-    last,
-    own_generators,
-    previous,
-    tidy,
-)
+from forgetting.engine.replicas import EachItsOwn, Place, fit_stack, last_common, stacked_state
+from forgetting.engine.snapshots import own_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError
 from forgetting.models.stacked import StackedModel
@@ -106,7 +95,7 @@ def _together(
         for run, (key, _, rule) in zip(runs, asked, strict=True)
         for original in [remembered(study, key.seed)]
     ]
-    checkpoints = _common(runs)
+    checkpoints = last_common([run.run.checkpoint for run in runs], [run.checkpoint for run in runs])
     first = checkpoints[0].step if checkpoints else 0
     for member, checkpoint in zip(members, checkpoints, strict=False):
         member.run.model.load_state(checkpoint.weights)
@@ -155,19 +144,9 @@ def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Sto
         for run, replica in zip(runs, replicas, strict=True):
             run.looks.measure(dose, replica)
 
-    def batches() -> Iterator[Batch]:
-        for steps in zip(*(run.plan.starting_at(first) for run in runs), strict=True):
-            each = [run.encoded.batch(index, plan.batch_size) for run, index in zip(runs, steps, strict=True)]
-            yield stacked_batch(each, stack.tokenizer.pad_token_id)
+    def streams() -> list[Iterator[Batch]]:
+        return [_batches(run, first) for run in runs]
 
-    writer = SnapshotWriter(most_queued=len(runs))
-    snapshots = [
-        Snapshots(
-            run.run.checkpoint, replicas[number], stops, run.mark, watch, keep_all=study.spec.keep == "all",
-            replica=number, writer=writer,
-        )
-        for number, run in enumerate(runs)
-    ]  # fmt: skip
     module = FitModule(
         stack,
         lambda batch: losses.cross_entropy(stack, batch),
@@ -176,37 +155,19 @@ def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Sto
         first_step=first,
         mitigation=EachItsOwn(tuple(run.arm.mitigation for run in runs), replicas),
         memory=[member.memory for member in members],
-        optimiser_state=_stacked([member.optimiser for member in members]),
+        optimiser_state=stacked_state([member.optimiser for member in members]),
     )
-    looks, endings = IntervalEvaluation(stops, measure), [member.ending for member in members]
-    try:
-        with watch("training"):
-            fit(module, batches, [looks, *snapshots, Progress(report, plan.steps), *endings])
-    finally:
-        snapshots[0].close()
+    fit_stack(
+        module, replicas, streams, [Place(run.run.checkpoint, run.mark) for run in runs], stops, watch,
+        before=[IntervalEvaluation(stops, measure)],
+        after=[Progress(report, plan.steps), *(member.ending for member in members)],
+        keep_all=study.spec.keep == "all",
+    )  # fmt: skip
     for number, member in enumerate(members):
         member.run.model.load_state(replicas[number].state())
         member.optimiser = {name: t.clone() for name, t in module.optimiser_tensors(number).items()}
     return module.step
 
 
-def _common(runs: Sequence[Prepared]) -> list[Checkpoint]:
-    """Checkpoints of all runs at the last step that all of them have one of; empty if there is none.
-
-    What a run has beyond that step is dropped, so that its next snapshot has the common one before it.
-    """
-    found: list[dict[int, Checkpoint]] = []
-    for run in runs:
-        both = [run.checkpoint(place(run.run.checkpoint)) for place in (previous, last)]
-        found.append({checkpoint.step: checkpoint for checkpoint in both if checkpoint})
-    steps = set.intersection(*(set(own) for own in found))
-    if not steps:
-        return []
-    for run, own in zip(runs, found, strict=True):
-        if max(own) > max(steps):
-            os.replace(previous(run.run.checkpoint), last(run.run.checkpoint))
-    return [own[max(steps)] for own in found]
-
-
-def _stacked(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+def _batches(run: Prepared, first: int) -> Iterator[Batch]:
+    return (run.encoded.batch(index, run.plan.batch_size) for index in run.plan.starting_at(first))
