@@ -100,8 +100,8 @@ def set_sandbox(given: Namespace) -> None:
 def add_stack(command: ArgumentParser) -> None:
     """``--stack``."""
     what = (
-        "runs of one shape and schedule that are trained as one program: auto, off, or the most of them "
-        "(default: auto, which stacks where it pays)"
+        "runs of one shape and schedule, or fresh students, that are trained as one program: auto, off, or the most "
+        "of them (default: auto, which stacks where it pays)"
     )
     command.add_argument("--stack", type=str, metavar="auto|N|off", help=what)
 
