@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -35,15 +35,15 @@ def stack_of(value: Any) -> Stack:
     return value if number or value == "auto" else "off"
 
 
-def groups(study: Study) -> list[Group]:
-    """Runs of one shape and step schedule together, all others alone; a function of the study alone.
+def groups(study: Study, keys: Iterable[RunKey]) -> list[Group]:
+    """Runs of one shape and step schedule together, all others alone; a function of the study and the runs alone.
 
     Checkpoints, and students of one, fill a device by themselves, and so does a study whose machine settings are not
     the default ones.
     """
     found: dict[tuple[Any, ...], list[RunKey]] = {}
     small = study.language == "world" and study.spec.machine == Machine()
-    for key in study.runs():
+    for key in keys:
         arm = study.arm(key.arm)
         together = (key.student, arm.share(), study.reached(arm))
         alone = not small or arm.joint or not arm.mitigation.stacks
@@ -61,9 +61,14 @@ def stacks(
 ) -> list[Group]:
     """All runs of a study in stacks. ``measure`` is called for a rung that this machine has not measured yet."""
     size = Sizes(study, stack, folder, study.spec.fine_tuning.batch_size, measure, say)
+    return in_stacks(study, study.runs(), size, done)
+
+
+def in_stacks(study: Study, keys: Iterable[RunKey], size: Sizes, done: Callable[[RunKey], bool]) -> list[Group]:
+    """Some runs in stacks; a function of these runs, whichever of them are done, but for groups that are done whole."""
     return [
         part
-        for group in groups(study)
+        for group in groups(study, keys)
         for part in _evenly(group, 1 if all(map(done, group)) else size.of(group[0].student, len(group)))
     ]
 

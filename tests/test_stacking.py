@@ -47,7 +47,7 @@ def test_runs_of_one_schedule_are_one_group_and_others_stand_alone() -> None:
             mitigations=("none", {"name": "l2_sp", "strength": 1.0}, "lora"),
         )
     )  # fmt: skip
-    found = groups(mixed)
+    found = groups(mixed, mixed.runs())
     assert sorted(key for group in found for key in map(str, group)) == sorted(map(str, mixed.runs()))
     together = [group for group in found if len(group) > 1]
     assert len(together) == 2
