@@ -222,6 +222,7 @@ class Distillation(Part):
     """
 
     family: ClassVar[str] = "distillation"
+    stacks: ClassVar[bool] = False  # whether students learn stacked too: no batch depends on what a student has learned
 
     @abstractmethod
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:

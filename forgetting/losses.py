@@ -28,10 +28,21 @@ def forward_kl(student: Model, teacher: Model, batch: Batch) -> Tensor:
     """KL(teacher || student) on the answers, ``[R]``, in nats; no gradient reaches the teacher."""
     teacher.network.to(batch.tokens_RBT.device)
     with torch.no_grad():
-        target_RNV = predictions(teacher, batch)[0].log_softmax(-1)
+        target_RNV = _told(teacher, batch).log_softmax(-1)
     logits_RNV, targets_RN = predictions(student, batch)
     if logits_RNV.shape != target_RNV.shape:
         sizes = f"{logits_RNV.shape[-1]:,} and {target_RNV.shape[-1]:,}"
         raise UsageError(f"distillation.level: must be sequence for outputs of different sizes, got {sizes} words")
     per_token = functional.kl_div(logits_RNV.log_softmax(-1), target_RNV, reduction="none", log_target=True).sum(-1)
     return per_token.masked_fill(targets_RN == IGNORED, 0).sum(1) / batch.denominator
+
+
+def _told(teacher: Model, batch: Batch) -> Tensor:
+    """The teacher's logits ``[R, N, V]`` where answers are predicted; one teacher may serve R students."""
+    places_RN, _ = answer_places(batch)
+    replicas, rows, width = batch.tokens_RBT.shape
+    if teacher.replicas == replicas:
+        return teacher.logits_at(batch.tokens_RBT, places_RN)
+    first_R = torch.arange(replicas, device=places_RN.device)[:, None] * rows * width
+    logits_1NV = teacher.logits_at(batch.tokens_RBT.flatten(0, 1)[None], (places_RN + first_R).flatten()[None])
+    return logits_1NV.view(replicas, -1, logits_1NV.shape[-1])

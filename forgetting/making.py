@@ -14,6 +14,7 @@ from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
 from forgetting.ladder import Architecture
 from forgetting.spec import Spec
+from forgetting.stacking import Measure, Stack, student_stacks
 from forgetting.store import Store
 from forgetting.study import Study, construct, fingerprint
 
@@ -55,15 +56,47 @@ def distil_ladder(
 
 
 def make_students(
-    study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float], *, shipped: bool = True
+    study: Study,
+    store: Store,
+    executor: Executor,
+    bars: Bars,
+    made: dict[str, float],
+    *,
+    shipped: bool = True,
+    stack: Stack = "off",
 ) -> None:
     """Teach and distil what the store lacks; ``shipped`` says whether the students of the package count."""
     common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root), "shipped": shipped}
     missing = missing_students(study, store)
+    if not missing:
+        return
     trained = isinstance(study.teacher, Architecture)
-    if missing and trained and store.find(fingerprint(study.teacher_form())) is None:
+    if trained and store.find(fingerprint(study.teacher_form())) is None:
         carry_out_batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
-    carry_out_batch(executor, bars, "distillation", [{**common, "make": "student", **m} for m in missing], made)
+    plain = {(m["student"], m["distillation_seed"]) for m in missing if not m["arm"]}
+    measure = measuring(study, store, executor, bars, made)
+    parts = student_stacks(study, stack, store.root, measure, bars.say, lambda *one: one in plain)
+    together = {(name, seed): part for name, part in parts if len(part) > 1 for seed in part}
+    tasks: list[Task] = []
+    for one in missing:
+        part = None if one["arm"] else together.get((one["student"], one["distillation_seed"]))
+        task = {"make": "student", **one}
+        if part is not None:
+            task = {"make": "students", "student": one["student"], "distillation_seeds": list(part)}
+        if task not in tasks:
+            tasks.append(task)
+    carry_out_batch(executor, bars, "distillation", [{**common, **task} for task in tasks], made)
+
+
+def measuring(study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float]) -> Measure:
+    """What has a worker measure what stacking a rung gives, into a file."""
+
+    def measure(student: str, batch_size: int, file: Path) -> None:
+        common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root)}
+        asked = {"student": student, "batch_size": batch_size, "file": str(file)}
+        carry_out_batch(executor, bars, "stacking", [{**common, "make": "stacking", **asked}], made)
+
+    return measure
 
 
 def check_compiler(study: Study) -> None:
@@ -99,6 +132,8 @@ def carry_out_batch(executor: Executor, bars: Bars, stage: str, tasks: list[Task
 
 
 def _title(task: Task) -> str:
+    if task["make"] == "students":
+        return f"{task['student']} stack of {len(task['distillation_seeds'])}"
     if task["make"] == "stack":
         return f"{task['keys'][0]['student']} stack of {len(task['keys'])}"
     if task["make"] == "run":

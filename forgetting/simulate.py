@@ -15,7 +15,7 @@ from forgetting.assembly import alone, assemble, noise_floors, prepare, run_fold
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
-from forgetting.making import carry_out_batch, check_compiler, make_students, missing_students
+from forgetting.making import carry_out_batch, check_compiler, make_students, measuring, missing_students
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stacking import Stack, stack_of, stacks
@@ -82,9 +82,9 @@ def simulate(
         output: the folder that holds study folders; a study found there is continued, or given back if complete
         store: where trained students are kept; by default the user's cache folder
         workers: worker processes, one thread each; by default as many as cores; 0 runs everything in this process
-        stack: runs of one shape and step schedule that are trained as one program: that many at most, ``off``, or
-            ``auto``: on a GPU as many as memory holds, on a CPU where it was measured to pay; changes speed, and the
-            last bits of the numbers
+        stack: runs of one shape and step schedule, or fresh students of one rung, that are trained as one program:
+            that many at most, ``off``, or ``auto``: on a GPU as many as memory holds, on a CPU where it was measured to
+            pay; changes speed, and the last bits of the numbers
         quiet: print nothing
 
     Returns:
@@ -215,16 +215,12 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     """Students, then runs; wall seconds by stage. The largest go first, so that no worker waits for one at the end."""
     common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root)}
     made: dict[str, float] = {}
-    make_students(study, store, executor, bars, made)
+    make_students(study, store, executor, bars, made, stack=stack)
 
     def complete(key: RunKey) -> bool:
         return RunFolder(run_folder(folder, key)).complete.is_file()
 
-    def measure(student: str, file: Path) -> None:
-        carry_out_batch(
-            executor, bars, "stacking", [{**common, "make": "stacking", "student": student, "file": str(file)}], made
-        )
-
+    measure = measuring(study, store, executor, bars, made)
     todo = [g for g in stacks(study, stack, store.root, measure, bars.say, complete) if not all(map(complete, g))]
     todo.sort(key=lambda g: -study.students.index(study.architecture(g[0])))
     tasks: list[Task] = []

@@ -1,14 +1,14 @@
-"""Which runs of a study are carried out as one stack: by shape and step schedule, by memory, and where it pays."""
+"""Which runs and students of a study are trained as one stack: by shape, step schedule, memory, and where it pays."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from forgetting.errors import require
 from forgetting.provenance import hardware, versions
@@ -17,7 +17,8 @@ from forgetting.study import RunKey, Study
 
 Stack = int | Literal["auto", "off"]
 Group = tuple[RunKey, ...]
-Measure = Callable[[str, Path], None]  # of which student, into which file
+Measure = Callable[[str, int, Path], None]  # of which student, samples of a step, into which file
+T = TypeVar("T")
 
 MOST = {"cpu": 8, "cuda": 64}  # replicas of a stack under auto
 SMALLEST = 4  # runs of one schedule from which auto looks at stacking at all
@@ -34,15 +35,15 @@ def stack_of(value: Any) -> Stack:
     return value if number or value == "auto" else "off"
 
 
-def groups(study: Study) -> list[Group]:
-    """Runs of one shape and step schedule together, all others alone; a function of the study alone.
+def groups(study: Study, keys: Iterable[RunKey]) -> list[Group]:
+    """Runs of one shape and step schedule together, all others alone; a function of the study and the runs alone.
 
     Checkpoints, and students of one, fill a device by themselves, and so does a study whose machine settings are not
     the default ones.
     """
     found: dict[tuple[Any, ...], list[RunKey]] = {}
     small = study.language == "world" and study.spec.machine == Machine()
-    for key in study.runs():
+    for key in keys:
         arm = study.arm(key.arm)
         together = (key.student, arm.share(), study.reached(arm))
         alone = not small or arm.joint or not arm.mitigation.stacks
@@ -59,35 +60,77 @@ def stacks(
     done: Callable[[RunKey], bool],
 ) -> list[Group]:
     """All runs of a study in stacks. ``measure`` is called for a rung that this machine has not measured yet."""
-    out: list[Group] = []
-    measured: dict[str, dict[str, Any]] = {}
-    said: set[str] = set()
-
-    def once(line: str) -> None:
-        if line not in said:
-            said.add(line)
-            say(line)
-
-    for group in groups(study):
-        least = SMALLEST if stack == "auto" else 2
-        if stack in ("off", 1) or len(group) < least or all(map(done, group)):
-            out += [(key,) for key in group]
-            continue
-        student = group[0].student
-        if student not in measured:
-            measured[student] = _measured(study, student, folder, measure)
-        out += _evenly(group, _size(student, stack, measured[student], len(group), once))
-    return out
+    size = Sizes(study, stack, folder, study.spec.fine_tuning.batch_size, measure, say)
+    return in_stacks(study, study.runs(), size, done)
 
 
-def _measured(study: Study, student: str, folder: Path, measure: Measure) -> dict[str, Any]:
+def in_stacks(study: Study, keys: Iterable[RunKey], size: Sizes, done: Callable[[RunKey], bool]) -> list[Group]:
+    """Some runs in stacks; a function of these runs, whichever of them are done, but for groups that are done whole."""
+    return [
+        part
+        for group in groups(study, keys)
+        for part in _evenly(group, 1 if all(map(done, group)) else size.of(group[0].student, len(group)))
+    ]
+
+
+def student_stacks(
+    study: Study,
+    stack: Stack,
+    folder: Path,
+    measure: Measure,
+    say: Callable[[str], None],
+    lacks: Callable[[str, int], bool],
+) -> list[tuple[str, tuple[int, ...]]]:
+    """The students of the study's runs in stacks: names, each with distillation seeds; those of joint arms left out.
+
+    A function of the study alone but for groups of which the store ``lacks`` (by name and seed) nothing.
+    """
+    size = Sizes(study, stack, folder, study.spec.ladder.distilling.batch_size, measure, say)
+    together = study.language == "world" and study.spec.machine == Machine() and study.distillation.stacks
+    seeds: dict[str, list[int]] = {}
+    for key in study.runs():
+        seeds.setdefault(key.student, []).append(key.distillation_seed)
+    parts: list[tuple[str, tuple[int, ...]]] = []
+    for name, own in seeds.items():
+        group = tuple(dict.fromkeys(own))
+        alone = not together or not any(lacks(name, seed) for seed in group)
+        parts += [(name, part) for part in _evenly(group, 1 if alone else size.of(name, len(group)))]
+    return parts
+
+
+class Sizes:
+    """How many replicas of a rung share a stack, for steps of ``batch_size`` samples; each line is said once."""
+
+    def __init__(
+        self, study: Study, stack: Stack, folder: Path, batch_size: int, measure: Measure, say: Callable[[str], None]
+    ) -> None:
+        self.study, self.stack, self.folder, self.batch_size = study, stack, folder, batch_size
+        self.measure, self.say = measure, say
+        self._measured: dict[str, dict[str, Any]] = {}
+        self._said: set[str] = set()
+
+    def of(self, student: str, wanted: int) -> int:
+        """Replicas of a stack, where so many students or runs of one shape are wanted."""
+        if self.stack in ("off", 1) or wanted < (SMALLEST if self.stack == "auto" else 2):
+            return 1
+        if student not in self._measured:
+            self._measured[student] = _measured(self.study, student, self.folder, self.batch_size, self.measure)
+        return _size(student, self.stack, self._measured[student], wanted, self._once)
+
+    def _once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
+
+
+def _measured(study: Study, student: str, folder: Path, batch_size: int, measure: Measure) -> dict[str, Any]:
     """What this machine measured for this shape, kept beside the students."""
     shape = next(s for s in study.students if s.name == student)
-    of = [hardware(), versions(), dataclasses.asdict(shape), study.spec.fine_tuning.batch_size]
+    of = [hardware(), versions(), dataclasses.asdict(shape), batch_size]
     mark = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
     file = folder / "machine" / f"stacking-{mark}.json"
     if not file.is_file():
-        measure(student, file)
+        measure(student, batch_size, file)
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -98,7 +141,7 @@ def _measured(study: Study, student: str, folder: Path, measure: Measure) -> dic
 def _size(student: str, stack: Stack, found: dict[str, Any], runs: int, say: Callable[[str], None]) -> int:
     """Replicas of a stack."""
     if found["why"]:
-        say(f"{found['why']}; the runs of {student} are carried out one after another")
+        say(f"{found['why']}; {student} is trained one at a time")
         return 1
     device, gain = found["device"], found["gain"]
     wanted = min(stack if isinstance(stack, int) else MOST[device], runs)
@@ -119,7 +162,7 @@ def largest(found: dict[str, Any]) -> int:
     return int((found["free_bytes"] - found["fixed_bytes"]) // max(1, found["replica_bytes"]))
 
 
-def _evenly(group: Group, size: int) -> list[Group]:
+def _evenly(group: tuple[T, ...], size: int) -> list[tuple[T, ...]]:
     """A group in as few parts as possible, none larger than ``size``, as equal as they can be."""
     parts = -(-len(group) // size)
     bounds = [len(group) * part // parts for part in range(parts + 1)]

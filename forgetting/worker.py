@@ -22,8 +22,9 @@ Report = Callable[[int, int], None]
 
 
 def carry_out(task: dict[str, Any], report: Report) -> None:
-    """Make what the task says: ``teacher``, ``student`` (with its seed and, for a joint run, its arm), ``run``, a
-    ``stack`` of runs, or the measurement of what ``stacking`` a rung gives.
+    """Make what the task says: ``teacher``, ``student`` (with its seed and, for a joint run, its arm),
+    ``students`` of several seeds together, ``run``, a ``stack`` of runs, or the measurement of what ``stacking`` a rung
+    gives.
     """
     import torch
 
@@ -51,6 +52,11 @@ def _make(task: dict[str, Any], report: Report) -> None:
         student = next(s for s in study.students if s.name == task["student"])
         joint = study.arm(task["arm"]) if task.get("arm") else None
         distil.student(study, student, task["distillation_seed"], store, report, joint)
+    elif task["make"] == "students":
+        from forgetting.stages.distil_stack import distil_stack
+
+        student = next(s for s in study.students if s.name == task["student"])
+        distil_stack(study, student, task["distillation_seeds"], store, report)
     elif study.spec.machine.devices > 1 and not ranks.is_rank():
         ranks.carry_out(task, study.spec.machine.devices, report)
     elif task["make"] == "stacking":
@@ -58,12 +64,14 @@ def _make(task: dict[str, Any], report: Report) -> None:
         from forgetting.records import write_json
         from forgetting.stages import stacking
 
-        write_json(Path(task["file"]), stacking.measure(study, architecture(task["student"])))
+        found = stacking.measure(study, architecture(task["student"]), task["batch_size"])
+        write_json(Path(task["file"]), found)
     elif task["make"] == "stack":
         from forgetting.stages.stack import contaminate_stack
 
         keys = [RunKey(**key) for key in task["keys"]]
-        contaminate_stack(study, keys, [Path(folder) for folder in task["folders"]], store, report)
+        rules = [rule and Rule.of(rule) for rule in task.get("rules", ())]
+        contaminate_stack(study, keys, [Path(folder) for folder in task["folders"]], store, report, rules)
     else:
         rule = Rule.of(task["rule"]) if task.get("rule") else None
         contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report, rule=rule)

@@ -30,13 +30,13 @@ class Before(Evaluator):
         self._grades.clear()
         self.base.network.to(student.device)
         sets = [self._sets("original"), self._sets("perturbed")] if perturbed else [self._sets("original")]
-        frames = [frame for group in sets for frame in self._look(student, group, {})]
+        frames = [frame for group in sets for frame in self._looked(student, group)]
         if self._probe_traces is not None:
             sums = gold_sums(student, self.base, self._probe_traces.gold, self.evaluation.batch_items)
             frames.append(self._probe_rows(sums))
         return pd.concat(frames, ignore_index=True)
 
-    def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> list[pd.DataFrame]:
+    def _looked(self, student: Model, sets: Sequence[_Set]) -> list[pd.DataFrame]:
         size, limit = self.evaluation.batch_items, self.evaluation.max_new_tokens
         asked = [prompt for s in sets for prompt in s.prompts]
         answers, frames, start = decoded(student, asked, limit, size), [], 0

@@ -15,18 +15,18 @@ from forgetting import simulate
 from forgetting.errors import UsageError
 from forgetting.ladder import architecture
 from forgetting.spec import Doses, Evaluation, Ladder, Spec
-from forgetting.stacking import groups, largest, stack_of, stacks
+from forgetting.stacking import Measure, groups, largest, stack_of, stacks, student_stacks
 from forgetting.stages import stacking as measuring
-from forgetting.study import RunKey, construct
+from forgetting.study import RunKey, Study, construct
 from tests.contracts.small import batch, spec
 
 FOUND = {"why": "", "device": "cpu", "fixed_bytes": 10, "replica_bytes": 100, "free_bytes": 10_000, "gain": 2.0}
 
 
-def measured(found: dict[str, Any]) -> Callable[[str, Path], None]:
+def measured(found: dict[str, Any]) -> Measure:
     """As if a machine had measured that."""
 
-    def measure(_: str, file: Path) -> None:
+    def measure(_: str, __: int, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found))
 
@@ -47,7 +47,7 @@ def test_runs_of_one_schedule_are_one_group_and_others_stand_alone() -> None:
             mitigations=("none", {"name": "l2_sp", "strength": 1.0}, "lora"),
         )
     )  # fmt: skip
-    found = groups(mixed)
+    found = groups(mixed, mixed.runs())
     assert sorted(key for group in found for key in map(str, group)) == sorted(map(str, mixed.runs()))
     together = [group for group in found if len(group) > 1]
     assert len(together) == 2
@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_split_with_one_line(tmp_path: Path) -> None:
 def test_a_model_that_cannot_be_stacked_is_said(tmp_path: Path) -> None:
     found, said = sizes(4, tmp_path, {"why": "stack: X cannot be stacked: no rule"})
     assert found == [1] * 9
-    assert said == ["stack: X cannot be stacked: no rule; the runs of 10k are carried out one after another"]
+    assert said == ["stack: X cannot be stacked: no rule; 10k is trained one at a time"]
 
 
 def test_a_machine_is_measured_once(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_peak_is_linear_in_the_replicas_and_predicted_within_15_percent() ->
 
 def test_the_measurement_says_all_that_the_choice_needs() -> None:
     study = construct(spec())
-    found = measuring.measure(study, study.students[0])
+    found = measuring.measure(study, study.students[0], 8)
     assert found.keys() == FOUND.keys() and found["why"] == "" and found["gain"] > 0.2
     assert largest(found) > 10
 
@@ -148,6 +148,33 @@ def test_a_stacked_study_has_the_curves_of_a_separate_one(tmp_path: Path) -> Non
         assert abs(difference.mean()) <= 2 * difference.std() / np.sqrt(len(difference)), (seed, dose)
     lost = a[a["benchmark"] == "maths"].assign(right=a["verdict"] == "right").groupby("dose")["right"].mean()
     assert lost[640] < lost[0] - 0.2
+
+
+def test_students_of_one_rung_are_stacked_where_the_store_lacks_one_of_them(tmp_path: Path) -> None:
+    ladder = Ladder(students=("10k", "14k"), fresh_students=True)
+    study = construct(spec(ladder=ladder, seeds=5, first_seed=3, controls=("joint",)))
+
+    def parts(stack: Any, lacks: Callable[[str, int], bool], of: Study = study) -> list[tuple[str, tuple[int, ...]]]:
+        return student_stacks(of, stack, tmp_path, measured(FOUND), lambda _: None, lacks)
+
+    all_lacking = parts("auto", lambda *_: True)
+    assert all_lacking == [("10k", (3, 4, 5, 6, 7)), ("14k", (3, 4, 5, 6, 7))]
+    assert parts("auto", lambda name, seed: seed == 4) == all_lacking  # what is there changes no stack
+    alone = [("10k", (seed,)) for seed in range(3, 8)]
+    assert parts("auto", lambda name, seed: name == "14k") == [*alone, ("14k", (3, 4, 5, 6, 7))]
+    assert parts("off", lambda *_: True)[:5] == alone
+    assert parts(3, lambda *_: True)[:2] == [("10k", (3, 4)), ("10k", (5, 6, 7))]
+    shared = construct(spec(seeds=5))
+    assert parts(4, lambda *_: True, shared) == [("10k", (0,))]
+
+
+def test_students_whose_method_does_not_stack_are_distilled_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = construct(spec(ladder=Ladder(students=("10k",), fresh_students=True), seeds=2))
+    monkeypatch.setattr(type(study.distillation), "stacks", False)
+    found = student_stacks(study, 2, tmp_path, measured(FOUND), lambda _: None, lambda *_: True)
+    assert found == [("10k", (0,)), ("10k", (1,))]
 
 
 def test_groups_are_a_function_of_the_study_alone(tmp_path: Path) -> None:

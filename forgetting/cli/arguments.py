@@ -97,11 +97,11 @@ def set_sandbox(given: Namespace) -> None:
         sys.stdout.write(f"sandbox: {f'lacks {missing}' if missing else 'every layer holds'}\n")
 
 
-def add_stack(command: ArgumentParser) -> None:
+def add_stack(command: ArgumentParser, default: str = "auto, which stacks where it pays") -> None:
     """``--stack``."""
     what = (
-        "runs of one shape and schedule that are trained as one program: auto, off, or the most of them "
-        "(default: auto, which stacks where it pays)"
+        "runs of one shape and schedule, or fresh students, that are trained as one program: auto, off, or the most "
+        f"of them (default: {default})"
     )
     command.add_argument("--stack", type=str, metavar="auto|N|off", help=what)
 

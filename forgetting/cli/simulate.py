@@ -71,7 +71,7 @@ def resume_parser() -> ArgumentParser:
     parser.add_argument("folder", type=str, metavar="FOLDER", help="a study's folder")
     parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
     arguments.add_workers(parser)
-    arguments.add_stack(parser)
+    arguments.add_stack(parser, "as before")
     return parser
 
 
@@ -129,11 +129,9 @@ def resume(given: Namespace) -> int:
         from forgetting.executors import executor_of
         from forgetting.sweep.sweep import resume_sweep
 
-        if stack is not None:
-            raise UsageError(f"stack: must be left out, since {str(folder)!r} is a sweep, whose runs stand alone")
         own = {"name": "processes", "workers": workers} if workers else "inline"
         executor = None if workers is None else executor_of(own)
-        work = partial(resume_sweep, folder, executor=executor, store=store, quiet=quiet)
+        work = partial(resume_sweep, folder, executor=executor, store=store, stack=stack, quiet=quiet)
     else:
         from forgetting.simulate import resume
 

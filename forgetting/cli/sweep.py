@@ -12,6 +12,7 @@ from forgetting import config
 from forgetting.cli import arguments, folders
 from forgetting.cli.simulate import STORE_HELP, store_of, training
 from forgetting.errors import UsageError
+from forgetting.stacking import stack_of
 from forgetting.sweep.spec import SweepSpec
 
 DESCRIPTION = """Locate the capacity, the shift and the dose at which a skill breaks, with intervals.
@@ -30,7 +31,8 @@ EXAMPLES = """  forgetting sweep sweeps/quick.yaml --dry-run
 
 def sweep_parser() -> ArgumentParser:
     """The options of ``forgetting sweep``."""
-    usage = "sweep FILE [--dry-run] [--output DIR] [--store DIR] [--workers N] [--quiet] [--SETTING VALUE ...]"
+    usage = "sweep FILE [--dry-run] [--output DIR] [--store DIR] [--workers N] [--stack auto|N|off] [--quiet] "
+    usage += "[--SETTING VALUE ...]"
     parser = arguments.parser(usage, DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "config", type=str, nargs="?", metavar="FILE", help="YAML file with a sweep; options override it"
@@ -43,6 +45,7 @@ def sweep_parser() -> ArgumentParser:
     )
     parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
     arguments.add_workers(parser)
+    arguments.add_stack(parser, "off")
     arguments.add_spec(parser, SweepSpec, file_option=False)
     return parser
 
@@ -61,7 +64,7 @@ def sweep(given: Namespace) -> int:
 
     from forgetting.executors import executor_of
 
-    executor = executor_of(_executor(given, spec))
+    stack, executor = stack_of(given.get("stack") or "off"), executor_of(_executor(given, spec))
     output, store = Path(given.get("output", arguments.OUTPUT)), store_of(given)
     if given.get("dry_run"):
         from forgetting.sweep.estimate import estimate_cost, show
@@ -77,7 +80,7 @@ def sweep(given: Namespace) -> int:
     again = "the same command" if "config" not in given else f"forgetting sweep {given.config} and the same options"
     quiet = bool(given.get("quiet"))
     result = training(
-        lambda: run_sweep(spec, executor=executor, output=output, store=store, quiet=quiet), folder, again
+        lambda: run_sweep(spec, executor=executor, output=output, store=store, stack=stack, quiet=quiet), folder, again
     )
     if not quiet:
         show_result(result)

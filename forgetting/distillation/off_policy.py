@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from forgetting.contracts import Batch, Distillation, Model, Sample, Stream
 from forgetting.errors import require, unknown
@@ -22,6 +22,8 @@ class OffPolicy(Distillation):
         level: ``sequence`` or ``word``; both learn on the teacher's greedy answers
         max_new_tokens: longest answer that the teacher may write, in tokens
     """
+
+    stacks: ClassVar[bool] = True
 
     level: Literal["sequence", "word"] = "sequence"
     max_new_tokens: int = 80

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from forgetting.contracts import Model
+from forgetting.engine.asking import Asking
 from forgetting.engine.evaluation import Earlier, Evaluator, _Set
 from forgetting.models.backend import BackedModel, vllm_command
 from forgetting.spec import Backend
@@ -24,8 +25,10 @@ class WrittenElsewhere(Evaluator):
 
     writer: BackedModel
 
-    def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> list[pd.DataFrame]:
-        sums = [s.traces.read(student) for s in sets]
+    def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> Asking[list[pd.DataFrame]]:
+        sums = []
+        for s in sets:
+            sums.append((yield from s.traces.reading(student is self.base)))
         asked = [prompt for s in sets for prompt in s.prompts]
         if self.writer.model is not student:
             self.writer.follow(student, self.writer.folder)

@@ -21,6 +21,7 @@ import torch
 
 from forgetting.batching import encode, prompts, texts, tokens
 from forgetting.contracts import Benchmark, Grade, Item, Layers, Model, Sample
+from forgetting.engine.asking import Asking, Write, alone
 from forgetting.engine.module import FitModule
 from forgetting.engine.traces import PROBE_BYTES, Budget, GoldTraces, Sums, known
 from forgetting.models.decoding import selected
@@ -46,7 +47,7 @@ class _Look:
     def __init__(self, student: Model, evaluation: Evaluation, earlier: Earlier) -> None:
         self.student, self.earlier, self.ends = student, earlier, student.ends
         self.limit, self.batch_items = evaluation.max_new_tokens, evaluation.batch_items
-        self._decoding = student.decoding(self.limit, self.batch_items)
+        self._decoding: Any = None  # made when a pass leaves something to go on from
         self._left: list[tuple[list[int], list[int], list[int]]] = []  # where only ``generate`` can go on
         self._all: list[list[int]] = []
 
@@ -63,27 +64,25 @@ class _Look:
                 continue
             before = list(self.earlier.get((s.benchmark.short_name(), s.items[place].id), ()))
             draft = before[len(answer) :] if before[: len(answer)] == answer else []
-            if self._decoding is None:
+            if layers is None:
                 self._left.append((answer, prompt, draft))
             going.append(row)
             drafts.append(draft)
             lengths.append(len(prompt) + len(answer) - 1)
-        if self._decoding is not None and layers is not None:
+        if layers is not None:
+            self._decoding = self._decoding or self.student.decoding(self.limit, self.batch_items)
             self._decoding.add([answers[places[row]] for row in going], drafts, selected(layers, going), lengths)
 
-    def finish(self) -> None:
+    def finish(self) -> Asking[None]:
         """Write every answer to its end, and take the end token off."""
         if self._decoding is not None:
             self._decoding.finish()
-        elif self._left:
-            asked = [[*prompt, *answer] for answer, prompt, _ in self._left]
-            drafts = [draft for _, _, draft in self._left]
-            found = self.student.generate(
-                [asked], [drafts], max_new_tokens=self.limit, batch_items=self.batch_items
-            )  # fmt: skip
-            for (answer, _, _), rest in zip(self._left, found[0], strict=True):
-                answer += rest
-                del answer[self.limit :]
+        asked = [[*prompt, *answer] for answer, prompt, _ in self._left]
+        drafts = [draft for _, _, draft in self._left]
+        written = yield Write(asked, drafts, self.limit, self.batch_items)
+        for (answer, _, _), rest in zip(self._left, written, strict=True):
+            answer += rest
+            del answer[self.limit :]
         for answer in self._all:
             if answer and answer[-1] in self.ends:
                 answer.pop()
@@ -147,38 +146,48 @@ class Evaluator:
 
         ``earlier`` are drafts: they change the cost of the look and no answer. What a look at the base found is kept.
         """
+        return alone(student, self.look(student, perturbed=perturbed, earlier=earlier))
+
+    def look(self, student: Model, *, perturbed: bool, earlier: Earlier | None = None) -> Asking[pd.DataFrame]:
+        """As ``measure``, whoever answers for the student."""
         self.base.network.to(student.device)
         frames = []
         for group in ("original", "perturbed") if perturbed else ("original",):
             if student is self.base:
                 if group not in self._of_base:
-                    self._of_base[group] = self._look(student, self._sets(group), {})
+                    self._of_base[group] = yield from self._look(student, self._sets(group), {})
                 frames += self._of_base[group]
             else:
-                frames += self._look(student, self._sets(group), earlier or {})
-        if self.asking and student is self.base and "asking" not in self._of_base:
-            self._of_base["asking"] = [self._asked(student, s) for s in self.asking]
-        known = self._of_base.get("asking") if student is self.base else None
-        frames += known or [self._asked(student, s) for s in self.asking]
+                frames += yield from self._look(student, self._sets(group), earlier or {})
+        asked = self._of_base.get("asking") if student is self.base else None
+        if asked is None:
+            asked = []
+            for s in self.asking:
+                asked.append((yield from self._asked(student, s)))
+        if student is self.base:
+            self._of_base["asking"] = asked
+        frames += asked
         if self._probe_traces is not None:
-            frames.append(self._probe_rows(self._probe_traces.read(student)))
+            frames.append(self._probe_rows((yield from self._probe_traces.reading(student is self.base))))
         return pd.concat(frames, ignore_index=True)
 
-    def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> list[pd.DataFrame]:
+    def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> Asking[list[pd.DataFrame]]:
         """Rows of some sets, whose answers are decoded together; originals share batches with originals only."""
         look = _Look(student, self.evaluation, earlier)
         answers: list[list[list[int]]] = [[[] for _ in s.items] for s in sets]
-        sums = [s.traces.read(student, partial(look.take, s, own)) for s, own in zip(sets, answers, strict=True)]
-        look.finish()
+        sums = []
+        for s, own in zip(sets, answers, strict=True):
+            sums.append((yield from s.traces.reading(student is self.base, partial(look.take, s, own))))
+        yield from look.finish()
         return [self._rows(s, own, found) for s, own, found in zip(sets, answers, sums, strict=True)]
 
-    def _asked(self, student: Model, s: _Set) -> pd.DataFrame:
+    def _asked(self, student: Model, s: _Set) -> Asking[pd.DataFrame]:
         """Rows of a benchmark that asks in its own way; an answer's tokens are those of its text."""
         told = s.benchmark.ask(student, self.evaluation.batch_items)
         answers = tokens([text for text, _ in told], self.base.tokenizer)
         for item, answer, (_, grade) in zip(s.items, answers, told, strict=True):
             self._grades[s.benchmark.short_name(), item.id] = answer, grade
-        return self._rows(s, answers, s.traces.read(student))
+        return self._rows(s, answers, (yield from s.traces.reading(student is self.base)))
 
     def _rows(self, s: _Set, answers: list[list[int]], sums: Sums) -> pd.DataFrame:
         grades, name = self._graded(s, answers), s.benchmark.short_name()

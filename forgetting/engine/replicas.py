@@ -1,16 +1,23 @@
-"""What a stack needs beside its model: one batch of many, and each replica's own mitigation."""
+"""What a stack needs beside its model: one batch of many, each replica's own mitigation, and their checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from forgetting.contracts import Batch, Mitigation, Model
+from forgetting.engine.fit import fit
+from forgetting.engine.module import FitModule
+from forgetting.engine.snapshots import Checkpoint, Snapshots, SnapshotWriter, last, previous
+from forgetting.engine.stopwatch import Stopwatch
 
 
 def stacked_batch(batches: Sequence[Batch], pad: int) -> Batch:
@@ -39,3 +46,70 @@ class EachItsOwn(Mitigation):
         """Each mitigation's own."""
         for mitigation, replica, kept in zip(self.mitigations, self.replicas, memory, strict=True):
             mitigation.after_step(replica, kept)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a replica's checkpoints are, and whose they are."""
+
+    folder: Path
+    fingerprint: str
+
+
+def fit_stack(
+    module: FitModule,
+    replicas: Sequence[Model],
+    streams: Callable[[], Sequence[Iterator[Batch]]],
+    places: Sequence[Place],
+    stops: Mapping[int, int],
+    watch: Stopwatch,
+    *,
+    before: Sequence[lightning.Callback] = (),
+    after: Sequence[lightning.Callback] = (),
+    keep_all: bool = False,
+) -> None:
+    """Train a stack on the replicas' own streams; each has its snapshots, durable in the end, where it would alone.
+
+    Callbacks come before or after the snapshots of a step.
+    """
+    pad = module.student.tokenizer.pad_token_id
+    writer = SnapshotWriter(most_queued=len(replicas))
+    snapshots = [
+        Snapshots(
+            place.folder, replica, stops, place.fingerprint, watch, keep_all=keep_all, replica=number, writer=writer
+        )
+        for number, (place, replica) in enumerate(zip(places, replicas, strict=True))
+    ]
+    try:
+        with watch("training"):
+            fit(
+                module,
+                lambda: (stacked_batch(each, pad) for each in zip(*streams(), strict=True)),
+                [*before, *snapshots, *after],
+            )
+    finally:
+        snapshots[0].close()
+
+
+def last_common(folders: Sequence[Path], read: Sequence[Callable[[Path], Checkpoint | None]]) -> list[Checkpoint]:
+    """Checkpoints of all replicas at the last step that all of them have one of; empty if there is none.
+
+    ``read`` gives a file's checkpoint, or None if there is none to go on from. What a replica has beyond that step is
+    dropped, so that its next snapshot has the common one before it.
+    """
+    found: list[dict[int, Checkpoint]] = []
+    for folder, one in zip(folders, read, strict=True):
+        both = [one(file) for file in (previous(folder), last(folder))]
+        found.append({checkpoint.step: checkpoint for checkpoint in both if checkpoint})
+    steps = set.intersection(*(set(own) for own in found))
+    if not steps:
+        return []
+    for folder, own in zip(folders, found, strict=True):
+        if max(own) > max(steps):
+            os.replace(previous(folder), last(folder))
+    return [own[max(steps)] for own in found]
+
+
+def stacked_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of each replica as one of all, ``[R, ...]``."""
+    return {name: torch.stack([state[name] for state in states]) for name in states[0]}

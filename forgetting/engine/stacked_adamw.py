@@ -15,10 +15,7 @@ from torch import Tensor, nn
 
 
 class StackedAdamW(torch.optim.Optimizer):
-    """``lr`` of the one parameter group is a factor that a scheduler may move; ``rates_R`` are the replicas' own.
-
-    A replica that ``freeze`` was called for stays as it is: weights, moments and step count.
-    """
+    """``lr`` of the one parameter group is a factor that a scheduler may move; ``rates_R`` are the replicas' own."""
 
     def __init__(
         self,
@@ -34,7 +31,6 @@ class StackedAdamW(torch.optim.Optimizer):
         replicas, device = len(parameters[0]), parameters[0].device
         self.rates_R = rates_R.to(device, torch.float32)
         self.clip_norm_R = None if clip_norm_R is None else clip_norm_R.to(device)
-        self._live_R: Tensor | None = None  # None while all are, so that no step has to ask the device
         self.step_R = torch.zeros(replicas, device=device)
         self.norm_R = torch.zeros(replicas, device=device)
         self._stepped = False
@@ -54,19 +50,17 @@ class StackedAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every live replica, its gradient clipped to its own norm first."""
+        """One step of every replica, its gradient clipped to its own norm first."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         group = self.param_groups[0]
         (beta1, beta2), gradient = group["betas"], self._gradient
-        state = (self._flat, self._first, self._second)
-        frozen = [] if self._live_R is None else [t.clone() for t in state]
         self.norm_R = gradient.norm(dim=1)
         if self.clip_norm_R is not None:
             gradient.mul_((self.clip_norm_R / (self.norm_R + 1e-6)).clamp(max=1.0)[:, None])
-        self.step_R += 1 if self._live_R is None else self._live_R
+        self.step_R += 1
         rate = (group["lr"] * self.rates_R)[:, None]
         if group["weight_decay"]:
             self._flat.mul_(1 - rate * group["weight_decay"])
@@ -76,17 +70,8 @@ class StackedAdamW(torch.optim.Optimizer):
         correction2 = (1 - beta2 ** self.step_R.double()).sqrt()
         scale = self._second.sqrt().div_(correction2.float()[:, None]).add_(group["eps"])
         self._flat.addcdiv_(self._first * (-rate / correction1.float()[:, None]), scale)
-        for now, then in zip(state, frozen, strict=False):
-            assert self._live_R is not None
-            now.copy_(torch.where(self._live_R[:, None], now, then))
         self._stepped = True
         return loss
-
-    def freeze(self, replica: int) -> None:
-        """Let one replica stay as it is from here on."""
-        if self._live_R is None:
-            self._live_R = torch.ones_like(self.step_R, dtype=torch.bool)
-        self._live_R[replica] = False
 
     def tensors(self) -> list[dict[str, Tensor]]:
         """For each parameter its ``step`` ``[R]`` and both moments ``[R, ...]``, as they are; empty before a step."""

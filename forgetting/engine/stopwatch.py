@@ -25,3 +25,7 @@ class Stopwatch:
             spent = time.perf_counter() - start
             self.wall_seconds[stage] = self.wall_seconds.get(stage, 0.0) + spent - self._inner.pop()
             self._inner[-1] += spent
+
+    def keep(self, share: float) -> None:
+        """Keep a share of what was counted so far: the rest is somebody else's."""
+        self.wall_seconds = {stage: seconds * share for stage, seconds in self.wall_seconds.items()}

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from forgetting.batching import Encoded, answer_places
 from forgetting.contracts import Layers, Model
+from forgetting.engine.asking import Asking, Read, alone
 from forgetting.models.decoding import rows_together
 
 Sums = dict[str, np.ndarray]
@@ -70,49 +71,45 @@ class GoldTraces:
         rows = places_RN[0] // batch.tokens_RBT.shape[2]
         return _Chunk(index, batch.tokens_RBT[0], places_RN[0], gold_RN[0], rows.numpy())
 
-    @torch.no_grad()
     def read(self, student: Model, take: Take | None = None) -> Sums:
+        """What ``reading`` gives, read by the student itself."""
+        return alone(student, self.reading(student is self.base, take))
+
+    def reading(self, of_base: bool, take: Take | None = None) -> Asking[Sums]:
         """Per item, sums over the gold answer's tokens in nats; ``take`` gets what greedy decoding puts at each place.
 
         The sums are NLL, L_f and KL(base || student), beside the token count. L_f is the cross-entropy of the student
         against the base's own most probable tokens (arXiv 2401.05605), read along the gold trace. Dropout is off,
-        whatever mode the networks are in.
+        whatever mode the networks are in. ``of_base`` says that the student is the base itself.
         """
         count = len(self.gold)
         out = {name: np.zeros(count) for name in ("nll_sum", "base_ce_sum", "kl_sum")}
-        with student.at_rest(), self.base.at_rest():
-            for chunk in self._chunks:
-                self._to(chunk, student.device)
-                if take is None:
-                    logits, layers = self._logits(student, chunk), None
-                else:
-                    logits, layers = student.read(chunk.tokens_BT, chunk.places_N)
-                own = logits.float().log_softmax(-1)
-                reference = own if student is self.base else self._reference(chunk)
-                if student is self.base:
-                    self._keep(chunk, own)
-                per_token = torch.stack(
-                    [
-                        functional.nll_loss(own, chunk.gold_N, reduction="none"),
-                        functional.nll_loss(own, self._most_probable(chunk, reference), reduction="none"),
-                        functional.kl_div(own, reference, reduction="none", log_target=True).sum(-1),
-                    ]
-                )
-                for name, values in zip(out, per_token.double().cpu().numpy(), strict=True):
-                    out[name][chunk.index] = np.bincount(chunk.rows, weights=values, minlength=len(chunk.index))
-                if take is not None:
-                    ends = np.cumsum(np.bincount(chunk.rows, minlength=len(chunk.index)))[:-1]
-                    greedy = [part.tolist() for part in np.split(logits.argmax(-1).cpu().numpy(), ends)]
-                    take(chunk.index, greedy, layers)
+        for chunk in self._chunks:
+            self._to(chunk, self.base.device)
+            logits, layers = yield Read(chunk.tokens_BT, chunk.places_N, take is not None)
+            own = logits.float().log_softmax(-1)
+            reference = self._keep(chunk, own) if of_base else self._reference(chunk)
+            per_token = torch.stack(
+                [
+                    functional.nll_loss(own, chunk.gold_N, reduction="none"),
+                    functional.nll_loss(own, self._most_probable(chunk, reference), reduction="none"),
+                    functional.kl_div(own, reference, reduction="none", log_target=True).sum(-1),
+                ]
+            )
+            for name, values in zip(out, per_token.double().cpu().numpy(), strict=True):
+                out[name][chunk.index] = np.bincount(chunk.rows, weights=values, minlength=len(chunk.index))
+            if take is not None:
+                ends = np.cumsum(np.bincount(chunk.rows, minlength=len(chunk.index)))[:-1]
+                greedy = [part.tolist() for part in np.split(logits.argmax(-1).cpu().numpy(), ends)]
+                take(chunk.index, greedy, layers)
         return {"gold_tokens": self.gold.learned().numpy(), **out}
-
-    def _logits(self, model: Model, chunk: _Chunk) -> Tensor:
-        return model.logits_at(chunk.tokens_BT[None], chunk.places_N[None])[0]
 
     def _reference(self, chunk: _Chunk) -> Tensor:
         if chunk.reference is not None:
             return chunk.reference
-        return self._keep(chunk, self._logits(self.base, chunk).float().log_softmax(-1))
+        with self.base.at_rest():
+            logits_NV = self.base.logits_at(chunk.tokens_BT[None], chunk.places_N[None])[0]
+        return self._keep(chunk, logits_NV.float().log_softmax(-1))
 
     def _most_probable(self, chunk: _Chunk, reference: Tensor) -> Tensor:
         if chunk.most_probable is None:

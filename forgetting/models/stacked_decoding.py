@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from forgetting.models.decoding import PASS_BYTES
+
 if TYPE_CHECKING:
     from forgetting.models.stacked import StackedModel
 
@@ -79,14 +81,21 @@ class Decoder:
             for own in zip(prompts, given, strict=True)
         ]
         orders = [[i for _, i in sorted(zip(own, range(len(own)), strict=True))] for own in lengths]
-        for start in range(0, max(map(len, orders), default=0), self.rows):
-            chunks = [order[start : start + self.rows] for order in orders]
+        longest = max((length for own in lengths for length in own), default=0) + self.limit
+        rows = min(self.rows, max(1, PASS_BYTES // (len(prompts) * self._bytes_of_a_row(longest))))
+        for start in range(0, max(map(len, orders), default=0), rows):
+            chunks = [order[start : start + rows] for order in orders]
             asked = [[prompts[r][i] for i in chunk] for r, chunk in enumerate(chunks)]
             offered = [[given[r][i] for i in chunk] for r, chunk in enumerate(chunks)]
             for r, found in enumerate(self._chunk(asked, offered)):
                 for i, answer in zip(chunks[r], found, strict=True):
                     answers[r][i] = answer[:-1] if answer[-1] in self.model.ends else answer
         return answers
+
+    def _bytes_of_a_row(self, length: int) -> int:
+        """Keys and values of one text in fp32, and one layer's attention over it."""
+        heads = self.model.network.single[0].config.num_attention_heads
+        return int(4 * (2 * self.layers * self.shape[0] * self.shape[1] * length + 2 * heads * length**2))
 
     def _chunk(self, prompts: Rows, drafts: Rows) -> list[list[list[int]]]:
         ends, limit = self.model.ends, self.limit

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
-import pandas as pd
 
 from forgetting import losses, seeds
 from forgetting.arms import Arm
 from forgetting.batching import Encoded, encode
-from forgetting.contracts import Contamination, Model, Sample
-from forgetting.engine import devices, passing
-from forgetting.engine.elsewhere import WrittenElsewhere, writer
-from forgetting.engine.evaluation import Evaluator, IntervalEvaluation, same_weights
+from forgetting.contracts import Model, Sample
+from forgetting.engine import devices
+from forgetting.engine.evaluation import IntervalEvaluation
 from forgetting.engine.fit import device, fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import MixPlan, mixed
@@ -30,14 +28,13 @@ from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.pruning import Rule
-from forgetting.records import RunFolder, write_json
+from forgetting.records import RunFolder
 from forgetting.spec import Optimiser
 from forgetting.stages import distil, matching
-from forgetting.stages.drawn import probe, remembered
+from forgetting.stages.drawn import remembered
+from forgetting.stages.looks import EXCHANGE, Looks, evaluator_of
 from forgetting.store import Store
 from forgetting.study import RunKey, Study, fingerprint
-
-EXCHANGE = "exchange"  # the folder of a run in which another process finds the weights to answer with
 
 
 def contaminate(
@@ -64,7 +61,7 @@ def contaminate(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that is ready to be measured and trained. ``measure(dose, student)`` writes the rows of one look."""
+    """A run that is ready to be measured and trained."""
 
     study: Study
     run: RunFolder
@@ -77,7 +74,7 @@ class Prepared:
     encoded: Encoded
     optimiser: Optimiser
     matched: matching.Matched | None
-    measure: Callable[[int, Model], None]
+    looks: Looks
 
     def checkpoint(self, path: Path) -> Checkpoint | None:
         """The checkpoint in that file, if it is of this run and no row before it is missing."""
@@ -99,7 +96,7 @@ class Prepared:
         """Drop rows beyond the step, and measure there unless it was."""
         self.recorder.start_at(self.stops[first])
         if self.stops[first] not in self.run.doses():
-            self.measure(self.stops[first], student)
+            self.looks.measure(self.stops[first], student)
 
 
 def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, watch: Stopwatch) -> Prepared:
@@ -116,42 +113,15 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
     )  # fmt: skip
     _check_template(plan.samples, model, key.student)
     stops = plan.stops(doses)
-    steps = {dose: step for step, dose in stops.items()}
-    evaluator = _evaluator(study, home, arm.contamination, run)
-    base = evaluator.base
+    evaluator = evaluator_of(study, home, arm.contamination, run)
     if not spread:  # where they are spread, Lightning lays them out
-        for one in (model, base):
+        for one in (model, evaluator.base):
             one.network.to(device(study.spec.machine))
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
-    answer_tokens = encode(plan.samples, model.tokenizer)
-
-    def measure(dose: int, student: Model) -> None:
-        perturbed = study.spec.evaluation.perturbed
-        everything = perturbed == "every" or (perturbed == "ends" and dose in (0, doses[-1]))
-        trained = plan.trained(steps[dose])
-        contaminating = trained[plan.contaminating[trained]]
-        with watch("evaluation"):
-            looked_at = base if dose == 0 and same_weights(student, base) else student
-            rows = evaluator.measure(looked_at, perturbed=everything, earlier=None if spread else recorder.answers)
-        sampled = _sampled(study, evaluator, looked_at, watch) if dose in (0, doses[-1]) else None
-        if not leading:
-            return
-        clock = {
-            "dose": dose,
-            "dose_tokens": answer_tokens.answer_tokens(contaminating),
-            "stream_samples": len(trained),
-        }
-        with watch("logging"):
-            if isinstance(evaluator, WrittenElsewhere) and evaluator.writer.noise and not run.backend.is_file():
-                noise = evaluator.writer.noise
-                write_json(run.backend, {**dataclasses.asdict(noise), "text": str(noise)})
-            if sampled is not None:
-                recorder.add_sampled(sampled, dose)
-            recorder.add(rows, clock)
-        report(steps[dose], plan.steps)
-
+    encoded = encode(plan.samples, model.tokenizer)
+    looks = Looks(study, run, evaluator, recorder, plan, stops, encoded, report, leading, spread)
     mark = fingerprint(study.run_form(key))
-    return Prepared(study, run, mark, arm, model, plan, stops, recorder, answer_tokens, own, matched, measure)
+    return Prepared(study, run, mark, arm, model, plan, stops, recorder, encoded, own, matched, looks)
 
 
 def _contaminate(
@@ -160,7 +130,7 @@ def _contaminate(
     watch = Stopwatch()
     with watch("preparing"):
         made = prepared(study, key, run, store, report, watch)
-    arm, model, plan, stops, measure = made.arm, made.model, made.plan, made.stops, made.measure
+    arm, model, plan, stops, measure = made.arm, made.model, made.plan, made.stops, made.looks.measure
     leading = _leading(study)
     if arm.joint and not leading:
         return
@@ -255,38 +225,6 @@ def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student:
             f"checkpoint: the tokenizer of {student!r} has no chat template, and dialogues need one; give the student "
             "chat_template (a file), or the dialogue source the setting turns: last"
         )
-
-
-_kept: dict[str, Evaluator] = {}  # of the base that this process measured last
-
-
-def _evaluator(study: Study, home: distil.Home, contamination: Contamination, run: RunFolder) -> Evaluator:
-    """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
-    base = str(home.resolve()) if isinstance(home, Path) else home.form()
-    backend = study.spec.machine.backend
-    of = [base, [[b.form(), b.version] for b in study.benchmarks], study.spec.evaluation, backend]
-    if (key := repr(of)) not in _kept:
-        _kept.clear()
-        kind = WrittenElsewhere if backend.command else Evaluator
-        made = _kept[key] = kind(distil.load(home), study.benchmarks, [], "", study.spec.evaluation)
-        if isinstance(made, WrittenElsewhere):
-            made.writer = writer(backend, made.base, run.folder / EXCHANGE)
-    found = _kept[key]
-    if isinstance(found, WrittenElsewhere):
-        found.writer.follow(found.base, run.folder / EXCHANGE)
-    return found.with_probe(probe(study, contamination), contamination.short_name())
-
-
-def _sampled(study: Study, evaluator: Evaluator, student: Model, watch: Stopwatch) -> pd.DataFrame | None:
-    """Sampled answers of a look, where they are asked for; those of a base are drawn once for all its runs."""
-    if not study.spec.evaluation.sampling.samples:
-        return None
-    with watch("sampling"):
-        if student is not evaluator.base:
-            return passing.look(student, study.benchmarks, study.spec.evaluation)
-        if not evaluator.sampled:
-            evaluator.sampled.append(passing.look(student, study.benchmarks, study.spec.evaluation))
-        return evaluator.sampled[0]
 
 
 def _columns(key: RunKey, model: HuggingFaceModel) -> dict[str, Any]:

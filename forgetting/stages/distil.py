@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from forgetting import losses, seeds
 from forgetting.arms import Arm
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Model
+from forgetting.engine import snapshots
 from forgetting.engine.evaluation import Evaluator
 from forgetting.engine.fit import device, fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import MixPlan, epochs, is_held_out
 from forgetting.engine.progress import Progress, Report, silent
-from forgetting.engine.snapshots import Snapshots, last, own_generators, read, restore_generators
+from forgetting.engine.snapshots import Snapshots, last, own_generators, restore_generators
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.ladder import Architecture
 from forgetting.models.checkpoint import Checkpoint
@@ -65,10 +67,9 @@ def student(
     if study.teacher is None:
         assert isinstance(of, Pretrained)
         return of
-    form = study.student_form(of, distillation_seed, joint)
-    mark = fingerprint(form)
-    with store.making(mark) as found:
-        home = found or _student(study, of, distillation_seed, store, form, mark, report, joint)
+    own = lesson(study, of, distillation_seed, joint)
+    with store.making(own.mark) as found:
+        home = found or _student(own, store, report)
     if isinstance(of, Architecture):
         return home
     verify(home)  # its tokenizer was stored with the template and the switch that were asked for
@@ -107,44 +108,67 @@ def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report
     return _add(study, store, mark, model, {"role": "teacher", "made_from": form}, watch)
 
 
-def _student(
-    study: Study,
-    of: Student,
-    distillation_seed: int,
-    store: Store,
-    form: dict[str, Any],
-    mark: str,
-    report: Report,
-    joint: Arm | None,
-) -> Path:
+@dataclass(frozen=True)
+class Lesson:
+    """What makes one student: its shape, the root of all its randomness, and the stream that it learns."""
+
+    study: Study
+    of: Student
+    form: dict[str, Any]
+    root: int
+    joint: Arm | None
+
+    @property
+    def mark(self) -> str:
+        """The student's fingerprint."""
+        return fingerprint(self.form)
+
+    def untaught(self, mentor: Mentor) -> HuggingFaceModel:
+        """The student before it is taught: the checkpoint, or fresh weights for the words of its teacher."""
+        if isinstance(self.of, Pretrained):
+            return load(self.of)
+        if self.study.language == "natural":
+            return fresh(self.of, mentor.tokenizer, self.root, words=int(mentor.network.config.vocab_size))
+        return HuggingFaceModel.create(self.of, tokenizer(), self.root)
+
+    def plan(self) -> MixPlan:
+        """The stream laid out."""
+        return _plan(self.study, self.study.spec.ladder.distilling, self.root, self.joint)
+
+    def keep(self, model: HuggingFaceModel, watch: Stopwatch, store: Store, stack: int = 1) -> Path:
+        """Store the student that was taught, ``stack`` of them together."""
+        about = {"role": "student", "made_from": self.form, **({"stack": stack} if stack > 1 else {})}
+        return _add(self.study, store, self.mark, model, about, watch)
+
+
+def lesson(study: Study, of: Student, distillation_seed: int, joint: Arm | None = None) -> Lesson:
+    """The lesson of the student of a seed."""
     root = seeds.integer(study.spec.ladder.seed, "student", distillation_seed)
-    mentor = _mentor(teacher(study, store, report), store)
-    model = _untaught(of, mentor, root, natural=study.language == "natural")
+    return Lesson(study, of, study.student_form(of, distillation_seed, joint), root, joint)
+
+
+def _student(own: Lesson, store: Store, report: Report) -> Path:
+    study = own.study
+    mentor = mentor_of(teacher(study, store, report), store)
+    model, plan = own.untaught(mentor), own.plan()
     distilling, method = study.spec.ladder.distilling, study.distillation
-    plan = _plan(study, distilling, root, joint)
 
     def batches(stream: MixPlan) -> Iterator[Batch]:
         return method.batches(model, mentor, stream)
 
-    with own_generators(seeds.integer(root, "generators")):
-        watch = _train(distilling, model, lambda b: method.loss(model, mentor, b), plan, batches, store, mark, report)
-    return _add(study, store, mark, model, {"role": "student", "made_from": form}, watch)
+    with own_generators(seeds.integer(own.root, "generators")):
+        watch = _train(
+            distilling, model, lambda b: method.loss(model, mentor, b), plan, batches, store, own.mark, report
+        )
+    return own.keep(model, watch, store)
 
 
-def _mentor(home: Home, store: Store) -> Mentor:
+def mentor_of(home: Home, store: Store) -> Mentor:
+    """The teacher, whose answers are kept in the store."""
     mark = fingerprint(home.form()) if isinstance(home, Pretrained) else file_hash(home / "model.safetensors")
     mentor = Mentor(load(home), mark, store.root / "answers")
     mentor.network.to(device())
     return mentor
-
-
-def _untaught(of: Student, mentor: Mentor, seed: int, *, natural: bool) -> HuggingFaceModel:
-    """The student before it is taught: the checkpoint, or fresh weights for the words of its teacher."""
-    if isinstance(of, Pretrained):
-        return load(of)
-    if natural:
-        return fresh(of, mentor.tokenizer, seed, words=int(mentor.network.config.vocab_size))
-    return HuggingFaceModel.create(of, tokenizer(), seed)
 
 
 def _plan(study: Study, training: Fit, root: int, joint: Arm | None = None) -> MixPlan:
@@ -175,21 +199,25 @@ def _train(
 ) -> Stopwatch:
     """Fit from the last durable checkpoint of an interrupted attempt, or from the start."""
     work, watch, first, state = store.work(mark), Stopwatch(), 0, None
-    if last(work).is_file():
-        checkpoint = read(last(work))
-        if checkpoint.fingerprint == mark:
-            model.load_state(checkpoint.weights)
-            restore_generators(checkpoint.generators)
-            first, state = checkpoint.step, checkpoint.optimiser
+    if checkpoint := checkpoint_of(mark, last(work)):
+        model.load_state(checkpoint.weights)
+        restore_generators(checkpoint.generators)
+        first, state = checkpoint.step, checkpoint.optimiser
     stops = {step: step for step in range(CHECKPOINT_STEPS, plan.steps, CHECKPOINT_STEPS)}
-    snapshots = Snapshots(work, model, stops, mark, watch)
+    kept = Snapshots(work, model, stops, mark, watch)
     module = FitModule(model, loss, training, total_steps=plan.steps, first_step=first, optimiser_state=state)
     try:
         with watch("training"):
-            fit(module, lambda: batches(plan.starting_at(first)), [snapshots, Progress(report, plan.steps)])
+            fit(module, lambda: batches(plan.starting_at(first)), [kept, Progress(report, plan.steps)])
     finally:
-        snapshots.close()
+        kept.close()
     return watch
+
+
+def checkpoint_of(mark: str, file: Path) -> snapshots.Checkpoint | None:
+    """The checkpoint in a file, if it is of the student or teacher with that fingerprint."""
+    found = snapshots.read(file) if file.is_file() else None
+    return found if found is not None and found.fingerprint == mark else None
 
 
 def _add(

@@ -2,66 +2,64 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from forgetting import losses, seeds
 from forgetting.contracts import Batch
 from forgetting.engine.evaluation import IntervalEvaluation
-from forgetting.engine.fit import fit
 from forgetting.engine.module import FitModule
 from forgetting.engine.progress import Progress, Report, silent
-from forgetting.engine.replicas import EachItsOwn, stacked_batch
-from forgetting.engine.snapshots import (
-    Checkpoint,
-    Snapshots,
-    SnapshotWriter,
-    last,
-    own_generators,
-    previous,
-    tidy,
-)
+from forgetting.engine.replicas import EachItsOwn, Place, fit_stack, last_common, stacked_state
+from forgetting.engine.snapshots import own_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError
 from forgetting.models.stacked import StackedModel
+from forgetting.pruning import Rule
 from forgetting.records import RunFolder
 from forgetting.spec import Machine
-from forgetting.stages.contaminate import Prepared, contaminate, prepared
+from forgetting.stages.contaminate import Ending, Prepared, contaminate, prepared
 from forgetting.stages.drawn import remembered
+from forgetting.stages.looks import Looks
 from forgetting.store import Store
 from forgetting.study import RunKey, Study
 
+LOOKS_TOGETHER = ("cuda",)  # devices on which a look reads and decodes all replicas at once; on a CPU it does not pay
+
 
 def contaminate_stack(
-    study: Study, keys: Sequence[RunKey], folders: Sequence[Path], store: Store, report: Report = silent
+    study: Study,
+    keys: Sequence[RunKey],
+    folders: Sequence[Path],
+    store: Store,
+    report: Report = silent,
+    rules: Sequence[Rule | None] = (),
 ) -> None:
     """Carry runs out together, or on from the last checkpoint that all of them have.
 
-    The same runs stacked again give the same files, interrupted or not. Where the model cannot be stacked they are
-    carried out one after another, and their completion markers say why.
+    ``rules`` holds each run's own, where runs may end early: such a run leaves the stack as it would have ended alone,
+    and the others go on without it. The same runs stacked again give the same files, interrupted or not. Where the
+    model cannot be stacked they are carried out one after another, and their completion markers say why.
     """
     for folder in filter(done, folders):
         tidy(RunFolder(folder).checkpoint, study.spec.keep)
-    open_runs = [(key, folder) for key, folder in zip(keys, folders, strict=True) if not done(folder)]
-    if len(open_runs) < len(keys):  # a stack ends at once: what is left has its last step, or stands alone
-        keys, folders = [key for key, _ in open_runs], [folder for _, folder in open_runs]
-    if not keys:
+    asked = zip(keys, folders, rules or [None] * len(keys), strict=True)
+    left = [one for one in asked if not done(one[1])]  # the others ended, and the stack went on without them
+    if not left:
         return
-    with own_generators(seeds.integer(keys[0].seed, "generators")):
+    with own_generators(seeds.integer(left[0][0].seed, "generators")):
         watch = Stopwatch()
-        runs = [
-            prepared(study, key, RunFolder(folder), store, report, watch)
-            for key, folder in zip(keys, folders, strict=True)
-        ]
+        with watch("preparing"):
+            runs = [prepared(study, key, RunFolder(folder), store, report, watch) for key, folder, _ in left]
         try:
-            _together(runs, keys, watch, report)
+            _together(runs, left, watch, report)
         except CannotStack as reason:
-            for key, folder in zip(keys, folders, strict=True):
-                contaminate(study, key, folder, store, report, why=str(reason))
+            for key, folder, rule in left:
+                contaminate(study, key, folder, store, report, why=str(reason), rule=rule)
 
 
 class CannotStack(Exception):
@@ -73,42 +71,82 @@ def done(folder: Path) -> bool:
     return RunFolder(folder).complete.is_file()
 
 
-def _together(runs: Sequence[Prepared], keys: Sequence[RunKey], watch: Stopwatch, report: Report) -> None:
+@dataclass
+class _Member:
+    """A run in a stack. Its model holds the weights, and ``optimiser`` the moments, with which the next fit begins."""
+
+    run: Prepared
+    ending: Ending
+    memory: Any  # what its mitigation keeps of the student
+    optimiser: dict[str, Tensor]
+
+
+def _together(
+    runs: Sequence[Prepared], asked: Sequence[tuple[RunKey, Path, Rule | None]], watch: Stopwatch, report: Report
+) -> None:
+    """One fit after another: each ends where a run does, and the next goes on with the others from there."""
     study, plan, stops = runs[0].study, runs[0].plan, runs[0].stops
     if study.spec.machine != Machine():
         raise CannotStack("stack: only with the machine's default settings (one device, whole steps, float32)")
     if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
         raise CannotStack("stack: the runs have different step schedules")
-    memory = [r.arm.mitigation.prepare(r.model, remembered(study, key.seed)) for r, key in zip(runs, keys, strict=True)]
-    checkpoints = _common(runs)
+    members = [
+        _Member(run, Ending(rule, run.run.scores, stops), run.arm.mitigation.prepare(run.model, original), {})
+        for run, (key, _, rule) in zip(runs, asked, strict=True)
+        for original in [remembered(study, key.seed)]
+    ]
+    checkpoints = last_common([run.run.checkpoint for run in runs], [run.checkpoint for run in runs])
     first = checkpoints[0].step if checkpoints else 0
-    for run, checkpoint in zip(runs, checkpoints, strict=False):
-        run.model.load_state(checkpoint.weights)
+    for member, checkpoint in zip(members, checkpoints, strict=False):
+        member.run.model.load_state(checkpoint.weights)
+        member.optimiser = checkpoint.optimiser
+    stack = _stack(members)
+    for number, run in enumerate(runs):
+        run.start(first, stack.replica(number))
+    while members := _left(members, first, watch):
+        if stack.replicas != len(members):
+            stack = _stack(members)
+        first = _fit(members, stack, first, watch, report)
+
+
+def _stack(members: Sequence[_Member]) -> StackedModel:
     try:
-        stack = StackedModel([run.model for run in runs])
+        return StackedModel([member.run.model for member in members])
     except UsageError as error:
         raise CannotStack(str(error)) from error
-    replicas = tuple(stack.replica(number) for number in range(len(runs)))
-    for run, replica in zip(runs, replicas, strict=True):
-        run.start(first, replica)
+
+
+def _left(members: Sequence[_Member], step: int, watch: Stopwatch) -> list[_Member]:
+    """Who goes on after a step. Those who do not are complete, and take their share of the wall seconds along."""
+    if step == members[0].run.plan.steps:
+        left, gone = list[_Member](), list(members)
+    else:
+        left = [member for member in members if member.ending.dose() is None]
+        gone = [member for member in members if member.ending.dose() is not None]
+    for member in gone:
+        run = member.run
+        run.recorder.finish(run.mark, stack=len(members), pruned_at=member.ending.dose(), matched=run.matched)
+    for member in gone:
+        tidy(member.run.run.checkpoint, member.run.study.spec.keep)
+    watch.keep(len(left) / len(members))
+    return left
+
+
+def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Stopwatch, report: Report) -> int:
+    """Train a stack from step ``first`` until a run ends, and give that step; the members have what it left."""
+    runs, replicas = [member.run for member in members], tuple(map(stack.replica, range(len(members))))
+    study, plan, stops = runs[0].study, runs[0].plan, runs[0].stops
 
     def measure(dose: int) -> None:
+        if stack.device.type in LOOKS_TOGETHER:
+            Looks.measure_together([run.looks for run in runs], dose, stack, replicas)
+            return
         for run, replica in zip(runs, replicas, strict=True):
-            run.measure(dose, replica)
+            run.looks.measure(dose, replica)
 
-    def batches() -> Iterator[Batch]:
-        for steps in zip(*(run.plan.starting_at(first) for run in runs), strict=True):
-            each = [run.encoded.batch(index, plan.batch_size) for run, index in zip(runs, steps, strict=True)]
-            yield stacked_batch(each, stack.tokenizer.pad_token_id)
+    def streams() -> list[Iterator[Batch]]:
+        return [_batches(run, first) for run in runs]
 
-    writer = SnapshotWriter(most_queued=len(runs))
-    snapshots = [
-        Snapshots(
-            run.run.checkpoint, replicas[number], stops, run.mark, watch, keep_all=study.spec.keep == "all",
-            replica=number, writer=writer,
-        )
-        for number, run in enumerate(runs)
-    ]  # fmt: skip
     module = FitModule(
         stack,
         lambda batch: losses.cross_entropy(stack, batch),
@@ -116,37 +154,20 @@ def _together(runs: Sequence[Prepared], keys: Sequence[RunKey], watch: Stopwatch
         total_steps=plan.steps,
         first_step=first,
         mitigation=EachItsOwn(tuple(run.arm.mitigation for run in runs), replicas),
-        memory=memory,
-        optimiser_state=_stacked([c.optimiser for c in checkpoints]),
+        memory=[member.memory for member in members],
+        optimiser_state=stacked_state([member.optimiser for member in members]),
     )
-    try:
-        with watch("training"):
-            fit(module, batches, [IntervalEvaluation(stops, measure), *snapshots, Progress(report, plan.steps)])
-    finally:
-        snapshots[0].close()
-    for run in runs:
-        run.recorder.finish(run.mark, stack=len(runs), matched=run.matched)
-    for run in runs:
-        tidy(run.run.checkpoint, study.spec.keep)
+    fit_stack(
+        module, replicas, streams, [Place(run.run.checkpoint, run.mark) for run in runs], stops, watch,
+        before=[IntervalEvaluation(stops, measure)],
+        after=[Progress(report, plan.steps), *(member.ending for member in members)],
+        keep_all=study.spec.keep == "all",
+    )  # fmt: skip
+    for number, member in enumerate(members):
+        member.run.model.load_state(replicas[number].state())
+        member.optimiser = {name: t.clone() for name, t in module.optimiser_tensors(number).items()}
+    return module.step
 
 
-def _common(runs: Sequence[Prepared]) -> list[Checkpoint]:
-    """Checkpoints of all runs at the last step that all of them have one of; empty if there is none.
-
-    What a run has beyond that step is dropped, so that its next snapshot has the common one before it.
-    """
-    found: list[dict[int, Checkpoint]] = []
-    for run in runs:
-        both = [run.checkpoint(place(run.run.checkpoint)) for place in (previous, last)]
-        found.append({checkpoint.step: checkpoint for checkpoint in both if checkpoint})
-    steps = set.intersection(*(set(own) for own in found))
-    if not steps:
-        return []
-    for run, own in zip(runs, found, strict=True):
-        if max(own) > max(steps):
-            os.replace(previous(run.run.checkpoint), last(run.run.checkpoint))
-    return [own[max(steps)] for own in found]
-
-
-def _stacked(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor] | None:
-    return {name: torch.stack([state[name] for state in states]) for name in states[0]} if states else None
+def _batches(run: Prepared, first: int) -> Iterator[Batch]:
+    return (run.encoded.batch(index, run.plan.batch_size) for index in run.plan.starting_at(first))

@@ -31,12 +31,14 @@ BATCHES = 32  # of which the widest is taken
 SHARE_OF_MEMORY = 0.5  # of what is free; evaluation, the records and other programs need the rest
 
 
-def measure(study: Study, architecture: Architecture) -> dict[str, Any]:
-    """``why`` (nothing else counts unless it is empty), device, bytes (fixed, a replica, free), gain of stacking."""
+def measure(study: Study, architecture: Architecture, batch_size: int) -> dict[str, Any]:
+    """For steps of so many samples: ``why`` (nothing else counts unless it is empty), device, bytes (fixed, a replica,
+    free), gain of stacking.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         with torch.random.fork_rng():
-            batch = _widest(study)
+            batch = _widest(study, batch_size)
             bytes_of = {replicas: peak_bytes(architecture, batch, replicas, device) for replicas in (2, 4)}
             gain = _gain(architecture, batch) if device == "cpu" else None
     except UsageError as error:
@@ -86,8 +88,8 @@ def free_bytes(device: str) -> int:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else 2**32
 
 
-def _widest(study: Study) -> Batch:
-    size, arm = study.spec.fine_tuning.batch_size, study.arms[0]
+def _widest(study: Study, size: int) -> Batch:
+    arm = study.arms[0]
     plan = mixed(
         arm.contamination, study.original, share=0.5, doses=[0, BATCHES * size // 2], batch_size=size,
         seed=seeds.integer(0, "stacking"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from forgetting.making import check_compiler
 from forgetting.records import RunFolder, write_json
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
+from forgetting.stacking import Stack, stack_of
 from forgetting.store import Store
 from forgetting.study import RunKey, fingerprint
 from forgetting.sweep import thresholds
@@ -29,8 +29,9 @@ from forgetting.sweep.driver import Asked, Driver, Made
 from forgetting.sweep.layout import Sweep, construct_sweep
 from forgetting.sweep.live import Live
 from forgetting.sweep.outcomes import outcome
+from forgetting.sweep.runs import Runs
 from forgetting.sweep.samplers import level_set, sampler
-from forgetting.sweep.space import Space, run_flops
+from forgetting.sweep.space import Space
 from forgetting.sweep.spec import SweepSpec
 from forgetting.sweep.storage import open_storage, open_study, patiently
 
@@ -39,24 +40,32 @@ SWEEP_FILE = "sweep.json"
 
 
 def run_sweep(
-    spec: SweepSpec, *, executor: Executor, output: Path, store: Path | None = None, quiet: bool = False
+    spec: SweepSpec,
+    *,
+    executor: Executor,
+    output: Path,
+    store: Path | None = None,
+    stack: Stack = "off",
+    quiet: bool = False,
 ) -> Result:
     """Carry a sweep out in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result.
+
+    ``stack``: runs of one round that share student and step schedule are trained as one program, as in ``simulate``.
 
     The same spec continues an interrupted sweep with the runs that it would have asked for anyway; a larger budget goes
     on from where the smaller one ended.
     """
-    sweep = construct_sweep(spec)
+    sweep, stack = construct_sweep(spec), stack_of(stack)
     folder = output / sweep.folder_name
     begin = time.perf_counter()
     check_compiler(sweep.study)
     if spec.storage:  # a server that is not there is found before anything is written
         open_storage(spec.storage, folder)
     with alone(folder), executor, Live(sweep.spaces, quiet, spec.stop.runs) as live:
-        commits = prepare(sweep.study, folder)
+        commits = prepare(sweep.study, folder, stack)
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
         write_json(folder / SWEEP_FILE, keep)
-        whole = _Whole(sweep, folder, Store(store), executor, live)
+        whole = _Whole(sweep, folder, Store(store), executor, live, stack)
         try:
             reasons = whole.search()
         finally:
@@ -72,9 +81,17 @@ def run_sweep(
 
 
 def resume_sweep(
-    folder: Path, *, executor: Executor | None = None, store: Path | None = None, quiet: bool = False
+    folder: Path,
+    *,
+    executor: Executor | None = None,
+    store: Path | None = None,
+    stack: Stack | None = None,
+    quiet: bool = False,
 ) -> Result:
-    """Go on with the sweep in ``folder``, by default on its own executor. ``UsageError`` if other code made it."""
+    """Go on with the sweep in ``folder``, by default on its own executor and stacked as before.
+
+    ``UsageError`` if other code made it.
+    """
     try:
         plan = _earlier(folder)
         spec = built_from(SweepSpec, plan["spec"])
@@ -88,19 +105,20 @@ def resume_sweep(
     require(plan.get("fingerprint") == made.fingerprint, "resume", rule, plan.get("fingerprint"))
     require(folder.name == made.folder_name, "resume", f"a folder that is called {made.folder_name}", folder.name)
     executor = executor or executor_of(spec.executor)
-    return run_sweep(spec, executor=executor, output=folder.parent, store=store, quiet=quiet)
+    stack = _stack_before(folder) if stack is None else stack
+    return run_sweep(spec, executor=executor, output=folder.parent, store=store, stack=stack, quiet=quiet)
 
 
 class _Whole:
     """The state of a sweep that is being carried out."""
 
-    def __init__(self, sweep: Sweep, folder: Path, store: Store, executor: Executor, live: Live) -> None:
-        self.sweep, self.folder, self.store, self.executor, self.live = sweep, folder, store, executor, live
-        self.plain = dataclasses.asdict(sweep.spec.study)
+    def __init__(self, sweep: Sweep, folder: Path, store: Store, executor: Executor, live: Live, stack: Stack) -> None:
+        self.sweep, self.folder, self.store, self.live = sweep, folder, store, live
         self.storage = open_storage(sweep.spec.storage, folder)
         self.begin = time.monotonic()
         self.earlier_hours = float(_earlier(folder).get("hours", 0.0))
         self.drivers = [self._driver(s) for s in sweep.spaces]
+        self.runs = Runs(sweep, folder, store, executor, live, stack)
 
     def search(self) -> dict[str, str]:
         """Controls, then the targets in order; by target, why its search ended."""
@@ -120,7 +138,7 @@ class _Whole:
 
     def complete_runs(self) -> list[RunKey]:
         """Every complete run of the study in the record's order, whoever asked for it."""
-        return [k for k in self.sweep.study.runs() if RunFolder(run_folder(self.folder, k)).complete.is_file()]
+        return [key for key in self.sweep.study.runs() if self.runs.complete(key)]
 
     def keep_time(self) -> None:
         """Add this driver's wall time to what earlier ones left."""
@@ -179,7 +197,7 @@ class _Whole:
 
     def _controls(self) -> None:
         keys = self.sweep.controls()
-        for key, future in self._submit(keys).items():
+        for key, future in self.runs.submit(keys).items():
             if isinstance(error := future.exception(), UsageError | OSError):
                 raise error
             self.live.control(str(key), "" if error is None else str(error))
@@ -187,7 +205,7 @@ class _Whole:
     def _restore(self, driver: Driver) -> None:
         """Make again what the storage knows as done and the folder lacks: it was deleted, or another folder is used."""
         done = [one.key for one in self.patient(driver.asked) if one.trial.state == TrialState.COMPLETE]
-        for future in self._submit([k for k in done if k not in set(self.complete_runs())]).values():
+        for future in self.runs.submit([k for k in done if k not in set(self.complete_runs())]).values():
             future.result()
 
     def _heard(self, driver: Driver) -> None:
@@ -200,28 +218,18 @@ class _Whole:
 
     def _start(self, own: Space, keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
         """Have the runs made; each future gives what the run showed, or the reason of its failure."""
-        return {key: _then(future, partial(self._outcome, own, key)) for key, future in self._submit(keys).items()}
+        return {key: _then(future, partial(self._outcome, own, key)) for key, future in self.runs.submit(keys).items()}
 
     def _outcome(self, own: Space, key: RunKey) -> Made:
         return outcome(own, RunFolder(run_folder(self.folder, key)).scores)
 
-    def _submit(self, keys: Sequence[RunKey]) -> dict[RunKey, Future[None]]:
-        """The costliest first, so that no worker waits for one at the end."""
-        study, submitted = self.sweep.study, {}
-        for key in sorted(keys, key=lambda k: -run_flops(study, study.architecture(k), study.arm(k.arm))):
-            task = {
-                "make": "run",
-                "spec": self.plain,
-                "store": str(self.store.root),
-                "key": dataclasses.asdict(key),
-                "folder": str(run_folder(self.folder, key)),
-                "rule": rule.to_plain() if (rule := self.sweep.rule(key)) else None,
-            }
-            if RunFolder(run_folder(self.folder, key)).complete.is_file():
-                submitted[key] = _done()
-            else:
-                submitted[key] = self.executor.submit(task, self.live.watch(str(key)))
-        return submitted
+
+def _stack_before(folder: Path) -> Stack:
+    """How the sweep's runs were stacked when it was interrupted."""
+    try:
+        return stack_of(json.loads((folder / "spec.json").read_text()).get("stack", "off"))
+    except (OSError, ValueError, AttributeError):  # not written yet, or damaged and written anew
+        return "off"
 
 
 def _earlier(folder: Path) -> dict[str, Any]:
@@ -256,12 +264,6 @@ def _marked(folder: Path, key: RunKey) -> dict[str, Any]:
     seconds = sum(json.loads(run.complete.read_text())["wall_seconds"].values())
     ended = run.pruned_at()
     return {"seconds": round(seconds, 2), **({} if ended is None else {"pruned_at": ended})}
-
-
-def _done() -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(None)
-    return future
 
 
 def _then(future: Future[None], read: Callable[[], Made]) -> Future[Made]:

@@ -96,20 +96,6 @@ def test_a_replica_that_diverges_does_not_touch_the_others(bad: float) -> None:
         assert torch.equal(healthy[[0, 2]], other[[0, 2]])
 
 
-def test_a_frozen_replica_stays_as_it_is_and_the_others_go_on() -> None:
-    one, other = stack(3), stack(3)
-    plain, freezing = (StackedAdamW(p, torch.full((3,), 0.1), clip_norm_R=torch.ones(3)) for p in (one, other))
-    advance(plain, one, range(4), 0)
-    advance(freezing, other, range(2), 0)
-    at_2 = [p.detach().clone() for p in other]
-    freezing.freeze(1)
-    advance(freezing, other, range(2, 4), 0)
-    for p, q, then in zip(one, other, at_2, strict=True):
-        assert torch.equal(q[1], then[1])
-        assert torch.equal(p[[0, 2]], q[[0, 2]])
-    assert freezing.tensors()[0]["step"].tolist() == [4, 2, 4]
-
-
 def test_the_state_put_back_goes_on_as_if_nothing_had_happened() -> None:
     whole, cut = stack(2), stack(2)
     adam = StackedAdamW(whole, torch.tensor([0.1, 0.2]))

@@ -63,3 +63,14 @@ def test_a_stage_that_fails_is_counted_too(clock: list[float]) -> None:
             fail()
         clock[0] += 1
     assert watch.wall_seconds == {"training": 1, "checkpoint": 4}
+
+
+def test_what_is_not_kept_is_taken_from_every_stage(clock: list[float]) -> None:
+    watch = Stopwatch()
+    for stage, seconds in (("training", 8), ("evaluation", 4)):
+        with watch(stage):
+            clock[0] += seconds
+    watch.keep(0.75)
+    with watch("training"):
+        clock[0] += 1
+    assert watch.wall_seconds == {"training": 7, "evaluation": 3}

@@ -19,6 +19,7 @@ MEASURED = {
     "replicas": ["rows", 1, "times_faster", "stack", "median"],
     "floor": ["rows", 0, "share_of_the_machine", "median"],
     "scaling": ["axes", "dose", "seconds", "32", "median"],
+    "stacked_looks": ["rows", 0, "times_faster", "median"],
     "sweep_workers": ["times_faster", "median"],
     "study": ["times_faster_than", "plain", "median"],
     "workers": ["times_faster_whole_study", "median"],

@@ -1,0 +1,72 @@
+"""A sweep's runs, handed to an executor: each with the rule that may end it early, in stacks where they share one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+from forgetting.assembly import run_folder
+from forgetting.executors.contract import Executor, Report, Task
+from forgetting.records import RunFolder
+from forgetting.stacking import Sizes, Stack, in_stacks
+from forgetting.store import Store
+from forgetting.study import RunKey
+from forgetting.sweep.layout import Sweep
+from forgetting.sweep.live import Live
+from forgetting.sweep.space import run_flops
+
+
+class Runs:
+    """Runs in a sweep's folder. Who shares a stack is a function of the runs that are submitted together."""
+
+    def __init__(self, sweep: Sweep, folder: Path, store: Store, executor: Executor, live: Live, stack: Stack) -> None:
+        self.sweep, self.folder, self.executor, self.live = sweep, folder, executor, live
+        self.common: Task = {"spec": dataclasses.asdict(sweep.spec.study), "store": str(store.root)}
+        batch_size = sweep.spec.study.fine_tuning.batch_size
+        self._size = Sizes(sweep.study, stack, store.root, batch_size, self._measure, live.say)
+
+    def submit(self, keys: Sequence[RunKey]) -> dict[RunKey, Future[None]]:
+        """The costliest first, so that no worker waits for one at the end; runs of a stack share their future."""
+        submitted: dict[RunKey, Future[None]] = {}
+        parts = in_stacks(self.sweep.study, keys, self._size, self.complete)
+        for part in sorted(parts, key=lambda own: -sum(map(self._flops, own))):
+            if all(map(self.complete, part)):
+                submitted |= {key: _done() for key in part}
+            else:
+                watches = [self.live.watch(str(key)) for key in part]
+                submitted |= dict.fromkeys(part, self.executor.submit(self._task(part), partial(_told, watches)))
+        return submitted
+
+    def complete(self, key: RunKey) -> bool:
+        """Whether a run is complete."""
+        return RunFolder(run_folder(self.folder, key)).complete.is_file()
+
+    def _task(self, part: Sequence[RunKey]) -> Task:
+        folders = [str(run_folder(self.folder, key)) for key in part]
+        rules = [rule.to_plain() if (rule := self.sweep.rule(key)) else None for key in part]
+        keys = [dataclasses.asdict(key) for key in part]
+        if len(part) > 1:
+            return {**self.common, "make": "stack", "keys": keys, "folders": folders, "rules": rules}
+        return {**self.common, "make": "run", "key": keys[0], "folder": folders[0], "rule": rules[0]}
+
+    def _measure(self, student: str, batch_size: int, file: Path) -> None:
+        asked = {"make": "stacking", "student": student, "batch_size": batch_size, "file": str(file)}
+        self.executor.submit({**self.common, **asked}, lambda *_: None).result()
+
+    def _flops(self, key: RunKey) -> float:
+        study = self.sweep.study
+        return run_flops(study, study.architecture(key), study.arm(key.arm))
+
+
+def _told(watches: Sequence[Report], done: int, total: int) -> None:
+    for watch in watches:
+        watch(done, total)
+
+
+def _done() -> Future[None]:
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
