@@ -15,7 +15,7 @@ def main() -> None:
     """Measure, print, write."""
     options_of = parser(__doc__, "workers")
     options_of.add_argument("--student", default="34k", help="a rung of the ladder")
-    options_of.add_argument("--seeds", type=int, default=4)
+    options_of.add_argument("--seeds", type=int, default=8, help="as in the study that study.py measures")
     options_of.add_argument("--dose", type=int, default=10_240)
     options = options_of.parse_args()
     per_depth = 2 if options.tiny else 50
