@@ -17,7 +17,7 @@ from forgetting.errors import UsageError
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Backend, Machine
-from forgetting.stages import contaminate
+from forgetting.stages import looks
 from forgetting.study import construct
 from tests.models.natural import checkpoint, corpora, study
 
@@ -50,7 +50,7 @@ def forget() -> None:
     for made in elsewhere._writers.values():
         made.stop()
     elsewhere._writers.clear()
-    contaminate._kept.clear()
+    looks._kept.clear()
 
 
 @pytest.fixture(scope="module")
