@@ -64,6 +64,7 @@ def _leave_at_exit() -> None:
 def prepare(network: Any, machine: Machine) -> None:
     """Activation checkpointing and compilation, where they are asked for."""
     if machine.compile:
+        torch._dynamo.config.recompile_limit = 256  # of all students of this process; beyond it none would be compiled
         network.get_decoder().compile(dynamic=True)  # its widths are those of the batches; the head stays as it is
     if machine.activation_checkpointing:
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
