@@ -24,7 +24,7 @@ from forgetting.engine.evaluation import Evaluator
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import PartValue
-from forgetting.stages import contaminate
+from forgetting.stages import contaminate, looks
 from forgetting.store import Store
 from forgetting.study import Study, construct
 
@@ -39,10 +39,10 @@ BENCHMARKS: tuple[PartValue, ...] = (
 
 def run(study: Study, key: Any, folder: Path, store: Store, side: type[Evaluator]) -> tuple[dict[str, float], float]:
     """Wall seconds by stage of one run, and in all."""
-    contaminate.Evaluator = side  # type: ignore[misc]
-    contaminate.same_weights = contaminate.same_weights if side is Evaluator else lambda *_: False
-    if side is Before or any(isinstance(kept, Before) for kept in contaminate._kept.values()):
-        contaminate._kept.clear()
+    looks.Evaluator = side  # type: ignore[misc]
+    looks.same_weights = looks.same_weights if side is Evaluator else lambda *_: False
+    if side is Before or any(isinstance(kept, Before) for kept in looks._kept.values()):
+        looks._kept.clear()
     start = time.perf_counter()
     contaminate.contaminate(study, key, folder, store)
     return json.loads(RunFolder(folder).complete.read_text())["wall_seconds"], time.perf_counter() - start
@@ -68,13 +68,13 @@ def main() -> None:
     spec = load_spec("experiments/section_4_1_dialogue.yaml")
     measured = dataclasses.replace(spec.evaluation, benchmarks=BENCHMARKS)
     study = construct(dataclasses.replace(spec, evaluation=measured, seeds=options.seeds))
-    real, rows, sides = contaminate.same_weights, [], {"before": Before, "now": Evaluator}
+    real, rows, sides = looks.same_weights, [], {"before": Before, "now": Evaluator}
     with tempfile.TemporaryDirectory() as home:
         keys = [key for name in options.students for key in study.runs() if key.student == name]
         for place, key in enumerate(keys):
             row: dict[str, Any] = {"run": str(key)}
             for side in list(sides) if place % 2 == 0 else list(sides)[::-1]:
-                contaminate.same_weights = real
+                looks.same_weights = real
                 folder = Path(home) / side / "runs" / str(key)
                 stages, whole = run(study, key, folder, Store(options.store), sides[side])
                 row |= {f"{side} {name}": seconds for name, seconds in stages.items()}
