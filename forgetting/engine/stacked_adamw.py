@@ -95,5 +95,5 @@ def _flat(parameters: Sequence[nn.Parameter]) -> Tensor:
 
 def _views(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     """The parts of a flat ``[R, P]`` tensor in the parameters' shapes; writing to them writes to it."""
-    parts = flat.split([p[0].numel() for p in parameters], dim=1)  # type: ignore[no-untyped-call]
+    parts = torch.split(flat, [p[0].numel() for p in parameters], dim=1)
     return [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
