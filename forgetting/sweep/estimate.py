@@ -106,7 +106,7 @@ def estimate_cost(sweep: Sweep, executor: Executor, store: Path | None = None) -
                 seconds += _laid([measured.run(study, k) for k in chosen[begin : begin + size]], executor.slots)
         totals.append(seconds)
         flops.append(petaflops / 1e15)
-    low, high = np.quantile(totals, (0.1, 0.9))
+    low, middle, high = np.quantile(totals, (0.1, 0.5, 0.9))
     looks = np.mean([len(study.reached(study.arm(k.arm))) for k in study.runs()])
     return Cost(
         runs=sum(counts),
@@ -114,7 +114,7 @@ def estimate_cost(sweep: Sweep, executor: Executor, store: Path | None = None) -
         grid_runs=sum(len(s.points) * s.repeats for s in sweep.spaces),
         missing_students=len(missing),
         petaflops=float(np.mean(flops)),
-        seconds=float(np.mean(totals)),
+        seconds=float(middle),
         seconds_low=float(low),
         seconds_high=float(high),
         disk_megabytes=float((sum(counts) + len(controls)) * looks * measured.look_bytes / 1e6),
