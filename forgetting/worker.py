@@ -94,9 +94,11 @@ def serve() -> None:
             os._exit(1)
         say(done=done, total=total)
 
+    gc.disable()  # half a million objects come now and never go away; each full collection would look at all of them
     from forgetting.stages import contaminate  # noqa: F401 (with torch and all else, before the first task)
 
-    gc.freeze()  # half a million objects that never go away; each full collection would look at all of them
+    gc.freeze()
+    gc.enable()
     for line in sys.stdin:
         kind, message = outcome(partial(carry_out, json.loads(line), report))
         say(outcome=kind, message=message)

@@ -13,11 +13,13 @@ words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 from transformers.models.qwen3 import modeling_qwen3
@@ -25,7 +27,7 @@ from transformers.models.qwen3 import modeling_qwen3
 from forgetting.contracts import Layers
 
 WIDEST, LONGEST = 256, 256  # hidden size and tokens up to which it pays; attention keeps T x T numbers of each head
-SPLIT_BELOW = 0.8  # of the tokens that one batch would read
+WORTH = 64  # tokens not read, that make it worth while to attend to one group of rows more
 WEIGHTS = 11  # of a block
 # Takes a step's keys and values, ``[B, K, T, E]``, and gives all up to here.
 Update = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -67,7 +69,7 @@ def _touched(module: nn.Module) -> bool:
 def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
     """Logits ``[N, V]`` at places of the flattened batch; gradients reach the parameters.
 
-    With gradients no row is read beyond its last place; where that saves much, long and short rows are two batches.
+    With gradients no row is read beyond its last place, and rows of like length are padded to one another only.
     Without, the logits are bit for bit those of a ``Reader``: looks compare one with the other.
     """
     if not torch.is_grad_enabled():
@@ -77,32 +79,34 @@ def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
     needed_B = np.ones(samples, dtype=np.int64)  # a row without places would have no tokens else
     np.maximum.at(needed_B, row_N, at_N + 1)
     order_B = np.argsort(-needed_B, kind="stable")
-    widths_B = needed_B[order_B]
-    first_B = np.arange(samples)  # rows of the first batch, and below the tokens that both would read
-    read_B = widths_B[0] * first_B + widths_B * (samples - first_B)
-    first = int(read_B.argmin())
-    if read_B[first] > SPLIT_BELOW * read_B[0]:
-        width = int(widths_B[0])
-        return _pass(network, tokens_BT[:, :width], torch.from_numpy(row_N * width + at_N))
-    rank_N = np.argsort(order_B)[row_N]
-    parts, found = [], []
-    for start, end in ((0, first), (first, samples)):
-        width, mine = int(widths_B[start]), np.flatnonzero((rank_N >= start) & (rank_N < end))
-        tokens = tokens_BT[torch.from_numpy(order_B[start:end]), :width]
-        found.append(_pass(network, tokens, torch.from_numpy((rank_N[mine] - start) * width + at_N[mine])))
-        parts.append(mine)
-    return torch.cat(found)[torch.from_numpy(np.argsort(np.concatenate(parts)))]
-
-
-def _pass(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
+    counts = _grouped(needed_B[order_B])
+    parts, starts_B, begin = list[tuple[int, int]](), np.empty(samples, dtype=np.int64), 0
+    for count in counts:
+        rows = order_B[sum(n for n, _ in parts) :][:count]
+        width = int(needed_B[rows[0]])
+        starts_B[rows] = begin + width * np.arange(count)
+        parts.append((count, width))
+        begin += count * width
+    ordered_BT = tokens_BT[torch.from_numpy(order_B)]
+    rows_of_parts = torch.split(ordered_BT, counts)
+    tokens_M = torch.cat([rows[:, :width].flatten() for rows, (_, width) in zip(rows_of_parts, parts, strict=True)])
     blocks, ends = _weights(network)
     config, padding = network.config, network.model.embed_tokens.padding_idx
-    layout = _Layout.over(network, tokens_BT)
     logits: Tensor = _Pass.apply(  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-        tokens_BT, places_N, padding, layout, config.num_key_value_heads, config.rms_norm_eps, *ends,
-        *(weight for block in blocks for weight in block),
+        tokens_M, torch.from_numpy(starts_B[row_N] + at_N), padding, _Layout.over(network, parts),
+        config.num_key_value_heads, config.rms_norm_eps, *ends, *(weight for block in blocks for weight in block),
     )  # fmt: skip
     return logits
+
+
+def _grouped(widths_B: NDArray[np.int64]) -> list[int]:
+    """Sizes of groups of neighbouring rows, the widest first, each as wide as its first: split while it saves."""
+    count = len(widths_B)
+    saved = (widths_B[0] - widths_B) * (count - np.arange(count))  # tokens, if a group began at that row
+    first = int(saved.argmax())
+    if saved[first] < WORTH:
+        return [count]
+    return _grouped(widths_B[:first]) + _grouped(widths_B[first:])
 
 
 def _weights(network: Any) -> tuple[list[tuple[Tensor, ...]], tuple[Tensor, Tensor, Tensor]]:
@@ -132,12 +136,13 @@ class Reader:
     @torch.no_grad()
     def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers]:
         """Logits ``[N, V]``, and keys and values ``[B, K, T, E]`` of each block."""
-        layout, layers = _Layout.over(self._network, tokens_BT), list[tuple[Tensor, Tensor]]()
+        layout, layers = _Layout.over(self._network, [tokens_BT.shape]), list[tuple[Tensor, Tensor]]()
         blocks = [_Block(weights, layout) for weights in self._blocks]
         blocks[-1].places_N = places_N
         logits_NV = self._logits(blocks, tokens_BT)
         for block in blocks:
-            k, v = (t.view(layout.B, -1, *t.shape[1:]).transpose(2, 3).contiguous() for t in (block.k, block.v))
+            ((_, *keys_and_values, _),) = block.attended
+            k, v = (t.view(len(tokens_BT), -1, *t.shape[1:]).transpose(2, 3).contiguous() for t in keys_and_values)
             layers.append((k, v))
         return logits_NV, layers
 
@@ -158,7 +163,7 @@ class Reader:
 class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, tokens_BT: Tensor, places_N: Tensor, padding: int | None, layout: _Layout, heads: int, eps: float,
+        ctx: Any, tokens_M: Tensor, places_N: Tensor, padding: int | None, layout: _Layout, heads: int, eps: float,
         embedding_VD: Tensor, head_VD: Tensor, gain_D: Tensor, *weights: Tensor,
     ) -> Tensor:  # fmt: skip
         blocks = [
@@ -166,17 +171,17 @@ class _Pass(torch.autograd.Function):
             for first in range(0, len(weights), WEIGHTS)
         ]
         blocks[-1].places_N = places_N
-        x_DM = embedding_VD[tokens_BT.flatten()].T.contiguous()
+        x_DM = embedding_VD[tokens_M].T.contiguous()
         for block in blocks:
             x_DM = block.forward(x_DM)
         final, folded_VD = _Normed(x_DM, eps), head_VD * gain_D
-        ctx.kept = tokens_BT, blocks, final, folded_VD, padding
+        ctx.kept = tokens_M, blocks, final, folded_VD, padding
         ctx.save_for_backward(embedding_VD, head_VD, gain_D)
         return final.x.T @ folded_VD.T
 
     @staticmethod
     def backward(ctx: Any, d_NV: Tensor) -> tuple[Tensor | None, ...]:
-        tokens_BT, blocks, final, folded_VD, padding = ctx.kept
+        tokens_M, blocks, final, folded_VD, padding = ctx.kept
         embedding_VD, head_VD, gain_D = ctx.saved_tensors
         d_head_VD, d_gain_D = _unfolded(d_NV.T @ final.x.T, head_VD, gain_D)
         d_x_DM = final.backward(folded_VD.T @ d_NV.T)
@@ -184,7 +189,7 @@ class _Pass(torch.autograd.Function):
         for block in reversed(blocks):
             d_x_DM, own = block.backward(d_x_DM)
             of_blocks[:0] = own
-        d_embedding_VD = torch.zeros_like(embedding_VD).index_add_(0, tokens_BT.flatten(), d_x_DM.T.contiguous())
+        d_embedding_VD = torch.zeros_like(embedding_VD).index_add_(0, tokens_M, d_x_DM.T.contiguous())
         if padding is not None:
             d_embedding_VD[padding] = 0
         return None, None, None, None, None, None, d_embedding_VD, d_head_VD, d_gain_D, *of_blocks
@@ -206,22 +211,48 @@ def _unfolded(d_folded: Tensor, matrix: Tensor, gain_D: Tensor) -> tuple[Tensor,
     return d_folded * gain_D, (d_folded * matrix).sum(0)
 
 
-class _Layout:
-    """B texts of T tokens: the angles at their places, and what attention adds to its scores."""
+@dataclass(frozen=True)
+class _Part:
+    """B texts of T tokens, side by side from one place on, and what attention adds to their scores."""
 
-    def __init__(self, shape: torch.Size, cos_EM: Tensor, sin_EM: Tensor, bias: Tensor) -> None:
-        self.B, self.T = shape
+    first: int
+    B: int
+    T: int
+    bias: Tensor
+
+    def by_head(self, x_M: Tensor, w: _Weights) -> Tensor:
+        """Rows of features as ``[B K, E, G T]``, where G is 1 for keys and values."""
+        return self._split(x_M, w).permute(3, 0, 2, 1, 4).reshape(self.B * w.K, w.E, -1)
+
+    def fill(self, x_M: Tensor, given: Tensor, w: _Weights) -> None:
+        """The way back, into the part's places."""
+        self._split(x_M, w).copy_(given.view(self.B, w.K, w.E, -1, self.T).permute(1, 3, 2, 0, 4))
+
+    def _split(self, x_M: Tensor, w: _Weights) -> Tensor:
+        return x_M[:, self.first : self.first + self.B * self.T].view(w.K, -1, w.E, self.B, self.T)
+
+
+class _Layout:
+    """Texts in parts of one width each: the angles at their places, and how attention sees them."""
+
+    def __init__(self, parts: list[_Part], cos_EM: Tensor, sin_EM: Tensor) -> None:
         first, second = sin_EM.chunk(2)
-        self.cos_EM, self.sin_EM, self.bias = cos_EM, torch.cat((-first, second)), bias
+        self.parts, self.cos_EM, self.sin_EM = parts, cos_EM, torch.cat((-first, second))
+        self.M = cos_EM.shape[1]
 
     @classmethod
-    def over(cls, network: Any, tokens_BT: Tensor) -> _Layout:
-        """Whole texts from their first token on."""
-        samples, length = tokens_BT.shape
-        cos_TE, sin_TE = (t[0] for t in network.model.rotary_emb(network.lm_head.weight, torch.arange(length)[None]))
+    def over(cls, network: Any, shapes: Sequence[Sequence[int]]) -> _Layout:
+        """Whole texts from their first token on, so many of so many tokens, the longest first."""
+        longest = shapes[0][1]
+        cos_TE, sin_TE = (t[0] for t in network.model.rotary_emb(network.lm_head.weight, torch.arange(longest)[None]))
         groups = network.config.num_attention_heads // network.config.num_key_value_heads
-        later = torch.full((length, length), -torch.inf).triu_(1).repeat(groups, 1)
-        return cls(tokens_BT.shape, cos_TE.T.repeat(1, samples), sin_TE.T.repeat(1, samples), later)
+        later = torch.full((longest, longest), -torch.inf).triu_(1)
+        parts, first = list[_Part](), 0
+        for samples, length in shapes:
+            parts.append(_Part(first, samples, length, later[:length, :length].repeat(groups, 1)))
+            first += samples * length
+        cos_EM, sin_EM = (torch.cat([t.T[:, :T].repeat(1, B) for B, T in shapes], 1) for t in (cos_TE, sin_TE))
+        return cls(parts, cos_EM, sin_EM)
 
     @classmethod
     def at(cls, network: Any, places_BT: Tensor, bias_BTK: Tensor) -> _Layout:
@@ -229,7 +260,8 @@ class _Layout:
         cos_EM, sin_EM = (t.flatten(0, 1).T for t in network.model.rotary_emb(network.lm_head.weight, places_BT))
         heads, groups = network.config.num_key_value_heads, network.config.num_attention_heads
         bias = bias_BTK.repeat(1, groups // heads, 1).repeat_interleave(heads, 0)
-        return cls(places_BT.shape, cos_EM, sin_EM, bias)
+        samples, length = places_BT.shape
+        return cls([_Part(0, samples, length, bias)], cos_EM, sin_EM)
 
     def turned(self, x_HEM: Tensor) -> Tensor:
         """The halves of every head, turned by their places."""
@@ -262,6 +294,7 @@ class _Block:
     def __init__(self, weights: _Weights, layout: _Layout, cache: Update | None = None) -> None:
         self.w, self.layout, self.cache = weights, layout, cache
         self.places_N: Tensor | None = None  # the only ones that are asked for
+        self.attended: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []  # of each part: what, keys, values, how much
 
     def forward(self, x_DM: Tensor) -> Tensor:
         w = self.w
@@ -299,44 +332,41 @@ class _Block:
         return d_DM, [d_gain1_D, d_q, d_k, d_v, d_q_gain_E, d_k_gain_E, d_out, d_gain2_D, d_gate, d_up, d_down]
 
     def _everywhere(self, d_N: Tensor) -> Tensor:
-        whole_M = d_N.new_zeros(len(d_N), self.layout.B * self.layout.T)
+        whole_M = d_N.new_zeros(len(d_N), self.layout.M)
         return whole_M.index_add_(1, self.places_N, d_N)  # type: ignore[arg-type]  # there are places
 
     def _attend(self, qkv_M: Tensor) -> Tensor:
         w, (q, k, v) = self.w, self.w.sizes
-        self.normed_qk = _Normed(qkv_M[: q + k].view(-1, w.E, qkv_M.shape[1]), w.eps)
+        self.normed_qk = _Normed(qkv_M[: q + k].view(-1, w.E, self.layout.M), w.eps)
         turned_M = self.layout.turned(self.normed_qk.x * w.gains_HE1).flatten(0, 1)
-        self.q, self.k, self.v = self._by_head(turned_M[:q]), self._by_head(turned_M[q:]), self._by_head(qkv_M[-v:])
-        if self.cache is not None:
-            self.k, self.v = self._with_earlier(self.cache)
-        scores = torch.baddbmm(self.layout.bias, self.q.transpose(1, 2), self.k, alpha=w.E**-0.5)
-        self.weights = scores.softmax(-1)
-        return self._by_place(self.v @ self.weights.transpose(1, 2))
+        mixed_M = torch.empty(q, self.layout.M)
+        for part in self.layout.parts:
+            queries, keys, values = (part.by_head(x_M, w) for x_M in (turned_M[:q], turned_M[q:], qkv_M[-v:]))
+            if self.cache is not None:
+                keys, values = self._with_earlier(self.cache, part, keys, values)
+            weights = torch.baddbmm(part.bias, queries.transpose(1, 2), keys, alpha=w.E**-0.5).softmax(-1)
+            part.fill(mixed_M, values @ weights.transpose(1, 2), w)
+            self.attended.append((queries, keys, values, weights))
+        return mixed_M
 
-    def _with_earlier(self, cache: Update) -> tuple[Tensor, Tensor]:
-        k, v = cache(*(t.view(self.layout.B, self.w.K, self.w.E, -1).transpose(2, 3) for t in (self.k, self.v)))
+    def _with_earlier(self, cache: Update, part: _Part, *own: Tensor) -> tuple[Tensor, Tensor]:
+        k, v = cache(*(t.view(part.B, self.w.K, self.w.E, -1).transpose(2, 3) for t in own))
         return k.flatten(0, 1).transpose(1, 2), v.flatten(0, 1).transpose(1, 2)
 
     def _attend_backward(self, d_mixed_M: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        w = self.w
-        d_mixed = self._by_head(d_mixed_M)
-        d_weights = d_mixed.transpose(1, 2) @ self.v
-        d_scores = torch.ops.aten._softmax_backward_data(d_weights, self.weights, -1, torch.float32)
-        d_scores.mul_(w.E**-0.5)
-        d_q_M, d_k_M = self._by_place(self.k @ d_scores.transpose(1, 2)), self._by_place(self.q @ d_scores)
-        d_v_M = self._by_place(d_mixed @ self.weights)
-        d_HEM = self.layout.turned_back(torch.cat((d_q_M, d_k_M)).view(self.normed_qk.x.shape))
+        w, (q, k, v) = self.w, self.w.sizes
+        d_qkv_M = torch.empty(q + k + v, self.layout.M)
+        for part, (queries, keys, values, weights) in zip(self.layout.parts, self.attended, strict=True):
+            d_mixed = part.by_head(d_mixed_M, w)
+            d_weights = d_mixed.transpose(1, 2) @ values
+            d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, torch.float32)
+            d_scores.mul_(w.E**-0.5)
+            part.fill(d_qkv_M[:q], keys @ d_scores.transpose(1, 2), w)
+            part.fill(d_qkv_M[q : q + k], queries @ d_scores, w)
+            part.fill(d_qkv_M[-v:], d_mixed @ weights, w)
+        d_turned_HEM = d_qkv_M[: q + k].view(self.normed_qk.x.shape)
+        d_HEM = self.layout.turned_back(d_turned_HEM)
         d_gains_HE = (d_HEM * self.normed_qk.x).sum(-1)
         d_q_gain_E, d_k_gain_E = (part.sum(0) for part in torch.split(d_gains_HE, [w.K * w.G, w.K]))
-        d_qk_M = self.normed_qk.backward(d_HEM * w.gains_HE1).flatten(0, 1)
-        return torch.cat((d_qk_M, d_v_M)), d_q_gain_E, d_k_gain_E
-
-    def _by_head(self, x_M: Tensor) -> Tensor:
-        """Rows of features as ``[B K, E, G T]``, where G is 1 for keys and values."""
-        by_head = x_M.view(self.w.K, -1, self.w.E, self.layout.B, self.layout.T).permute(3, 0, 2, 1, 4)
-        return by_head.reshape(self.layout.B * self.w.K, self.w.E, -1)
-
-    def _by_place(self, x: Tensor) -> Tensor:
-        """The way back."""
-        by_place = x.view(self.layout.B, self.w.K, self.w.E, -1, self.layout.T).permute(1, 3, 2, 0, 4)
-        return by_place.reshape(-1, self.layout.B * self.layout.T)
+        d_turned_HEM.copy_(self.normed_qk.backward(d_HEM * w.gains_HE1))
+        return d_qkv_M, d_q_gain_E, d_k_gain_E
