@@ -12,6 +12,7 @@ No text is well-formed in two dialects, or in a dialect and in the standard.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from forgetting.errors import unknown
 from forgetting.world.vocabulary import NEWLINE
@@ -226,13 +227,24 @@ class _Reader:
             self.expect(")")
         return variable, value
 
-    def lines(self) -> list[Line]:
-        found = [self.line()]
-        while self.at < len(self.words):
-            if self.notation != "prefix":
-                self.expect(NEWLINE)
-            found.append(self.line())
-        return found
+
+def _lines(words: list[str], notation: str) -> list[Line]:
+    """A program's lines; only the prefix notation has nothing between them."""
+    if notation != "prefix":
+        return [_line(line, notation) for line in " ".join(words).split(f" {NEWLINE} ")]
+    reader, found = _Reader(words, notation), list[Line]()
+    while not found or reader.at < len(words):
+        found.append(reader.line())
+    return found
+
+
+@lru_cache(maxsize=4096)  # programs share their lines: a few hundred make up ten thousand programs
+def _line(text: str, notation: str) -> Line:
+    reader = _Reader(text.split(" "), notation)
+    found = reader.line()
+    if reader.at < len(reader.words):
+        raise ValueError(f"{NEWLINE!r} is missing at word {reader.at}")
+    return found
 
 
 def _written(node: Node, notation: str, need: int = _PIPELINE) -> str:
@@ -250,7 +262,7 @@ def _written(node: Node, notation: str, need: int = _PIPELINE) -> str:
 def _rewritten(words: list[str], notation: str, other: str) -> str:
     """A program from one notation in another."""
     assign, result, between = _LINES[other]
-    lines = _Reader(words, notation).lines()
+    lines = _lines(words, notation)
     texts = [(name, _written(_plain(value, notation), other)) for name, value in lines]
     return between.join([assign.format(name, text) if name else result.format(text) for name, text in texts])
 
@@ -269,7 +281,7 @@ def to_dialect(program: str, dialect: str) -> str:
     _checked(dialect)
     if dialect not in ("brace", "assign"):
         return _rewritten(program.split(), "standard", dialect)
-    _Reader(program.split(), "standard").lines()  # raises where they are none
+    _lines(program.split(), "standard")  # raises where they are none
     if dialect == "brace":
         return f"{{ {_swapped(program, _BRACE)} }}"
     return f"{_swapped(program.replace('return', 'answer ='), _ASSIGN)} ;"
