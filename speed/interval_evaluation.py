@@ -23,7 +23,7 @@ from forgetting.config import load_spec
 from forgetting.engine.evaluation import Evaluator
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import RunFolder, write_json
-from forgetting.spec import PartValue
+from forgetting.spec import Doses, PartValue
 from forgetting.stages import contaminate, looks
 from forgetting.store import Store
 from forgetting.study import Study, construct
@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="contamination seeds of each arm")
     parser.add_argument("--store", type=Path, default=Path("nowhere"), help="students that are not shipped")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a machine that is shared")
+    parser.add_argument("--tiny", action="store_true", help="few items, a short stream: does the script work at all?")
     parser.add_argument("--output", type=Path, default=Path("results/speed/interval_evaluation.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -67,6 +68,10 @@ def main() -> None:
         time.perf_counter = time.process_time
     spec = load_spec("experiments/section_4_1_dialogue.yaml")
     measured = dataclasses.replace(spec.evaluation, benchmarks=BENCHMARKS)
+    if options.tiny:
+        few: tuple[PartValue, ...] = ({"name": "maths", "items_per_depth": 2}, {"name": "lookup", "item_count": 4})
+        measured = dataclasses.replace(measured, benchmarks=few, probe_items=1)
+        spec = dataclasses.replace(spec, doses=Doses(dose=64, first=32), controls=())
     study = construct(dataclasses.replace(spec, evaluation=measured, seeds=options.seeds))
     real, rows, sides = looks.same_weights, [], {"before": Before, "now": Evaluator}
     with tempfile.TemporaryDirectory() as home:
