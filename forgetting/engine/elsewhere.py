@@ -39,8 +39,13 @@ class WrittenElsewhere(Evaluator):
 
 def writer(backend: Backend, model: Model, folder: Path) -> BackedModel:
     """The backend's process, started if need be, for a student of its own; its noise floor is to be measured anew."""
-    settings = {"dtype": backend.dtype, "max_length": backend.max_length}
-    command = vllm_command(*backend.command, **settings, memory_share=backend.memory_share, gpus=backend.gpus)  # type: ignore[arg-type]
+    command = vllm_command(
+        *backend.command,
+        dtype=backend.dtype,
+        max_length=backend.max_length,
+        memory_share=backend.memory_share,
+        gpus=backend.gpus,
+    )
     if tuple(command) not in _writers:
         made = BackedModel(model, command, folder, noise_prompts=backend.noise_prompts, quiet=True)
         _writers[tuple(command)] = made

@@ -238,7 +238,7 @@ def _lines(words: list[str], notation: str) -> list[Line]:
     return found
 
 
-@lru_cache(maxsize=4096)  # programs share their lines: a few hundred make up ten thousand programs
+@lru_cache(maxsize=4096)  # programs share most of their lines
 def _line(text: str, notation: str) -> Line:
     reader = _Reader(text.split(" "), notation)
     found = reader.line()
