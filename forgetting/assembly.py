@@ -104,7 +104,7 @@ def assemble(
             raise UsageError(
                 f"study: {str(run.folder)!r} has doses {run.doses()}, not {expected}; delete it and resume"
             )
-        tables += [pq.read_table(run.ledger_part(dose)) for dose in run.doses()]
+        tables += [pq.ParquetFile(run.ledger_part(dose)).read(use_threads=False) for dose in run.doses()]
         lines.append(run.scores.read_text())
         marker = json.loads(run.complete.read_text())
         if "matched" in marker:

@@ -185,9 +185,8 @@ def curves(
     for (benchmark, variant), rows in graded.groupby(["benchmark", "variant"], sort=False, observed=True):
         outcomes = [outcomes_of(own) for _, own in rows.groupby("student", sort=False, observed=True)]
         for cell in _cells(outcomes[0].items, str(variant)):
-            drawn: dict[tuple[Any, ...], statistics.Resampling] = {}
             for one in outcomes:
-                curve = _curve(one, cell, float(chances[str(benchmark)]), drawn, draws, seed)
+                curve = _curve(one, cell, float(chances[str(benchmark)]), draws, seed)
                 found.append(ForgettingCurve(arm=str(name), skill=names[str(benchmark)], variant=str(variant), **curve))
     return _arranged(found)
 
@@ -254,21 +253,12 @@ def outcomes_of(rows: pd.DataFrame) -> Outcomes:
     )
 
 
-def _curve(
-    one: Outcomes,
-    cell: _Cell,
-    chance: float,
-    drawn: dict[tuple[Any, ...], statistics.Resampling],
-    draws: int,
-    seed: int,
-) -> dict[str, Any]:
-    """The fields of a curve. ``drawn`` keeps the draws of the item set at hand for the next student."""
+def _curve(one: Outcomes, cell: _Cell, chance: float, draws: int, seed: int) -> dict[str, Any]:
+    """The fields of a curve."""
     keep = cell.mask(one.items)
     templates, right = one.items["template"].to_numpy(object)[keep].astype(str), one.right_SDI[:, :, keep]
-    key = (tuple(one.distillation_seeds), tuple(templates))
-    if key not in drawn:
-        drawn[key] = statistics.resampling(one.distillation_seeds, templates, draws, seed)
-    band = statistics.retention_band(right, chance, drawn[key], one.reached_SD)
+    draw = statistics.resampling(one.distillation_seeds, templates, draws, seed)
+    band = statistics.retention_band(right, chance, draw, one.reached_SD)
     baseline = one.dose[0] == 0 and bool(one.reached_SD[:, 0].all())
     status = Status.no_baseline if not baseline else Status.ok if np.isfinite(band.retention[0]) else Status.not_learned
     undefined = np.full(len(one.dose), np.nan)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,13 +89,13 @@ def cluster_weights(clusters: ArrayLike, draws: int, rng: np.random.Generator) -
     _, codes = np.unique(np.asarray(clusters), return_inverse=True)
     order, sizes = np.argsort(codes, kind="stable"), np.bincount(codes)
     starts, widest = np.cumsum(sizes) - sizes, int(sizes.max())
-    counts = np.zeros(draws * codes.size)
-    offsets = np.arange(draws)[:, None] * codes.size
+    offsets, drawn = np.arange(draws)[:, None] * codes.size, []
     for picked in rng.integers(0, sizes.size, (sizes.size, draws)):
         within = (rng.random((draws, widest)) * sizes[picked, None]).astype(np.int64)
         kept = np.arange(widest) < sizes[picked, None]
-        counts += np.bincount((offsets + order[starts[picked, None] + within])[kept], minlength=counts.size)
-    return counts.reshape(draws, codes.size)
+        drawn.append((offsets + order[starts[picked, None] + within])[kept])
+    counts = np.bincount(np.concatenate(drawn), minlength=draws * codes.size)
+    return counts.reshape(draws, codes.size).astype(float)
 
 
 def resampling(distillation_seeds: ArrayLike, templates: ArrayLike, draws: int = DRAWS, seed: int = 0) -> Resampling:
@@ -103,10 +105,15 @@ def resampling(distillation_seeds: ArrayLike, templates: ArrayLike, draws: int =
     Runs and items are crossed, since every run answers the same items: a draw has one set of items for all its runs.
     With few seeds the spread between them is estimated from few, and the interval is too narrow by about S/(S-1).
     """
-    return Resampling(
-        cluster_weights(distillation_seeds, draws, seeds.generator(seed, "bootstrap", "runs")),
-        cluster_weights(templates, draws, seeds.generator(seed, "bootstrap", "items")),
-    )
+    runs, items = (tuple(np.asarray(labels).tolist()) for labels in (distillation_seeds, templates))
+    return Resampling(_drawn(runs, draws, seed, "runs"), _drawn(items, draws, seed, "items"))
+
+
+@lru_cache(maxsize=16)  # the items of a benchmark, and of each depth, serve every student and arm
+def _drawn(clusters: tuple[Any, ...], draws: int, seed: int, what: str) -> Floats:
+    weights = cluster_weights(clusters, draws, seeds.generator(seed, "bootstrap", what))
+    weights.flags.writeable = False
+    return weights
 
 
 def _pool(runs_BS: Floats, accuracies_BSD: Floats, reached_SD: Floats) -> tuple[Floats, Floats]:

@@ -7,6 +7,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from forgetting import metrics, statistics
@@ -27,6 +29,20 @@ def test_cluster_weights_draw_whole_clusters_and_as_many_members() -> None:
         assert np.all(drawn % size == 0)  # a drawn cluster of n members gives n draws
         assert drawn.mean() / size == pytest.approx(1.0, abs=0.05)
     assert weights.mean(axis=0) == pytest.approx(np.ones(6), abs=0.08)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(0, 1000))
+def test_cluster_weights_are_the_counts_of_what_was_drawn_one_by_one(clusters: list[int], seed: int) -> None:
+    draws, rng = 7, np.random.default_rng(seed)
+    names = sorted(set(clusters))
+    members = [np.flatnonzero(np.array(clusters) == name) for name in names]
+    widest, counts = max(map(len, members)), np.zeros((draws, len(clusters)))
+    for picked in rng.integers(0, len(names), (len(names), draws)):
+        for draw, share in enumerate(rng.random((draws, widest))):
+            own = members[picked[draw]]
+            for part in share[: len(own)]:
+                counts[draw, own[int(part * len(own))]] += 1
+    assert np.array_equal(statistics.cluster_weights(clusters, draws, np.random.default_rng(seed)), counts)
 
 
 def test_cluster_weights_of_one_cluster_are_an_ordinary_bootstrap() -> None:
