@@ -99,11 +99,15 @@ def measuring(study: Study, store: Store, executor: Executor, bars: Bars, made: 
     return measure
 
 
-def check_compiler(study: Study) -> None:
-    """``UsageError`` where training is to be compiled on a machine that has no C++ compiler."""
-    own = os.environ.get("CXX", "g++")
-    found = not study.spec.machine.compile or any(map(shutil.which, (own, "clang++")))
+def check_machine(study: Study) -> None:
+    """``UsageError`` where training asks for what this machine lacks: a C++ compiler, or a CUDA device."""
+    machine, own = study.spec.machine, os.environ.get("CXX", "g++")
+    found = not machine.compile or any(map(shutil.which, (own, "clang++")))
     require(found, "machine.compile", f"false on a machine without a C++ compiler ({own!r} was not found)", True)
+    if machine.graphs:
+        from torch import cuda
+
+        require(cuda.is_available(), "machine.graphs", "false on a machine without a CUDA device", True)
 
 
 def missing_students(study: Study, store: Store) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from forgetting.assembly import alone, assemble, noise_floors, prepare, run_fold
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
-from forgetting.making import carry_out_batch, check_compiler, make_students, measuring, missing_students
+from forgetting.making import carry_out_batch, check_machine, make_students, measuring, missing_students
 from forgetting.records import RunFolder, write_json
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stacking import Stack, stack_of, stacks
@@ -189,7 +189,7 @@ def carry_out(
         if not done or not (folder / "report.html").is_file():
             write_views(folder, begin)
         return
-    check_compiler(study)
+    check_machine(study)
     if missing_students(study, store):
         store.check_writable()
     with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:

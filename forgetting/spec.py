@@ -279,6 +279,7 @@ class Machine:
         precision: ``float32``, or ``bfloat16_mixed``: weights in fp32, computed with in bfloat16
         activation_checkpointing: compute activations a second time instead of keeping them
         compile: train by ``torch.compile`` (looks go on without it); of one device, with a C++ compiler at hand
+        graphs: replay the training passes of stacks (``--stack``) as CUDA graphs; with no other setting of these
         backend: another process that writes the answers
     """
 
@@ -288,6 +289,7 @@ class Machine:
     precision: Precision = "float32"
     activation_checkpointing: bool = False
     compile: bool = False
+    graphs: bool = False
     backend: Backend = field(default_factory=Backend)
 
     def __post_init__(self) -> None:
@@ -295,6 +297,13 @@ class Machine:
         for name in ("devices", "micro_batches"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(not (self.compile and self.devices > 1), "compile", "false with several devices", self.compile)
+        rule = "false beside other settings of the machine, with which no runs are stacked"
+        require(not self.graphs or self.stacks, "graphs", rule, self.graphs)
+
+    @property
+    def stacks(self) -> bool:
+        """Whether runs laid out so may be stacked: one device, whole steps, float32."""
+        return vars(self) | {"graphs": False} == vars(Machine())
 
 
 @dataclass(frozen=True)

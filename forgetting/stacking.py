@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 
 from forgetting.errors import require
 from forgetting.provenance import hardware, versions
-from forgetting.spec import Machine
 from forgetting.study import RunKey, Study
 
 Stack = int | Literal["auto", "off"]
@@ -42,7 +41,7 @@ def groups(study: Study, keys: Iterable[RunKey]) -> list[Group]:
     the default ones.
     """
     found: dict[tuple[Any, ...], list[RunKey]] = {}
-    small = study.language == "world" and study.spec.machine == Machine()
+    small = study.language == "world" and study.spec.machine.stacks
     for key in keys:
         arm = study.arm(key.arm)
         together = (key.student, arm.share(), study.reached(arm))
@@ -86,7 +85,7 @@ def student_stacks(
     A function of the study alone but for groups of which the store ``lacks`` (by name and seed) nothing.
     """
     size = Sizes(study, stack, folder, study.spec.ladder.distilling.batch_size, measure, say)
-    together = study.language == "world" and study.spec.machine == Machine() and study.distillation.stacks
+    together = study.language == "world" and study.spec.machine.stacks and study.distillation.stacks
     seeds: dict[str, list[int]] = {}
     for key in study.runs():
         seeds.setdefault(key.student, []).append(key.distillation_seed)

@@ -136,6 +136,8 @@ class Study:
         form = dataclasses.asdict(machine)
         if not machine.compile:  # as before it could be
             del form["compile"]
+        if not machine.graphs:
+            del form["graphs"]
         if backend == Backend():  # none, as before there was any
             del form["backend"]
         else:  # where the interpreter and its program lie has no part in it

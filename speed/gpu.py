@@ -1,22 +1,24 @@
 """On a GPU: many replicas of a rung contaminated and evaluated as one stack, against one after another at R = 1.
 
-Both sides are whole contamination runs through the same code. Of the single runs a few are timed and their seconds
-multiplied, which is said in the result. Without a GPU the script says so and measures nothing, unless ``--tiny``.
+The stack also with its training passes replayed as CUDA graphs (``machine.graphs``). All sides are whole runs of
+contamination through the same code. Of single runs a few are timed and their seconds multiplied, as the result says.
+Without a GPU the script says so and measures nothing, unless ``--tiny``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
 import torch
 from measuring import in_turns, parser, ratio, spread, student_folder, timed, write
 
-from forgetting.spec import Doses, Evaluation, Ladder, Spec
+from forgetting.spec import Doses, Evaluation, Ladder, Machine, Spec
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.stack import contaminate_stack
 from forgetting.store import Store
-from forgetting.study import construct
+from forgetting.study import Study, construct
 
 
 def main() -> None:
@@ -46,10 +48,10 @@ def main() -> None:
     study, store = construct(spec), Store()
     keys = study.runs()
 
-    def stacked() -> float:
+    def stacked(of: Study = study) -> float:
         with tempfile.TemporaryDirectory() as folder:
             folders = [Path(folder) / str(key) for key in keys]
-            return timed(lambda: contaminate_stack(study, keys, folders, store))
+            return timed(lambda: contaminate_stack(of, keys, folders, store))
 
     def singles() -> float:
         chosen = keys[: options.singles]
@@ -58,10 +60,13 @@ def main() -> None:
         return seconds * len(keys) / len(chosen)
 
     sides = {"stacked": stacked, "one_after_another": singles}
+    if torch.cuda.is_available():
+        replayed = construct(dataclasses.replace(spec, machine=Machine(graphs=True)))
+        sides["stacked_graphs"] = lambda: stacked(replayed)
     for side in sides.values():
         side()
     seconds = in_turns(sides, options.pairs)
-    times = ratio(seconds, "one_after_another", "stacked")
+    times = {name: ratio(seconds, "one_after_another", name) for name in sides if name != "one_after_another"}
     peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
     result = {
         "what": "wall seconds of contamination runs with their evaluation, stacked and one after another (multiplied)",
@@ -74,7 +79,8 @@ def main() -> None:
         "peak_memory_gib": peak,
     }
     write(options.output, result)
-    print(f"{rung} x {count}: {times['median']:.2f} times ({times['lowest']:.2f} to {times['highest']:.2f})")
+    for name, own in times.items():
+        print(f"{rung} x {count}, {name}: {own['median']:.2f} times ({own['lowest']:.2f} to {own['highest']:.2f})")
 
 
 if __name__ == "__main__":

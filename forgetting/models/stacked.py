@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from forgetting.contracts import Layers, Model
 from forgetting.errors import UsageError
+from forgetting.models.graphs import Graphs
 from forgetting.models.huggingface import Answers, HuggingFaceModel
 from forgetting.models.stacked_decoding import Decoder
 
@@ -45,6 +46,7 @@ class StackedModel(Model):
 
     stacked: ClassVar[bool] = True
     network: Any
+    graphs: Graphs | None  # passes of training, where they are replayed
 
     def __init__(self, models: Sequence[HuggingFaceModel]) -> None:
         first = models[0]
@@ -60,6 +62,7 @@ class StackedModel(Model):
         states = [m.state() for m in models]
         self.network = _Stack(single, {n: nn.Parameter(torch.stack([s[n] for s in states])) for n in states[0]})
         self.network.train(first.network.training)
+        self.graphs = None
         self._try()
 
     def _try(self) -> None:
@@ -125,6 +128,15 @@ class StackedModel(Model):
 
     def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         """As in the contract; the heads see those places only."""
+        if self.graphs is not None and torch.is_grad_enabled():
+            return self.graphs.logits_at(tokens_RBT, places_RN)
+        return self._logits_at(tokens_RBT, places_RN)
+
+    def replay(self, **settings: Any) -> None:
+        """From now on training passes are CUDA graphs."""
+        self.graphs = Graphs(self._logits_at, self.network.stacked, self.tokenizer.pad_token_id, **settings)
+
+    def _logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         return self.call(tokens_RBT, *self._causal(tokens_RBT), shared=True, places_RN=places_RN)
 
     def _causal(self, tokens_RBT: Tensor) -> tuple[Tensor, Tensor]:

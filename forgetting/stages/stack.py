@@ -21,7 +21,6 @@ from forgetting.errors import UsageError
 from forgetting.models.stacked import StackedModel
 from forgetting.pruning import Rule
 from forgetting.records import RunFolder
-from forgetting.spec import Machine
 from forgetting.stages.contaminate import Ending, Prepared, contaminate, prepared
 from forgetting.stages.drawn import remembered
 from forgetting.stages.looks import Looks
@@ -86,7 +85,7 @@ def _together(
 ) -> None:
     """One fit after another: each ends where a run does, and the next goes on with the others from there."""
     study, plan, stops = runs[0].study, runs[0].plan, runs[0].stops
-    if study.spec.machine != Machine():
+    if not study.spec.machine.stacks:
         raise CannotStack("stack: only with the machine's default settings (one device, whole steps, float32)")
     if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
         raise CannotStack("stack: the runs have different step schedules")
@@ -111,9 +110,12 @@ def _together(
 
 def _stack(members: Sequence[_Member]) -> StackedModel:
     try:
-        return StackedModel([member.run.model for member in members])
+        stack = StackedModel([member.run.model for member in members])
     except UsageError as error:
         raise CannotStack(str(error)) from error
+    if members[0].run.study.spec.machine.graphs:
+        stack.replay()
+    return stack
 
 
 def _left(members: Sequence[_Member], step: int, watch: Stopwatch) -> list[_Member]:

@@ -17,7 +17,7 @@ from forgetting.config import built_from, to_mapping
 from forgetting.errors import UsageError, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor
-from forgetting.making import check_compiler
+from forgetting.making import check_machine
 from forgetting.records import RunFolder, write_json
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
@@ -58,7 +58,7 @@ def run_sweep(
     sweep, stack = construct_sweep(spec), stack_of(stack)
     folder = output / sweep.folder_name
     begin = time.perf_counter()
-    check_compiler(sweep.study)
+    check_machine(sweep.study)
     if spec.storage:  # a server that is not there is found before anything is written
         open_storage(spec.storage, folder)
     with alone(folder), executor, Live(sweep.spaces, quiet, spec.stop.runs) as live:
