@@ -99,15 +99,20 @@ def measuring(study: Study, store: Store, executor: Executor, bars: Bars, made: 
     return measure
 
 
-def check_machine(study: Study) -> None:
-    """``UsageError`` where training asks for what this machine lacks: a C++ compiler, or a CUDA device."""
+def check_machine(study: Study, executor: Executor) -> None:
+    """``UsageError`` where training asks for what this machine lacks: a C++ compiler, or a CUDA device.
+
+    What other machines of the executor have is seen when they train.
+    """
     machine, own = study.spec.machine, os.environ.get("CXX", "g++")
+    if executor.elsewhere:
+        return
     found = not machine.compile or any(map(shutil.which, (own, "clang++")))
     require(found, "machine.compile", f"false on a machine without a C++ compiler ({own!r} was not found)", True)
     if machine.graphs:
-        from torch import cuda
+        from forgetting.models.graphs import check_device
 
-        require(cuda.is_available(), "machine.graphs", "false on a machine without a CUDA device", True)
+        check_device()
 
 
 def missing_students(study: Study, store: Store) -> list[dict[str, Any]]:

@@ -189,7 +189,7 @@ def carry_out(
         if not done or not (folder / "report.html").is_file():
             write_views(folder, begin)
         return
-    check_machine(study)
+    check_machine(study, executor)
     if missing_students(study, store):
         store.check_writable()
     with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:

@@ -12,7 +12,9 @@ from typing import Any, Literal, TypeVar
 
 from forgetting.errors import require
 from forgetting.provenance import hardware, versions
+from forgetting.students import Student
 from forgetting.study import RunKey, Study
+from forgetting.world.vocabulary import vocabulary
 
 Stack = int | Literal["auto", "off"]
 Group = tuple[RunKey, ...]
@@ -38,7 +40,7 @@ def groups(study: Study, keys: Iterable[RunKey]) -> list[Group]:
     """Runs of one shape and step schedule together, all others alone; a function of the study and the runs alone.
 
     Checkpoints, and students of one, fill a device by themselves, and so does a study whose machine settings are not
-    the default ones.
+    the default ones, graphs aside.
     """
     found: dict[tuple[Any, ...], list[RunKey]] = {}
     small = study.language == "world" and study.spec.machine.stacks
@@ -134,7 +136,19 @@ def _measured(study: Study, student: str, folder: Path, batch_size: int, measure
         found = json.loads(file.read_text())
     except (OSError, ValueError):
         return {"why": f"stack: nothing measured in {str(file)!r}"}
-    return found if isinstance(found, dict) else {"why": f"stack: {str(file)!r} is damaged"}
+    if not isinstance(found, dict):
+        return {"why": f"stack: {str(file)!r} is damaged"}
+    if study.spec.machine.graphs and not found["why"]:
+        found["replica_bytes"] += _graph_bytes(shape, batch_size)
+    return found
+
+
+def _graph_bytes(shape: Student, batch_size: int) -> int:
+    """What captured passes keep of a replica, at answers of 16 tokens: gradients, logits and their gradients."""
+    from forgetting.models.graphs import MOST
+
+    words = len(vocabulary())
+    return MOST * 4 * (shape.parameters(words) + 2 * 16 * batch_size * words)
 
 
 def _size(student: str, stack: Stack, found: dict[str, Any], runs: int, say: Callable[[str], None]) -> int:

@@ -109,7 +109,7 @@ def resampling(distillation_seeds: ArrayLike, templates: ArrayLike, draws: int =
     return Resampling(_drawn(runs, draws, seed, "runs"), _drawn(items, draws, seed, "items"))
 
 
-@lru_cache(maxsize=16)  # the items of a benchmark, and of each depth, serve every student and arm
+@lru_cache(maxsize=32)  # the items of a benchmark, and of each depth and coverage, serve every student and arm
 def _drawn(clusters: tuple[Any, ...], draws: int, seed: int, what: str) -> Floats:
     weights = cluster_weights(clusters, draws, seeds.generator(seed, "bootstrap", what))
     weights.flags.writeable = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,6 +20,14 @@ from forgetting.stages.contaminate import contaminate
 from forgetting.stages.stack import contaminate_stack
 from forgetting.store import Store
 from forgetting.study import Study, construct
+
+
+def peak(side: Callable[[], float]) -> float | None:
+    """Runs a side once, and gives the most memory that it took on the GPU, in GiB."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    side()
+    return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
 
 
 def main() -> None:
@@ -63,11 +72,9 @@ def main() -> None:
     if torch.cuda.is_available():
         replayed = construct(dataclasses.replace(spec, machine=Machine(graphs=True)))
         sides["stacked_graphs"] = lambda: stacked(replayed)
-    for side in sides.values():
-        side()
+    peaks = {name: peak(side) for name, side in sides.items()}
     seconds = in_turns(sides, options.pairs)
     times = {name: ratio(seconds, "one_after_another", name) for name in sides if name != "one_after_another"}
-    peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
     result = {
         "what": "wall seconds of contamination runs with their evaluation, stacked and one after another (multiplied)",
         "student": rung,
@@ -76,7 +83,7 @@ def main() -> None:
         "single_runs_timed_in_a_pair": options.singles,
         "times_faster": times,
         "seconds": {name: spread(each) for name, each in seconds.items()},
-        "peak_memory_gib": peak,
+        "peak_memory_gib": peaks,
     }
     write(options.output, result)
     for name, own in times.items():

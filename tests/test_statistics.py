@@ -45,6 +45,15 @@ def test_cluster_weights_are_the_counts_of_what_was_drawn_one_by_one(clusters: l
     assert np.array_equal(statistics.cluster_weights(clusters, draws, np.random.default_rng(seed)), counts)
 
 
+def test_what_was_drawn_for_a_set_of_items_serves_all_that_are_measured_on_it() -> None:
+    items = [f"template {n % 7}" for n in range(40)]
+    one, other = (statistics.resampling(runs, np.array(items), draws=20) for runs in ([0, 1], [0, 1, 2]))
+    assert one.items_BI is other.items_BI
+    assert one.runs_BS.shape == (20, 2) and other.runs_BS.shape == (20, 3)
+    with pytest.raises(ValueError, match="read-only"):
+        one.items_BI[0, 0] = 1.0
+
+
 def test_cluster_weights_of_one_cluster_are_an_ordinary_bootstrap() -> None:
     weights = statistics.cluster_weights(np.zeros(40), 4000, np.random.default_rng(1))
     assert np.all(weights.sum(axis=1) == 40)

@@ -6,7 +6,8 @@ A student is contaminated; at every dose its weights are rounded to each precisi
 ways: by a look, which confirms the gold answer or that of the dose before and decodes from where they part; by
 ``generate`` of transformers in batches of 64; and by ``generate`` one item at a time, which is the reference. In
 bfloat16 and float16 two tokens are often equally likely to within rounding, and rounding depends on how many rows and
-tokens a product has: what the batch alone does to answers stands beside what drafts do. Writes
+tokens a product has: what the batch alone does to answers stands beside what drafts do. In fp32 looks also go through
+the hand-written pass of small students. Writes
 results/validation/drafts.md and .json; minutes on one thread.
 """
 

@@ -25,6 +25,7 @@ from forgetting.contracts import Model
 from forgetting.engine.module import FitModule
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError
+from forgetting.models.graphs import CAPTURING
 from forgetting.records import write_atomically
 
 
@@ -128,7 +129,9 @@ class SnapshotWriter:
             paths, tensors, meta = job
             if self._error is None:
                 try:
-                    data = save({n: t.cpu().contiguous() for n, t in tensors.items()}, metadata=meta)
+                    with CAPTURING:
+                        copied = {n: t.cpu().contiguous() for n, t in tensors.items()}
+                    data = save(copied, metadata=meta)
                     for path in paths:
                         if path.name == "previous.safetensors":
                             _move(last(path.parent), path)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 Task = dict[str, Any]
 Report = Callable[[int, int], None]  # done, total
@@ -27,6 +27,7 @@ class Executor(ABC):
     """
 
     retries: int
+    elsewhere: ClassVar[bool] = False  # whether tasks may be carried out on other machines than this one
 
     @property
     @abstractmethod

@@ -10,7 +10,7 @@ import os
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor, Report, Task
@@ -27,6 +27,8 @@ class Ray(Executor):
         gpus: graphics processors that a task holds
         retries: how often a task is tried again whose worker or node was lost
     """
+
+    elsewhere: ClassVar[bool] = True
 
     address: str = ""
     cpus: float = 1.0

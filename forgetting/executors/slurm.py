@@ -8,7 +8,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor, Report, Task
@@ -32,6 +32,8 @@ class Slurm(Executor):
         retries: how often a task is tried again whose job was lost
         poll_seconds: how often the queue is asked
     """
+
+    elsewhere: ClassVar[bool] = True
 
     partition: str = ""
     timeout_minutes: int = 240

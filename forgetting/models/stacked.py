@@ -6,7 +6,9 @@ Shape suffixes: R replicas, B samples of a batch, T tokens, K key positions, V w
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -132,9 +134,16 @@ class StackedModel(Model):
             return self.graphs.logits_at(tokens_RBT, places_RN)
         return self._logits_at(tokens_RBT, places_RN)
 
-    def replay(self, **settings: Any) -> None:
-        """From now on training passes are CUDA graphs."""
-        self.graphs = Graphs(self._logits_at, self.network.stacked, self.tokenizer.pad_token_id, **settings)
+    @contextmanager
+    def replayed(self, **settings: Any) -> Iterator[None]:
+        """Inside, training passes are CUDA graphs, whose memory is free again afterwards."""
+        buffers, pad = tuple(self._single.buffers()), self.tokenizer.pad_token_id
+        self.graphs = Graphs(self._logits_at, self.network.stacked, buffers, pad, **settings)
+        try:
+            yield
+        finally:
+            self.graphs = None
+            gc.collect()  # what torch captured refers to itself
 
     def _logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         return self.call(tokens_RBT, *self._causal(tokens_RBT), shared=True, places_RN=places_RN)

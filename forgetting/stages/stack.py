@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from forgetting.engine.replicas import EachItsOwn, Place, fit_stack, last_common
 from forgetting.engine.snapshots import own_generators, tidy
 from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError
+from forgetting.models.graphs import check_device
 from forgetting.models.stacked import StackedModel
 from forgetting.pruning import Rule
 from forgetting.records import RunFolder
@@ -85,8 +87,12 @@ def _together(
 ) -> None:
     """One fit after another: each ends where a run does, and the next goes on with the others from there."""
     study, plan, stops = runs[0].study, runs[0].plan, runs[0].stops
+    if study.spec.machine.graphs:
+        check_device()
     if not study.spec.machine.stacks:
-        raise CannotStack("stack: only with the machine's default settings (one device, whole steps, float32)")
+        raise CannotStack(
+            "stack: only with the machine's default settings, graphs aside (one device, whole steps, float32)"
+        )
     if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
         raise CannotStack("stack: the runs have different step schedules")
     members = [
@@ -110,12 +116,9 @@ def _together(
 
 def _stack(members: Sequence[_Member]) -> StackedModel:
     try:
-        stack = StackedModel([member.run.model for member in members])
+        return StackedModel([member.run.model for member in members])
     except UsageError as error:
         raise CannotStack(str(error)) from error
-    if members[0].run.study.spec.machine.graphs:
-        stack.replay()
-    return stack
 
 
 def _left(members: Sequence[_Member], step: int, watch: Stopwatch) -> list[_Member]:
@@ -159,12 +162,13 @@ def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Sto
         memory=[member.memory for member in members],
         optimiser_state=stacked_state([member.optimiser for member in members]),
     )
-    fit_stack(
-        module, replicas, streams, [Place(run.run.checkpoint, run.mark) for run in runs], stops, watch,
-        before=[IntervalEvaluation(stops, measure)],
-        after=[Progress(report, plan.steps), *(member.ending for member in members)],
-        keep_all=study.spec.keep == "all",
-    )  # fmt: skip
+    with stack.replayed() if study.spec.machine.graphs else nullcontext():
+        fit_stack(
+            module, replicas, streams, [Place(run.run.checkpoint, run.mark) for run in runs], stops, watch,
+            before=[IntervalEvaluation(stops, measure)],
+            after=[Progress(report, plan.steps), *(member.ending for member in members)],
+            keep_all=study.spec.keep == "all",
+        )  # fmt: skip
     for number, member in enumerate(members):
         member.run.model.load_state(replicas[number].state())
         member.optimiser = {name: t.clone() for name, t in module.optimiser_tensors(number).items()}

@@ -58,7 +58,7 @@ def run_sweep(
     sweep, stack = construct_sweep(spec), stack_of(stack)
     folder = output / sweep.folder_name
     begin = time.perf_counter()
-    check_machine(sweep.study)
+    check_machine(sweep.study, executor)
     if spec.storage:  # a server that is not there is found before anything is written
         open_storage(spec.storage, folder)
     with alone(folder), executor, Live(sweep.spaces, quiet, spec.stop.runs) as live:
