@@ -279,7 +279,7 @@ class Machine:
         precision: ``float32``, or ``bfloat16_mixed``: weights in fp32, computed with in bfloat16
         activation_checkpointing: compute activations a second time instead of keeping them
         compile: train by ``torch.compile`` (looks go on without it); of one device, with a C++ compiler at hand
-        graphs: replay the training passes of stacks of runs (``--stack``) as CUDA graphs; with no other setting of these
+        graphs: replay the training passes of stacks of runs (``--stack``) as CUDA graphs; beside no other setting
         backend: another process that writes the answers
     """
 

@@ -91,7 +91,7 @@ def _together(
         check_device()
     if not study.spec.machine.stacks:
         raise CannotStack(
-            "stack: only with the machine's default settings, graphs aside (one device, whole steps, float32)"
+            "stack: only with one device, whole steps, float32 and the machine's other defaults"
         )
     if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
         raise CannotStack("stack: the runs have different step schedules")

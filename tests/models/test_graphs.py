@@ -204,8 +204,8 @@ def ledgers(folder: Path, machine: Machine) -> list[pd.DataFrame]:
 
 def test_a_stack_of_runs_goes_through_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted = Noted()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match=r"machine\.graphs: must be false on a machine without a CUDA device"):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         ledgers(tmp_path / "refused", GRAPHS)
     plain = ledgers(tmp_path, Machine())
     monkeypatch.setattr(graphs, "_CudaCapture", lambda: noted)
