@@ -90,9 +90,7 @@ def _together(
     if study.spec.machine.graphs:
         check_device()
     if not study.spec.machine.stacks:
-        raise CannotStack(
-            "stack: only with one device, whole steps, float32 and the machine's other defaults"
-        )
+        raise CannotStack("stack: only with one device, whole steps, float32 and the machine's other defaults")
     if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
         raise CannotStack("stack: the runs have different step schedules")
     members = [
