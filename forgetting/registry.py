@@ -62,6 +62,8 @@ def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None 
             raise UsageError(f"{field}: must be a {FAMILIES[family].__name__}, got {value!r}")
         return value
     settings = dict(value) if isinstance(value, Mapping) else {"name": value}
+    if "name" not in settings:
+        raise UsageError(f"{field}: must be a name or a mapping with a name, got {settings!r}")
     cls = part_class(family, settings.pop("name", ""), field)
     hints = typing.get_type_hints(cls)
     known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}

@@ -194,7 +194,8 @@ def carry_out(
         store.check_writable()
     with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
         commits = prepare(study, folder, stack)
-        bars.say(f"study: {folder}, {len(study.runs())} runs")
+        count = len(study.runs())
+        bars.say(f"study: {folder}, {count} run{'' if count == 1 else 's'}")
         made = _make(study, folder, store, executor, bars, stack)
         assemble(study, folder, store, made, time.perf_counter() - begin, commits)
         bars.say("views: figures, TensorBoard, report.html")

@@ -102,7 +102,8 @@ def read_rules(path: Path | str | None = None) -> Rules:
     try:
         data = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"rules: {file}: cannot be read: {str(error).splitlines()[0]}") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise UsageError(f"rules: {file}: cannot be read: {why.lower()}") from None
     except yaml.YAMLError as error:
         raise UsageError(f"rules: {file}: not readable as YAML ({str(error).splitlines()[0]})") from None
     values = _fields(Rules, data, "rules")

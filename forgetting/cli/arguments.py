@@ -10,6 +10,7 @@ from argparse import SUPPRESS, Action
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from forgetting import config
@@ -31,7 +32,7 @@ class Formatter(DefaultHelpFormatter):
         if original is None:
             action.default = SUPPRESS
         elif isinstance(original, (list, tuple)):
-            action.default = f"[{', '.join(map(str, original))}]"
+            action.default = f"[{', '.join(map(_written, original))}]"
         elif isinstance(original, bool):
             action.default = str(original).lower()
         try:
@@ -44,6 +45,14 @@ class Formatter(DefaultHelpFormatter):
         if hint in (None, str):
             return None
         return wants(hint)
+
+
+def _written(value: Any) -> str:
+    """A default as a user would write it."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return str(value)
+    flow: str = yaml.safe_dump(config.to_mapping(value), default_flow_style=True, width=10_000, sort_keys=False)
+    return flow.strip()
 
 
 def parser(usage: str, description: str, examples: str = "") -> ArgumentParser:
@@ -70,7 +79,7 @@ def add_spec(command: ArgumentParser, cls: type = Spec, *, file_option: bool = T
     )
     command.add_class_arguments(cls)
     for action in command._actions:
-        if type(action).__name__ == "_ActionConfigLoad":
+        if type(action).__name__ == "_ActionConfigLoad" or action.dest.endswith(".help"):
             action.help = SUPPRESS
 
 
@@ -116,13 +125,20 @@ def settings_of(given: Namespace, cls: type[T]) -> T:
     path = given.get("config")
     in_file = config.read_mapping(path) if path else {}
     names = {f.name for f in dataclasses.fields(typing.cast(typing.Any, cls))}
-    options = {k: v for k, v in given.as_dict().items() if k in names}
+    options = {k: _plain(v) for k, v in given.as_dict().items() if k in names}
     try:
         return config.built_from(cls, _merged(in_file, options, cls))
     except UsageError:
         if path:
             config.built_from(cls, in_file, source=f"{path}: ")
         raise
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as a file would have it."""
+    if isinstance(value, Namespace):
+        return _plain(value.as_dict())
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def workers_of(given: Namespace) -> int | None:

@@ -137,9 +137,13 @@ def resume(given: Namespace) -> int:
 
         work = partial(resume, folder, store=store, workers=workers, stack=stack, quiet=quiet)
     try:
-        training(work, folder, _resume_command(given, folder))
+        result = training(work, folder, _resume_command(given, folder))
     except UsageError as error:
         raise UsageError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
+    if (folder / "sweep.json").is_file() and not quiet:
+        from forgetting.report.terminal import show
+
+        show(result)
     return 0
 
 

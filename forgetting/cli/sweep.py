@@ -12,6 +12,8 @@ from forgetting import config
 from forgetting.cli import arguments, folders
 from forgetting.cli.simulate import STORE_HELP, store_of, training
 from forgetting.errors import UsageError
+from forgetting.executors import executor_of
+from forgetting.executors.processes import Processes
 from forgetting.stacking import stack_of
 from forgetting.sweep.spec import SweepSpec
 
@@ -31,11 +33,15 @@ EXAMPLES = """  forgetting sweep sweeps/quick.yaml --dry-run
 
 def sweep_parser() -> ArgumentParser:
     """The options of ``forgetting sweep``."""
-    usage = "sweep FILE [--dry-run] [--output DIR] [--store DIR] [--workers N] [--stack auto|N|off] [--quiet] "
+    usage = "sweep [FILE] [--dry-run] [--output DIR] [--store DIR] [--workers N] [--stack auto|N|off] [--quiet] "
     usage += "[--SETTING VALUE ...]"
     parser = arguments.parser(usage, DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "config", type=str, nargs="?", metavar="FILE", help="YAML file with a sweep; options override it"
+        "config",
+        type=str,
+        nargs="?",
+        metavar="FILE",
+        help="YAML file with a sweep; options override it; without one, the default sweep of --print_config",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print runs, operations, time and disk on this machine, and exit"
@@ -62,8 +68,6 @@ def sweep(given: Namespace) -> int:
         sys.stdout.write(config.dump(spec))
         return 0
 
-    from forgetting.executors import executor_of
-
     stack, executor = stack_of(given.get("stack") or "off"), executor_of(_executor(given, spec))
     output, store = Path(given.get("output", arguments.OUTPUT)), store_of(given)
     if given.get("dry_run"):
@@ -88,10 +92,10 @@ def sweep(given: Namespace) -> int:
 
 
 def _executor(given: Namespace, spec: SweepSpec) -> Any:
-    """The spec's executor, or ``--workers`` processes."""
-    workers = arguments.workers_of(given)
+    """The spec's executor, or ``--workers`` processes in place of its own ones."""
+    workers, own = arguments.workers_of(given), executor_of(spec.executor)
     if workers is None:
         return spec.executor
-    if spec.executor != "processes" and "executor" in given:
+    if not isinstance(own, Processes):
         raise UsageError(f"workers: must be left out with executor {spec.executor!r}, got {workers}")
     return {"name": "processes", "workers": workers} if workers else "inline"

@@ -16,8 +16,9 @@ from rich.text import Text
 from forgetting.sweep.driver import Asked
 from forgetting.sweep.space import Space
 from forgetting.sweep.thresholds import Placed
+from forgetting.thresholds.threshold import number
 
-COLUMNS = ("target", "done", "running", "failed", "threshold", "ended or time left")
+COLUMNS = ("target", "done", "under way", "failed", "threshold", "ended or time left")
 
 
 class Live:
@@ -78,7 +79,7 @@ class Live:
         self.told_runs = done + failed
         self.rows[target][1:5] = [str(done), str(counts[TrialState.RUNNING]), str(failed), shown]
         if not self.live:
-            self.console.print(f"{target}: {done} done, {failed} failed; {shown}", highlight=False)
+            self.say(f"{target}: {done} done, {failed} failed; {shown}")
 
     def control(self, run: str, error: str) -> None:
         """A run of a control ended."""
@@ -94,7 +95,7 @@ class Live:
 
     def say(self, text: str) -> None:
         """A line for the user."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=not self.live)
 
     def _table(self) -> RenderableType:
         table = Table(*COLUMNS, title=f"sweep, {time.monotonic() - self.begin:,.0f} s", title_justify="left")
@@ -116,7 +117,9 @@ class Live:
 
 def _short(placed: Placed) -> str:
     found = placed.threshold
-    head = f"{found.level:g} at {placed.place}: "
+    place = f"student {placed.place}" if isinstance(placed.place, str) else f"shift {placed.place:g}"
+    head = f"level {found.level:g} at {place}: "
     if not found.located:
         return head + found.status.replace("_", " ")
-    return head + f"{found.value:,.3g} [{found.low:,.3g}, {found.high:,.3g}]"
+    value, low, high = (number(found.axis, one) for one in (found.value, found.low, found.high))
+    return head + f"{value} [{low}, {high}]"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from forgetting import registry
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import executor_of
 from forgetting.report.result import Result
@@ -47,8 +48,8 @@ class Located:
         for placed in own:
             if placed.place == wanted and placed.threshold.level == height:
                 return placed.threshold
-        known = [f"{p.place} at level {p.threshold.level:g}" for p in own]
-        raise UsageError(f"at: must be one of {', '.join(known)}, got {wanted} at level {height:g}")
+        known = [f"{p.place} with level {p.threshold.level:g}" for p in own]
+        raise UsageError(f"place, level: must be one of {', '.join(known)}, got {wanted} with level {height:g}")
 
     def dose(self, student: str, level: float | None = None, shift: float | None = None) -> Threshold:
         """The largest dose at which a student keeps a level, read from its curves (90% interval).
@@ -159,6 +160,7 @@ def locate_threshold(
     workers, quiet = checked(workers, int | None, "workers"), checked(quiet, bool, "quiet")
     require(workers is None or workers >= 0, "workers", "0 (in this process) or more", workers)
     require(workers is None or executor is None, "workers", "left out where an executor is given", workers)
+    _check_words(level, shift, contamination)
     wanted = _changes(axis=axis, skill=skill, dose=dose, contamination=contamination, rate_multiple=rate_multiple)
     wanted |= _changes(levels=_several(level), shifts=_several(shift), students=_several(students))
     alone = len(spec.targets) == 1 or not wanted
@@ -193,6 +195,16 @@ def locate_threshold(
     found = read_sweep(result)
     assert found is not None  # a sweep that has ended writes its file
     return Located(result, found)
+
+
+def _check_words(level: Any, shift: Any, contamination: Any) -> None:
+    """What would otherwise be named by the spec's own words."""
+    for one in _several(level) or ():
+        require(0 < checked(one, float, "level") < 1, "level", "above 0 and below 1", one)
+    for one in _several(shift) or ():
+        require(0 < checked(one, float, "shift") <= 1, "shift", "above 0 and at most 1", one)
+    if contamination is not None:
+        registry.build("contamination", contamination, "contamination")
 
 
 def _target(wanted: dict[str, Any]) -> dict[str, Any]:

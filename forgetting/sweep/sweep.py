@@ -63,6 +63,7 @@ def run_sweep(
         open_storage(spec.storage, folder)
     with alone(folder), executor, Live(sweep.spaces, quiet, spec.stop.runs) as live:
         commits = prepare(sweep.study, folder, stack)
+        live.say(f"sweep: {folder}")
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
         write_json(folder / SWEEP_FILE, keep)
         whole = _Whole(sweep, folder, Store(store), executor, live, stack)

@@ -34,6 +34,15 @@ class ThresholdStatus(enum.Enum):
     )
 
 
+def number(axis: str, value: float) -> str:
+    """A capacity or dose as a whole number, or a share; a dash where there is none, an open side in words."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value) or (axis != "shift" and value <= 0):
+        return "open"
+    return f"{value:.2f}" if axis == "shift" else f"{value:,.0f}"
+
+
 @dataclass(frozen=True)
 class Threshold:
     """The smallest capacity (largest dose, largest shift) at which retention stays at or above ``level``.
@@ -78,6 +87,7 @@ class Threshold:
 
     def __str__(self) -> str:
         if not self.located:
-            return f"{self.axis} threshold at {self.level:g}: {self.status.replace('_', ' ')}"
-        interval = f"{self.confidence:.0%} interval {self.low:.3g} to {self.high:.3g}"
-        return f"{self.axis} threshold at {self.level:g}: {self.value:.3g} ({interval})"
+            return f"{self.axis} threshold at level {self.level:g}: {self.status.replace('_', ' ')}"
+        value, low, high = (number(self.axis, one) for one in (self.value, self.low, self.high))
+        interval = f"{self.confidence:.0%} interval {low} to {high}"
+        return f"{self.axis} threshold at level {self.level:g}: {value} ({interval})"

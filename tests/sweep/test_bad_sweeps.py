@@ -151,6 +151,31 @@ def test_malformed_arguments(name: str, command: Callable[..., Outcome], here: P
     assert_refused(command("sweep", *argv), words, here)
 
 
+@pytest.mark.parametrize(
+    ("executor", "words"),
+    [
+        ({"name": "slurm", "jobs": 2}, ["workers", "left out with executor", "slurm"]),
+        ("inline", ["workers", "left out with executor", "inline"]),
+        ("rai", ["executor: unknown name 'rai'", "did you mean 'ray'"]),
+        ({"name": "slurm", "jbos": 2}, ["executor.jbos", "did you mean 'jobs'"]),
+    ],
+)
+def test_workers_do_not_hide_the_executor_of_the_file(
+    executor: Any, words: list[str], command: Callable[..., Outcome], here: Path
+) -> None:
+    (here / "sweep.yaml").write_text(changed({"executor": executor}))
+    assert_refused(command("sweep", "sweep.yaml", "--workers", "1"), words, here)
+
+
+def test_targets_can_be_given_as_an_option(command: Callable[..., Outcome], here: Path) -> None:
+    (here / "sweep.yaml").write_text(changed({}))
+    given = "[{axis: capacity, skill: maths, dose: 160, levels: [0.7]}, {skill: maths, dose: 80}]"
+    outcome = command("sweep", "sweep.yaml", "--targets", given, "--print_config")
+    assert (outcome.status, outcome.err) == (0, "")
+    targets = yaml.safe_load(outcome.out)["targets"]
+    assert [(t["dose"], t["levels"]) for t in targets] == [(160, [0.7]), (80, [0.9, 0.5])]
+
+
 def test_there_are_thirty() -> None:
     assert len(FILES) + len(ARGUMENTS) >= 30
 

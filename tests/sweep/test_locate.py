@@ -79,7 +79,7 @@ def test_the_same_call_gives_it_back_without_a_run(found: Located, arguments: di
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"level": 1.0}, "levels: must be above 0 and below 1"),
+        ({"level": 1.0}, "level: must be above 0 and below 1"),
         ({"skill": "algebra"}, "skill"),
         ({"axis": "width"}, "axis: unknown name 'width'"),
         ({"dose": 33}, "dose: must be one of the study's doses"),
@@ -92,7 +92,10 @@ def test_the_same_call_gives_it_back_without_a_run(found: Located, arguments: di
         ({"spec": 3}, "spec: must be a SweepSpec"),
         ({"width_decades": 0.0, "runs": 0}, "stop: must be a width or a budget"),
         ({"spec": SweepSpec(targets=(Target(), Target(axis="shift")))}, "spec.targets: must be one"),
-        ({"shift": 1.5}, "shifts"),
+        ({"shift": 1.5}, "shift: must be above 0 and at most 1, got 1.5"),
+        ({"level": 1}, "level: must be above 0 and below 1, got 1"),
+        ({"level": (0.5, "x")}, "level: must be a number, got 'x'"),
+        ({"contamination": "dialog"}, "contamination: unknown name 'dialog'; did you mean 'dialogue'"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments: dict[str, Any], change: dict[str, Any], said: str) -> None:
@@ -102,7 +105,7 @@ def test_wrong_arguments_are_one_line(arguments: dict[str, Any], change: dict[st
 
 
 def test_places_that_were_not_searched_are_named(found: Located) -> None:
-    with pytest.raises(UsageError, match=r"at: must be one of 1\.0 at level 0\.9"):
+    with pytest.raises(UsageError, match=r"place, level: must be one of 1\.0 with level 0\.9"):
         found.at(0.5)
     with pytest.raises(UsageError, match="student: must be one of"):
         found.dose("1m")

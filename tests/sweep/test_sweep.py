@@ -70,8 +70,15 @@ def test_by_the_command_line(command: Callable[..., Outcome], here: Path, whole:
     assert ".lock" not in names
     assert "Thresholds · dialogue · maths at dose 160" in outcome.out
     assert "ended, " in outcome.err
+    assert f"sweep: out/{folder.name}" in outcome.err
+    page = (folder / "report.html").read_text()
+    assert f"Fingerprint of the sweep {construct_sweep(sweep_spec()).fingerprint}" in page
+    assert "Spec of the sweep" in page and "startup_runs" in page
     assert findings(folder) == findings(whole)
-    assert command("resume", str(folder), "--quiet").status == 0
+    again = command("resume", str(folder))
+    assert again.status == 0 and "Thresholds · dialogue · maths at dose 160" in again.out
+    quiet = command("resume", str(folder), "--quiet")
+    assert (quiet.status, quiet.out) == (0, "")
     assert findings(folder) == findings(whole)
 
 

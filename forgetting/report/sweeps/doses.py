@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 
@@ -11,7 +9,7 @@ from forgetting.curves import ORIGINAL
 from forgetting.report.sweeps.read import Sweep, Target
 from forgetting.report.sweeps.style import status_text
 from forgetting.thresholds.dose_response import DoseResponse, fit_dose_response
-from forgetting.thresholds.threshold import Threshold, ThresholdStatus
+from forgetting.thresholds.threshold import Threshold, ThresholdStatus, number
 
 COLUMNS = "conditions shift student level dose_threshold dose_low dose_high verdict runs remedy".split()
 
@@ -48,7 +46,7 @@ def table(sweep: Sweep) -> pd.DataFrame:
                 for level in target.levels if fit is not None else ():
                     assert fit is not None
                     found = fit.threshold(level)
-                    values = [_text(value) for value in (found.value, found.low, found.high)]
+                    values = [number("dose", value) for value in (found.value, found.low, found.high)]
                     verdict = "located" if found.located else _verdict(found.status)
                     where = conditions, f"{shift:g}", student, f"{level:g}"
                     rows.append((*where, *values, verdict, runs, found.remedy))
@@ -73,10 +71,3 @@ def _rows(sweep: Sweep, target: Target, student: str, shift: float) -> pd.DataFr
 def _verdict(status: str) -> str:
     """A status in words, of doses."""
     return status_text("dose", status).replace("the shifts", "the doses")
-
-
-def _text(value: float) -> str:
-    """A dose in samples; a dash where there is none, an open side in words."""
-    if math.isnan(value):
-        return "–"
-    return "open" if math.isinf(value) else f"{value:,.0f}"

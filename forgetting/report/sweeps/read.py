@@ -74,6 +74,8 @@ class Sweep:
     study: StudyFolder = field(repr=False)
     targets: tuple[Target, ...]
     hours: float
+    fingerprint: str = "unknown"
+    spec: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def families(self) -> tuple[Target, ...]:
@@ -140,7 +142,8 @@ def read_sweep(study: StudyFolder) -> Sweep | None:
         targets = tuple(_target(one) for one in held.get("targets", []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: not readable as the file of a sweep ({type(error).__name__}: {error})") from None
-    return Sweep(study, targets, float(held.get("hours", math.nan))) if targets else None
+    about = str(held.get("fingerprint", "unknown")), dict(held.get("spec", {}))
+    return Sweep(study, targets, float(held.get("hours", math.nan)), *about) if targets else None
 
 
 def _target(held: dict[str, Any]) -> Target:

@@ -10,6 +10,7 @@ from forgetting.report.sweeps.fits import zones
 from forgetting.report.sweeps.read import Placed, Sweep, Target
 from forgetting.report.sweeps.style import status_text
 from forgetting.thresholds.shapes import Shape, judge_shape
+from forgetting.thresholds.threshold import number
 from forgetting.thresholds.zones import zone_table
 
 THRESHOLD_COLUMNS = (
@@ -101,12 +102,3 @@ def zone_tables(sweep: Sweep) -> list[tuple[Target, pd.DataFrame, pd.DataFrame]]
 def place_text(placed: Placed) -> str:
     """Where a threshold holds, in words."""
     return f"shift {placed.place:g}" if isinstance(placed.place, int | float) else f"student {placed.place}"
-
-
-def number(axis: str, value: float) -> str:
-    """A capacity in parameters, or a share; a dash where there is none, an open side in words."""
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value) or (axis == "capacity" and value <= 0):
-        return "open"
-    return f"{value:,.0f}" if axis == "capacity" else f"{value:.2f}"

@@ -11,6 +11,7 @@ from rich.text import Text
 from forgetting.report.sweeps import tables
 from forgetting.report.sweeps.read import Sweep, Target
 from forgetting.report.sweeps.style import status_text
+from forgetting.thresholds.threshold import number
 
 
 def summary(sweep: Sweep) -> list[RenderableType]:
@@ -53,8 +54,8 @@ def threshold_table(targets: Sequence[Target]) -> Table:
     for placed in (placed for target in targets for placed in target.thresholds):
         found = placed.threshold
         if found.located:
-            value = tables.number(found.axis, found.value)
-            interval = f"{tables.number(found.axis, found.low)} to {tables.number(found.axis, found.high)}"
+            value = number(found.axis, found.value)
+            interval = f"{number(found.axis, found.low)} to {number(found.axis, found.high)}"
         else:
             value, interval = "-", status_text(found.axis, found.status)
         table.add_row(found.axis, tables.place_text(placed), f"{found.level:g}", value, interval)

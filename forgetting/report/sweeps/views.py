@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -87,7 +88,10 @@ def page(sweep: Sweep, inline: dict[str, Any], table: Any) -> dict[str, Any]:
         for key, svg in inline.items()
         if key.startswith("sweep-") and key.split("-")[1] in ("policies", "calibration", "cost")
     ]
+    own_words = {name: value for name, value in sweep.spec.items() if name != "study"}
     return {
+        "fingerprint": sweep.fingerprint,
+        "spec": json.dumps(own_words, indent=2, default=str),
         "thresholds": table(tables.thresholds(sweep)),
         "searches": table(tables.searches(sweep)),
         "shapes": table(tables.shape_table(sweep)),
