@@ -2,8 +2,8 @@
 
 On a GPU the kernels of a small student are shorter than their launches, which a replay has done with once and for all.
 The capturing is torch's own (``torch.cuda.make_graphed_callables``). Shapes vary from step to step, so they are rounded
-up to few: texts by pad tokens, which no place before them sees, and places by more of the first one of the texts, whose
-logits are dropped and send no gradient. A pass that is not captured is padded alike.
+up to few: texts by pad tokens, which no place before them sees, and places by place 0, whose spare logits are dropped
+and send no gradient. A pass that is not captured is padded alike.
 
 Shape suffixes: R replicas, B samples of a batch, T tokens, N places, V words of the vocabulary.
 """
@@ -56,14 +56,14 @@ class Graphs:
         self._capture = self.capture or _CudaCapture()
         self._seen: set[tuple[int, ...]] = set()
         self._passes: dict[tuple[int, ...], Pass] = {}
-        self._where = self._places()
+        self._where = self._addresses()
 
-    def _places(self) -> list[int]:
+    def _addresses(self) -> list[int]:
         return [tensor.data_ptr() for tensor in (*self.weights, *self.buffers)]
 
     def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         """Logits ``[R, N, V]`` at the places, with a backward pass of their own; valid until the next call."""
-        if self._places() != self._where:
+        if self._addresses() != self._where:
             self._begin()
         width, count = tokens_RBT.shape[2], places_RN.shape[1]
         tokens_RBT = functional.pad(tokens_RBT, (0, -width % WIDTH), value=self.pad)

@@ -16,7 +16,7 @@ from rich.text import Text
 from forgetting.sweep.driver import Asked
 from forgetting.sweep.space import Space
 from forgetting.sweep.thresholds import Placed
-from forgetting.thresholds.threshold import number
+from forgetting.thresholds.threshold import number, place_text
 
 COLUMNS = ("target", "done", "under way", "failed", "threshold", "ended or time left")
 
@@ -117,8 +117,7 @@ class Live:
 
 def _short(placed: Placed) -> str:
     found = placed.threshold
-    place = f"student {placed.place}" if isinstance(placed.place, str) else f"shift {placed.place:g}"
-    head = f"level {found.level:g} at {place}: "
+    head = f"level {found.level:g} at {place_text(placed.place)}: "
     if not found.located:
         return head + found.status.replace("_", " ")
     value, low, high = (number(found.axis, one) for one in (found.value, found.low, found.high))

@@ -34,6 +34,11 @@ class ThresholdStatus(enum.Enum):
     )
 
 
+def place_text(place: str | float) -> str:
+    """Where on the other axis a threshold holds, in words: a student, or a shift."""
+    return f"student {place}" if isinstance(place, str) else f"shift {place:g}"
+
+
 def number(axis: str, value: float) -> str:
     """A capacity or dose as a whole number, or a share; a dash where there is none, an open side in words."""
     if math.isnan(value):

@@ -7,10 +7,10 @@ import math
 import pandas as pd
 
 from forgetting.report.sweeps.fits import zones
-from forgetting.report.sweeps.read import Placed, Sweep, Target
+from forgetting.report.sweeps.read import Sweep, Target
 from forgetting.report.sweeps.style import status_text
 from forgetting.thresholds.shapes import Shape, judge_shape
-from forgetting.thresholds.threshold import number
+from forgetting.thresholds.threshold import number, place_text
 from forgetting.thresholds.zones import zone_table
 
 THRESHOLD_COLUMNS = (
@@ -31,7 +31,7 @@ def thresholds(sweep: Sweep) -> pd.DataFrame:
             runs = int((seen["shift" if capacity else "student"] == placed.place).sum())
             rows.append((
                 target.contamination, target.skill, target.dose, target.rate_policy.replace("_", " "),
-                f"{target.rate_multiple:g}×", found.axis, place_text(placed), f"{found.level:g}",
+                f"{target.rate_multiple:g}×", found.axis, place_text(placed.place), f"{found.level:g}",
                 number(found.axis, found.value), number(found.axis, found.low), number(found.axis, found.high),
                 found.decades if math.isfinite(found.decades) else math.nan,
                 "located" if found.located else status_text(found.axis, found.status), runs, found.remedy,
@@ -97,8 +97,3 @@ def zone_tables(sweep: Sweep) -> list[tuple[Target, pd.DataFrame, pd.DataFrame]]
             ]
             found.append((target, table, by_capacity))
     return found
-
-
-def place_text(placed: Placed) -> str:
-    """Where a threshold holds, in words."""
-    return f"shift {placed.place:g}" if isinstance(placed.place, int | float) else f"student {placed.place}"

@@ -11,7 +11,7 @@ from rich.text import Text
 from forgetting.report.sweeps import tables
 from forgetting.report.sweeps.read import Sweep, Target
 from forgetting.report.sweeps.style import status_text
-from forgetting.thresholds.threshold import number
+from forgetting.thresholds.threshold import number, place_text
 
 
 def summary(sweep: Sweep) -> list[RenderableType]:
@@ -58,7 +58,7 @@ def threshold_table(targets: Sequence[Target]) -> Table:
             interval = f"{number(found.axis, found.low)} to {number(found.axis, found.high)}"
         else:
             value, interval = "-", status_text(found.axis, found.status)
-        table.add_row(found.axis, tables.place_text(placed), f"{found.level:g}", value, interval)
+        table.add_row(found.axis, place_text(placed.place), f"{found.level:g}", value, interval)
     return table
 
 
