@@ -95,7 +95,7 @@ class Live:
 
     def say(self, text: str) -> None:
         """A line for the user."""
-        self.console.print(text, highlight=False, soft_wrap=not self.live)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=not self.live)
 
     def _table(self) -> RenderableType:
         table = Table(*COLUMNS, title=f"sweep, {time.monotonic() - self.begin:,.0f} s", title_justify="left")
@@ -121,4 +121,4 @@ def _short(placed: Placed) -> str:
     if not found.located:
         return head + found.status.replace("_", " ")
     value, low, high = (number(found.axis, one) for one in (found.value, found.low, found.high))
-    return head + f"{value} [{low}, {high}]"
+    return head + f"{value} ({low} to {high})"

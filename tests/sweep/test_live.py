@@ -9,6 +9,8 @@ from rich.console import Console
 
 from forgetting.sweep.live import Live
 from forgetting.sweep.spec import Search, Stop
+from forgetting.sweep.thresholds import Placed
+from forgetting.thresholds.threshold import Threshold
 from tests.sweep.small import a_driver, made_at_once, nothing, wide_space
 
 
@@ -34,6 +36,17 @@ def test_each_round_is_a_line_where_there_is_no_terminal(capsys: pytest.CaptureF
     assert f"{name}: ended, budget: 8 runs" in text
     assert "control 10k-noise-d0-s0: done" in text
     assert "control 20k-noise-d0-s0: disk on fire" in text
+
+
+def test_an_open_interval_and_brackets_are_said_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    own = wide_space()
+    found = Placed(0.5, Threshold("capacity", 0.9, "located", 15_852.0, 0.0, 34_240.0))
+    with Live([own], False) as live:
+        live.told(own.name, [], [found])
+        live.say("sweep: runs/[old]/x")
+    said = capsys.readouterr().err
+    assert "level 0.9 at shift 0.5: 15,852 (open to 34,240)" in said
+    assert "sweep: runs/[old]/x" in said
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
