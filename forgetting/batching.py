@@ -8,6 +8,8 @@ from itertools import chain
 
 import numpy as np
 import torch
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
@@ -20,7 +22,18 @@ IGNORED = -100  # torch's mark of a token that has no loss
 
 def tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
     """Token ids of texts, without special tokens."""
-    return [e.ids for e in tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+    core = tokenizer.backend_tokenizer
+    if (
+        isinstance(core.model, WordLevel)
+        and isinstance(core.pre_tokenizer, WhitespaceSplit)
+        and core.normalizer is None
+    ):
+        words = core.get_vocab()
+        try:  # a third of the time, where texts are nothing but known words
+            return [[words[word] for word in text.split(" ")] for text in texts]
+        except KeyError:
+            pass
+    return [e.ids for e in core.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 def texts(rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerFast) -> list[str]:
@@ -133,21 +146,17 @@ def encode(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedToke
     before = prompts(samples, tokenizer)
     pool: list[Sample | Item] = list(samples)
     parts = [pieces(sample, prompt, tokenizer) for sample, prompt in zip(pool, before, strict=True)]
-    encoded = iter(tokens([text for sample in parts for text, _ in sample], tokenizer))
-    end = tokenizer.eos_token_id
-    rows: list[list[int]] = []
-    learned: list[list[bool]] = []
-    for sample in parts:
-        rows.append([])
-        learned.append([])
-        for _, is_learned in sample:
-            row = [*next(encoded), *([end] if is_learned else [])]
-            rows[-1] += row
-            learned[-1] += [is_learned] * len(row)
-    end_P = np.array([len(row) for row in rows])
+    flat = list(chain.from_iterable(parts))
+    rows, end = tokens([text for text, _ in flat], tokenizer), tokenizer.eos_token_id
+    for row, (_, is_learned) in zip(rows, flat, strict=True):
+        if is_learned:
+            row.append(end)
+    sizes = np.array([len(row) for row in rows])
+    sample_of = np.repeat(np.arange(len(parts)), [len(sample) for sample in parts])
+    end_P = np.bincount(sample_of, weights=sizes, minlength=len(parts)).astype(np.int64)
     filled_PT = np.arange(end_P.max())[None] < end_P[:, None]
     padded_PT = np.full(filled_PT.shape, tokenizer.pad_token_id, dtype=np.int64)
-    padded_PT[filled_PT] = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+    padded_PT[filled_PT] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=sizes.sum())
     answer_PT = np.zeros(filled_PT.shape, dtype=bool)
-    answer_PT[filled_PT] = np.fromiter(chain.from_iterable(learned), dtype=bool)
+    answer_PT[filled_PT] = np.repeat([is_learned for _, is_learned in flat], sizes)
     return Encoded(torch.from_numpy(padded_PT), torch.from_numpy(answer_PT), torch.from_numpy(end_P))

@@ -7,11 +7,12 @@ answers: their accuracy is None and their NLL, L_f and KL are what counts; they 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from forgetting import metrics
 from forgetting.metrics import Floats, Status
@@ -20,7 +21,7 @@ from forgetting.records import RUN_KEY, ScoreRow
 PROBE = "probe"
 Z_95 = 1.959964
 RUN_COLUMNS = [*RUN_KEY, "capacity", "dose", "dose_tokens", "stream_samples"]
-CELL_COLUMNS = ["benchmark", "skill", "variant"]
+CELL = [*RUN_COLUMNS, "benchmark", "skill", "variant"]
 PAIR_KEY = [*RUN_KEY, "benchmark", "variant", "item"]
 SUMS = ("gold_tokens", "nll_sum", "base_ce_sum", "kl_sum", "steps_right", "steps_total")
 
@@ -41,9 +42,17 @@ def score_rows(
     """
     if not len(ledger):
         return []
-    paired = _paired(ledger, ledger if base is None else base)
-    graded = paired[paired["benchmark"] != PROBE]
-    found = _scores(paired, False, chances, versions) + _scores(graded, True, chances, versions)
+    counts = _counts(ledger, ledger if base is None else base)
+    by_depth_I, cells = _numbered(_keys(ledger, [*CELL, "depth"]))
+    wholes_C, wholes = _numbered(cell[:-1] for cell in cells)
+    found: list[ScoreRow] = []
+    for names, number_I, keys in ((CELL, wholes_C[by_depth_I], wholes), ([*CELL, "depth"], by_depth_I, cells)):
+        sums = {name: np.bincount(number_I, weights=values_I) for name, values_I in counts.items()}
+        for number, key in enumerate(keys):
+            cell = dict(zip(names, key, strict=True))
+            if "depth" not in cell or cell["benchmark"] != PROBE:
+                total = {name: float(values[number]) for name, values in sums.items()}
+                found.append(_row(cell, total, chances, versions))
     return sorted(
         found, key=lambda row: (*_run(row), row.benchmark, row.variant, row.depth is not None, row.depth or 0)
     )
@@ -53,47 +62,45 @@ def _run(row: ScoreRow) -> tuple[str, str, int, int, int]:
     return row.student, row.arm, row.distillation_seed, row.seed, row.dose
 
 
-def _paired(ledger: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
-    """Ledger rows beside the same run's row of the same item at dose 0 (columns ending in ``_0``)."""
-    right = base.loc[base["dose"] == 0, [*PAIR_KEY, "verdict", "gold_tokens", "nll_sum"]]
-    renamed = right.rename(columns={name: f"{name}_0" for name in ("verdict", "gold_tokens", "nll_sum")})
-    return ledger.merge(renamed, on=PAIR_KEY, how="left", validate="many_to_one")
+def _keys(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, row by row. A look has so few rows that pandas takes longer to group them."""
+    return zip(*(frame[name].tolist() for name in names), strict=True)
 
 
-def _counts(frame: pd.DataFrame) -> dict[str, Floats]:
-    """What is summed over the items of a cell, one value a row."""
-    verdict, verdict_0 = frame["verdict"].to_numpy(object), frame["verdict_0"].to_numpy(object)
-    right, right_0 = verdict == "right", verdict_0 == "right"
+def _numbered(keys: Iterable[tuple[Any, ...]]) -> tuple[NDArray[np.int64], list[tuple[Any, ...]]]:
+    """Which of the different keys each is; and these, in the order in which they first come."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    found = [numbers.setdefault(key, len(numbers)) for key in keys]
+    return np.array(found), list(numbers)
+
+
+def _counts(ledger: pd.DataFrame, base: pd.DataFrame) -> dict[str, Floats]:
+    """What is summed over the items of a cell, one value a row, beside the same run's row of the item at dose 0."""
+    base = base[base["dose"] == 0]
+    place = {key: number for number, key in enumerate(_keys(base, PAIR_KEY))}
+    if len(place) < len(base):
+        raise ValueError("ledger: an item has more than one row at dose 0")
+    place_I = np.array([place.get(key, -1) for key in _keys(ledger, PAIR_KEY)])
+
+    def before(values: Any, missing: Any) -> Any:
+        return np.append(values, missing)[place_I]  # the last one where there is none
+
+    verdict, verdict_0 = ledger["verdict"].to_numpy(object), base["verdict"].to_numpy(object)
+    right, right_0 = verdict == "right", before(verdict_0 == "right", False)
     columns: dict[str, Any] = {
-        "items": np.ones(len(frame)),
+        "items": np.ones(len(ledger)),
         "right": right,
         "right_0": right_0,
-        "paired": frame["gold_tokens_0"].notna(),
+        "paired": place_I >= 0,
         "lost": right_0 & ~right,
         "gained": right & ~right_0,
         "valid": verdict != "unparsed",
         "dialect": verdict == "right_in_dialect",
-        "nll_sum_0": frame["nll_sum_0"].fillna(0.0),
-        "gold_tokens_0": frame["gold_tokens_0"].fillna(0),
+        "nll_sum_0": before(base["nll_sum"].fillna(0.0), 0.0),
+        "gold_tokens_0": before(base["gold_tokens"].fillna(0), 0),
+        **{name: ledger[name] for name in SUMS},
     }
-    return {name: np.asarray(values, float) for name, values in (columns | {n: frame[n] for n in SUMS}).items()}
-
-
-def _scores(
-    frame: pd.DataFrame, by_depth: bool, chances: Mapping[str, float], versions: Mapping[str, int]
-) -> list[ScoreRow]:
-    """One score row for each cell of ``frame``."""
-    if not len(frame):
-        return []
-    keys = [*RUN_COLUMNS, *CELL_COLUMNS, *(["depth"] if by_depth else [])]
-    groups = frame.groupby(keys, sort=False, observed=True)
-    codes = groups.ngroup().to_numpy()
-    cells = frame.loc[~pd.Series(codes).duplicated().to_numpy(), keys].to_dict("records")
-    sums = {name: np.bincount(codes, weights=values) for name, values in _counts(frame).items()}
-    return [
-        _row(cell, {name: float(values[i]) for name, values in sums.items()}, chances, versions)
-        for i, cell in enumerate(cells)
-    ]
+    return {name: np.asarray(values, float) for name, values in columns.items()}
 
 
 def _ratio(above: float, below: float) -> float | None:

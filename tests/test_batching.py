@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from forgetting import registry
 from forgetting.batching import encode, texts, tokens
 from forgetting.contracts import Sample
+from forgetting.world.vocabulary import EOS
 from forgetting.world.vocabulary import words as vocabulary
 from tests.contracts.small import samples, words
 
@@ -24,6 +25,16 @@ def test_texts_come_back_from_their_tokens(given_texts: list[str]) -> None:
     assert [len(row) for row in rows] == [len(text.split()) for text in given_texts]
     assert texts(rows, words()) == given_texts
     assert rows == [words()(text, add_special_tokens=False)["input_ids"] for text in given_texts]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(["how", "many", "zebra", EOS, " ", "  ", "\t", "\x1f"])).map("".join), max_size=6)
+)
+def test_any_text_has_the_tokens_that_the_library_gives_it(given_texts: list[str]) -> None:
+    core = words().backend_tokenizer
+    expected = [encoding.ids for encoding in core.encode_batch(given_texts, add_special_tokens=False)]
+    assert tokens(given_texts, words()) == expected
 
 
 def test_special_tokens_are_no_text() -> None:

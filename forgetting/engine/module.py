@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from forgetting.batching import answer_places
 from forgetting.contracts import Batch, Mitigation, Model
+from forgetting.engine.flat import FlatAdamW
 from forgetting.engine.stacked_adamw import StackedAdamW
+from forgetting.models import fused_qwen3
 from forgetting.spec import Optimiser
 
 REFERENCE_HIDDEN_SIZE = 32
@@ -128,7 +130,13 @@ class FitModule(lightning.LightningModule):
         o = self.optimiser
         names, parameters = zip(*self.student.named_parameters(), strict=True)
         fused = self.trainer.precision == "32-true"  # with mixed precision Lightning clips no fused optimizer
-        adam = torch.optim.AdamW(parameters, lr=self._rate(o), betas=o.betas, weight_decay=o.weight_decay, fused=fused)
+        given: dict[str, Any] = {"lr": self._rate(o), "betas": o.betas, "weight_decay": o.weight_decay, "fused": fused}
+        if fused and self.trainer.world_size == 1 and fused_qwen3.suits(self.network):
+            flat = FlatAdamW(parameters, **given)
+            if self.optimiser_state:
+                flat.load_tensors([self._state_of(name) for name in names])
+            return flat
+        adam = torch.optim.AdamW(parameters, **given)
         if self.optimiser_state:
             for name, parameter in zip(names, parameters, strict=True):
                 adam.state[parameter] = self._state_of(name)
@@ -171,7 +179,9 @@ class FitModule(lightning.LightningModule):
         adam = self.optimizers(use_pl_optimizer=False)
         assert isinstance(adam, torch.optim.Optimizer)
         named = list(self.student.named_parameters())
-        each = adam.tensors() if isinstance(adam, StackedAdamW) else [adam.state.get(p, {}) for _, p in named]
+        each = (
+            adam.tensors() if isinstance(adam, (FlatAdamW, StackedAdamW)) else [adam.state.get(p, {}) for _, p in named]
+        )
         return {
             f"{name}:{key}": value if replica is None else value[replica]
             for (name, _), tensors in zip(named, each, strict=True)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from forgetting.engine.flat import Flat
+
 
 class StackedAdamW(torch.optim.Optimizer):
     """``lr`` of the one parameter group is a factor that a scheduler may move; ``rates_R`` are the replicas' own."""
@@ -34,19 +36,12 @@ class StackedAdamW(torch.optim.Optimizer):
         self.step_R = torch.zeros(replicas, device=device)
         self.norm_R = torch.zeros(replicas, device=device)
         self._stepped = False
-        self._parameters = list(parameters)
-        self._flat = _flat(parameters)
-        self._gradient, self._first, self._second = (torch.zeros_like(self._flat) for _ in range(3))
-        for parameter, values in zip(parameters, _views(self._flat, parameters), strict=True):
-            values.copy_(parameter.data)
-            parameter.data = values
-        self.zero_grad()
+        self._flat = Flat(parameters, replicas)
+        self._first, self._second = (torch.zeros_like(self._flat.values) for _ in range(2))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Zero in place: gradients stay views of the flat one."""
-        self._gradient.zero_()
-        for parameter, values in zip(self._parameters, _views(self._gradient, self._parameters), strict=True):
-            parameter.grad = values
+        """Zero in place, whatever is asked for."""
+        self._flat.zero_grad()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -56,28 +51,28 @@ class StackedAdamW(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         group = self.param_groups[0]
-        (beta1, beta2), gradient = group["betas"], self._gradient
+        (beta1, beta2), gradient = group["betas"], self._flat.gradient
         self.norm_R = gradient.norm(dim=1)
         if self.clip_norm_R is not None:
             gradient.mul_((self.clip_norm_R / (self.norm_R + 1e-6)).clamp(max=1.0)[:, None])
         self.step_R += 1
         rate = (group["lr"] * self.rates_R)[:, None]
         if group["weight_decay"]:
-            self._flat.mul_(1 - rate * group["weight_decay"])
+            self._flat.values.mul_(1 - rate * group["weight_decay"])
         self._first.lerp_(gradient, 1 - beta1)
         self._second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         correction1 = 1 - beta1 ** self.step_R.double()
         correction2 = (1 - beta2 ** self.step_R.double()).sqrt()
         scale = self._second.sqrt().div_(correction2.float()[:, None]).add_(group["eps"])
-        self._flat.addcdiv_(self._first * (-rate / correction1.float()[:, None]), scale)
+        self._flat.values.addcdiv_(self._first * (-rate / correction1.float()[:, None]), scale)
         self._stepped = True
         return loss
 
     def tensors(self) -> list[dict[str, Tensor]]:
         """For each parameter its ``step`` ``[R]`` and both moments ``[R, ...]``, as they are; empty before a step."""
         if not self._stepped:
-            return [{} for _ in self._parameters]
-        first, second = _views(self._first, self._parameters), _views(self._second, self._parameters)
+            return [{} for _ in self._flat.parameters]
+        first, second = self._flat.parts(self._first), self._flat.parts(self._second)
         return [{"step": self.step_R, "exp_avg": a, "exp_avg_sq": b} for a, b in zip(first, second, strict=True)]
 
     def load_tensors(self, given: Sequence[dict[str, Tensor]]) -> None:
@@ -86,14 +81,3 @@ class StackedAdamW(torch.optim.Optimizer):
         for own, tensors in zip(self.tensors(), given, strict=True):
             for name, value in tensors.items():
                 own[name].copy_(value)
-
-
-def _flat(parameters: Sequence[nn.Parameter]) -> Tensor:
-    size = sum(p[0].numel() for p in parameters)
-    return torch.empty(len(parameters[0]), size, dtype=parameters[0].dtype, device=parameters[0].device)
-
-
-def _views(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """The parts of a flat ``[R, P]`` tensor in the parameters' shapes; writing to them writes to it."""
-    parts = torch.split(flat, [p[0].numel() for p in parameters], dim=1)
-    return [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]

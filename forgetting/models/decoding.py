@@ -144,11 +144,13 @@ class Decoding:
     @torch.no_grad()
     def finish(self) -> None:
         """Write every answer to its end."""
-        drafted = _sorted(one for one in self._open if one.draft)
+        drafted = sorted((one for one in self._open if one.draft), key=lambda one: len(one.draft))
         waiting = [one for one in self._open if not one.draft]
+        longest = max((one.row.length + len(one.draft) for one in drafted), default=0)
+        size = rows_together(self.model.network.config, self.batch_items, longest)
         with self.model.at_rest():
-            for start in range(0, len(drafted), self.batch_items):
-                waiting += self._verified(drafted[start : start + self.batch_items])
+            for start in range(0, len(drafted), size):
+                waiting += self._verified(drafted[start : start + size])
             self._write(_sorted(waiting))
         self._open, self._bytes = [], 0
 
@@ -238,9 +240,7 @@ class _Batch:
         self.length_B = torch.zeros(slots, dtype=torch.long, device=model.device)
         self.cache, self.slots = DynamicCache(), list[_Slots]()
         self._places = torch.arange(room, device=model.device)
-        self._reader = (
-            fused_qwen3.Reader(model.network) if fused_qwen3.suits(model.network, self._places[None]) else None
-        )
+        self._reader = fused_qwen3.Reader(model.network) if fused_qwen3.suits(model.network, room) else None
 
     def fill(self, slots: Sequence[int], rows: Sequence[Row]) -> None:
         """Put the keys and values of rows into slots."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 
 # Takes a step's keys and values, ``[B, K, T, E]``, and gives all up to here.
 Update = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+LONGEST = 256  # tokens of a text; attention keeps T x T numbers of each head
 
 
 class Normed:
@@ -52,40 +55,57 @@ class _Part:
         """The way back, into the part's places."""
         self._split(x_M, w).copy_(given.view(self.B, w.K, w.E, -1, self.T).permute(1, 3, 2, 0, 4))
 
+    def of(self, x_M: Tensor) -> Tensor:
+        """The part's places as ``[..., B, T]``."""
+        return x_M[:, self.first : self.first + self.B * self.T].view(-1, self.B, self.T)
+
     def _split(self, x_M: Tensor, w: Weights) -> Tensor:
         return x_M[:, self.first : self.first + self.B * self.T].view(w.K, -1, w.E, self.B, self.T)
+
+
+@lru_cache(maxsize=8)
+def angles(rotary: Any) -> tuple[Tensor, Tensor]:
+    """Cosines and sines ``[E, LONGEST]`` of the angles at each place, the sines with the signs of the halves."""
+    at = torch.arange(LONGEST)
+    cos_ET, sin_ET = (table[0].T.contiguous() for table in rotary(torch.empty(0), at[None]))
+    first, second = sin_ET.chunk(2)
+    return cos_ET, torch.cat((-first, second))
+
+
+@lru_cache(maxsize=LONGEST)
+def _causal(groups: int, length: int) -> Tensor:
+    """What keeps queries ``[G T, T]`` from what stands later."""
+    return torch.full((length, length), -torch.inf).triu_(1).repeat(groups, 1)
 
 
 class Layout:
     """Texts in parts of one width each: the angles at their places, and how attention sees them."""
 
     def __init__(self, parts: list[_Part], cos_EM: Tensor, sin_EM: Tensor) -> None:
-        first, second = sin_EM.chunk(2)
-        self.parts, self.cos_EM, self.sin_EM = parts, cos_EM, torch.cat((-first, second))
-        self.M = cos_EM.shape[1]
+        self.parts, self.cos_EM, self.sin_EM, self.M = parts, cos_EM, sin_EM, cos_EM.shape[1]
 
     @classmethod
     def over(cls, network: Any, shapes: Sequence[Sequence[int]]) -> Layout:
-        """Whole texts from their first token on, so many of so many tokens, the longest first."""
-        longest = shapes[0][1]
-        cos_TE, sin_TE = (t[0] for t in network.model.rotary_emb(network.lm_head.weight, torch.arange(longest)[None]))
-        groups = network.config.num_attention_heads // network.config.num_key_value_heads
-        later = torch.full((longest, longest), -torch.inf).triu_(1)
+        """Whole texts from their first token on, so many of so many tokens."""
+        tables, groups = angles(network.model.rotary_emb), _groups(network)
         parts, first = list[_Part](), 0
         for samples, length in shapes:
-            parts.append(_Part(first, samples, length, later[:length, :length].repeat(groups, 1)))
+            parts.append(_Part(first, samples, length, _causal(groups, length)))
             first += samples * length
-        cos_EM, sin_EM = (torch.cat([t.T[:, :T].repeat(1, B) for B, T in shapes], 1) for t in (cos_TE, sin_TE))
+        cos_EM, sin_EM = (torch.empty(len(table_ET), first) for table_ET in tables)
+        for part in parts:
+            for table_ET, at_EM in zip(tables, (cos_EM, sin_EM), strict=True):
+                part.of(at_EM).copy_(table_ET[:, None, : part.T])
         return cls(parts, cos_EM, sin_EM)
 
     @classmethod
     def at(cls, network: Any, places_BT: Tensor, bias_BTK: Tensor) -> Layout:
         """Tokens at places of their own, which see what the bias leaves them of what stands before."""
-        cos_EM, sin_EM = (t.flatten(0, 1).T for t in network.model.rotary_emb(network.lm_head.weight, places_BT))
-        heads, groups = network.config.num_key_value_heads, network.config.num_attention_heads
-        bias = bias_BTK.repeat(1, groups // heads, 1).repeat_interleave(heads, 0)
+        heads = network.config.num_key_value_heads
+        bias = bias_BTK.repeat(1, _groups(network), 1).repeat_interleave(heads, 0)
         samples, length = places_BT.shape
-        return cls([_Part(0, samples, length, bias)], cos_EM, sin_EM)
+        turns = (table_ET[:, places_BT.flatten()] for table_ET in angles(network.model.rotary_emb))
+        return cls([_Part(0, samples, length, bias)], *turns)
 
     def turned(self, x_HEM: Tensor) -> Tensor:
         """The halves of every head, turned by their places."""
@@ -94,6 +114,11 @@ class Layout:
     def turned_back(self, d_HEM: Tensor) -> Tensor:
         """Gradients ``[H, E, M]``, back before the turn."""
         return (d_HEM * self.cos_EM).add_(_swapped(d_HEM * self.sin_EM))
+
+
+def _groups(network: Any) -> int:
+    groups: int = network.config.num_attention_heads // network.config.num_key_value_heads
+    return groups
 
 
 def _swapped(x_HEM: Tensor) -> Tensor:
@@ -109,8 +134,8 @@ class Weights:
         self.qkv, self.gate_up, self.sizes = torch.cat((q, k, v)), torch.cat((gate, up)), [len(q), len(k), len(v)]
         self.folded1, self.folded2 = self.qkv * self.gain1_D, self.gate_up * self.gain2_D
         self.K, self.G, self.E, self.eps = heads, len(q) // len(k), len(q_gain_E), eps
-        gains = torch.cat((q_gain_E.repeat(self.K * self.G), k_gain_E.repeat(self.K)))
-        self.gains_HE1 = gains.view(-1, self.E, 1)
+        gains_HE = torch.cat((q_gain_E.expand(self.K * self.G, -1), k_gain_E.expand(self.K, -1)))
+        self.gains_HE1 = gains_HE[..., None]
 
 
 class Block:

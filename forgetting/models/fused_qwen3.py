@@ -21,9 +21,9 @@ from transformers.activations import ACT2FN
 from transformers.models.qwen3 import modeling_qwen3
 
 from forgetting.contracts import Layers
-from forgetting.models.fused_block import Block, Layout, Normed, Update, Weights, unfolded
+from forgetting.models.fused_block import LONGEST, Block, Layout, Normed, Update, Weights, unfolded
 
-WIDEST, LONGEST = 256, 256  # hidden size and tokens up to which it pays; attention keeps T x T numbers of each head
+WIDEST = 256  # hidden size up to which it pays
 WORTH = 64  # tokens not read, that make it worth while to attend to one group of rows more
 WEIGHTS = 11  # of a block
 OWN = {
@@ -33,9 +33,11 @@ OWN = {
 }  # fmt: skip
 
 
-def suits(network: Any, tokens_BT: Tensor) -> bool:
-    """Whether the pass computes what a call of the network would: an untouched small Qwen3 in fp32 on a CPU."""
-    if type(network) is not modeling_qwen3.Qwen3ForCausalLM or tokens_BT.shape[1] > LONGEST:
+def suits(network: Any, length: int = 0) -> bool:
+    """Whether the pass computes what a call of the network with so long texts would: an untouched small Qwen3 in fp32
+    on a CPU.
+    """
+    if type(network) is not modeling_qwen3.Qwen3ForCausalLM or length > LONGEST:
         return False
     c = network.config
     return (
@@ -45,20 +47,21 @@ def suits(network: Any, tokens_BT: Tensor) -> bool:
         and not (network.training and c.attention_dropout)
         and set(c.layer_types or ()) == {"full_attention"}
         and not torch.is_autocast_enabled("cpu")
-        and not any(map(_touched, network.modules()))
+        and network.model.rotary_emb.rope_type == "default"
+        and not _touched(network)
     )
 
 
 def _touched(module: nn.Module) -> bool:
-    """Whether it is another module, something hangs on it, it computes activations twice, or its weights are not fp32
-    on the CPU.
+    """Whether it, or a part of it, is another module, something hangs on it, it computes activations twice, or its
+    weights are not fp32 on the CPU.
     """
     own = module.__dict__
     if any(p is not None and (p.dtype != torch.float32 or p.device.type != "cpu") for p in own["_parameters"].values()):
         return True
     hooks = own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
     changed = "forward" in own or own.get("_compiled_call_impl") or own.get("gradient_checkpointing")
-    return type(module) not in OWN or bool(hooks or changed)
+    return type(module) not in OWN or bool(hooks or changed) or any(map(_touched, own["_modules"].values()))
 
 
 def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ class HuggingFaceModel(Model):
 
     def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         """As in the contract; the network's head sees those places only, and most of its work is there."""
-        if fused_qwen3.suits(self.network, tokens_RBT[0]):
+        if fused_qwen3.suits(self.network, tokens_RBT.shape[2]):
             return fused_qwen3.logits_at(self.network, tokens_RBT[0], places_RN[0])[None]
         c, settings = self.network.config, {}
         if type(self.network) is Qwen3ForCausalLM and c._attn_implementation == "sdpa" and not c.use_sliding_window:
@@ -217,7 +217,7 @@ class HuggingFaceModel(Model):
 
     def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers]:
         """``logits_at``, ``[N, V]``, and the keys and values that the pass leaves to go on from."""
-        if fused_qwen3.suits(self.network, tokens_BT):
+        if fused_qwen3.suits(self.network, tokens_BT.shape[1]):
             return fused_qwen3.Reader(self.network).read(tokens_BT, places_N)
         cache = DynamicCache()
         logits = self._logits_at(tokens_BT, places_N, past_key_values=cache, use_cache=True)

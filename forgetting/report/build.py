@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ def write_views(study: StudyFolder, what: Iterable[str] = VIEWS, into: Path | No
     for name in wanted:
         if name not in VIEWS:
             raise unknown("view", name, VIEWS)
-    with _writing(target):
+    with _writing(target), _collecting_later():
         return _write(study, wanted, target)
 
 
@@ -36,7 +37,7 @@ def write_html(study: StudyFolder, path: Path) -> Path:
     """Write the report of a study as one file at ``path``."""
     from forgetting.report import drawing, figures, html
 
-    with _writing(path):
+    with _writing(path), _collecting_later():
         write_atomically(path, html.page(study, drawing.vectors(figures.figures(study))))
     return path
 
@@ -48,6 +49,18 @@ def _writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"{error.filename or target}: cannot be written ({error.strerror or error})") from None
+
+
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Without collections of garbage: figures are hundreds of thousands of objects, and all of them are needed."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Path]:

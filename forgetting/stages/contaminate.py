@@ -115,8 +115,9 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
     stops = plan.stops(doses)
     evaluator = evaluator_of(study, home, arm.contamination, run)
     if not spread:  # where they are spread, Lightning lays them out
+        where = device(study.spec.machine)
         for one in (model, evaluator.base):
-            one.network.to(device(study.spec.machine))
+            one.network.to(where)
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
     encoded = encode(plan.samples, model.tokenizer)
     looks = Looks(study, run, evaluator, recorder, plan, stops, encoded, report, leading, spread)

@@ -276,6 +276,7 @@ def _checked(dialect: str) -> None:
         raise unknown("dialect", dialect, DIALECTS)
 
 
+@lru_cache(maxsize=16384)  # a stream has most programs more than once
 def to_dialect(program: str, dialect: str) -> str:
     """A standard program in a dialect; ``ValueError`` where it is not in the mini-Python."""
     _checked(dialect)

@@ -162,7 +162,7 @@ def draw(rng: np.random.Generator, turns: int) -> Sample:
 
     The answer is the bot's last turn and follows from the prompt alone.
     """
-    first, *rest = rng.integers(0, 2**63, size=max(turns, 2)).tolist()
+    first, *rest = (number >> 1 for number in rng.bit_generator.random_raw(max(turns, 2)).tolist())
     first, index = divmod(first, len(OPENINGS))
     user, bot, slots = OPENINGS[index].fill(first)
     prompt = f"user : {user}"
