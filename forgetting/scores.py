@@ -2,6 +2,8 @@
 
 A score is relative to the rows of the *same run* at dose 0, item by item. Probes (benchmark ``probe``) carry no
 answers: their accuracy is None and their NLL, L_f and KL are what counts; they have no rows by depth.
+
+Shape suffixes: I ledger rows, C cells by depth.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def _run(row: ScoreRow) -> tuple[str, str, int, int, int]:
 
 
 def _keys(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The values of some columns, row by row. A look has so few rows that pandas takes longer to group them."""
+    """The values of some columns, row by row. A run has so few rows that pandas takes longer to group them."""
     return zip(*(frame[name].tolist() for name in names), strict=True)
 
 

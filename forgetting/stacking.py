@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from forgetting.errors import require
 from forgetting.provenance import hardware, versions
 from forgetting.students import Student
-from forgetting.study import RunKey, Study
+from forgetting.study import RESULTS_VERSION, RunKey, Study
 from forgetting.world.vocabulary import vocabulary
 
 Stack = int | Literal["auto", "off"]
@@ -127,7 +127,7 @@ class Sizes:
 def _measured(study: Study, student: str, folder: Path, batch_size: int, measure: Measure) -> dict[str, Any]:
     """What this machine measured for this shape, kept beside the students."""
     shape = next(s for s in study.students if s.name == student)
-    of = [hardware(), versions(), dataclasses.asdict(shape), batch_size]
+    of = [hardware(), versions(), RESULTS_VERSION, dataclasses.asdict(shape), batch_size]
     mark = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
     file = folder / "machine" / f"stacking-{mark}.json"
     if not file.is_file():

@@ -98,10 +98,11 @@ def serve() -> None:
     from forgetting.stages import contaminate  # noqa: F401 (with torch and all else, before the first task)
 
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)  # what a run makes goes away with the run, hardly any of it in circles
+    gc.set_threshold(100_000, 20, 20)  # in vain while a run goes on; what it leaves in circles goes when it has ended
     gc.enable()
     for line in sys.stdin:
         kind, message = outcome(partial(carry_out, json.loads(line), report))
+        gc.collect()
         say(outcome=kind, message=message)
 
 

@@ -14,6 +14,7 @@ from forgetting import losses, registry
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Contamination
 from forgetting.engine.fit import fit
+from forgetting.engine.flat import FlatAdamW
 from forgetting.engine.module import FitModule
 from forgetting.engine.plan import MixPlan, mixed
 from forgetting.ladder import architecture
@@ -30,18 +31,19 @@ def _batches(plan: MixPlan, model: HuggingFaceModel) -> Iterator[Batch]:
 
 
 def bare(model: HuggingFaceModel, plan: MixPlan, optimiser: Optimiser) -> float:
-    """Wall seconds of the loop that one would write by hand: AdamW, clipping, warm-up."""
+    """Wall seconds of the loop that one would write by hand, with the fit's own AdamW: clipping, warm-up."""
     batches = _batches(plan, model)
     model.network.train()
-    adam = torch.optim.AdamW(
-        model.network.parameters(), lr=optimiser.learning_rate, betas=optimiser.betas, weight_decay=0
+    adam = FlatAdamW(
+        list(model.network.parameters()), lr=optimiser.learning_rate, betas=optimiser.betas, weight_decay=0, fused=True
     )
+    parameters = adam.param_groups[0]["params"]
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1.0, (step + 1) / optimiser.warmup_steps))
     start = time.perf_counter()
     for batch in batches:
         adam.zero_grad()
         losses.cross_entropy(model, batch).sum().backward()
-        torch.nn.utils.clip_grad_norm_(model.network.parameters(), optimiser.clip_norm)
+        torch.nn.utils.clip_grad_norm_(parameters, optimiser.clip_norm)
         adam.step()
         schedule.step()
     return time.perf_counter() - start

@@ -48,6 +48,18 @@ def find(rows: list[ScoreRow], **wanted: Any) -> ScoreRow:
     return found
 
 
+def test_an_item_with_two_rows_at_dose_0_is_an_error() -> None:
+    with pytest.raises(ValueError, match="more than one row at dose 0"):
+        score_rows(pd.concat([HAND, HAND]), CHANCES, VERSIONS)
+
+
+def test_an_item_that_dose_0_lacks_leaves_its_cells_without_a_baseline() -> None:
+    lacking = HAND[(HAND["dose"] == 50) | (HAND["item"] != "maths-4")]  # of depth 2
+    rows = score_rows(lacking, CHANCES, VERSIONS)
+    assert find(rows, dose=50, depth=None).status == find(rows, dose=50, depth=2).status == "no_baseline"
+    assert find(rows, dose=50, depth=1) == find(score_rows(HAND, CHANCES, VERSIONS), dose=50, depth=1)
+
+
 def test_a_row_by_hand() -> None:
     rows = score_rows(HAND, CHANCES, VERSIONS)
     got = find(rows, dose=50, depth=None)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 
 class Flat:
-    """The parameters of R replicas, ``[R, ...]`` each, as parts of one tensor ``[R, P]``; their gradients likewise.
+    """The parameters of R replicas as parts of one tensor ``[R, P]``; their gradients likewise.
 
-    The parameters stay what they are, their numbers move. P counts the numbers of one replica.
+    ``[R, ...]`` each, or without the first axis where there is one replica; P counts the numbers of one. The parameters
+    stay what they are, their numbers move; they are to be changed in place, and so are their gradients.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], replicas: int) -> None:

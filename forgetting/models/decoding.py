@@ -144,14 +144,15 @@ class Decoding:
     @torch.no_grad()
     def finish(self) -> None:
         """Write every answer to its end."""
-        drafted = sorted((one for one in self._open if one.draft), key=lambda one: len(one.draft))
+        drafted = sorted((one for one in self._open if one.draft), key=lambda one: len(one.draft))  # padded to the last
         waiting = [one for one in self._open if not one.draft]
-        longest = max((one.row.length + len(one.draft) for one in drafted), default=0)
-        size = rows_together(self.model.network.config, self.batch_items, longest)
         with self.model.at_rest():
-            for start in range(0, len(drafted), size):
-                waiting += self._verified(drafted[start : start + size])
-            self._write(_sorted(waiting))
+            if drafted:
+                room = max(one.row.length for one in drafted) + 1 + len(drafted[-1].draft)
+                size = rows_together(self.model.network.config, self.batch_items, room)
+                for start in range(0, len(drafted), size):
+                    waiting += self._verified(drafted[start : start + size])
+            self._write(sorted(waiting, key=lambda one: one.row.length))
         self._open, self._bytes = [], 0
 
     def _verified(self, rows: list[_Open]) -> list[_Open]:
@@ -291,7 +292,3 @@ class _Batch:
             input_ids=tokens_BT, attention_mask=bias, position_ids=places_BT, past_key_values=self.cache, use_cache=True
         ).logits
         return logits.argmax(-1)
-
-
-def _sorted(rows: Any) -> list[_Open]:
-    return sorted(rows, key=lambda one: one.row.length)

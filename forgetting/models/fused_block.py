@@ -18,7 +18,7 @@ from torch import Tensor
 # Takes a step's keys and values, ``[B, K, T, E]``, and gives all up to here.
 Update = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-LONGEST = 256  # tokens of a text; attention keeps T x T numbers of each head
+LONGEST = 256  # tokens of a text up to which it pays, as attention keeps T x T numbers of each head
 
 
 class Normed:
@@ -55,8 +55,8 @@ class _Part:
         """The way back, into the part's places."""
         self._split(x_M, w).copy_(given.view(self.B, w.K, w.E, -1, self.T).permute(1, 3, 2, 0, 4))
 
-    def of(self, x_M: Tensor) -> Tensor:
-        """The part's places as ``[..., B, T]``."""
+    def places(self, x_M: Tensor) -> Tensor:
+        """What stands at the part's places, as ``[..., B, T]``."""
         return x_M[:, self.first : self.first + self.B * self.T].view(-1, self.B, self.T)
 
     def _split(self, x_M: Tensor, w: Weights) -> Tensor:
@@ -64,7 +64,7 @@ class _Part:
 
 
 @lru_cache(maxsize=8)
-def angles(rotary: Any) -> tuple[Tensor, Tensor]:
+def _angles(rotary: Any) -> tuple[Tensor, Tensor]:
     """Cosines and sines ``[E, LONGEST]`` of the angles at each place, the sines with the signs of the halves."""
     at = torch.arange(LONGEST)
     cos_ET, sin_ET = (table[0].T.contiguous() for table in rotary(torch.empty(0), at[None]))
@@ -87,7 +87,7 @@ class Layout:
     @classmethod
     def over(cls, network: Any, shapes: Sequence[Sequence[int]]) -> Layout:
         """Whole texts from their first token on, so many of so many tokens."""
-        tables, groups = angles(network.model.rotary_emb), _groups(network)
+        tables, groups = _angles(network.model.rotary_emb), _groups(network)
         parts, first = list[_Part](), 0
         for samples, length in shapes:
             parts.append(_Part(first, samples, length, _causal(groups, length)))
@@ -95,7 +95,7 @@ class Layout:
         cos_EM, sin_EM = (torch.empty(len(table_ET), first) for table_ET in tables)
         for part in parts:
             for table_ET, at_EM in zip(tables, (cos_EM, sin_EM), strict=True):
-                part.of(at_EM).copy_(table_ET[:, None, : part.T])
+                part.places(at_EM).copy_(table_ET[:, None, : part.T])
         return cls(parts, cos_EM, sin_EM)
 
     @classmethod
@@ -104,7 +104,7 @@ class Layout:
         heads = network.config.num_key_value_heads
         bias = bias_BTK.repeat(1, _groups(network), 1).repeat_interleave(heads, 0)
         samples, length = places_BT.shape
-        turns = (table_ET[:, places_BT.flatten()] for table_ET in angles(network.model.rotary_emb))
+        turns = (table_ET[:, places_BT.flatten()] for table_ET in _angles(network.model.rotary_emb))
         return cls([_Part(0, samples, length, bias)], *turns)
 
     def turned(self, x_HEM: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from transformers.models.qwen3 import modeling_qwen3
 from forgetting.contracts import Layers
 from forgetting.models.fused_block import LONGEST, Block, Layout, Normed, Update, Weights, unfolded
 
-WIDEST = 256  # hidden size up to which it pays
+WIDEST = 256  # hidden size up to which it pays; texts up to LONGEST
 WORTH = 64  # tokens not read, that make it worth while to attend to one group of rows more
 WEIGHTS = 11  # of a block
 OWN = {
@@ -47,8 +47,8 @@ def suits(network: Any, length: int = 0) -> bool:
         and not (network.training and c.attention_dropout)
         and set(c.layer_types or ()) == {"full_attention"}
         and not torch.is_autocast_enabled("cpu")
-        and network.model.rotary_emb.rope_type == "default"
         and not _touched(network)
+        and network.model.rotary_emb.rope_type == "default"
     )
 
 

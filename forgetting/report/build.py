@@ -53,7 +53,7 @@ def _writing(target: Path) -> Iterator[None]:
 
 @contextmanager
 def _collecting_later() -> Iterator[None]:
-    """Without collections of garbage: figures are hundreds of thousands of objects, and all of them are needed."""
+    """Without collections of garbage: figures are hundreds of thousands of objects, and nearly all are needed."""
     was = gc.isenabled()
     gc.disable()
     try:

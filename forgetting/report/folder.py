@@ -19,7 +19,7 @@ import pandas as pd
 from forgetting import statistics
 from forgetting.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
 from forgetting.errors import UsageError, unknown
-from forgetting.records import LEDGER_COLUMNS, PASSING_FILE, ScoreRow
+from forgetting.records import LEDGER_COLUMNS, PASSING_FILE, RUN_KEY, ScoreRow
 from forgetting.scores import PROBE, score_rows
 
 CURVES_FILE = "curves.csv"
@@ -96,9 +96,9 @@ class StudyFolder:
     def scores(self) -> pd.DataFrame:
         """All score rows: recomputed from the ledger, or read from ``scores.jsonl`` where there is none."""
         if self.ledger is not None:
-            rows: list[Any] = [
-                asdict(row) for row in score_rows(self.ledger, self._benchmark("chance"), self._benchmark("version"))
-            ]
+            chances, versions = self._benchmark("chance"), self._benchmark("version")
+            runs = (own for _, own in self.ledger.groupby(list(RUN_KEY)))
+            rows: list[Any] = [asdict(row) for own in runs for row in score_rows(own, chances, versions)]
         else:
             rows = _kept_scores(self.folder)
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))

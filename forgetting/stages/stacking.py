@@ -14,6 +14,7 @@ import torch
 from forgetting import losses, seeds
 from forgetting.batching import encode
 from forgetting.contracts import Batch
+from forgetting.engine.flat import FlatAdamW
 from forgetting.engine.peak import PeakBytes
 from forgetting.engine.plan import mixed
 from forgetting.engine.replicas import stacked_batch
@@ -124,8 +125,8 @@ def _single(architecture: Architecture, batch: Batch) -> Callable[[], None]:
     """A training step of an ordinary student."""
     student = HuggingFaceModel.create(architecture, tokenizer(), 0)
     student.network.train()
-    parameters = [p for _, p in student.named_parameters()]
-    adam = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0, fused=True)
+    adam = FlatAdamW([p for _, p in student.named_parameters()], lr=1e-3, weight_decay=0.0, fused=True)
+    parameters = adam.param_groups[0]["params"]
 
     def step() -> None:
         adam.zero_grad()

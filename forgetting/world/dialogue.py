@@ -162,7 +162,8 @@ def draw(rng: np.random.Generator, turns: int) -> Sample:
 
     The answer is the bot's last turn and follows from the prompt alone.
     """
-    first, *rest = (number >> 1 for number in rng.bit_generator.random_raw(max(turns, 2)).tolist())
+    raw = rng.bit_generator.random_raw(max(turns, 2)).tolist()  # what integers(0, 2**63) drops the last bit of, sooner
+    first, *rest = (number >> 1 for number in raw)
     first, index = divmod(first, len(OPENINGS))
     user, bot, slots = OPENINGS[index].fill(first)
     prompt = f"user : {user}"

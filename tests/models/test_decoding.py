@@ -107,3 +107,15 @@ def test_on_an_accelerator_the_keys_and_values_of_a_pass_are_bounded(monkeypatch
     longest = decoding.PASS_BYTES // (2 * 4 * config.num_hidden_layers * heads * size * 100)
     assert rows_together(config, 256, longest) == 100
     assert rows_together(config, 256, 10**12) == 1
+
+
+@pytest.mark.parametrize("pass_bytes", [decoding.PASS_BYTES, 2_000])
+def test_answers_are_the_same_in_passes_as_an_accelerator_has_them(
+    pass_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, asked = model(0), [[[5, 9, 4], [7, 2], [11, 3, 6, 8]]]
+    expected = student.generate(asked, max_new_tokens=8)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(decoding, "PASS_BYTES", pass_bytes)
+    assert student.generate(asked, max_new_tokens=8) == expected
+    assert student.generate(asked, [[[3, 4], [], [5] * 7]], max_new_tokens=8) == expected

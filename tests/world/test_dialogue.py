@@ -23,6 +23,13 @@ def test_ten_thousand_dialogues_do_not_repeat(seed: int, turns: int) -> None:
     assert len({s.answer for s in samples}) > 8_000
 
 
+@given(st.integers(0, 2**32), st.integers(1, 8))
+def test_the_numbers_behind_a_dialogue_are_those_of_integers(seed: int, count: int) -> None:
+    raw, plain = generator(seed, "test"), generator(seed, "test")
+    assert [n >> 1 for n in raw.bit_generator.random_raw(count).tolist()] == plain.integers(0, 2**63, count).tolist()
+    assert raw.bit_generator.state == plain.bit_generator.state
+
+
 def test_every_intent_has_room_for_dialogues_that_do_not_repeat() -> None:
     openings = sum(opening.size() for opening in OPENINGS)
     assert min(openings * exchange.size() for exchange in EXCHANGES) > 2e7
