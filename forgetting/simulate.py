@@ -262,10 +262,11 @@ def write_views(folder: Path, begin: float) -> None:
 def _given(folder: Path, quiet: bool) -> Result:
     """The result in ``folder``, shown on the terminal unless quiet."""
     from forgetting.report.result import load
-    from forgetting.report.terminal import show
 
     result = load(folder)
     if not quiet:
+        from forgetting.report.terminal import show
+
         show(result)
     return result
 

@@ -19,7 +19,6 @@ from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.folder import ArmCurves, StudyFolder
 from forgetting.report.likelihood import likelihood
-from forgetting.report.sweeps import views
 from forgetting.report.sweeps.read import read_sweep
 
 
@@ -131,6 +130,8 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
     """
     drawn: dict[str, Figure | None] = {}
     if (sweep := read_sweep(study)) is not None:
+        from forgetting.report.sweeps import views  # with scipy.stats and all else that only thresholds need
+
         drawn |= views.drawn(sweep)
         for arm in (study.arm(name) for name in views.main_arms(sweep) if name in study.arm_names):
             drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)

@@ -13,9 +13,7 @@ from markupsafe import Markup
 from forgetting.report import tables
 from forgetting.report.differences import differences
 from forgetting.report.folder import StudyFolder
-from forgetting.report.sweeps import views
 from forgetting.report.sweeps.read import read_sweep
-from forgetting.thresholds.zones import ZONES
 
 CAPTIONS = {
     "retention": (
@@ -37,7 +35,6 @@ CAPTIONS = {
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
 LONG = 40  # characters from which a cell is broken into lines
-TWO_DIGITS = {"probability", *(f"p_{zone}" for zone in ZONES)}
 CURVE_COLUMNS = (
     "student capacity skill variant depth coverage dose accuracy accuracy_low accuracy_high retention low high "
     "relative_drop drop_points delta_nll items seeds status"
@@ -47,12 +44,16 @@ CURVE_COLUMNS = (
 def page(study: StudyFolder, vector: dict[str, str]) -> str:
     """The report as HTML text: no script, nothing fetched from anywhere."""
     template = _environment().get_template("report.html.jinja")
-    sweep, inline = read_sweep(study), _inline(vector)
-    shown = list(study.arms) if sweep is None else [n for n in views.main_arms(sweep) if n in study.arm_names]
+    sweep, inline, shown, thresholds = read_sweep(study), _inline(vector), list(study.arm_names), None
+    if sweep is not None:
+        from forgetting.report.sweeps import views  # with scipy.stats and all else that only thresholds need
+
+        thresholds = views.page(sweep, inline, _html_table)
+        shown = [name for name in views.main_arms(sweep) if name in study.arm_names]
     return template.render(
         study=study,
         record=study.record,
-        sweep=None if sweep is None else views.page(sweep, inline, _html_table),
+        sweep=thresholds,
         undrawn=[name for name in study.arm_names if name not in shown],
         sections=_sections(study, inline, shown),
         last=_html_table(tables.at_last_dose(study)),
@@ -149,5 +150,7 @@ def _shown(value: Any, column: str) -> Markup:
         "grid",
     ):
         return Markup('<td class="n">{}</td>').format(f"{int(value):,}")
-    digits = 1 if column in ("seconds", "drop_points") else 2 if column in TWO_DIGITS else 3
+    digits = 1 if column in ("seconds", "drop_points") else 3
+    if column == "probability" or column.startswith("p_"):  # of a zone
+        digits = 2
     return Markup('<td class="n">{}</td>').format(f"{float(value):.{digits}f}")

@@ -14,7 +14,6 @@ from forgetting.curves import ForgettingCurve
 from forgetting.metrics import LEVELS, Status
 from forgetting.report import tables
 from forgetting.report.folder import ArmCurves, StudyFolder
-from forgetting.report.sweeps import terminal as sweeps
 from forgetting.report.sweeps.read import read_sweep
 
 COLOURS = ("blue+", "cyan+", "green+", "orange+", "magenta+", "red+", "gray", "white")
@@ -31,6 +30,8 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
     """Everything that the end of a run prints, as one rich renderable."""
     sweep = read_sweep(study)
     if sweep is not None:
+        from forgetting.report.sweeps import terminal as sweeps  # with scipy.stats, which only thresholds need
+
         return Group(*sweeps.summary(sweep), *_rates(study), Text(tables.seeds_text(study)), *seconds_tables(study))
     parts: list[RenderableType] = []
     found = tables.skills(study)

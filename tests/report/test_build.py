@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,6 +26,17 @@ def built(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = build_views(folder)
     assert all(path.is_file() and path.stat().st_size for path in paths)
     return folder
+
+
+def test_a_study_that_is_no_sweep_does_not_wait_for_what_thresholds_need(small_folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from forgetting.report.result import load; "
+        f"r = load(Path({str(small_folder)!r})); r.report(Path({str(tmp_path)!r}) / 'views', ('figures', 'html')); "
+        "r.summary(); print([m for m in ('scipy.stats', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert (tmp_path / "views" / "report.html").is_file()
 
 
 class Reader(HTMLParser):
