@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from forgetting.executors import executor_of
-from forgetting.executors.processes import Processes
+from forgetting.executors.processes import Processes, WorkerProcess
 from forgetting.store import manifest
 from tests.contracts.small import spec
 from tests.executors.tasks import home, run, teacher
@@ -53,6 +53,21 @@ def test_a_worker_is_used_again(worker: Processes, tmp_path: Path) -> None:
     run(worker, [teacher(tmp_path, 1), teacher(tmp_path, 2)])
     assert worker.processes == before
     assert len(before) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a process's environment from /proc")
+def test_workers_keep_the_memory_that_steps_free_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "4096")
+    process = WorkerProcess()
+    try:
+        environment = Path(f"/proc/{process.process.pid}/environ").read_text().split("\0")
+    finally:
+        process.stop()
+        process.log.close()
+    assert "MALLOC_TOP_PAD_=4096" in environment
+    assert "MALLOC_TRIM_THRESHOLD_=268435456" in environment
 
 
 @pytest.mark.slow
@@ -100,7 +115,7 @@ def test_processes_end_with_the_context(tmp_path: Path) -> None:
 
 ORPHAN = """
 import json, sys
-from forgetting.executors.processes import Processes
+from forgetting.executors.processes import Processes, WorkerProcess
 executor = Processes(1)
 tell = lambda *_: print(executor.processes[0], flush=True)
 executor.run([json.load(open(sys.argv[1]))], tell)
