@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class StudyFolder:
         if self.ledger is not None:
             chances, versions = self._benchmark("chance"), self._benchmark("version")
             runs = (own for _, own in self.ledger.groupby(list(RUN_KEY)))
-            rows: list[Any] = [asdict(row) for own in runs for row in score_rows(own, chances, versions)]
+            rows: list[Any] = [vars(row) for own in runs for row in score_rows(own, chances, versions)]
         else:
             rows = _kept_scores(self.folder)
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
