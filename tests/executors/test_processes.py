@@ -115,7 +115,7 @@ def test_processes_end_with_the_context(tmp_path: Path) -> None:
 
 ORPHAN = """
 import json, sys
-from forgetting.executors.processes import Processes, WorkerProcess
+from forgetting.executors.processes import Processes
 executor = Processes(1)
 tell = lambda *_: print(executor.processes[0], flush=True)
 executor.run([json.load(open(sys.argv[1]))], tell)

@@ -16,6 +16,7 @@ MEASURED = {
     "checkpoint": ["rows", 0, "milliseconds_inside", "forgetting", "median"],
     "evaluation": ["looks", 0, "times_faster_with_drafts", "median"],
     "gpu": ["times_faster", "stacked", "median"],
+    "memory": ["times_faster", "median"],
     "replicas": ["rows", 1, "times_faster", "stack", "median"],
     "floor": ["rows", 0, "share_of_the_machine", "median"],
     "scaling": ["axes", "dose", "seconds", "32", "median"],
