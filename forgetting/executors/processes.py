@@ -16,8 +16,8 @@ from typing import IO
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor, Report, Task
 
-# glibc gives memory back to the system that the next step asks for again, some 60,000 page faults a run of a small
-# student. These keep up to 256 MiB; blocks of 32 MiB and more, which large students have, go back as before.
+# glibc gives memory back to the system that the next step asks for again: 40,000 page faults a run of a small student
+# (speed/memory.py). These keep up to 256 MiB; blocks of 32 MiB and more, which large students have, go back as before.
 KEEPING_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
