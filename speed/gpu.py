@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measuring import in_turns, parser, ratio, spread, student_folder, timed, write
+from measuring import in_turns, parser, ratio, spread, student_folder, study_spec, timed, write
 
-from forgetting.spec import Doses, Evaluation, Ladder, Machine, Spec
+from forgetting.spec import Doses, Machine
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.stack import contaminate_stack
 from forgetting.store import Store
@@ -42,18 +42,8 @@ def main() -> None:
         raise SystemExit("gpu: no CUDA device is at hand; nothing was measured")
     rung, count, dose = ("10k", 2, 64) if options.tiny else (options.student, options.replicas, options.dose)
     student_folder(rung)
-    spec = Spec(
-        name="gpu",
-        ladder=Ladder(students=(rung,)),
-        contaminations=("dialogue",),
-        doses=Doses(dose=dose, first=min(160, dose // 2)),
-        evaluation=Evaluation(
-            benchmarks=tuple({"name": n, "items_per_depth": 2 if options.tiny else 50} for n in ("maths", "code")),
-            perturbed="never",
-        ),
-        seeds=count,
-        keep="none",
-    )
+    doses, per_depth = Doses(dose=dose, first=min(160, dose // 2)), 2 if options.tiny else 50
+    spec = study_spec("gpu", rung, doses, per_depth, contaminations=("dialogue",), seeds=count)
     study, store = construct(spec), Store()
     keys = study.runs()
 

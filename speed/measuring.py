@@ -25,7 +25,7 @@ from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.provenance import commit, hardware, versions
 from forgetting.records import write_json
 from forgetting.registry import build
-from forgetting.spec import Ladder, Optimiser, Spec
+from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
 from forgetting.stages import distil
 from forgetting.store import Store
 from forgetting.study import construct
@@ -155,6 +155,29 @@ def _changed() -> bool:
 def fresh(rung: str, seed: int = 0) -> HuggingFaceModel:
     """An untrained student."""
     return HuggingFaceModel.create(architecture(rung), tokenizer(), seed)
+
+
+def study_spec(
+    name: str,
+    rung: str,
+    doses: Doses,
+    per_depth: int,
+    *,
+    contaminations: Sequence[str] = ("dialogue", "altered_syntax"),
+    seeds: int = 1,
+    **more: Any,
+) -> Spec:
+    """A study of one rung that looks at maths and code only and keeps no checkpoint; ``more`` is of its evaluation."""
+    benchmarks = tuple({"name": skill, "items_per_depth": per_depth} for skill in ("maths", "code"))
+    return Spec(
+        name=name,
+        ladder=Ladder(students=(rung,)),
+        contaminations=tuple(contaminations),
+        doses=doses,
+        evaluation=Evaluation(benchmarks=benchmarks, perturbed="never", **more),
+        seeds=seeds,
+        keep="none",
+    )
 
 
 def student_folder(rung: str) -> Path:

@@ -9,11 +9,11 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from measuring import in_turns, parser, ratio, spread, timed, write
+from measuring import in_turns, parser, ratio, spread, study_spec, timed, write
 
 from forgetting.executors import processes
 from forgetting.executors.processes import WorkerProcess
-from forgetting.spec import Doses, Evaluation, Ladder, Spec
+from forgetting.spec import Doses
 from forgetting.store import Store
 from forgetting.study import construct
 
@@ -35,18 +35,8 @@ def main() -> None:
     options_of = parser(__doc__, "memory", pairs=7)
     options_of.add_argument("--student", default="34k", help="a rung of the ladder")
     options = options_of.parse_args()
-    per_depth = 2 if options.tiny else 50
-    spec = Spec(
-        name="memory",
-        ladder=Ladder(students=(options.student,)),
-        doses=Doses(dose=32, first=32) if options.tiny else Doses(dose=10_240, first=160),
-        evaluation=Evaluation(
-            benchmarks=tuple({"name": name, "items_per_depth": per_depth} for name in ("maths", "code")),
-            perturbed="never",
-        ),
-        seeds=1,
-        keep="none",
-    )
+    doses, per_depth = (Doses(dose=32, first=32), 2) if options.tiny else (Doses(dose=10_240, first=160), 50)
+    spec = study_spec("memory", options.student, doses, per_depth)
     plain, keys, store = dataclasses.asdict(spec), construct(spec).runs(), Store()
     kept, processes.KEEPING_MEMORY = processes.KEEPING_MEMORY, {}
     given_back = WorkerProcess()

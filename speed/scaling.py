@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import begin, earlier, in_turns, parser, spread, student_folder, write
+from measuring import begin, earlier, in_turns, parser, spread, student_folder, study_spec, write
 from scipy import stats
 
 from forgetting.simulate import run_study
-from forgetting.spec import Doses, Evaluation, Ladder, Spec
+from forgetting.spec import Doses, Spec
 
 SIZES = {
     "dose": (320, 640, 1280, 2560, 5120),
@@ -29,19 +29,8 @@ TINY = {"dose": (32, 64, 128), "items": (6, 12, 18), "runs": (1, 2, 3)}
 
 def study(rung: str, *, dose: int, items: int, runs: int) -> Spec:
     """One student, dialogue, looks at dose 0, a half and all of it."""
-    return Spec(
-        name="scaling",
-        ladder=Ladder(students=(rung,)),
-        contaminations=("dialogue",),
-        doses=Doses(dose=dose, first=dose // 2),
-        evaluation=Evaluation(
-            benchmarks=tuple({"name": name, "items_per_depth": items // 6} for name in ("maths", "code")),
-            perturbed="never",
-            probe_items=1,
-        ),
-        seeds=runs,
-        keep="none",
-    )
+    doses, sources = Doses(dose=dose, first=dose // 2), ("dialogue",)
+    return study_spec("scaling", rung, doses, items // 6, contaminations=sources, seeds=runs, probe_items=1)
 
 
 def seconds_of(spec: Spec, workers: int | None) -> float:

@@ -21,7 +21,19 @@ from typing import Any
 import numpy as np
 import torch
 from loops import LOOPS, Job, Loop
-from measuring import Seconds, earlier, in_turns, parser, ratio, spread, student_folder, timed, together, write
+from measuring import (
+    Seconds,
+    earlier,
+    in_turns,
+    parser,
+    ratio,
+    spread,
+    student_folder,
+    study_spec,
+    timed,
+    together,
+    write,
+)
 
 from forgetting import seeds
 from forgetting.arms import Arm
@@ -30,7 +42,7 @@ from forgetting.engine.plan import mixed
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.report.result import Result
 from forgetting.simulate import run_study
-from forgetting.spec import Doses, Evaluation, Ladder, Spec
+from forgetting.spec import Doses, Spec
 from forgetting.study import Study, construct
 
 Answers = dict[tuple[str, int, int], np.ndarray]  # (arm, seed, dose) to what is right, item by item
@@ -38,20 +50,8 @@ Answers = dict[tuple[str, int, int], np.ndarray]  # (arm, seed, dose) to what is
 
 def spec(rung: str, *, tiny: bool, dose: int = 10_240, first: int = 160) -> Spec:
     """The study of the comparison, or a shorter one."""
-    per_depth = 2 if tiny else 50
-    return Spec(
-        name="throughput",
-        ladder=Ladder(students=(rung,)),
-        contaminations=("dialogue", "altered_syntax"),
-        doses=Doses(dose=64, first=32) if tiny else Doses(dose=dose, first=first),
-        evaluation=Evaluation(
-            benchmarks=tuple({"name": name, "items_per_depth": per_depth} for name in ("maths", "code")),
-            perturbed="never",
-            probe_items=1,
-        ),
-        seeds=1 if tiny else 8,
-        keep="none",
-    )
+    doses = Doses(dose=64, first=32) if tiny else Doses(dose=dose, first=first)
+    return study_spec("throughput", rung, doses, 2 if tiny else 50, seeds=1 if tiny else 8, probe_items=1)
 
 
 @dataclass(frozen=True)

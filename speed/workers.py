@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from measuring import earlier, in_turns, parser, ratio, spread, timed, together, write
+from measuring import earlier, in_turns, parser, ratio, spread, study_spec, timed, together, write
 
 from forgetting.simulate import run_study
-from forgetting.spec import Doses, Evaluation, Ladder, Spec
+from forgetting.spec import Doses
 
 
 def main() -> None:
@@ -18,18 +18,9 @@ def main() -> None:
     options_of.add_argument("--seeds", type=int, default=8, help="as in the study that study.py measures")
     options_of.add_argument("--dose", type=int, default=10_240)
     options = options_of.parse_args()
-    per_depth = 2 if options.tiny else 50
-    spec = Spec(
-        name="workers",
-        ladder=Ladder(students=(options.student,)),
-        doses=Doses(dose=32, first=32) if options.tiny else Doses(dose=options.dose, first=160),
-        evaluation=Evaluation(
-            benchmarks=tuple({"name": name, "items_per_depth": per_depth} for name in ("maths", "code")),
-            perturbed="never",
-        ),
-        seeds=1 if options.tiny else options.seeds,
-        keep="none",
-    )
+    doses, per_depth = (Doses(dose=32, first=32), 2) if options.tiny else (Doses(dose=options.dose, first=160), 50)
+    seeds = 1 if options.tiny else options.seeds
+    spec = study_spec("workers", options.student, doses, per_depth, seeds=seeds)
     stage: dict[str, list[float]] = {"1": [], "2": []}
 
     def study(workers: int) -> float:

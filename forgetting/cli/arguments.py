@@ -146,7 +146,7 @@ def workers_of(given: Namespace) -> int | None:
     value = given.get("workers") or "auto"
     if value == "auto":
         return None
-    require(value.isascii() and value.isdigit(), "workers", "auto or a whole number", value)
+    require(value.isascii() and value.isdigit(), "workers", "auto or a whole number, 0 or more", value)
     return int(value)
 
 
