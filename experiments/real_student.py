@@ -23,14 +23,14 @@ from forgetting import losses, seeds
 from forgetting.batching import encode
 from forgetting.contamination.mixture import Mixture
 from forgetting.contracts import Batch
-from forgetting.engine.fit import fit
-from forgetting.engine.module import FitModule
-from forgetting.engine.plan import epochs
-from forgetting.engine.progress import Progress
-from forgetting.ladder import architecture
 from forgetting.models.checkpoint import Checkpoint
+from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from forgetting.spec import Fit
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
+from forgetting.training.plan import epochs
+from forgetting.training.progress import Progress
 
 ORIGINAL = Mixture(
     parts=(

@@ -8,12 +8,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forgetting.curves import ForgettingCurve
+    from forgetting.analysis.curves import ForgettingCurve
+    from forgetting.analysis.thresholds.threshold import Threshold
     from forgetting.report.result import Result, load
     from forgetting.simulate import simulate
     from forgetting.spec import Doses, Evaluation, Fit, Ladder, Optimiser, Spec
     from forgetting.sweep.locate import locate_threshold
-    from forgetting.thresholds.threshold import Threshold
 
 __version__ = "0.1.0"
 
@@ -22,8 +22,8 @@ _HOMES = {
     "locate_threshold": "forgetting.sweep.locate",
     "load": "forgetting.report.result",
     "Result": "forgetting.report.result",
-    "ForgettingCurve": "forgetting.curves",
-    "Threshold": "forgetting.thresholds.threshold",
+    "ForgettingCurve": "forgetting.analysis.curves",
+    "Threshold": "forgetting.analysis.thresholds.threshold",
     "Spec": "forgetting.spec",
     "Ladder": "forgetting.spec",
     "Doses": "forgetting.spec",

@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetting.assembly import alone, assemble, noise_floors, prepare, run_folder
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
-from forgetting.making import carry_out_batch, check_machine, make_students, measuring, missing_students
-from forgetting.records import RunFolder, write_json
+from forgetting.executors.stacking import Stack, stack_of, stacks
+from forgetting.executors.tasks import carry_out_batch, check_machine, make_students, measuring, missing_students
+from forgetting.record.files import RunFolder, write_json
+from forgetting.record.store import Store
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
-from forgetting.stacking import Stack, stack_of, stacks
-from forgetting.store import Store
-from forgetting.study import RunKey, Study, construct
+from forgetting.stages.assemble import alone, assemble, noise_floors, prepare, run_folder
+from forgetting.study.study import RunKey, Study, construct
 
 if TYPE_CHECKING:
-    from forgetting.progress import Bars
+    from forgetting.executors.bars import Bars
     from forgetting.report.result import Result
 
 
@@ -60,7 +60,7 @@ def simulate(
     Args:
         spec: the study to start from
         students: capacities by name, ascending, such as ``["10k", "34k"]``; or checkpoints: folders, hub names, or
-            mappings with ``source``, ``dtype``, ``thinking`` and so on (``help(forgetting.pretrained.Pretrained)``)
+            mappings with ``source``, ``dtype`` and so on (``help(forgetting.models.checkpoint.Checkpoint)``)
         teacher: the teacher's capacity by name, or a checkpoint as in ``students``; empty: of capacities the ladder's
             own, of checkpoints none
         original: the original distribution, by name or with settings; checkpoints need one of natural text
@@ -93,7 +93,7 @@ def simulate(
     Raises:
         UsageError: one line that says which argument is wrong and why
     """
-    rule = "a Spec (forgetting.config.load_spec reads one from a file)"
+    rule = "a Spec (forgetting.study.spec_files.load_spec reads one from a file)"
     require(spec is None or isinstance(spec, Spec), "spec", rule, spec)
     spec, path = spec or Spec(), str | os.PathLike
     output, store = Path(checked(output, path, "output")), checked(store, path | None, "store")
@@ -181,7 +181,7 @@ def carry_out(
     study: Study, folder: Path, store: Store, executor: Executor, *, stack: Stack = "off", quiet: bool
 ) -> None:
     """Make everything of a study in ``folder`` that is not there yet, its views last."""
-    from forgetting.progress import Bars
+    from forgetting.executors.bars import Bars
 
     begin, stack = time.perf_counter(), stack_of(stack)
     if (folder / "record.json").is_file():
@@ -240,11 +240,11 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
 
 def write_views(folder: Path, begin: float) -> None:
     """All views; what only the ledger tells, and the views' own time, are added to the record afterwards."""
+    from forgetting.analysis.differences import differences
+    from forgetting.analysis.study_folder import open_study
     from forgetting.report import build
-    from forgetting.report.differences import differences
-    from forgetting.report.events import plain
-    from forgetting.report.folder import open_study
     from forgetting.report.tables import statuses
+    from forgetting.report.tensorboard import plain
 
     start, study = time.perf_counter(), open_study(folder)
     build.write_views(study)

@@ -1,7 +1,7 @@
 """A study as data: frozen dataclasses that hold everything a result depends on, and the few settings that it does not.
 
 A part is given as ``"name"`` or ``{"name": ..., setting: value}``, by short name or import path. A spec checks its own
-fields when it is made; ``forgetting.study`` constructs the parts, the arms and the doses.
+fields when it is made; ``forgetting.study.study`` constructs the parts, the arms and the doses.
 """
 
 from __future__ import annotations

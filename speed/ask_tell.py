@@ -19,9 +19,9 @@ from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from forgetting.level_set.sampler import LevelSetSampler
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_json
+from forgetting.analysis.level_set.sampler import LevelSetSampler
+from forgetting.record.files import write_json
+from forgetting.record.provenance import commit, hardware, versions
 
 RUNGS = [round(4 + 0.1 * i, 1) for i in range(18)]
 SPACES: dict[str, dict[str, BaseDistribution]] = {

@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from forgetting.batching import Encoded
 from forgetting.contracts import Model
-from forgetting.engine.evaluation import Earlier, Evaluator, _Set
+from forgetting.evaluation.evaluator import Earlier, Evaluator, _Set
 
 
 class Before(Evaluator):

@@ -19,11 +19,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from measuring import batches, begin, fresh, in_turns, parser, ratio, spread, stream, timed, write
 
 from forgetting import losses
-from forgetting.engine.fit import fit
-from forgetting.engine.module import BatchData, FitModule
-from forgetting.engine.snapshots import Snapshots
-from forgetting.engine.stopwatch import Stopwatch
 from forgetting.spec import Optimiser
+from forgetting.training.checkpoints import Snapshots
+from forgetting.training.fit import fit
+from forgetting.training.module import BatchData, FitModule
+from forgetting.training.stopwatch import Stopwatch
 
 
 class Timed(ModelCheckpoint):

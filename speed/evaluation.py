@@ -31,7 +31,7 @@ from measuring import (
 from forgetting import registry
 from forgetting.batching import prompts, texts, tokens
 from forgetting.contracts import Benchmark
-from forgetting.engine.evaluation import Evaluator
+from forgetting.evaluation.evaluator import Evaluator
 from forgetting.spec import Evaluation, Optimiser
 from forgetting.stages import distil
 

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from forgetting import losses
 from forgetting.contracts import Batch
-from forgetting.ladder import LADDER
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import LADDER
 from forgetting.spec import Optimiser
 
 KINDS = {

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from measuring import in_turns, parser, ratio, spread, student_folder, study_spec, timed, write
 
+from forgetting.record.store import Store
 from forgetting.spec import Doses, Machine
 from forgetting.stages.contaminate import contaminate
-from forgetting.stages.stack import contaminate_stack
-from forgetting.store import Store
-from forgetting.study import Study, construct
+from forgetting.stages.contaminate_stack import contaminate_stack
+from forgetting.study.study import Study, construct
 
 
 def peak(side: Callable[[], float]) -> float | None:

@@ -19,14 +19,15 @@ import pyarrow.parquet as pq
 import torch
 from before import Before
 
-from forgetting.config import load_spec
-from forgetting.engine.evaluation import Evaluator
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import RunFolder, write_json
+from forgetting.evaluation import looks
+from forgetting.evaluation.evaluator import Evaluator
+from forgetting.record.files import RunFolder, write_json
+from forgetting.record.provenance import commit, hardware, versions
+from forgetting.record.store import Store
 from forgetting.spec import Doses, PartValue
-from forgetting.stages import contaminate, looks
-from forgetting.store import Store
-from forgetting.study import Study, construct
+from forgetting.stages import contaminate
+from forgetting.study.spec_files import load_spec
+from forgetting.study.study import Study, construct
 
 BENCHMARKS: tuple[PartValue, ...] = (
     {"name": "maths", "items_per_depth": 166},

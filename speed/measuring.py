@@ -19,16 +19,16 @@ import torch
 
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Contamination
-from forgetting.engine.plan import MixPlan, mixed
-from forgetting.ladder import architecture
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_json
+from forgetting.models.ladder import architecture
+from forgetting.record.files import write_json
+from forgetting.record.provenance import commit, hardware, versions
+from forgetting.record.store import Store
 from forgetting.registry import build
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
 from forgetting.stages import distil
-from forgetting.store import Store
-from forgetting.study import construct
+from forgetting.study.study import construct
+from forgetting.training.plan import MixPlan, mixed
 from forgetting.world.tokenizer import tokenizer
 
 Sides = Mapping[str, Callable[[], float]]

@@ -13,9 +13,9 @@ from measuring import in_turns, parser, ratio, spread, study_spec, timed, write
 
 from forgetting.executors import processes
 from forgetting.executors.processes import WorkerProcess
+from forgetting.record.store import Store
 from forgetting.spec import Doses
-from forgetting.store import Store
-from forgetting.study import construct
+from forgetting.study.study import construct
 
 
 def faults(worker: WorkerProcess) -> int:

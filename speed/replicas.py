@@ -28,13 +28,13 @@ from measuring import (
 
 from forgetting import losses
 from forgetting.contracts import Batch
-from forgetting.engine.fit import fit
-from forgetting.engine.module import FitModule
-from forgetting.engine.replicas import stacked_batch
-from forgetting.ladder import LADDER
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import LADDER
 from forgetting.models.stacked import StackedModel
 from forgetting.spec import Optimiser
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
+from forgetting.training.stack import stacked_batch
 
 Data = list[list[Batch]]  # of each replica
 

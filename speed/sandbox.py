@@ -19,8 +19,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_json
+from forgetting.record.files import write_json
+from forgetting.record.provenance import commit, hardware, versions
 from forgetting.sandbox.pool import Asserts, Sandbox
 
 PROGRAM = "def f(numbers):\n    return sorted(n * n for n in numbers if n % {i} == 0)\n"

@@ -14,14 +14,14 @@ from measuring import batches, begin, device, in_turns, parser, ratio, spread, s
 
 from forgetting import losses, registry
 from forgetting.contracts import Benchmark
-from forgetting.engine.asking import together
-from forgetting.engine.evaluation import Evaluator, IntervalEvaluation
-from forgetting.engine.fit import fit
-from forgetting.engine.module import FitModule
-from forgetting.engine.replicas import stacked_batch
+from forgetting.evaluation.evaluator import Evaluator, IntervalEvaluation
+from forgetting.evaluation.questions import together
 from forgetting.models.stacked import StackedModel
 from forgetting.spec import Evaluation, Optimiser
 from forgetting.stages import distil
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
+from forgetting.training.stack import stacked_batch
 
 Drafts = dict[tuple[str, str], list[int]]
 

@@ -13,15 +13,15 @@ import torch
 from forgetting import losses, registry
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Contamination
-from forgetting.engine.fit import fit
-from forgetting.engine.flat import FlatAdamW
-from forgetting.engine.module import FitModule
-from forgetting.engine.plan import MixPlan, mixed
-from forgetting.ladder import architecture
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_json
+from forgetting.models.ladder import architecture
+from forgetting.record.files import write_json
+from forgetting.record.provenance import commit, hardware, versions
 from forgetting.spec import Optimiser
+from forgetting.training.adamw import FlatAdamW
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
+from forgetting.training.plan import MixPlan, mixed
 from forgetting.world.tokenizer import tokenizer
 
 

@@ -36,14 +36,14 @@ from measuring import (
 )
 
 from forgetting import seeds
-from forgetting.arms import Arm
 from forgetting.batching import encode
-from forgetting.engine.plan import mixed
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.report.result import Result
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Spec
-from forgetting.study import Study, construct
+from forgetting.study.arms import Arm
+from forgetting.study.study import Study, construct
+from forgetting.training.plan import mixed
 
 Answers = dict[tuple[str, int, int], np.ndarray]  # (arm, seed, dose) to what is right, item by item
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from measuring import earlier, in_turns, parser, ratio, spread, timed, together, write
 
-from forgetting import config
 from forgetting.executors import executor_of
 from forgetting.spec import Doses
+from forgetting.study import spec_files
 from forgetting.sweep.estimate import estimate_cost
 from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.spec import Stop, SweepSpec
@@ -45,13 +45,13 @@ def main() -> None:
     options_of = parser(__doc__, "sweep_workers", pairs=2)
     options_of.add_argument("--sweep", type=Path, default=Path("sweeps/quick.yaml"))
     options = options_of.parse_args()
-    before, spec = earlier(options), config.built_from(SweepSpec, config.read_mapping(options.sweep))
+    before, spec = earlier(options), spec_files.built_from(SweepSpec, spec_files.read_mapping(options.sweep))
     spec = tiny(spec) if options.tiny else spec
     expected = [*before.get("estimates", []), estimate(spec, 2)]
     print(f"dry run, two workers: {expected[-1]:.1f} s", flush=True)
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "sweep.yaml"
-        file.write_text(config.dump(spec))
+        file.write_text(spec_files.dump(spec))
         sides = {"1": lambda: command(file, 1), "2": lambda: command(file, 2)}
         seconds = together(before.get("seconds"), in_turns(sides, options.pairs))
     taken = spread(seconds["2"])["median"]

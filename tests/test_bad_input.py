@@ -256,7 +256,7 @@ def test_a_file_where_a_folder_should_be(option: str, command: Callable[..., Out
 @pytest.mark.usefixtures("nothing_trains")
 def test_a_file_in_the_place_of_the_study(command: Callable[..., Outcome], here: Path) -> None:
     from forgetting import Spec
-    from forgetting.study import construct
+    from forgetting.study.study import construct
 
     (here / "runs").mkdir()
     taken = here / "runs" / f"quick-{construct(Spec()).fingerprint[:8]}"
@@ -304,7 +304,7 @@ def test_a_damaged_ledger(command: Callable[..., Outcome], here: Path) -> None:
 @pytest.mark.parametrize("damage", ["another hash", "no tensors"])
 def test_an_unreadable_student(damage: str, command: Callable[..., Outcome], here: Path) -> None:
     from forgetting import Ladder, Spec
-    from forgetting.study import construct, fingerprint
+    from forgetting.study.study import construct, fingerprint
 
     study = construct(Spec(ladder=Ladder(students=("10k",))))
     form = study.student_form(study.students[0], 0)

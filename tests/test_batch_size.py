@@ -10,20 +10,20 @@ import torch
 
 from forgetting import registry
 from forgetting.contracts import Benchmark
-from forgetting.engine.evaluation import Evaluator
-from forgetting.ladder import architecture
+from forgetting.evaluation.evaluator import Evaluator
+from forgetting.models.checkpoint import load
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import architecture
+from forgetting.record.store import Store
 from forgetting.spec import Evaluation, Spec
-from forgetting.stages import distil
-from forgetting.store import Store
-from forgetting.study import construct, fingerprint
+from forgetting.study.study import construct, fingerprint
 
 
 def _shipped(name: str) -> HuggingFaceModel:
     mark = fingerprint(construct(Spec()).student_form(architecture(name), 0))
     home = Store(Path("nowhere")).find(mark)
     assert home is not None
-    return distil.load(home)
+    return load(home)
 
 
 def _look(model: HuggingFaceModel, batch_items: int) -> pd.DataFrame:

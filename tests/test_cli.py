@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import forgetting
-from forgetting import Spec, config
+from forgetting import Spec
 from forgetting.contracts import FAMILIES
+from forgetting.study import spec_files
 from tests.conftest import Outcome
 
 ROOT = Path(forgetting.__file__).parents[1]
@@ -119,7 +120,7 @@ def test_list_of_everything(command: Callable[..., Outcome]) -> None:
 
 
 def test_list_models_gives_the_counts(command: Callable[..., Outcome]) -> None:
-    from forgetting.ladder import GPU_RUNGS, LADDER
+    from forgetting.models.ladder import GPU_RUNGS, LADDER
 
     rungs = {m["name"]: m for m in json.loads(command("list", "models", "--json").out)["models"]}
     assert {a.name for a in (*LADDER, *GPU_RUNGS)} <= set(rungs)
@@ -140,7 +141,7 @@ def test_options_override_the_file(command: Callable[..., Outcome], here: Path, 
     argv = ("--config", "spec.yaml", "--doses.dose", "80", "--ladder.students", "[20k, 34k]", "--shifts", "[1, 0.5]")
     assert command("simulate", *argv).status == 0
     ((spec, more),) = begun
-    assert spec == config.spec_from(
+    assert spec == spec_files.spec_from(
         {
             "seeds": 2,
             "doses": {"dose": 80, "first": 10},
@@ -190,7 +191,7 @@ def test_print_config_prints_a_spec(name: str, command: Callable[..., Outcome], 
     outcome = command(name, "--print_config", "--seeds", "4")
     assert outcome.status == 0
     (here / "printed.yaml").write_text(outcome.out)
-    assert config.load_spec("printed.yaml") == config.spec_from({"seeds": 4})
+    assert spec_files.load_spec("printed.yaml") == spec_files.spec_from({"seeds": 4})
 
 
 def test_a_closed_pipe_is_no_error(here: Path) -> None:

@@ -15,13 +15,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from forgetting import Evaluation, Ladder, Spec, harness, registry
+from forgetting import Evaluation, Ladder, Spec, registry
 from forgetting.benchmarks.lm_eval import LmEval
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
+from forgetting.natural import lm_eval_tasks
 from forgetting.report.result import Result
 from forgetting.spec import Sampled
-from forgetting.study import construct
+from forgetting.study.study import construct
 from tests.contracts.members import DATA
 from tests.models.natural import checkpoint, corpora, study
 
@@ -82,7 +83,7 @@ def test_every_items_outcome_is_in_the_ledger_at_every_dose(result: Result, fold
     assert set(ledger["skill"]) == {"knowledge"} and set(ledger["template"]) == {"capitals_choice", "capitals_written"}
     first = ledger[(ledger["dose"] == 0) & (ledger["arm"] == "conversations.dialogues")]
     names = ["capitals_choice", "capitals_written"]
-    alone = harness.measure_tasks(Checkpoint(str(folder)).load(), names, folder=tasks)
+    alone = lm_eval_tasks.measure_tasks(Checkpoint(str(folder)).load(), names, folder=tasks)
     for score in alone:
         own = first[first["template"] == score.task]
         assert own["verdict"].eq("right").mean() == score.value and len(own) == score.items
@@ -102,7 +103,7 @@ def test_the_skill_has_a_curve_with_the_tasks_own_chance(result: Result) -> None
     about = record["benchmarks"]["lm_eval"]
     assert about["chance"] == pytest.approx((4 / 3 + 0) / 8) and about["skill"] == "knowledge"
     form = next(b for b in record["canonical"]["evaluation"]["benchmarks"] if b["name"] == "lm_eval")
-    assert form["lm_eval"] == harness.installed()
+    assert form["lm_eval"] == lm_eval_tasks.installed()
 
 
 @needed
@@ -172,7 +173,7 @@ def test_the_form_holds_what_a_folder_says_and_not_where_it_lies(tasks: Path, tm
 
 
 def test_a_studys_fingerprint_follows_the_files(tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harness, "installed", lambda: "0")
+    monkeypatch.setattr(lm_eval_tasks, "installed", lambda: "0")
     shutil.copytree(tasks, tmp_path / "copy")
     evaluations = [
         Evaluation(benchmarks=({"name": "lm_eval", "task": "capitals_choice", "folder": str(folder)},))
@@ -196,12 +197,12 @@ def test_loaded_tasks_do_not_outlive_a_change_of_their_files(tmp_path: Path, mon
         def load(self, names: list[str]) -> dict[str, Any]:
             return {"tasks": {}}
 
-    monkeypatch.setattr(harness, "installed", lambda: "0")
+    monkeypatch.setattr(lm_eval_tasks, "installed", lambda: "0")
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", SimpleNamespace(TaskManager=Manager))  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "lm_eval", SimpleNamespace())  # type: ignore[arg-type]
     for text in ("first", "first", "second"):  # a file beside the YAML files
         (tmp_path / "utils.py").write_text(text)
-        assert harness.questions(("capitals",), None, 0, str(tmp_path)) == ()
+        assert lm_eval_tasks.questions(("capitals",), None, 0, str(tmp_path)) == ()
     assert made == ["first", "second"]
 
 

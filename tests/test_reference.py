@@ -8,18 +8,19 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from forgetting import config
-from forgetting.ladder import architecture
+from forgetting.models.checkpoint import load
+from forgetting.models.ladder import architecture
+from forgetting.record.store import REFERENCE, Store, manifest, verify
 from forgetting.stages import distil
-from forgetting.store import REFERENCE, Store, manifest, verify
-from forgetting.study import Study, construct, fingerprint
+from forgetting.study import spec_files
+from forgetting.study.study import Study, construct, fingerprint
 
 SHIPPED = ("10k", "20k", "34k", "100k", "175k", "455k")
 SPEC = Path(__file__).parents[1] / "experiments" / "reference_ladder.yaml"
 
 
 def _study() -> Study:
-    return construct(config.load_spec(SPEC))
+    return construct(spec_files.load_spec(SPEC))
 
 
 def _home(study: Study, name: str) -> Path:
@@ -54,7 +55,7 @@ def test_a_shipped_folder_with_a_changed_byte_is_refused(tmp_path: Path) -> None
     data[-1] ^= 1
     weights.write_bytes(data)
     with pytest.raises(UsageError, match="hash"):
-        distil.load(copy)
+        load(copy)
 
 
 def test_the_ladder_spreads_as_the_documentation_says() -> None:
@@ -76,7 +77,7 @@ def test_a_shipped_student_scores_what_its_manifest_says(name: str) -> None:
     torch.set_num_threads(1)
     study = _study()
     home = _home(study, name)
-    told, found = manifest(home)["accuracy"], distil.accuracies(study, distil.load(home))
+    told, found = manifest(home)["accuracy"], distil.accuracies(study, load(home))
     assert told.keys() == found.keys()
     for benchmark in told:
         for cell, value in told[benchmark].items():

@@ -88,7 +88,7 @@ def test_an_outsiders_part_by_its_import_path(outsider: str) -> None:
 
 def test_an_outsiders_part_runs_in_a_study(outsider: str) -> None:
     from forgetting import Spec
-    from forgetting.study import construct
+    from forgetting.study.study import construct
 
     study = construct(Spec(contaminations=(f"{outsider}.Silence",)))
     assert study.arms[0].name == "Silence"

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as running
 from hypothesis import strategies as st
 
-from forgetting import Doses, Evaluation, Fit, Ladder, Optimiser, Spec, config, wording
+from forgetting import Doses, Evaluation, Fit, Ladder, Optimiser, Spec
 from forgetting.errors import UsageError
+from forgetting.study import settings, spec_files
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -35,39 +37,39 @@ RICH = Spec(
 def test_quick_yaml_is_the_defaults() -> None:
     """Made anew by ``forgetting simulate --print_config > experiments/quick.yaml``."""
     path = EXPERIMENTS / "quick.yaml"
-    assert config.load_spec(path) == Spec()
-    assert set(wording.setting_paths(Spec)) == set(_paths(yaml.safe_load(path.read_text())))
+    assert spec_files.load_spec(path) == Spec()
+    assert set(settings.setting_paths(Spec)) == set(_paths(yaml.safe_load(path.read_text())))
 
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_experiment_is_a_spec(path: Path) -> None:
-    from forgetting.study import construct
+    from forgetting.study.study import construct
 
-    assert construct(config.load_spec(path)).runs()
+    assert construct(spec_files.load_spec(path)).runs()
 
 
 @pytest.mark.parametrize("spec", [Spec(), RICH], ids=lambda s: s.name)
 def test_yaml_and_back(spec: Spec, tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
-    path.write_text(config.dump(spec))
-    assert config.load_spec(path) == spec
-    assert config.spec_from(config.to_mapping(spec)) == spec
-    assert config.spec_from(json.loads(json.dumps(config.to_mapping(spec)))) == spec
+    path.write_text(spec_files.dump(spec))
+    assert spec_files.load_spec(path) == spec
+    assert spec_files.spec_from(spec_files.to_mapping(spec)) == spec
+    assert spec_files.spec_from(json.loads(json.dumps(spec_files.to_mapping(spec)))) == spec
 
 
-@settings(max_examples=25)
+@running(max_examples=25)
 @given(st.data())
 def test_any_part_of_a_spec_is_a_spec(data: st.DataObject) -> None:
     """What a file leaves out keeps its default."""
-    full = config.to_mapping(Spec())
+    full = spec_files.to_mapping(Spec())
     names = data.draw(st.sets(st.sampled_from(sorted(full))))
-    assert config.spec_from({name: full[name] for name in names}) == Spec()
+    assert spec_files.spec_from({name: full[name] for name in names}) == Spec()
 
 
 def test_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text("fine_tuning: {learning_rate: 1e-3}\nmitigations: [{name: l2_sp, strength: 2E+1}]")
-    spec = config.load_spec(path)
+    spec = spec_files.load_spec(path)
     assert spec.fine_tuning.learning_rate == 0.001
     assert spec.mitigations == ({"name": "l2_sp", "strength": 20.0},)
 
@@ -75,12 +77,12 @@ def test_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text("# nothing\n")
-    assert config.load_spec(path) == Spec()
+    assert spec_files.load_spec(path) == Spec()
 
 
 def test_every_setting_says_what_it_means() -> None:
     for cls in (Spec, Ladder, Doses, Evaluation, Optimiser, Fit):
-        assert all(wording.notes(cls).values()), cls
+        assert all(settings.notes(cls).values()), cls
 
 
 def test_specs_are_frozen() -> None:
@@ -119,7 +121,7 @@ def test_doses_ascend_from_zero_to_the_last(
 
 def test_an_error_names_the_whole_path() -> None:
     with pytest.raises(UsageError, match=r"^ladder\.teaching\.samples: must be at least 1, got 0$"):
-        config.spec_from({"ladder": {"teaching": {"samples": 0}}})
+        spec_files.spec_from({"ladder": {"teaching": {"samples": 0}}})
 
 
 def _paths(values: dict[str, object], prefix: str = "") -> list[str]:

@@ -20,14 +20,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from forgetting.records import write_atomically
+from forgetting.analysis.study_folder import open_study
+from forgetting.analysis.thresholds.threshold import Threshold
+from forgetting.record.files import write_atomically
 from forgetting.report import drawing
-from forgetting.report.folder import open_study
 from forgetting.report.sweeps import style
 from forgetting.report.sweeps.figures import capacities
 from forgetting.report.sweeps.read import Sweep, Target, read_sweep
 from forgetting.report.sweeps.tables import number, place_text
-from forgetting.thresholds.threshold import Threshold
 
 HEAD = """# An adaptive sweep against the full grid
 

@@ -16,11 +16,11 @@ import optuna
 from surfaces import AT_SHIFT, ITEMS, RUNGS, SEED_SD, SHIFTS, SURFACES, Search
 
 from forgetting import seeds
-from forgetting.level_set.estimate import estimate_threshold
-from forgetting.level_set.grid import grid
-from forgetting.level_set.sampler import LevelSetSampler
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_atomically, write_json
+from forgetting.analysis.level_set.estimate import estimate_threshold
+from forgetting.analysis.level_set.grid import grid
+from forgetting.analysis.level_set.sampler import LevelSetSampler
+from forgetting.record.files import write_atomically, write_json
+from forgetting.record.provenance import commit, hardware, versions
 
 RUNS = {False: 40, True: 80}  # of a search in one and in two dimensions
 DESIGNS = ("ladder", "continuous", "grid")  # searched on a ladder, searched everywhere, all rungs in turn

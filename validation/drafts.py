@@ -27,13 +27,13 @@ import torch
 
 from forgetting.batching import texts
 from forgetting.contracts import Benchmark, Model
-from forgetting.engine.evaluation import Earlier, Evaluator
+from forgetting.evaluation import looks
+from forgetting.evaluation.evaluator import Earlier, Evaluator
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_atomically, write_json
+from forgetting.record.files import write_atomically, write_json
+from forgetting.record.provenance import commit, hardware, versions
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Spec
-from forgetting.stages import looks
 
 PRECISIONS = {"fp32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH = 64

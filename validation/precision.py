@@ -23,14 +23,14 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from forgetting.analysis.statistics import resampling, retention_difference
 from forgetting.models import fused_qwen3
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_atomically, write_json
+from forgetting.record.files import write_atomically, write_json
+from forgetting.record.provenance import commit, hardware, versions
 from forgetting.report import drawing
 from forgetting.report.result import Result
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Machine, Spec
-from forgetting.statistics import resampling, retention_difference
 
 WAYS = {
     "modules": Machine(),

@@ -18,11 +18,11 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from surfaces import AT_SHIFT, HIGH, ITEMS, LOW, SEED_SD, SURFACES, Search
 
 from forgetting import seeds
-from forgetting.level_set.estimate import estimate_threshold
-from forgetting.level_set.grid import grid
-from forgetting.level_set.sampler import LevelSetSampler
-from forgetting.provenance import commit, hardware, versions
-from forgetting.records import write_atomically, write_json
+from forgetting.analysis.level_set.estimate import estimate_threshold
+from forgetting.analysis.level_set.grid import grid
+from forgetting.analysis.level_set.sampler import LevelSetSampler
+from forgetting.record.files import write_atomically, write_json
+from forgetting.record.provenance import commit, hardware, versions
 
 WIDTH = 0.15  # decades
 STEP = 0.1  # decades between rungs: 18 of them, and five shifts

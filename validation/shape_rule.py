@@ -26,10 +26,10 @@ import numpy as np
 from scipy.special import expit
 
 from forgetting import seeds
-from forgetting.metrics import Floats
-from forgetting.provenance import commit
-from forgetting.records import write_json
-from forgetting.thresholds.shapes import TEN_TO_NINETY, Shape, judge_shape
+from forgetting.analysis.metrics import Floats
+from forgetting.analysis.thresholds.shapes import TEN_TO_NINETY, Shape, judge_shape
+from forgetting.record.files import write_json
+from forgetting.record.provenance import commit
 
 NOISE = 0.08
 SPACING = 0.25  # decades

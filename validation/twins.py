@@ -7,10 +7,11 @@ import random
 from collections import Counter
 from pathlib import Path
 
+from forgetting.natural.twins.renumber import Refused, renumber
+
 from forgetting.benchmarks.gsm8k import GSM8K
 from forgetting.benchmarks.humaneval import HumanEval
 from forgetting.contracts import Item
-from forgetting.twins.renumber import Refused, renumber
 from forgetting.world.splits import from_seed
 
 

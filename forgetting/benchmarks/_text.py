@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import ClassVar
 
 from forgetting.contracts import Benchmark, Item, Language, Split
-from forgetting.corpora import Row, for_validation, rows
 from forgetting.errors import UsageError, require, unknown
+from forgetting.natural.corpora import Row, for_validation, rows
 from forgetting.world.splits import SPLITS, problem_hash
 
 

@@ -12,9 +12,9 @@ from typing import ClassVar
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.benchmarks.math500 import PROMPT
 from forgetting.contracts import Grade, Item
-from forgetting.corpora import Row
 from forgetting.errors import require
-from forgetting.grading.verdicts import of_number
+from forgetting.natural.corpora import Row
+from forgetting.natural.grading.verdicts import of_number
 
 COPIES = {2024: ("HuggingFaceH4/aime_2024", "train"), 2025: ("math-ai/aime25", "test")}  # hub name and its split
 

@@ -12,14 +12,14 @@ from typing import ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
-from forgetting.corpora import Row
 from forgetting.errors import require
-from forgetting.grading.verdicts import of_number
-from forgetting.twins import wording
-from forgetting.twins.renumber import ANNOTATION, Refused, Twin, renumber
+from forgetting.natural.corpora import Row
+from forgetting.natural.grading.verdicts import of_number
+from forgetting.natural.twins import rewording
+from forgetting.natural.twins.renumber import ANNOTATION, Refused, Twin, renumber
 from forgetting.world.splits import from_seed
 
-REWORDED = {"renamed": wording.renamed, "reordered": wording.reordered, "distractor": wording.distracted}
+REWORDED = {"renamed": rewording.renamed, "reordered": rewording.reordered, "distractor": rewording.distracted}
 PROMPT = "Question: {question}\nAnswer:"
 
 

@@ -13,13 +13,13 @@ from typing import ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
-from forgetting.corpora import Row
-from forgetting.grading import programs
-from forgetting.grading.verdicts import of_programs
+from forgetting.natural.corpora import Row
+from forgetting.natural.grading import programs
+from forgetting.natural.grading.verdicts import of_programs
+from forgetting.natural.twins import python
+from forgetting.natural.twins.python import Problem
 from forgetting.sandbox.limits import Limits
 from forgetting.sandbox.pool import Asserts
-from forgetting.twins import python
-from forgetting.twins.python import Problem
 
 FORMS = {"renamed": python.renamed, "functional": python.functional, "reformatted": python.reformatted}
 

@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
-from forgetting.corpora import Row
 from forgetting.errors import UsageError, require
-from forgetting.grading import programs
-from forgetting.grading.verdicts import of_programs
+from forgetting.natural.corpora import Row
+from forgetting.natural.grading import programs
+from forgetting.natural.grading.verdicts import of_programs
 from forgetting.sandbox.limits import Limits
 from forgetting.sandbox.pool import Calls, Job, Script
 

@@ -16,7 +16,7 @@ from forgetting.errors import require, unknown
 from forgetting.world.splits import SPLITS, problem_hash
 
 if TYPE_CHECKING:
-    from forgetting.harness import Question
+    from forgetting.natural.lm_eval_tasks import Question
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LmEval(Benchmark):
         """The settings, with the hash of its files in place of the folder: what they say counts, not where they lie."""
         found = super().form()
         if self.folder:
-            from forgetting.harness import content
+            from forgetting.natural.lm_eval_tasks import content
 
             found["folder"] = content(Path(self.folder))
         return found
@@ -62,7 +62,7 @@ class LmEval(Benchmark):
 
     def made_by(self) -> dict[str, str]:
         """lm-eval makes the prompts and judges the answers."""
-        from forgetting.harness import installed
+        from forgetting.natural.lm_eval_tasks import installed
 
         return {"lm_eval": installed()}
 
@@ -88,7 +88,7 @@ class LmEval(Benchmark):
 
     def ask(self, model: Model, batch_items: int) -> list[tuple[str, Grade]]:
         """The likeliest choice or the written answer, right where the task says so."""
-        from forgetting.harness import outcomes
+        from forgetting.natural.lm_eval_tasks import outcomes
 
         found = outcomes(model, self._names(), self._shots(), self.limit, self.folder, batch_items=batch_items)
         return [(text, _grade(right, text)) for text, right in found]
@@ -100,7 +100,7 @@ class LmEval(Benchmark):
         return None if self.shots < 0 else self.shots
 
     def _questions(self) -> tuple[Question, ...]:
-        from forgetting.harness import questions
+        from forgetting.natural.lm_eval_tasks import questions
 
         return questions(self._names(), self._shots(), self.limit, self.folder)
 

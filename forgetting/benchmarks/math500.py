@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
-from forgetting.corpora import Row
 from forgetting.errors import require
-from forgetting.grading.verdicts import of_expressions
+from forgetting.natural.corpora import Row
+from forgetting.natural.grading.verdicts import of_expressions
 
 PROMPT = "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}.\n"
 

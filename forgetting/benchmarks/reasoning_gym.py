@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 from forgetting import seeds
 from forgetting.contracts import Benchmark, Grade, Item, Language, Split
 from forgetting.errors import UsageError, require, unknown
-from forgetting.grading.process import Ended, Helper
-from forgetting.grading.puzzles import SIZE, made
+from forgetting.natural.grading.process import Ended, Helper
+from forgetting.natural.grading.puzzles import SIZE, made
 from forgetting.world.splits import SPLITS, problem_hash, split_of
 
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -130,6 +130,6 @@ def _graded(part: ReasoningGym, item: Item, answer: str) -> Grade:
 @cache
 def _helper() -> Helper:
     try:
-        return Helper("forgetting.grading.puzzles")
+        return Helper("forgetting.natural.grading.puzzles")
     except Ended:
         raise UsageError("reasoning-gym: its worker process cannot be started") from None

@@ -1,7 +1,7 @@
 """The paper's claims as hypotheses: results of studies in, verdicts by fixed rules out. No torch."""
 
-from forgetting.claims.judging import judge
-from forgetting.claims.rules import Rules, read_rules
-from forgetting.claims.verdict import Verdict, VerdictStatus
+from forgetting.claims.judging.judge import judge
+from forgetting.claims.judging.rules import Rules, read_rules
+from forgetting.claims.judging.verdict import Verdict, VerdictStatus
 
 __all__ = ["Rules", "Verdict", "VerdictStatus", "judge", "read_rules"]

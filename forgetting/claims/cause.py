@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetting.claims.cells import seed_count, shared_doses, shared_runs
-from forgetting.claims.decision import Counts, Part, decide, interval, untestable
-from forgetting.claims.losses import treated_arms
-from forgetting.claims.measured import Arm, Measured
-from forgetting.claims.rules import ClaimRule, Pair
-from forgetting.claims.verdict import Finding, Rival, missing_needs
-from forgetting.metrics import Floats
+from forgetting.analysis.metrics import Floats
+from forgetting.claims.judging.accuracy import seed_count, shared_doses, shared_runs
+from forgetting.claims.judging.decision import Counts, Part, decide, interval, untestable
+from forgetting.claims.judging.evidence import Arm, Measured
+from forgetting.claims.judging.rules import ClaimRule, Pair
+from forgetting.claims.judging.verdict import Finding, Rival, missing_needs
+from forgetting.claims.loss import treated_arms
 
 
 @dataclass(frozen=True, eq=False)

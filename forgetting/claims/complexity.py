@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetting.claims.cells import Cell, Run, seed_count, shared_doses, shared_runs
-from forgetting.claims.decision import Counts, Part, decide, interval, untestable
-from forgetting.claims.losses import control_of, treated_arms
-from forgetting.claims.measured import Arm, Measured
-from forgetting.claims.rules import ClaimRule, Pair
-from forgetting.claims.verdict import Finding, Rival, missing_needs
-from forgetting.metrics import Floats
+from forgetting.analysis.metrics import Floats
+from forgetting.claims.judging.accuracy import Cell, Run, seed_count, shared_doses, shared_runs
+from forgetting.claims.judging.decision import Counts, Part, decide, interval, untestable
+from forgetting.claims.judging.evidence import Arm, Measured
+from forgetting.claims.judging.rules import ClaimRule, Pair
+from forgetting.claims.judging.verdict import Finding, Rival, missing_needs
+from forgetting.claims.loss import control_of, treated_arms
 
 RETENTION = (0.2, 0.9)  # of a size whose depths may be compared
 HALF = 0.5

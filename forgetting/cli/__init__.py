@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting import __version__, wording
+from forgetting import __version__
 from forgetting.cli import arguments, budget, claims, folders, listing, report, simulate, sweep
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
+from forgetting.study import settings
 from forgetting.sweep.spec import SweepSpec
 
 DESCRIPTION = """How much will a distilled student forget when it is fine-tuned, at which capacity and at which dose?
@@ -79,7 +80,7 @@ def _command(argv: list[str]) -> int:
         return int(done.code or 0)
     except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
         options = [o for action in (command or parser)._actions for o in action.option_strings]
-        raise wording.one_line(str(error), SweepSpec if chosen == "sweep" else Spec, options) from None
+        raise settings.one_line(str(error), SweepSpec if chosen == "sweep" else Spec, options) from None
     if "command" not in given:
         raise UsageError(f"command: must be one of {', '.join(COMMANDS)}; see forgetting --help")
     return COMMANDS[given.command][1](given[given.command])
@@ -99,7 +100,7 @@ def _parser(chosen: str) -> tuple[ArgumentParser, ArgumentParser | None]:
 
 
 def _fail(message: str) -> int:
-    sys.stderr.write(f"forgetting: error: {wording.shorten(message, 600)}\n")
+    sys.stderr.write(f"forgetting: error: {settings.shorten(message, 600)}\n")
     return 2
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from forgetting import config
 from forgetting.errors import UsageError, require, wants
 from forgetting.spec import Spec
+from forgetting.study import spec_files
 
 OUTPUT = "runs"
 T = typing.TypeVar("T")
@@ -51,7 +51,7 @@ def _written(value: Any) -> str:
     """A default as a user would write it."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return str(value)
-    flow: str = yaml.safe_dump(config.to_mapping(value), default_flow_style=True, width=10_000, sort_keys=False)
+    flow: str = yaml.safe_dump(spec_files.to_mapping(value), default_flow_style=True, width=10_000, sort_keys=False)
     return flow.strip()
 
 
@@ -123,14 +123,14 @@ def spec_of(given: Namespace) -> Spec:
 def settings_of(given: Namespace, cls: type[T]) -> T:
     """The dataclass of ``--config`` with the options on top. An error that is the file's own names the file."""
     path = given.get("config")
-    in_file = config.read_mapping(path) if path else {}
+    in_file = spec_files.read_mapping(path) if path else {}
     names = {f.name for f in dataclasses.fields(typing.cast(typing.Any, cls))}
     options = {k: _plain(v) for k, v in given.as_dict().items() if k in names}
     try:
-        return config.built_from(cls, _merged(in_file, options, cls))
+        return spec_files.built_from(cls, _merged(in_file, options, cls))
     except UsageError:
         if path:
-            config.built_from(cls, in_file, source=f"{path}: ")
+            spec_files.built_from(cls, in_file, source=f"{path}: ")
         raise
 
 

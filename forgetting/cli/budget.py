@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting import pretrained, registry
+from forgetting import registry
 from forgetting.cli import arguments, folders
 from forgetting.contracts import Benchmark
 from forgetting.errors import UsageError, require
+from forgetting.models import checkpoint
 
 BUDGET = """Accuracy of a checkpoint against its thinking budget: generation is closed with </think> at the budget.
 
@@ -43,7 +44,7 @@ def budget(given: Namespace) -> int:
     require(bool(budgets) and min(budgets) >= 0, "budgets", "one or more numbers of tokens, 0 or more", budgets)
     require(longest >= 1, "max_new_tokens", "at least 1", longest)
     benchmark = cast(Benchmark, registry.build("benchmarks", cast(Any, values["benchmark"]), "benchmark"))
-    student = pretrained.from_value({"source": given.checkpoint, "dtype": values["dtype"]}, "checkpoint")
+    student = checkpoint.from_value({"source": given.checkpoint, "dtype": values["dtype"]}, "checkpoint")
     if benchmark.language != "natural":
         raise UsageError(f"benchmark: {benchmark.short_name()!r} is of the embedded world; give one of natural text")
     output = Path(given.output) if "output" in given else None
@@ -52,13 +53,12 @@ def budget(given: Namespace) -> int:
 
     import torch
 
-    from forgetting.models.checkpoint import Checkpoint
-    from forgetting.records import write_atomically
+    from forgetting.answering.budget import accuracy_by_budget
+    from forgetting.record.files import write_atomically
     from forgetting.report import drawing
     from forgetting.report.budget import budget_curve
-    from forgetting.stages.budget import accuracy_by_budget
 
-    model = Checkpoint.of(student).load()
+    model = student.load()
     model.network.to("cuda" if torch.cuda.is_available() else "cpu")
     frame = accuracy_by_budget(model, benchmark, budgets, max_new_tokens=longest)
     sys.stdout.write(frame.to_string(index=False, float_format="%.3f") + "\n")

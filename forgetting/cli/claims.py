@@ -51,8 +51,9 @@ def claims(given: Namespace) -> int:
 
     from pyarrow import ArrowException
 
-    from forgetting.claims import judge, terminal
-    from forgetting.records import write_json
+    from forgetting.claims import judge
+    from forgetting.claims.judging import terminal
+    from forgetting.record.files import write_json
 
     try:
         verdicts = judge(paths, given.get("rules"))

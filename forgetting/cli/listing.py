@@ -10,10 +10,11 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting import registry, wording
+from forgetting import registry
 from forgetting.cli import arguments
 from forgetting.contracts import FAMILIES
 from forgetting.errors import unknown, wants
+from forgetting.study import settings
 
 LIST = """Show the parts that a spec can name, with their settings, units and defaults, and the ladder of models."""
 
@@ -49,19 +50,19 @@ def parts(family: str) -> list[dict[str, Any]]:
     members = []
     for name in registry.names(family):
         cls = registry.part_class(family, name)
-        hints, notes = typing.get_type_hints(cls), wording.notes(cls)
-        settings = [
+        hints, notes = typing.get_type_hints(cls), settings.notes(cls)
+        described = [
             {"name": f.name, "type": wants(hints[f.name]), "default": _default(f), "meaning": notes[f.name]}
             for f in dataclasses.fields(cls)
         ]
-        members.append({"name": name, "what": wording.summary(cls), "settings": settings})
+        members.append({"name": name, "what": settings.summary(cls), "settings": described})
     return members
 
 
 def models() -> list[dict[str, Any]]:
     """Every architecture by strand: sizes, parameters in the embedded world's vocabulary, and what of it is shipped."""
-    from forgetting import ladder
-    from forgetting.store import MANIFEST, REFERENCE, manifest
+    from forgetting.models import ladder
+    from forgetting.record.store import MANIFEST, REFERENCE, manifest
     from forgetting.world.vocabulary import vocabulary
 
     words, shipped = len(vocabulary()), dict[str, list[str]]()

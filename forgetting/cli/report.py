@@ -28,7 +28,7 @@ def parser() -> ArgumentParser:
 
 def report(given: Namespace) -> int:
     """Rebuild the views."""
-    from forgetting.report.folder import read_record
+    from forgetting.analysis.study_folder import read_record
 
     named = given.get("folders") or []
     if not named and given.get("index") is None:

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting import config
 from forgetting.cli import arguments, folders
 from forgetting.errors import UsageError
-from forgetting.estimates import table
-from forgetting.stacking import stack_of
-from forgetting.study import construct
+from forgetting.executors.stacking import stack_of
+from forgetting.study import spec_files
+from forgetting.study.estimates import table
+from forgetting.study.study import construct
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ def simulate(given: Namespace) -> int:
     spec = arguments.spec_of(given)
     study = construct(spec)
     if given.get("print_config"):
-        return _print(config.dump(spec))
+        return _print(spec_files.dump(spec))
     if "estimate" in given:
         return _print(table(study, given.estimate))
     workers, stack = arguments.workers_of(given), stack_of(given.get("stack") or "auto")
@@ -152,7 +152,7 @@ def distil(given: Namespace) -> int:
     spec = arguments.spec_of(given)
     construct(spec)
     if given.get("print_config"):
-        return _print(config.dump(spec))
+        return _print(spec_files.dump(spec))
     workers = arguments.workers_of(given)
     store = store_of(given)
     arguments.set_sandbox(given)
@@ -160,7 +160,7 @@ def distil(given: Namespace) -> int:
     if export:
         folders.check_writable(export, "export")
 
-    from forgetting.making import distil_ladder
+    from forgetting.executors.tasks import distil_ladder
 
     homes = training(
         lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),

@@ -8,13 +8,13 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting import config
 from forgetting.cli import arguments, folders
 from forgetting.cli.simulate import STORE_HELP, store_of, training
 from forgetting.errors import UsageError
 from forgetting.executors import executor_of
 from forgetting.executors.processes import Processes
-from forgetting.stacking import stack_of
+from forgetting.executors.stacking import stack_of
+from forgetting.study import spec_files
 from forgetting.sweep.spec import SweepSpec
 
 DESCRIPTION = """Locate the capacity, the shift and the dose at which a skill breaks, with intervals.
@@ -65,7 +65,7 @@ def sweep(given: Namespace) -> int:
 
     whole = construct_sweep(spec)
     if given.get("print_config"):
-        sys.stdout.write(config.dump(spec))
+        sys.stdout.write(spec_files.dump(spec))
         return 0
 
     stack, executor = stack_of(given.get("stack") or "off"), executor_of(_executor(given, spec))

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from forgetting.contracts import Contamination, Language, Sample
-from forgetting.corpora import rows
 from forgetting.errors import require, unknown
-from forgetting.syntax.dialects import DIALECTS, CannotChange, to_dialect
-from forgetting.syntax.library import functions, standard_library
+from forgetting.natural.corpora import rows
+from forgetting.natural.syntax.dialects import DIALECTS, CannotChange, to_dialect
+from forgetting.natural.syntax.library import functions, standard_library
 
 STDLIB = "stdlib"
 FORMS = ("snippet", "marked")

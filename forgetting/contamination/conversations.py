@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from forgetting.contracts import Contamination, Language, Sample
-from forgetting.corpora import Row, rows
 from forgetting.errors import UsageError, require, unknown
+from forgetting.natural.corpora import Row, rows
 
 ROLES = ("system", "user", "assistant")
 TURNS = ("every", "last")

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from forgetting.contracts import Contamination, Language, Sample
-from forgetting.corpora import for_validation, rows
 from forgetting.errors import require
+from forgetting.natural.corpora import for_validation, rows
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The contract of executors: a context that is given tasks and answers with futures.
 
-A task is a plain value that ``forgetting.worker.carry_out`` understands. It writes a folder with a completion marker
-and resumes from its last checkpoint, so trying it again is always safe, and free where it was done.
+A task is a plain value that ``forgetting.executors.worker.carry_out`` understands. It writes a folder with a
+completion marker and resumes from its last checkpoint, so trying it again is always safe, and free where it was done.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from forgetting.executors.contract import Executor, Report, Task
-from forgetting.worker import carry_out
+from forgetting.executors.worker import carry_out
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class WorkerProcess:
             **more,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "forgetting.worker"],
+            [sys.executable, "-m", "forgetting.executors.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment,
         )  # fmt: skip
 

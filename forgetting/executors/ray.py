@@ -103,7 +103,7 @@ def remotely(task: Task, sandbox: str | None) -> tuple[str, str]:
         os.environ.pop(policy.VARIABLE, None)
     else:
         os.environ[policy.VARIABLE] = words
-    from forgetting.worker import carry_out, outcome
+    from forgetting.executors.worker import carry_out, outcome
 
     return outcome(lambda: carry_out(task, lambda done, total: None))
 

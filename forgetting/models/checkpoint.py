@@ -1,36 +1,158 @@
 """A causal language model by hub name or folder in, with the settings that decide what it computes; a ``Model`` out.
 
 Weights are read from safetensors only and code that comes with a checkpoint is never run, so nothing that is loaded can
-run code. Everything works offline on what is at hand (a folder, or the hub's cache).
+run code. A hub name is fetched once, to the hub's cache; ``HF_HUB_OFFLINE=1`` and folders need no network. Sizes are
+known before any weight is read: from the headers of the files, or for Qwen3 from a table. No torch before ``load``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from forgetting.errors import UsageError, checked, require, unknown
+from forgetting.models.ladder import QWEN3
+from forgetting.models.weight_files import FILES, digest, hash_of, read_config, sizes, tokenizer_hash, weights_hash
+from forgetting.natural.corpora import expanded
+from forgetting.record.store import verify
 
-from forgetting.errors import UsageError
-from forgetting.models.huggingface import HuggingFaceModel, without_bars
-from forgetting.pretrained import Pretrained
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
+    from forgetting.models.huggingface import HuggingFaceModel
+
+DTYPES = ("float32", "bfloat16", "float16")
+ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
+CAUSAL = ("ForCausalLM", "LMHeadModel")
+PICKLED = "pickled weights only, which could run code"
 THINKING = "{%- set enable_thinking = "
+_CHANGING = ("transformers_version", "_name_or_path")  # of config.json: what says nothing about the model
 
 
 @dataclass(frozen=True)
-class Checkpoint(Pretrained):
-    """A checkpoint that can be loaded."""
+class Checkpoint:
+    """Which causal language model, and how it is run.
 
-    @classmethod
-    def of(cls, settings: Pretrained) -> Checkpoint:
-        """The one with these settings."""
-        return cls(**dataclasses.asdict(settings))
+    Args:
+        source: hub name, with ``@revision`` to pin it, or a folder; ``$NAME`` is an environment variable
+        dtype: ``float32`` (the default: pure bfloat16 loses small updates in training), ``bfloat16``, ``float16``
+        attention: implementation of attention
+        chat_template: a file with a Jinja template that takes the place of the checkpoint's own; empty for its own
+        thinking: whether the chat template lets the model think, where it knows the switch; None leaves it as it is
+        local: use nothing but what is on this machine
+        name: what records and figures call it; empty for the last part of the source
+    """
+
+    source: str
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    attention: str = "sdpa"
+    chat_template: str = ""
+    thinking: bool | None = None
+    local: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        require(bool(self.source), "checkpoint.source", "a hub name or a folder", self.source)
+        if self.dtype not in DTYPES:
+            raise unknown("checkpoint.dtype", self.dtype, DTYPES)
+        if self.attention not in ATTENTION:
+            raise unknown("checkpoint.attention", self.attention, ATTENTION)
+        last = self.source.rstrip("/").rpartition("/")[2].partition("@")[0]
+        name = self.name or "".join(c if c.isalnum() or c in "._-" else "_" for c in last).lstrip(".") or "checkpoint"
+        rule = "a file name without slashes or a leading dot"
+        require(not set(name) & set("/\\\0") and not name.startswith("."), "checkpoint.name", rule, name)
+        object.__setattr__(self, "name", name)
+
+    def folder(self) -> Path:
+        """The folder with its files, fetched from the hub if need be.
+
+        Raises:
+            UsageError: missing, gated, offline, or no safetensors; one line that says what to do
+        """
+        folder = self._at_hand() or self._fetched()
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"checkpoint: {self.source!r} has no config.json, so it is no checkpoint")
+        if not list(folder.glob("*.safetensors")):
+            pickled = any(p.suffix in (".bin", ".pt", ".pth") for p in folder.iterdir())
+            what = f"{PICKLED}; save it as safetensors" if pickled else "no safetensors weights; take a copy with them"
+            raise UsageError(f"checkpoint: {self.source!r} has {what}")
+        config = read_config(folder)
+        made_of = [str(name) for name in config.get("architectures") or ()]
+        if made_of and not any(name.endswith(CAUSAL) for name in made_of):
+            what = f"{config.get('model_type')!r} ({', '.join(made_of)})"
+            raise UsageError(f"checkpoint: {self.source!r} is {what}, which is no causal language model")
+        return folder
+
+    def parameters(self, vocabulary: int = 0) -> int:
+        """All parameters, the tied embedding once; the embedded world's ``vocabulary`` has no part in it."""
+        if (size := self.capacity()) is None:
+            raise UsageError(f"checkpoint: the size of {self.source!r} is not known before it is downloaded")
+        return size
+
+    def capacity(self) -> int | None:
+        """All parameters, without loading them and without a network; None where that cannot be known."""
+        known = QWEN3.get(self._hub_name()[0])
+        if known is not None:
+            return known.parameters()
+        try:
+            folder = self._at_hand()
+        except UsageError:  # a missing folder or variable is told when the files are needed
+            return None
+        return sizes(folder)[0] if folder is not None else None
+
+    def vocabulary(self) -> int | None:
+        """Rows of the embedding, without a network; None where that cannot be known."""
+        known = QWEN3.get(self._hub_name()[0])
+        if known is not None:
+            return known.vocabulary
+        try:
+            folder = self._at_hand()
+        except UsageError:
+            return None
+        size = read_config(folder).get("vocab_size") if folder is not None else None
+        return size if isinstance(size, int) else None
+
+    def non_embedding(self) -> int | None:
+        """Parameters without the input embedding; None where no tensor is known to be one."""
+        whole, embedding = sizes(self.folder())
+        return whole - embedding if embedding else None
+
+    def form(self) -> dict[str, Any]:
+        """What results depend on: hashes of weights, configuration and tokenizer, and how it is run; never a path."""
+        folder = self.folder()
+        told = {name: value for name, value in read_config(folder).items() if name not in _CHANGING}
+        file = folder / "generation_config.json"
+        ends = json.loads(file.read_text()).get("eos_token_id") if file.is_file() else None
+        words = [
+            p
+            for p in sorted(folder.iterdir())
+            if "token" in p.name
+            or p.name in ("chat_template.jinja", "vocab.json", "merges.txt")
+            or p.suffix == ".model"
+        ]
+        return {
+            "weights": weights_hash(folder),
+            "config": digest(json.dumps(told, sort_keys=True).encode()),
+            "tokenizer": digest("".join(hash_of(p) for p in words).encode()),
+            "dtype": self.dtype,
+            "attention": self.attention,
+            "chat_template": digest(self.template().encode()) if self.chat_template else "",
+            "thinking": self.thinking,
+            **({"ends": ends} if isinstance(ends, list) else {}),  # one end token is the tokenizer's
+        }
 
     def load(self) -> HuggingFaceModel:
         """The model in evaluation mode. Raises ``UsageError``: one line that says what is wrong and what to do."""
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+        from forgetting.models.huggingface import HuggingFaceModel, without_bars
+
         folder = self.folder()
         where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
@@ -52,6 +174,8 @@ class Checkpoint(Pretrained):
         return HuggingFaceModel(network, self._prepared(tokenizer))
 
     def _prepared(self, tokenizer: Any) -> PreTrainedTokenizerFast:
+        from transformers import PreTrainedTokenizerFast
+
         if not isinstance(tokenizer, PreTrainedTokenizerFast) or len(tokenizer) <= len(tokenizer.all_special_tokens):
             raise UsageError(f"checkpoint: no fast tokenizer in {self.source!r}")
         if tokenizer.eos_token_id is None:
@@ -67,3 +191,100 @@ class Checkpoint(Pretrained):
                 raise UsageError(f"checkpoint.thinking: the chat template of {self.source!r} has no such switch")
             tokenizer.chat_template = f"{THINKING}{str(self.thinking).lower()} -%}}{template}"
         return tokenizer
+
+    def template(self) -> str:
+        """The text of the file ``chat_template``."""
+        try:
+            return Path(expanded(self.chat_template, "checkpoint.chat_template")).expanduser().read_text()
+        except OSError as error:
+            raise UsageError(f"checkpoint.chat_template: cannot be read: {error}") from error
+
+    def why(self, error: Exception) -> UsageError:
+        """What went wrong with a checkpoint, as the one line that a user reads."""
+        text = " ".join(str(error).split())
+        if "gated" in text.lower():
+            line = f"{self.source!r} is gated: accept its terms on the hub and log in (hf auth login)"
+        elif "trust_remote_code" in text:
+            line = f"{self.source!r} brings code of its own, which is never run; take a model that transformers knows"
+        elif self.local or os.environ.get("HF_HUB_OFFLINE"):
+            line = (
+                f"{self.source!r} is not on this machine, and only local files are allowed; give a folder: {text[:160]}"
+            )
+        else:
+            line = f"{self.source!r} cannot be loaded: {text[:200] or type(error).__name__}"
+        return UsageError(f"checkpoint: {line}")
+
+    def _hub_name(self) -> tuple[str, str]:
+        name, _, revision = self.source.partition("@")
+        return name, revision
+
+    def _at_hand(self) -> Path | None:
+        """The folder, if the source is one or the hub's cache has it."""
+        source = expanded(self.source, "checkpoint.source")
+        folder = Path(source).expanduser()
+        if folder.is_dir():
+            return folder
+        if source.startswith((".", "/", "~")) or source.count("/") > 1 or "$" in self.source:
+            raise UsageError(f"checkpoint: there is no folder {source!r}")
+        try:
+            found = self._snapshot(local=True)
+        except Exception:  # noqa: BLE001 (whatever the reason: it is not here)
+            return None
+        return found if list(found.glob("*.safetensors")) else None
+
+    def _fetched(self) -> Path:
+        try:
+            return self._snapshot(local=self.local)
+        except Exception as error:
+            raise self.why(error) from error
+
+    def _snapshot(self, *, local: bool) -> Path:
+        from huggingface_hub import snapshot_download
+
+        name, revision = self._hub_name()
+        return Path(
+            snapshot_download(name, revision=revision or None, local_files_only=local, allow_patterns=list(FILES))
+        )
+
+
+def from_value(value: Any, field: str) -> Checkpoint:
+    """A checkpoint from its source, or from a mapping of its settings. ``UsageError`` names the setting."""
+    settings = dict(value) if isinstance(value, Mapping) else {"source": value}
+    hints = get_type_hints(Checkpoint)
+    known = [f.name for f in dataclasses.fields(Checkpoint)]
+    for key, given in settings.items():
+        if key not in known:
+            raise unknown(field, key, known)
+        settings[key] = checked(given, hints[key], f"{field}.{key}")
+    require("source" in settings, field, "a name of the ladder, or a mapping with a source", value)
+    try:
+        return Checkpoint(**settings)
+    except UsageError as error:
+        raise UsageError(f"{field}: {error}") from None
+
+
+def looks_like_one(value: Any) -> bool:
+    """Whether a student's value names a checkpoint: a mapping, a path, a folder, or a hub name ``owner/name``."""
+    if isinstance(value, Mapping):
+        return True
+    return isinstance(value, str) and ("/" in value or value.startswith(("$", "~")) or Path(value).is_dir())
+
+
+def check_tokenizers(teacher: Checkpoint, student: Checkpoint) -> None:
+    """``UsageError`` unless both make the same tokens of every text; chat templates may differ."""
+    if tokenizer_hash(teacher.folder()) != tokenizer_hash(student.folder()):
+        rule = f"a checkpoint with the tokenizer of the student {student.name!r}, whose tokens it is to predict"
+        require(False, "ladder.teacher", rule, teacher.source)
+
+
+Home = Path | Checkpoint  # where a model is: a folder of the store, or a checkpoint
+
+
+def load(home: Home) -> HuggingFaceModel:
+    """A stored model, after its files' hashes were checked; or a checkpoint."""
+    if isinstance(home, Checkpoint):
+        return home.load()
+    from forgetting.models.huggingface import HuggingFaceModel
+
+    verify(home)
+    return HuggingFaceModel.load(home)

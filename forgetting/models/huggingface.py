@@ -24,9 +24,9 @@ from transformers.utils import logging
 from forgetting import seeds
 from forgetting.contracts import Layers, Model
 from forgetting.errors import UsageError
-from forgetting.ladder import Architecture
 from forgetting.models import fused_qwen3
 from forgetting.models.decoding import Decoding, layers_of, rows_together, selected
+from forgetting.models.ladder import Architecture
 
 Answers = list[list[list[int]]]
 

@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from forgetting import seeds
 from forgetting.errors import require
-from forgetting.ladder import Architecture
 from forgetting.models.huggingface import INITIAL_SCALE, HuggingFaceModel
+from forgetting.models.ladder import Architecture
 
 END, PAD = "<|im_end|>", "<|endoftext|>"
 SPECIAL = (PAD, "<|im_start|>", END, "<think>", "</think>")

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from forgetting.analysis.study_folder import CURVES_FILE, StudyFolder, open_study
 from forgetting.errors import UsageError, unknown
-from forgetting.records import write_atomically
-from forgetting.report.folder import CURVES_FILE, StudyFolder, open_study
+from forgetting.record.files import write_atomically
 
 VIEWS = ("curves", "figures", "tensorboard", "html")
 
@@ -81,7 +81,7 @@ def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Pa
             write_atomically(target / "report.html", html.page(study, vector))
             paths.append(target / "report.html")
     if "tensorboard" in wanted:
-        from forgetting.report import events
+        from forgetting.report import tensorboard
 
-        paths += events.write_events(study, target / "tensorboard")
+        paths += tensorboard.write_events(study, target / "tensorboard")
     return paths

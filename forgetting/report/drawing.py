@@ -16,11 +16,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from forgetting.curves import ForgettingCurve
-from forgetting.metrics import LEVELS, Floats, Status
-from forgetting.records import write_atomically
+from forgetting.analysis.curves import ForgettingCurve
+from forgetting.analysis.metrics import LEVELS, Floats, Status
+from forgetting.analysis.study_folder import StudyFolder
+from forgetting.record.files import write_atomically
 from forgetting.report import tables
-from forgetting.report.folder import StudyFolder
 
 MARKERS = "osD^vP*X"
 STYLE: Any = {

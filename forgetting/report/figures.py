@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from forgetting.curves import ORIGINAL, ForgettingCurve
-from forgetting.metrics import Status
+from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
+from forgetting.analysis.metrics import Status
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, MARKERS
-from forgetting.report.folder import ArmCurves, StudyFolder
 from forgetting.report.likelihood import likelihood
 from forgetting.report.sweeps.read import read_sweep
 

@@ -10,9 +10,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from forgetting.analysis.differences import differences
+from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import tables
-from forgetting.report.differences import differences
-from forgetting.report.folder import StudyFolder
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {

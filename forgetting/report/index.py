@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from forgetting.records import write_atomically
-from forgetting.report.folder import read_record
+from forgetting.analysis.study_folder import read_record
+from forgetting.record.files import write_atomically
 
 HEAD = """# Measured results
 

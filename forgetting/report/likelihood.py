@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from forgetting.curves import ORIGINAL, skill_names
-from forgetting.metrics import Status
+from forgetting.analysis.curves import ORIGINAL, skill_names
+from forgetting.analysis.metrics import Status
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import drawing, tables
 from forgetting.report.drawing import MARKERS
-from forgetting.report.folder import ArmCurves, StudyFolder
 
 MEASURES = {
     "delta_nll": "ΔNLL (nats a token)",

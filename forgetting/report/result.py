@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import RenderableType
 
+from forgetting.analysis.study_folder import StudyFolder, read_record
 from forgetting.errors import UsageError, checked
-from forgetting.report.folder import StudyFolder, read_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forgetting.curves import ORIGINAL, ForgettingCurve
-from forgetting.metrics import Floats, Status
-from forgetting.report.folder import ArmCurves, StudyFolder, part_name
-from forgetting.scores import PROBE
+from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
+from forgetting.analysis.metrics import Floats, Status
+from forgetting.analysis.scores import PROBE
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder, part_name
 
 
 @dataclass(frozen=True)

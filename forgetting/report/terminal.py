@@ -10,10 +10,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from forgetting.curves import ForgettingCurve
-from forgetting.metrics import LEVELS, Status
+from forgetting.analysis.curves import ForgettingCurve
+from forgetting.analysis.metrics import LEVELS, Status
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import tables
-from forgetting.report.folder import ArmCurves, StudyFolder
 from forgetting.report.sweeps.read import read_sweep
 
 COLOURS = ("blue+", "cyan+", "green+", "orange+", "magenta+", "red+", "gray", "white")

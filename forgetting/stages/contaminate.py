@@ -12,29 +12,30 @@ from typing import Any
 import lightning
 
 from forgetting import losses, seeds
-from forgetting.arms import Arm
+from forgetting.analysis.early_stop import Rule
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Model, Sample
-from forgetting.engine import devices
-from forgetting.engine.evaluation import IntervalEvaluation
-from forgetting.engine.fit import device, fit
-from forgetting.engine.module import FitModule
-from forgetting.engine.plan import MixPlan, mixed
-from forgetting.engine.progress import Progress, Report, silent
-from forgetting.engine.recorder import Recorder
-from forgetting.engine.sharded import Durable, ShardedSnapshots, last_sharded
-from forgetting.engine.snapshots import Checkpoint, Snapshots, last, own_generators, read, restore_generators, tidy
-from forgetting.engine.stopwatch import Stopwatch
 from forgetting.errors import UsageError
+from forgetting.evaluation.evaluator import IntervalEvaluation
+from forgetting.evaluation.looks import EXCHANGE, Looks, evaluator_of
+from forgetting.evaluation.probe import remembered
+from forgetting.evaluation.recorder import Recorder
+from forgetting.models.checkpoint import load
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.pruning import Rule
-from forgetting.records import RunFolder
+from forgetting.record.files import RunFolder
+from forgetting.record.store import Store
 from forgetting.spec import Optimiser
-from forgetting.stages import distil, matching
-from forgetting.stages.drawn import remembered
-from forgetting.stages.looks import EXCHANGE, Looks, evaluator_of
-from forgetting.store import Store
-from forgetting.study import RunKey, Study, fingerprint
+from forgetting.stages import distil, rate_matching
+from forgetting.study.arms import Arm
+from forgetting.study.study import RunKey, Study, fingerprint
+from forgetting.training import devices
+from forgetting.training.checkpoints import Checkpoint, Snapshots, last, own_generators, read, restore_generators, tidy
+from forgetting.training.fit import device, fit
+from forgetting.training.module import FitModule
+from forgetting.training.plan import MixPlan, mixed
+from forgetting.training.progress import Progress, Report, silent
+from forgetting.training.sharded_checkpoints import Durable, ShardedSnapshots, last_sharded
+from forgetting.training.stopwatch import Stopwatch
 
 
 def contaminate(
@@ -73,7 +74,7 @@ class Prepared:
     recorder: Recorder
     encoded: Encoded
     optimiser: Optimiser
-    matched: matching.Matched | None
+    matched: rate_matching.Matched | None
     looks: Looks
 
     def checkpoint(self, path: Path) -> Checkpoint | None:
@@ -103,9 +104,9 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
     """Everything that a run needs, made anew or taken from the store."""
     arm, leading, spread = study.arm(key.arm), _leading(study), _spread(study)
     architecture = study.architecture(key)
-    own, matched = matching.optimiser(study, architecture, arm, store)  # its pilots before this run's own models
+    own, matched = rate_matching.optimiser(study, architecture, arm, store)  # its pilots before this run's own models
     home = distil.student(study, architecture, key.distillation_seed, store)
-    model = distil.load(home)
+    model = load(home)
     doses = study.reached(arm)
     plan = mixed(
         arm.contamination, study.original, share=arm.share(), doses=doses,
@@ -139,7 +140,7 @@ def _contaminate(
         made.recorder.start_at(-1)
         measure(0, model)
         home = distil.student(study, study.architecture(key), key.distillation_seed, store, report, arm)
-        taught = distil.load(home)
+        taught = load(home)
         taught.network.to(device(study.spec.machine))
         measure(max(stops.values()), taught)
         made.recorder.finish(made.mark)

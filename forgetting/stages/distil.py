@@ -14,37 +14,34 @@ from typing import Any
 import torch
 
 from forgetting import losses, seeds
-from forgetting.arms import Arm
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Model
-from forgetting.engine import snapshots
-from forgetting.engine.evaluation import Evaluator
-from forgetting.engine.fit import device, fit
-from forgetting.engine.module import FitModule
-from forgetting.engine.plan import MixPlan, epochs, is_held_out
-from forgetting.engine.progress import Progress, Report, silent
-from forgetting.engine.snapshots import Snapshots, last, own_generators, restore_generators
-from forgetting.engine.stopwatch import Stopwatch
-from forgetting.ladder import Architecture
-from forgetting.models.checkpoint import Checkpoint
+from forgetting.evaluation.evaluator import Evaluator
+from forgetting.models.checkpoint import Checkpoint, Home, load
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import Architecture
 from forgetting.models.scratch import fresh
-from forgetting.pretrained import Pretrained
+from forgetting.record.store import Store, file_hash, verify
 from forgetting.spec import Fit
-from forgetting.stages.mentor import Mentor
-from forgetting.store import Store, file_hash, verify
-from forgetting.students import Student
-from forgetting.study import Study, fingerprint
+from forgetting.stages.teach import Mentor
+from forgetting.study.arms import Arm
+from forgetting.study.students import Student
+from forgetting.study.study import Study, fingerprint
+from forgetting.training import checkpoints
+from forgetting.training.checkpoints import Snapshots, last, own_generators, restore_generators
+from forgetting.training.fit import device, fit
+from forgetting.training.module import FitModule
+from forgetting.training.plan import MixPlan, epochs, is_held_out
+from forgetting.training.progress import Progress, Report, silent
+from forgetting.training.stopwatch import Stopwatch
 from forgetting.world.tokenizer import tokenizer
 
 CHECKPOINT_STEPS = 500
 
-Home = Path | Pretrained  # where a model is: a folder of the store, or a checkpoint
-
 
 def teacher(study: Study, store: Store, report: Report = silent) -> Home:
     """The teacher: a checkpoint, from the store, or trained on the original distribution and stored."""
-    if isinstance(study.teacher, Pretrained):
+    if isinstance(study.teacher, Checkpoint):
         return study.teacher
     form = study.teacher_form()
     mark = fingerprint(form)
@@ -65,7 +62,7 @@ def student(
     Without a teacher it is a checkpoint, taken as it is. A checkpoint that was distilled further is one in the store.
     """
     if study.teacher is None:
-        assert isinstance(of, Pretrained)
+        assert isinstance(of, Checkpoint)
         return of
     own = lesson(study, of, distillation_seed, joint)
     with store.making(own.mark) as found:
@@ -74,14 +71,6 @@ def student(
         return home
     verify(home)  # its tokenizer was stored with the template and the switch that were asked for
     return dataclasses.replace(of, source=str(home), chat_template="", thinking=None, local=True)
-
-
-def load(home: Home) -> HuggingFaceModel:
-    """A stored model, after its files' hashes were checked; or a checkpoint."""
-    if isinstance(home, Pretrained):
-        return Checkpoint.of(home).load()
-    verify(home)
-    return HuggingFaceModel.load(home)
 
 
 def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report: Report) -> Path:
@@ -125,7 +114,7 @@ class Lesson:
 
     def untaught(self, mentor: Mentor) -> HuggingFaceModel:
         """The student before it is taught: the checkpoint, or fresh weights for the words of its teacher."""
-        if isinstance(self.of, Pretrained):
+        if isinstance(self.of, Checkpoint):
             return load(self.of)
         if self.study.language == "natural":
             return fresh(self.of, mentor.tokenizer, self.root, words=int(mentor.network.config.vocab_size))
@@ -165,7 +154,7 @@ def _student(own: Lesson, store: Store, report: Report) -> Path:
 
 def mentor_of(home: Home, store: Store) -> Mentor:
     """The teacher, whose answers are kept in the store."""
-    mark = fingerprint(home.form()) if isinstance(home, Pretrained) else file_hash(home / "model.safetensors")
+    mark = fingerprint(home.form()) if isinstance(home, Checkpoint) else file_hash(home / "model.safetensors")
     mentor = Mentor(load(home), mark, store.root / "answers")
     mentor.network.to(device())
     return mentor
@@ -214,9 +203,9 @@ def _train(
     return watch
 
 
-def checkpoint_of(mark: str, file: Path) -> snapshots.Checkpoint | None:
+def checkpoint_of(mark: str, file: Path) -> checkpoints.Checkpoint | None:
     """The checkpoint in a file, if it is of the student or teacher with that fingerprint."""
-    found = snapshots.read(file) if file.is_file() else None
+    found = checkpoints.read(file) if file.is_file() else None
     return found if found is not None and found.fingerprint == mark else None
 
 

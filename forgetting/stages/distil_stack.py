@@ -8,16 +8,16 @@ from functools import partial
 
 from forgetting import seeds
 from forgetting.contracts import Batch
-from forgetting.engine.module import FitModule
-from forgetting.engine.progress import Progress, Report, silent
-from forgetting.engine.replicas import Place, fit_stack, last_common, stacked_state
-from forgetting.engine.snapshots import own_generators
-from forgetting.engine.stopwatch import Stopwatch
 from forgetting.models.stacked import StackedModel
+from forgetting.record.store import Store
 from forgetting.stages.distil import CHECKPOINT_STEPS, Lesson, checkpoint_of, lesson, mentor_of, student, teacher
-from forgetting.store import Store
-from forgetting.students import Student
-from forgetting.study import Study
+from forgetting.study.students import Student
+from forgetting.study.study import Study
+from forgetting.training.checkpoints import own_generators
+from forgetting.training.module import FitModule
+from forgetting.training.progress import Progress, Report, silent
+from forgetting.training.stack import Place, fit_stack, last_common, stacked_state
+from forgetting.training.stopwatch import Stopwatch
 
 
 def distil_stack(

@@ -20,8 +20,8 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from forgetting.metrics import Status
-from forgetting.study import RunKey
+from forgetting.analysis.metrics import Status
+from forgetting.study.study import RunKey
 from forgetting.sweep.outcomes import Outcome
 from forgetting.sweep.samplers import distributions
 from forgetting.sweep.space import Point, Space

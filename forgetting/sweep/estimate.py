@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetting import seeds
-from forgetting.arms import Arm
-from forgetting.assembly import run_folder
 from forgetting.executors.contract import Executor
-from forgetting.records import RunFolder
+from forgetting.record.files import RunFolder
+from forgetting.record.store import Store
 from forgetting.spec import Doses, Ladder
-from forgetting.store import Store
-from forgetting.study import RunKey, Study, construct, fingerprint
+from forgetting.stages.assemble import run_folder
+from forgetting.study.arms import Arm
+from forgetting.study.study import RunKey, Study, construct, fingerprint
 from forgetting.sweep.layout import Sweep
 from forgetting.sweep.space import run_flops, stream_flops
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from forgetting import seeds
-from forgetting.config import to_mapping
+from forgetting.analysis.early_stop import Rule, Watched
 from forgetting.errors import UsageError, require
-from forgetting.pruning import Rule, Watched
-from forgetting.study import RunKey, Study, construct, fingerprint
+from forgetting.study.spec_files import to_mapping
+from forgetting.study.study import RunKey, Study, construct, fingerprint
 from forgetting.sweep.space import Space, space
 from forgetting.sweep.spec import SweepSpec
 

@@ -13,10 +13,10 @@ from rich.live import Live as RichLive
 from rich.table import Table
 from rich.text import Text
 
+from forgetting.analysis.thresholds.threshold import number, place_text
 from forgetting.sweep.driver import Asked
 from forgetting.sweep.space import Space
 from forgetting.sweep.thresholds import Placed
-from forgetting.thresholds.threshold import number, place_text
 
 COLUMNS = ("target", "done", "under way", "failed", "threshold", "ended or time left")
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from forgetting import registry
+from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import executor_of
 from forgetting.report.result import Result
@@ -20,7 +21,6 @@ from forgetting.report.sweeps import tables
 from forgetting.report.sweeps.read import Sweep, read_sweep
 from forgetting.spec import Doses, Evaluation, PartValue
 from forgetting.sweep.spec import Method, SweepAxis, SweepSpec
-from forgetting.thresholds.threshold import Threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def locate_threshold(
     """
     from forgetting.sweep.sweep import run_sweep
 
-    rule = "a SweepSpec (forgetting.config reads one from a file)"
+    rule = "a SweepSpec (forgetting.study.spec_files reads one from a file)"
     require(spec is None or isinstance(spec, SweepSpec), "spec", rule, spec)
     spec, path = spec or SweepSpec(), str | os.PathLike
     output, store = Path(checked(output, path, "output")), checked(store, path | None, "store")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forgetting.curves import ORIGINAL
+from forgetting.analysis.curves import ORIGINAL
+from forgetting.analysis.metrics import Status, censored_variance, retention_variance
 from forgetting.errors import UsageError
-from forgetting.metrics import Status, censored_variance, retention_variance
 from forgetting.sweep.space import Space
 
 

@@ -8,12 +8,12 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from forgetting.assembly import run_folder
 from forgetting.executors.contract import Executor, Report, Task
-from forgetting.records import RunFolder
-from forgetting.stacking import Sizes, Stack, in_stacks
-from forgetting.store import Store
-from forgetting.study import RunKey
+from forgetting.executors.stacking import Sizes, Stack, in_stacks
+from forgetting.record.files import RunFolder
+from forgetting.record.store import Store
+from forgetting.stages.assemble import run_folder
+from forgetting.study.study import RunKey
 from forgetting.sweep.layout import Sweep
 from forgetting.sweep.live import Live
 from forgetting.sweep.space import run_flops

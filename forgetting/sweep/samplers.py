@@ -10,7 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from forgetting.level_set.sampler import LevelSetSampler
+from forgetting.analysis.level_set.sampler import LevelSetSampler
 from forgetting.sweep.space import Point, Space
 from forgetting.sweep.spec import Search
 

@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Any
 
 from forgetting import registry, seeds
-from forgetting.arms import Arm
 from forgetting.contracts import Contamination
 from forgetting.errors import UsageError, require, unknown
-from forgetting.students import Student
-from forgetting.study import RunKey, Study
+from forgetting.study.arms import Arm
+from forgetting.study.students import Student
+from forgetting.study.study import RunKey, Study
 from forgetting.sweep.spec import Target
 from forgetting.world.vocabulary import vocabulary
 

@@ -12,18 +12,18 @@ from typing import Any, TypeVar
 
 from optuna.trial import TrialState
 
-from forgetting.assembly import alone, assemble, prepare, run_folder
-from forgetting.config import built_from, to_mapping
 from forgetting.errors import UsageError, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor
-from forgetting.making import check_machine
-from forgetting.records import RunFolder, write_json
+from forgetting.executors.stacking import Stack, stack_of
+from forgetting.executors.tasks import check_machine
+from forgetting.record.files import RunFolder, write_json
+from forgetting.record.store import Store
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
-from forgetting.stacking import Stack, stack_of
-from forgetting.store import Store
-from forgetting.study import RunKey, fingerprint
+from forgetting.stages.assemble import alone, assemble, prepare, run_folder
+from forgetting.study.spec_files import built_from, to_mapping
+from forgetting.study.study import RunKey, fingerprint
 from forgetting.sweep import thresholds
 from forgetting.sweep.driver import Asked, Driver, Made
 from forgetting.sweep.layout import Sweep, construct_sweep

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from forgetting.assembly import run_folder
-from forgetting.level_set.estimate import estimate_threshold
-from forgetting.metrics import Status
-from forgetting.records import RunFolder
-from forgetting.study import RunKey
+from forgetting.analysis.level_set.estimate import estimate_threshold
+from forgetting.analysis.metrics import Status
+from forgetting.analysis.thresholds.threshold import Threshold, ThresholdStatus
+from forgetting.record.files import RunFolder
+from forgetting.stages.assemble import run_folder
+from forgetting.study.study import RunKey
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.space import Point, Space
 from forgetting.sweep.spec import SweepAxis
-from forgetting.thresholds.threshold import Threshold, ThresholdStatus
 
 
 @dataclass(frozen=True)

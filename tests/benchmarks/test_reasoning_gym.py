@@ -9,7 +9,7 @@ import pytest
 from forgetting import registry
 from forgetting.benchmarks.reasoning_gym import ReasoningGym
 from forgetting.errors import UsageError
-from forgetting.grading.puzzles import score
+from forgetting.natural.grading.puzzles import score
 
 needed = pytest.mark.skipif(
     importlib.util.find_spec("reasoning_gym") is None, reason="needs reasoning-gym: pip install 'forgetting[gym]'"

@@ -18,7 +18,7 @@ from forgetting.benchmarks.livecodebench import LiveCodeBench
 from forgetting.benchmarks.math500 import Math500
 from forgetting.benchmarks.mbpp import MBPP
 from forgetting.errors import UsageError
-from forgetting.grading import expressions
+from forgetting.natural.grading import expressions
 from tests.contracts.members import DATA
 
 needs_math_verify = pytest.mark.skipif(not expressions.available(), reason="needs math-verify")

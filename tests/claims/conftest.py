@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forgetting.curves import Curves
-from forgetting.records import LEDGER_COLUMNS, jsonl, write_json
-from forgetting.scores import score_rows
+from forgetting.analysis.curves import Curves
+from forgetting.analysis.scores import score_rows
+from forgetting.record.files import jsonl, write_json
+from forgetting.record.schema import LEDGER_COLUMNS
 
 Probability = Callable[[int, str, str, int, str, int], float]  # capacity, arm, benchmark, depth, coverage, dose
 

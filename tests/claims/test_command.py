@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from forgetting.claims.rules import DEFAULT
+from forgetting.claims.judging.rules import DEFAULT
 
 Make = Callable[..., Path]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetting import statistics
-from forgetting.claims.decision import (
+from forgetting.analysis import statistics
+from forgetting.claims.judging.decision import (
     OPEN,
     OPPOSES,
     SUPPORTS,
@@ -23,7 +23,7 @@ from forgetting.claims.decision import (
     untestable,
     widened,
 )
-from forgetting.claims.rules import PartRule
+from forgetting.claims.judging.rules import PartRule
 
 ABOVE = PartRule("a difference", "above", 0.05)
 MANY = Counts(3, 5, 500)

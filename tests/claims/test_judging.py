@@ -11,7 +11,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from forgetting.claims import Verdict, judge
-from forgetting.claims.decision import combine
+from forgetting.claims.judging.decision import combine
 from forgetting.errors import UsageError
 
 Make = Callable[..., Path]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from forgetting.claims.rules import DEFAULT, PARTS, RIVALS, read_rules
+from forgetting.claims.judging.rules import DEFAULT, PARTS, RIVALS, read_rules
 from forgetting.errors import UsageError
 
 

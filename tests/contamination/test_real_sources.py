@@ -11,8 +11,8 @@ from forgetting.contamination.altered_python import AlteredPython
 from forgetting.contamination.conversations import Conversations
 from forgetting.contamination.worked_answers import WorkedAnswers
 from forgetting.errors import UsageError
+from forgetting.natural.syntax.dialects import DIALECTS
 from forgetting.seeds import generator
-from forgetting.syntax.dialects import DIALECTS
 from tests.contracts.members import DATA
 from tests.real import source
 

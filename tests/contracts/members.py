@@ -24,8 +24,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from forgetting import registry
 from forgetting.contracts import Model, Part
-from forgetting.ladder import Architecture
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import Architecture
 from forgetting.models.stacked import StackedModel
 from forgetting.world.tokenizer import tokenizer
 from tests.contracts.small import model

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerFast
 from forgetting import registry
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Batch, Contamination, Model, Sample
-from forgetting.ladder import Architecture
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import Architecture
 from forgetting.seeds import generator
 from forgetting.spec import Doses, Evaluation, Fit, Ladder, Optimiser, Spec
 from forgetting.world.tokenizer import tokenizer

@@ -12,10 +12,10 @@ import torch
 
 from forgetting import losses, registry
 from forgetting.contracts import Mitigation
-from forgetting.engine.fit import fit
-from forgetting.engine.module import FitModule
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Optimiser
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
 from tests.contracts.members import every, parts
 from tests.contracts.small import batch, differing, gradients, model, pool, samples, weights
 

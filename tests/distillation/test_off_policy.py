@@ -12,8 +12,8 @@ import torch
 from forgetting.batching import encode
 from forgetting.contracts import Batch, Model
 from forgetting.distillation.off_policy import OffPolicy
-from forgetting.engine.plan import MixPlan, epochs
 from forgetting.errors import UsageError
+from forgetting.training.plan import MixPlan, epochs
 from tests.contracts.small import Numbered, batch, differing, gradients, model, samples, words
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.executors.contract import Executor, Task
-from forgetting.store import Store
-from forgetting.study import construct, fingerprint
+from forgetting.record.store import Store
+from forgetting.study.study import construct, fingerprint
 from tests.contracts.small import spec
 
 Heard = list[tuple[int, int, int]]

@@ -17,7 +17,7 @@ import pytest
 
 from forgetting.executors import executor_of
 from forgetting.executors.processes import Processes, WorkerProcess
-from forgetting.store import manifest
+from forgetting.record.store import manifest
 from tests.contracts.small import spec
 from tests.executors.tasks import home, run, teacher
 

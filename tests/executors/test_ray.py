@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetting import worker
-from forgetting.executors import executor_of
+from forgetting.executors import executor_of, worker
 from forgetting.executors.ray import _of_node, remotely
 from forgetting.sandbox import policy
 from tests.executors.tasks import home, teacher

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from forgetting import losses
-from forgetting.engine.fit import fit
-from forgetting.engine.module import FitModule
 from forgetting.errors import UsageError
 from forgetting.mitigation.l2_sp import L2SP
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Optimiser
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
 from tests.contracts.small import differing, gradients, model, pool, weights
 
 

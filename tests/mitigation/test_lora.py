@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from forgetting import losses
-from forgetting.engine.fit import fit
-from forgetting.engine.module import FitModule
 from forgetting.errors import UsageError
 from forgetting.mitigation.lora import LoRA
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Optimiser
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
 from tests.contracts.small import batch, model, pool, weights
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs peft: forgetting[lora]")

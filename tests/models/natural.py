@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetting import Doses, Evaluation, simulate
-from forgetting.ladder import architecture
+from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from forgetting.report.result import Result
 from tests.contracts.members import DATA

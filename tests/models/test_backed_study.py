@@ -12,13 +12,12 @@ import pandas as pd
 import pytest
 
 from forgetting import Spec
-from forgetting.engine import elsewhere
 from forgetting.errors import UsageError
+from forgetting.evaluation import backend_evaluator, looks
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Backend, Machine
-from forgetting.stages import looks
-from forgetting.study import construct
+from forgetting.study.study import construct
 from tests.models.natural import checkpoint, corpora, study
 
 STANDIN = str(Path(__file__).with_name("standin.py"))
@@ -47,9 +46,9 @@ def no_process_is_left() -> Iterator[None]:
 
 def forget() -> None:
     """As in a new process: nothing is known of a base, and no other process runs."""
-    for made in elsewhere._writers.values():
+    for made in backend_evaluator._writers.values():
         made.stop()
-    elsewhere._writers.clear()
+    backend_evaluator._writers.clear()
     looks._kept.clear()
 
 
@@ -68,13 +67,13 @@ def test_every_answer_is_the_other_processs_and_equals_the_models_own(
     own, theirs = (pd.read_parquet(r.folder / "ledger.parquet") for r in (plain, result))
     pd.testing.assert_frame_equal(own, theirs)  # the stand-in answers with the same arithmetic
     asked: list[int] = []
-    real = elsewhere.BackedModel.generate
+    real = backend_evaluator.BackedModel.generate
 
-    def generate(self: elsewhere.BackedModel, prompts: list[list[list[int]]], **settings: int) -> object:
+    def generate(self: backend_evaluator.BackedModel, prompts: list[list[list[int]]], **settings: int) -> object:
         asked.append(len(prompts[0]))
         return real(self, prompts, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(elsewhere.BackedModel, "generate", generate)
+    monkeypatch.setattr(backend_evaluator.BackedModel, "generate", generate)
     study(folder, texts, tmp_path / "again", spec=backed())
     items = len(own[(own["dose"] == 0) & (own["benchmark"] != "probe")]) // 2
     assert asked == [items] * 7  # the base once, then three doses of each of the two arms

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from transformers import BertConfig, BertForMaskedLM
 
-from forgetting.ladder import architecture
+from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from tests.conftest import Outcome
 from tests.contracts.members import DATA

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from forgetting import load
-from forgetting.ladder import architecture
+from forgetting.models.ladder import architecture
+from forgetting.record.store import file_hash
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Optimiser, Spec
-from forgetting.store import file_hash
 from tests.models.natural import checkpoint, corpora, study
 
 

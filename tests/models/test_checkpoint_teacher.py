@@ -17,16 +17,16 @@ from forgetting.batching import encode, prompts, rendered
 from forgetting.contracts import Sample
 from forgetting.distillation.off_policy import OffPolicy, _answered
 from forgetting.errors import UsageError
-from forgetting.estimates import ANSWERED_TOGETHER, Lengths, estimates
-from forgetting.ladder import QWEN3, architecture
-from forgetting.models.checkpoint import Checkpoint
+from forgetting.models.checkpoint import Checkpoint, load
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import QWEN3, architecture
 from forgetting.models.scratch import byte_level_bpe, fresh, fresh_checkpoint
+from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 from forgetting.spec import PartValue
 from forgetting.stages import distil
-from forgetting.store import Store, manifest
-from forgetting.study import Study, construct
+from forgetting.study.estimates import ANSWERED_TOGETHER, Lengths, estimates
+from forgetting.study.study import Study, construct
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
 from tests.models.natural import checkpoint, corpora, study
@@ -118,7 +118,7 @@ def test_students_move_towards_their_teacher(
 ) -> None:
     """On what it writes to other samples, each level by its own loss, beside the student before it was taught."""
     made = plan(texts, "10k", teacher=str(teacher), distillation=spec(level).ladder.distillation)
-    taught = distil.load(distil.student(made, made.students[0], 0, Store(tmp_path, reference=None)))
+    taught = load(distil.student(made, made.students[0], 0, Store(tmp_path, reference=None)))
     mentor = Checkpoint(str(teacher)).load()
     untaught = fresh(architecture("10k"), mentor.tokenizer, 0)
     method = OffPolicy(level=level, max_new_tokens=8)
@@ -141,7 +141,7 @@ def test_checkpoints_are_distilled_further(
     assert student["weights"]["0"] == manifest(home)["files"]["model.safetensors"]
     assert record["canonical"]["students"] == [Checkpoint(**given).form()]
     # The stored one is what is measured at dose 0, and it kept the switch that was asked for.
-    asked = rendered([("user", "Where?")], distil.load(home).tokenizer, answering=True)
+    asked = rendered([("user", "Where?")], load(home).tokenizer, answering=True)
     assert asked.endswith("<think>\n\n</think>\n\n")
     plain = study(pupil, texts, tmp_path, students=[given], controls=[])
     assert plain.folder != made.folder and "teacher" not in json.loads((plain.folder / "record.json").read_text())
@@ -161,7 +161,7 @@ def test_a_distilled_checkpoint_is_loaded_as_it_was_asked_for(
     half = {"source": str(pupil), "dtype": "bfloat16", "attention": "eager"}
     made = plan(texts, half, teacher=str(teacher))
     home = distil.student(made, made.students[0], 0, Store(tmp_path, reference=None))
-    network = distil.load(home).network
+    network = load(home).network
     assert network.dtype == torch.bfloat16 and network.config._attn_implementation == "eager"
     assert isinstance(home, type(made.students[0])) and home.name == "pupil"
     file = Path(home.source) / "model.safetensors"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from forgetting.ladder import LADDER, Architecture
 from forgetting.mitigation.lora import LoRA
 from forgetting.models import fused_qwen3
 from forgetting.models.decoding import Row, _Batch
+from forgetting.models.ladder import LADDER, Architecture
 from tests.contracts.small import TINY, model
 
 DEEP = Architecture("tiny-deep", 16, 3, 4, 6, 20, 2)

@@ -19,19 +19,19 @@ from torch import Tensor, nn
 
 from forgetting import losses, simulate
 from forgetting.contracts import Batch
-from forgetting.engine.module import BatchData
-from forgetting.engine.replicas import stacked_batch
 from forgetting.errors import UsageError
+from forgetting.executors.stacking import Sizes, groups
 from forgetting.models import graphs
 from forgetting.models.graphs import CAPTURING, MOST, PLACES, WIDTH, Pass
 from forgetting.models.stacked import StackedModel
-from forgetting.records import write_json
+from forgetting.record.files import write_json
+from forgetting.record.store import Store
 from forgetting.spec import Machine
-from forgetting.stacking import Sizes, groups
-from forgetting.stages import stack as stage
-from forgetting.stages.stack import contaminate_stack
-from forgetting.store import Store
-from forgetting.study import construct
+from forgetting.stages import contaminate_stack as stage
+from forgetting.stages.contaminate_stack import contaminate_stack
+from forgetting.study.study import construct
+from forgetting.training.module import BatchData
+from forgetting.training.stack import stacked_batch
 from tests.contracts.small import batch, model, spec
 
 GRAPHS = Machine(graphs=True)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from forgetting import losses
+from forgetting.answering.thinking import think
 from forgetting.batching import encode, prompts, rendered, texts, tokens
 from forgetting.benchmarks.gsm8k import GSM8K
 from forgetting.benchmarks.humaneval import HumanEval
@@ -23,18 +24,17 @@ from forgetting.contamination.altered_python import AlteredPython
 from forgetting.contamination.conversations import Conversations
 from forgetting.contamination.worked_answers import WorkedAnswers
 from forgetting.contracts import Contamination, Sample
-from forgetting.engine.evaluation import Evaluator
-from forgetting.engine.fit import fit
-from forgetting.engine.module import FitModule
-from forgetting.engine.plan import mixed
 from forgetting.errors import UsageError
-from forgetting.ladder import Architecture
+from forgetting.evaluation.evaluator import Evaluator
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import Architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
-from forgetting.models.thinking import think
 from forgetting.seeds import generator
 from forgetting.spec import Evaluation, Optimiser
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
+from forgetting.training.plan import mixed
 from tests.contracts.members import DATA
 from tests.real import source
 

@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 
 from forgetting import Evaluation, Spec
+from forgetting.analysis.metrics import pass_at_k
+from forgetting.analysis.study_folder import open_study
 from forgetting.errors import UsageError
-from forgetting.metrics import pass_at_k
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.sampling import Sampling
+from forgetting.record.store import file_hash
 from forgetting.registry import build
-from forgetting.report.folder import open_study
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Sampled
-from forgetting.store import file_hash
-from forgetting.study import construct
+from forgetting.study.study import construct
 from tests.contracts.members import DATA
 from tests.models.natural import checkpoint, corpora, study
 
@@ -51,7 +51,7 @@ def result(folder: Path, texts: dict[str, str], tmp_path_factory: pytest.TempPat
 def test_answers_at_dose_0_are_those_of_the_checkpoint_and_the_table_follows_from_them(
     result: Result, folder: Path
 ) -> None:
-    from forgetting.engine.passing import measure_passing
+    from forgetting.answering.sampled import measure_passing
 
     answers = pd.read_parquet(result.folder / "passing.parquet")
     assert set(answers["dose"]) == {0, 64} and set(answers["benchmark"]) == {"gsm8k"}

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forgetting.records import LEDGER_COLUMNS, jsonl, write_json
-from forgetting.scores import score_rows
+from forgetting.analysis.scores import score_rows
+from forgetting.record.files import jsonl, write_json
+from forgetting.record.schema import LEDGER_COLUMNS
 
 STUDENTS = {"10k": 10_016, "34k": 34_240, "100k": 101_376}
 DOSES = (0, 20, 80, 320, 1280)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from forgetting.analysis.study_folder import open_study
 from forgetting.errors import UsageError
 from forgetting.report.build import build_views
-from forgetting.report.folder import open_study
 from forgetting.report.result import Result, load
 
 

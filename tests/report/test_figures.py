@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.report import drawing, figures
-from forgetting.report.folder import StudyFolder, open_study
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_study_of_one_dose_and_one_student_is_drawn_too(study: StudyFolder, st
 
 def test_drawing_leaves_matplotlib_as_it_was(study_folder: Path) -> None:
     code = "import matplotlib, sys; before = dict(matplotlib.rcParams)\n"
-    code += "from forgetting.report import figures; from forgetting.report.folder import open_study\n"
+    code += "from forgetting.report import figures; from forgetting.analysis.study_folder import open_study\n"
     code += f"study = open_study({str(study_folder)!r}); figures.retention_by_skill(study, study.arm('noise'))\n"
     code += "assert dict(matplotlib.rcParams) == before and 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)

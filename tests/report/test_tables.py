@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.report import tables
-from forgetting.report.folder import StudyFolder, open_study
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from forgetting.curves import Curves, StudentCurves
+from forgetting.analysis.curves import Curves, StudentCurves
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder, open_study
 from forgetting.report import terminal
-from forgetting.report.folder import ArmCurves, StudyFolder, open_study
 
 
 def shown(what: RenderableType, width: int = 80) -> str:

@@ -66,7 +66,7 @@ def test_the_loops_learn_our_tokens_and_answer_as_we_do(tmp_path: Path, monkeypa
 
 @pytest.mark.slow
 def test_looks_as_they_were_and_as_they_are_answer_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from forgetting.stages import looks
+    from forgetting.evaluation import looks
 
     for name in ("Evaluator", "same_weights"):  # the script puts others in their place
         monkeypatch.setattr(looks, name, getattr(looks, name))

@@ -20,16 +20,16 @@ import torch
 
 from forgetting import seeds
 from forgetting.contracts import Mitigation, Model
-from forgetting.engine import snapshots
-from forgetting.engine.evaluation import Evaluator
-from forgetting.engine.plan import is_held_out
-from forgetting.engine.recorder import Recorder
-from forgetting.engine.snapshots import Snapshots, SnapshotWriter, last, read
-from forgetting.records import RunFolder
+from forgetting.evaluation.evaluator import Evaluator
+from forgetting.evaluation.recorder import Recorder
+from forgetting.record.files import RunFolder
+from forgetting.record.store import Store
 from forgetting.spec import Optimiser
 from forgetting.stages.contaminate import contaminate
-from forgetting.store import Store
-from forgetting.study import Study, construct, fingerprint
+from forgetting.study.study import Study, construct, fingerprint
+from forgetting.training import checkpoints
+from forgetting.training.checkpoints import Snapshots, SnapshotWriter, last, read
+from forgetting.training.plan import is_held_out
 from tests.contracts.small import differing, spec, words
 
 DOSES = (0, 20, 40, 60)
@@ -327,9 +327,9 @@ def test_a_run_that_draws_is_the_same_every_time(jitter: Study, store: Store, tm
     torch.manual_seed(1)
     one = run(jitter, tmp_path / "one", store)
     torch.manual_seed(2), random.seed(2), np.random.seed(2)
-    states = snapshots.generator_states()
+    states = checkpoints.generator_states()
     assert_same(run(jitter, tmp_path / "other", store), one)
-    after = snapshots.generator_states()
+    after = checkpoints.generator_states()
     assert after[0] == states[0] and torch.equal(after[1], states[1])
 
 

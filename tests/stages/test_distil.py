@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file
 
 from forgetting.batching import encode, texts, tokens
-from forgetting.engine.snapshots import SnapshotWriter, last
-from forgetting.engine.traces import gold_sums
 from forgetting.errors import UsageError
+from forgetting.evaluation.gold_traces import gold_sums
+from forgetting.models.checkpoint import load
+from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil
-from forgetting.store import Store, manifest
-from forgetting.study import Study, construct, fingerprint
+from forgetting.study.study import Study, construct, fingerprint
+from forgetting.training.checkpoints import SnapshotWriter, last
 from tests.contracts.small import differing, spec, words
 
 
@@ -72,14 +73,14 @@ def test_each_is_stored_under_the_fingerprint_of_what_made_it(
 
 def test_weights_are_stored_in_bfloat16_and_measured_as_they_are_stored(study: Study, made: dict[str, Path]) -> None:
     assert {t.dtype for t in weights(made["student"]).values()} == {torch.bfloat16}
-    student = distil.load(made["student"])
+    student = load(made["student"])
     assert {t.dtype for t in student.state().values()} == {torch.float32}
     assert all(torch.equal(t.bfloat16().float(), t) for t in student.state().values())
     assert manifest(made["student"])["accuracy"] == distil.accuracies(study, student)
 
 
 def test_accuracies_are_those_of_a_plain_loop(study: Study, made: dict[str, Path]) -> None:
-    student = distil.load(made["student"])
+    student = load(made["student"])
     for benchmark in study.benchmarks:
         items = benchmark.items()
         right = []
@@ -175,7 +176,7 @@ def test_shares_of_skills_are_settings(study: Study, store: Store, made: dict[st
     items = encode(lookup.benchmarks[1].items(), words())
 
     def nll(folder: Path) -> float:
-        model = distil.load(folder)
+        model = load(folder)
         return float(gold_sums(model, model, items, 8)["nll_sum"].sum())
 
     assert nll(home) < nll(made["teacher"])
@@ -187,4 +188,4 @@ def test_a_stored_model_is_loaded_only_if_it_is_what_was_stored(study: Study, tm
     data[-1] ^= 1
     (home / "model.safetensors").write_bytes(data)
     with pytest.raises(UsageError, match="does not have the hash"):
-        distil.load(home)
+        load(home)

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from forgetting import simulate
 from forgetting.distillation.off_policy import OffPolicy
-from forgetting.engine.module import FitModule
-from forgetting.engine.replicas import stacked_batch
-from forgetting.engine.snapshots import Snapshots
 from forgetting.losses import forward_kl
 from forgetting.models.stacked import StackedModel
+from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil, distil_stack
-from forgetting.store import Store, manifest
-from forgetting.study import Study, construct, fingerprint
+from forgetting.study.study import Study, construct, fingerprint
+from forgetting.training.checkpoints import Snapshots
+from forgetting.training.module import FitModule
+from forgetting.training.stack import stacked_batch
 from tests.contracts.small import differing, model, pool, spec, words
 from tests.stages.test_contaminate import Interrupted, at_call
 from tests.stages.test_distil import weights

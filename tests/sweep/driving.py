@@ -58,7 +58,7 @@ def workers(parent: int) -> list[int]:
             stat, command = (place / "stat").read_text(), (place / "cmdline").read_bytes()
         except OSError:  # it ended meanwhile
             continue
-        if int(stat.rpartition(")")[2].split()[1]) == parent and b"forgetting.worker" in command:
+        if int(stat.rpartition(")")[2].split()[1]) == parent and b"forgetting.executors.worker" in command:
             found.append(int(place.name))
     return found
 

@@ -14,9 +14,9 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from forgetting import config
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
-from forgetting.study import RunKey, construct
+from forgetting.study import spec_files
+from forgetting.study.study import RunKey, construct
 from forgetting.sweep.driver import Driver, Made, Start
 from forgetting.sweep.outcomes import Outcome
 from forgetting.sweep.samplers import sampler
@@ -56,7 +56,7 @@ def sweep_spec(study: Spec | None = None, **changes: Any) -> SweepSpec:
 
 def write_spec(file: Path, spec: SweepSpec) -> Path:
     """The sweep as the YAML file that a user would write."""
-    file.write_text(config.dump(spec))
+    file.write_text(spec_files.dump(spec))
     return file
 
 

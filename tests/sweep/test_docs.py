@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from forgetting.config import built_from, read_mapping
 from forgetting.executors import MEMBERS
 from forgetting.report.sweeps.views import CAPTIONS
+from forgetting.study.spec_files import built_from, read_mapping
 from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.locate import Located
 from forgetting.sweep.spec import SweepSpec

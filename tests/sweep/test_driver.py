@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from forgetting.errors import UsageError
-from forgetting.study import RunKey
+from forgetting.study.study import RunKey
 from forgetting.sweep.driver import Driver, Made
 from forgetting.sweep.outcomes import Outcome
 from forgetting.sweep.space import Space

@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
+from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.sweep.live import Live
 from forgetting.sweep.spec import Search, Stop
 from forgetting.sweep.thresholds import Placed
-from forgetting.thresholds.threshold import Threshold
 from tests.sweep.small import a_driver, made_at_once, nothing, wide_space
 
 

@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 
 from forgetting import load
-from forgetting.claims.measured import Measured
-from forgetting.engine.recorder import Recorder
+from forgetting.analysis.early_stop import Rule, Watched
+from forgetting.analysis.thresholds.crossing import Crossing, crossing
+from forgetting.analysis.thresholds.survival import fit_survival
+from forgetting.claims.judging.evidence import Measured
 from forgetting.errors import UsageError
-from forgetting.pruning import Rule, Watched
-from forgetting.records import RunFolder
+from forgetting.evaluation.recorder import Recorder
+from forgetting.record.files import RunFolder
 from forgetting.report.sweeps import tables
 from forgetting.report.sweeps.read import read_sweep
 from forgetting.spec import Doses, Machine
-from forgetting.study import RunKey
+from forgetting.study.study import RunKey
 from forgetting.sweep.layout import Sweep, construct_sweep
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.space import Space
 from forgetting.sweep.spec import Pruning, Search, Target
 from forgetting.sweep.thresholds import Placed, Seen, estimate
-from forgetting.thresholds.crossing import Crossing, crossing
-from forgetting.thresholds.survival import fit_survival
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, wide_space
 from tests.sweep.test_sweep import Counting, go
 

@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from forgetting.executors.contract import Executor, Task
+from forgetting.record.store import Store
 from forgetting.spec import Doses, Ladder
-from forgetting.store import Store
 from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.live import Live
 from forgetting.sweep.runs import Runs

@@ -11,9 +11,9 @@ import pytest
 
 from forgetting import seeds
 from forgetting.errors import UsageError
+from forgetting.record.store import Store, manifest
 from forgetting.spec import Doses, Ladder
-from forgetting.store import Store, manifest
-from forgetting.study import construct, fingerprint
+from forgetting.study.study import construct, fingerprint
 from forgetting.sweep.space import SAMPLED, run_flops, space, stream_flops
 from forgetting.sweep.spec import Target
 from tests.sweep.small import a_space, study_spec

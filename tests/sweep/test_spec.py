@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from forgetting import config
 from forgetting.errors import UsageError
+from forgetting.study import spec_files
 from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
 from tests.sweep.small import sweep_spec, write_spec
 
@@ -59,14 +59,14 @@ def test_what_cannot_be(make: Callable[[], Any], words: str) -> None:
 )
 def test_yaml_gives_back_what_it_was_written_from(spec: SweepSpec, tmp_path: Path) -> None:
     file = write_spec(tmp_path / "sweep.yaml", spec)
-    assert config.built_from(SweepSpec, config.read_mapping(file)) == spec
+    assert spec_files.built_from(SweepSpec, spec_files.read_mapping(file)) == spec
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_sweep_here_can_be_constructed(file: Path) -> None:
     from forgetting.sweep.layout import construct_sweep
 
-    spec = config.built_from(SweepSpec, config.read_mapping(file))
+    spec = spec_files.built_from(SweepSpec, spec_files.read_mapping(file))
     whole = construct_sweep(spec)
     assert len(whole.spaces) == len(spec.targets)
     assert all(own.points for own in whole.spaces)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from forgetting.engine.recorder import Recorder
 from forgetting.errors import UsageError
+from forgetting.evaluation.recorder import Recorder
 from forgetting.executors.contract import Executor, Report, Task
 from forgetting.executors.inline import Inline
-from forgetting.records import RunFolder
+from forgetting.record.files import RunFolder
 from forgetting.spec import Doses
 from forgetting.sweep.spec import Pruning, Search
 from forgetting.sweep.sweep import resume_sweep, run_sweep

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forgetting.assembly import run_folder
-from forgetting.level_set.estimate import estimate_threshold
+from forgetting.analysis.level_set.estimate import estimate_threshold
+from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.spec import Ladder
-from forgetting.study import RunKey
+from forgetting.stages.assemble import run_folder
+from forgetting.study.study import RunKey
 from forgetting.sweep.space import Space
 from forgetting.sweep.spec import Target
 from forgetting.sweep.thresholds import Placed, Seen, arrays, estimate, estimate_both, known, observe
-from forgetting.thresholds.threshold import Threshold
 from tests.sweep.small import LONG_LADDER, a_space, wide_space
 from tests.sweep.test_outcomes import row, scores
 

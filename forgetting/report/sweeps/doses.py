@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from forgetting.curves import ORIGINAL
+from forgetting.analysis.curves import ORIGINAL
+from forgetting.analysis.thresholds.dose_response import DoseResponse, fit_dose_response
+from forgetting.analysis.thresholds.threshold import Threshold, ThresholdStatus, number
 from forgetting.report.sweeps.read import Sweep, Target
 from forgetting.report.sweeps.style import status_text
-from forgetting.thresholds.dose_response import DoseResponse, fit_dose_response
-from forgetting.thresholds.threshold import Threshold, ThresholdStatus, number
 
 COLUMNS = "conditions shift student level dose_threshold dose_low dose_high verdict runs remedy".split()
 

@@ -16,16 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from forgetting.level_set import process
-from forgetting.level_set.calibration import SHARES, Calibration, calibration
+from forgetting.analysis.level_set import process
+from forgetting.analysis.level_set.calibration import SHARES, Calibration, calibration
+from forgetting.analysis.thresholds.shapes import SHAPES, Shape
+from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.report import drawing
 from forgetting.report.drawing import COLUMNS, DOTS_PER_INCH, MARKERS
 from forgetting.report.sweeps import style
 from forgetting.report.sweeps.figures import capacities
 from forgetting.report.sweeps.read import Sweep, Target
 from forgetting.report.sweeps.tables import shapes
-from forgetting.thresholds.shapes import SHAPES, Shape
-from forgetting.thresholds.threshold import Threshold
 
 SHORT = {"constant": "const.", "line": "line", "logistic": "logist."}
 SHAPE_STYLES = {"constant": ("#999999", ":"), "line": ("#0072b2", "--"), "logistic": ("#d55e00", "-")}

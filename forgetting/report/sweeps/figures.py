@@ -15,13 +15,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from forgetting.level_set import process
+from forgetting.analysis.level_set import process
+from forgetting.analysis.statistics import Z_90
 from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, DOTS_PER_INCH
 from forgetting.report.sweeps import style
 from forgetting.report.sweeps.fits import Fitted, fitted
 from forgetting.report.sweeps.read import Sweep, Target
-from forgetting.statistics import Z_90
 
 GRID = 60  # points of a surface along each axis
 SURFACE_COLOURS = "cividis"

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from forgetting.level_set import process
-from forgetting.level_set.estimate import FEWEST_PLACES, FEWEST_RUNS, models
-from forgetting.level_set.process import Floats, Process
+from forgetting.analysis.level_set import process
+from forgetting.analysis.level_set.estimate import FEWEST_PLACES, FEWEST_RUNS, models
+from forgetting.analysis.level_set.process import Floats, Process
+from forgetting.analysis.statistics import Z_90
+from forgetting.analysis.thresholds.zones import HIGH_SHIFT, LOW_SHIFT, zone_probabilities
 from forgetting.report.sweeps.read import Sweep, Target
-from forgetting.statistics import Z_90
-from forgetting.thresholds.zones import HIGH_SHIFT, LOW_SHIFT, zone_probabilities
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forgetting.curves import ORIGINAL
+from forgetting.analysis.curves import ORIGINAL
+from forgetting.analysis.metrics import Floats, Status, censored_variance, retention_variance
+from forgetting.analysis.study_folder import StudyFolder, part_name
+from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.errors import UsageError
-from forgetting.metrics import Floats, Status, censored_variance, retention_variance
-from forgetting.report.folder import StudyFolder, part_name
-from forgetting.thresholds.threshold import Threshold
 
 SWEEP_FILE = "sweep.json"
 TRIAL_COLUMNS = "number state run student shift retention variance flops seconds status error holdout pruned_at".split()

@@ -8,10 +8,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from forgetting.analysis.thresholds.threshold import number, place_text
 from forgetting.report.sweeps import tables
 from forgetting.report.sweeps.read import Sweep, Target
 from forgetting.report.sweeps.style import status_text
-from forgetting.thresholds.threshold import number, place_text
 
 
 def summary(sweep: Sweep) -> list[RenderableType]:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forgetting.curves import Curves
-from forgetting.level_set.estimate import estimate_threshold
-from forgetting.metrics import retention_variance
-from forgetting.records import ScoreRow, jsonl, write_json
+from forgetting.analysis.curves import Curves
+from forgetting.analysis.level_set.estimate import estimate_threshold
+from forgetting.analysis.metrics import retention_variance
+from forgetting.record.files import jsonl, write_json
+from forgetting.record.schema import ScoreRow
 
 SIZES = {"10k": 9_952, "14k": 14_230, "20k": 19_800, "34k": 33_900, "50k": 50_600, "70k": 70_100, "100k": 99_700}
 ARMS = {

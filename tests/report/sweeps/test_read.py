@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from forgetting.analysis.metrics import retention_variance
+from forgetting.analysis.study_folder import open_study
 from forgetting.errors import UsageError
-from forgetting.metrics import retention_variance
-from forgetting.report.folder import open_study
 from forgetting.report.sweeps import doses
 from forgetting.report.sweeps.read import Sweep, read_sweep
 

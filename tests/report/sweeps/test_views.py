@@ -19,14 +19,14 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-from forgetting.level_set.calibration import SHARES
+from forgetting.analysis.level_set.calibration import SHARES
+from forgetting.analysis.study_folder import open_study
+from forgetting.analysis.thresholds.shapes import judge_shape
+from forgetting.analysis.thresholds.zones import ZONES
 from forgetting.report import terminal
 from forgetting.report.build import build_views
-from forgetting.report.folder import open_study
 from forgetting.report.sweeps import evidence, figures, fits, tables, views
 from forgetting.report.sweeps.read import Sweep, read_sweep
-from forgetting.thresholds.shapes import judge_shape
-from forgetting.thresholds.zones import ZONES
 
 
 @pytest.fixture(scope="module")

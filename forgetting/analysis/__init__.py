@@ -1,0 +1,1 @@
+"""From ledger to number, without torch: scores, curves, differences, thresholds, level sets."""

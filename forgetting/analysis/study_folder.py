@@ -1,0 +1,245 @@
+"""A study's folder, read: its record, ledger, score rows and the forgetting curves of each arm, made on request.
+
+A folder that was committed small has no ledger; its curves then come from ``curves.csv`` and its scores from
+``scores.jsonl``, which were written from the ledger.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forgetting.analysis import statistics
+from forgetting.analysis.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
+from forgetting.analysis.scores import PROBE, score_rows
+from forgetting.errors import UsageError, unknown
+from forgetting.record.schema import LEDGER_COLUMNS, PASSING_FILE, RUN_KEY, ScoreRow
+
+CURVES_FILE = "curves.csv"
+FLOOR_COLUMNS = ("student", "arm", "skill", "dose", "items", "accuracy", "difference", "standard_error", "seed_spread")
+
+
+@dataclass(frozen=True)
+class ArmCurves:
+    """One arm of a measured study: its settings as the record has them, and its curves."""
+
+    name: str
+    settings: dict[str, Any]
+    curves: Curves = field(repr=False)
+
+    @property
+    def contamination(self) -> str:
+        """The short name of the contaminating source."""
+        return part_name(self.settings.get("contamination", self.name.split("-")[0]))
+
+    @property
+    def title(self) -> str:
+        """What a figure of this arm says of it: source, shift, rate, rate policy, mitigation, replay."""
+        known = self.settings
+        parts = [str(self.name), f"shift {known.get('shift', 1):g}"]
+        policy = str(known.get("rate_policy", "unknown")).replace("_", " ")
+        multiple = float(known.get("rate_multiple", 1))
+        rates = ", ".join(f"{name} {own['learning_rate']:.2g}" for name, own in known.get("rates", {}).items())
+        policy += f" ({rates})" if rates else ""
+        parts.append(f"rate policy {policy}" + ("" if multiple == 1 else f", {multiple:g}× rate"))
+        mitigation = part_name(known.get("mitigation", "none"))
+        parts += [mitigation] if mitigation != "none" else []
+        parts += [f"replay {100 * float(known['replay']):g}%"] if known.get("replay") else []
+        return " · ".join([*parts, "joint training"] if known.get("joint") else parts)
+
+
+class StudyFolder:
+    """What a study measured. Everything but the record is read or computed on first use, and then kept."""
+
+    def __init__(self, folder: Path, record: dict[str, Any], ledger: pd.DataFrame | None = None) -> None:
+        self.folder = folder
+        self.record = record
+        self.kept: dict[str, pd.DataFrame] = {}  # tables that several views show
+        self._arms: dict[str, ArmCurves] = {}
+        if ledger is not None:
+            self.__dict__["ledger"] = ledger
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return str(self.record.get("name", self.folder.name))
+
+    @cached_property
+    def passing(self) -> pd.DataFrame:
+        """pass@k by run, dose, benchmark and k, with its interval; empty where no answers were sampled."""
+        path = self.folder / PASSING_FILE
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame | None:
+        """One row per (run, dose, item); None in a folder without its ledger."""
+        path = self.folder / "ledger.parquet"
+        if not path.exists():
+            return None
+        try:
+            ledger = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: not a readable parquet file ({_first_line(error)})") from None
+        missing = [name for name in LEDGER_COLUMNS if name not in ledger and name != "answer"]
+        if missing:
+            raise UsageError(f"{path}: columns missing from the ledger: {', '.join(missing)}")
+        return ledger
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """All score rows: recomputed from the ledger, or read from ``scores.jsonl`` where there is none."""
+        if self.ledger is not None:
+            chances, versions = self._benchmark("chance"), self._benchmark("version")
+            runs = (own for _, own in self.ledger.groupby(list(RUN_KEY)))
+            rows: list[Any] = [vars(row) for own in runs for row in score_rows(own, chances, versions)]
+        else:
+            rows = _kept_scores(self.folder)
+        return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
+
+    @cached_property
+    def arm_names(self) -> tuple[str, ...]:
+        """The arms in the record's order."""
+        listed = [str(arm["name"]) for arm in self.record.get("arms", [])]
+        found = self.ledger["arm"] if self.ledger is not None else self._kept_curves["arm"]
+        measured = [str(name) for name in found.unique()]
+        return tuple(dict.fromkeys([name for name in listed if name in measured] + measured))
+
+    @cached_property
+    def pruned(self) -> pd.DataFrame:
+        """Runs that were ended early, one row each: student, arm, distillation_seed, seed, dose of the last look."""
+        rows = self.record.get("pruned", [])
+        return pd.DataFrame(rows, columns=["student", "arm", "distillation_seed", "seed", "dose"])
+
+    def common(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Ledger or score rows at doses that all runs of their student and arm reached.
+
+        Where runs were ended early, the others are survivors at later doses, and their mean would flatter.
+        """
+        if self.pruned.empty:
+            return rows
+        last = self.pruned.groupby(["student", "arm"])["dose"].min()
+        of_row = pd.MultiIndex.from_frame(rows[["student", "arm"]].astype(str))
+        limit = last.reindex(of_row).fillna(np.inf).to_numpy(float)
+        return rows[rows["dose"].to_numpy() <= limit]
+
+    def arm(self, name: str) -> ArmCurves:
+        """One arm with its curves; ``UsageError`` with the nearest name for an unknown one."""
+        if name not in self.arm_names:
+            raise unknown("arm", name, self.arm_names)
+        if name not in self._arms:
+            settings: dict[str, Any] = next((dict(a) for a in self.record.get("arms", []) if a["name"] == name), {})
+            if self.ledger is not None:
+                own = self.common(self.ledger[self.ledger["arm"] == name])
+                found = curves(own, self._benchmark("chance"), name)
+            else:
+                found = curves_from_frame(self._kept_curves[self._kept_curves["arm"] == name])
+            self._arms[name] = ArmCurves(name, settings, found)
+        return self._arms[name]
+
+    @cached_property
+    def arms(self) -> dict[str, ArmCurves]:
+        """Every arm by name."""
+        return {name: self.arm(name) for name in self.arm_names}
+
+    @property
+    def curves(self) -> Curves:
+        """The curves of the first arm: ``curves[student][skill]``."""
+        return self.arm(self.arm_names[0]).curves if self.arm_names else Curves()
+
+    def curve_frame(self) -> pd.DataFrame:
+        """The rows of every curve of every arm."""
+        frames = [arm.curves.to_frame() for arm in self.arms.values()]
+        return pd.concat(frames, ignore_index=True) if frames else Curves().to_frame()
+
+    @cached_property
+    def noise_floor(self) -> pd.DataFrame:
+        """Per (student, arm, skill) at the first and last dose: two halves of the items, and the spread of seeds."""
+        if self.ledger is None:
+            return pd.DataFrame(self.record.get("noise_floor", []), columns=list(FLOOR_COLUMNS))
+        graded = self.common(self.ledger[(self.ledger["benchmark"] != PROBE) & (self.ledger["variant"] == ORIGINAL)])
+        names, rows = skill_names(self.ledger), []
+        for (student, arm, benchmark), own in graded.groupby(
+            ["student", "arm", "benchmark"], sort=False, observed=True
+        ):
+            for dose in sorted({int(own["dose"].min()), int(own["dose"].max())}):
+                rows.append((student, arm, names[str(benchmark)], dose, *_floor(own[own["dose"] == dose])))
+        return pd.DataFrame(rows, columns=list(FLOOR_COLUMNS))
+
+    @cached_property
+    def _kept_curves(self) -> pd.DataFrame:
+        path = self.folder / CURVES_FILE
+        try:
+            return pd.read_csv(path) if path.exists() else Curves().to_frame()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: not a readable table ({_first_line(error)})") from None
+
+    def _benchmark(self, what: str) -> dict[str, Any]:
+        return {name: value[what] for name, value in self.record.get("benchmarks", {}).items()}
+
+
+def open_study(path: Path | str) -> StudyFolder:
+    """Read the folder of a finished study; ``UsageError`` says in one line what is wrong with it."""
+    folder = Path(path)
+    return StudyFolder(folder, read_record(folder))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a study's folder, checked to be one."""
+    path = folder / "record.json"
+    if not folder.exists():
+        raise UsageError(f"{folder}: no such folder; give the folder of a finished study")
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: must be the folder of a study, got a file")
+    if not path.exists():
+        unfinished = (folder / "runs").is_dir()
+        hint = "unfinished: continue it with 'forgetting resume'" if unfinished else "not the folder of a study"
+        raise UsageError(f"{folder}: has no record.json ({hint})")
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not readable as JSON ({_first_line(error)})") from None
+    if not isinstance(record, dict) or not isinstance(record.get("benchmarks"), dict):
+        raise UsageError(f"{path}: not the record of a study (no 'benchmarks')")
+    if not all(isinstance(record.get(name, []), list) for name in ("arms", "students", "statuses")):
+        raise UsageError(f"{path}: not the record of a study ('arms' and 'students' must be lists)")
+    if not any((folder / name).exists() for name in ("ledger.parquet", CURVES_FILE)):
+        raise UsageError(f"{folder}: has neither ledger.parquet nor {CURVES_FILE}, so there is nothing to show")
+    return record
+
+
+def _kept_scores(folder: Path) -> list[Any]:
+    """The rows of ``scores.jsonl``, plain or compressed; none where there is neither."""
+    for path, open_text in ((folder / "scores.jsonl", open), (folder / "scores.jsonl.gz", gzip.open)):
+        if path.exists():
+            try:
+                with open_text(path, "rt") as file:
+                    return [json.loads(line) for line in file]
+            except (OSError, EOFError, ValueError) as error:
+                raise UsageError(f"{path}: not readable as JSON lines ({_first_line(error)})") from None
+    return []
+
+
+def part_name(value: Any) -> str:
+    """The name of a part as the record holds it: a name, or settings with a name."""
+    return str(value.get("name", "unknown")) if isinstance(value, dict) else str(value)
+
+
+def _floor(rows: pd.DataFrame) -> tuple[int, float, float, float, float]:
+    """The noise floor of the first run's items, and the standard deviation of accuracy over runs (NaN for one run)."""
+    right = pd.Series(rows["verdict"].to_numpy(object) == "right", index=rows.index)
+    accuracies = right.groupby([rows["distillation_seed"], rows["seed"]]).mean()
+    first = (rows["distillation_seed"] == accuracies.index[0][0]) & (rows["seed"] == accuracies.index[0][1])
+    floor = statistics.noise_floor(right[first].to_numpy(), [str(p) for p in rows.loc[first, "problem"]])
+    spread = float(accuracies.std()) if len(accuracies) > 1 else float("nan")
+    return floor.items, floor.accuracy, floor.difference, floor.standard_error, spread
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

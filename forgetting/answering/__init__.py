@@ -1,0 +1,1 @@
+"""The answering family: how an answer comes about from a model."""

@@ -1,0 +1,1 @@
+"""How a claim is judged: the rules file, the evidence of studies, decisions and verdicts."""

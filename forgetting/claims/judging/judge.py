@@ -1,0 +1,128 @@
+"""From studies to verdicts: every claim in every study, the best measured study of each, Holm's correction over them.
+
+The study that judges a claim is chosen by what it measured, never by what came out: most parts tested, fewest needs
+missing, then most seeds, sizes and items in the first part, then the order given. What the others say stands in the
+verdict's notes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from forgetting.analysis.statistics import holm
+from forgetting.claims.cause import judge_cause
+from forgetting.claims.complexity import judge_complexity
+from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, UNTESTABLE, Counts, combine
+from forgetting.claims.judging.evidence import Measured
+from forgetting.claims.judging.rules import ClaimRule, Pair, Rules, read_rules
+from forgetting.claims.judging.verdict import Finding, Verdict
+from forgetting.claims.loss import judge_loss
+from forgetting.claims.zones import judge_zones
+from forgetting.errors import require
+
+Judge = Callable[[Measured, ClaimRule, Pair], Finding]
+JUDGES: dict[str, Judge] = {
+    "C5": judge_loss,
+    "C6": judge_loss,
+    "C7": judge_complexity,
+    "C8": judge_cause,
+    "C9": judge_zones,
+}
+WITHOUT_ITEMS = "without items: intervals from counts, template clustering not counted"
+
+
+def judge(paths: Iterable[Path | str], rules: Rules | Path | str | None = None) -> list[Verdict]:
+    """Judge C5 to C9 by the rules (a file; by default the package's) on the folders of studies or sweeps.
+
+    Raises:
+        UsageError: no folder, a folder that is no finished study, or rules that are none
+    """
+    chosen = rules if isinstance(rules, Rules) else read_rules(rules)
+    studies = [Measured(path) for path in paths]
+    require(len(studies) > 0, "results", "at least one folder of a study", "none")
+    best = {name: _best(name, rule, studies) for name, rule in chosen.claims.items()}
+    combined = {name: combine(finding.parts) for name, (_, finding, _) in best.items()}
+    tested = [name for name, (_, p) in combined.items() if math.isfinite(p)]
+    corrected = dict(zip(tested, holm([combined[name][1] for name in tested]), strict=True))
+    return [
+        _verdict(name, chosen, *best[name], combined[name][0], float(corrected.get(name, math.nan))) for name in best
+    ]
+
+
+def _best(name: str, rule: ClaimRule, studies: list[Measured]) -> tuple[Measured, Finding, tuple[str, ...]]:
+    found = [(study, JUDGES[name](study, rule, pair)) for study in studies for pair in rule.pairs]
+    ranked = sorted(found, key=lambda one: _rank(one[1]), reverse=True)
+    (study, finding), others = ranked[0], ranked[1:]
+    notes = []
+    for other, own in others:
+        for part in own.parts:
+            if part.outcome != UNTESTABLE:
+                effect = f"{part.value:+.2f} [{part.low:+.2f}, {part.high:+.2f}] {part.outcome}"
+                notes.append(f"also in {other.name} ({own.conditions}): {part.name} {effect}")
+    return study, finding, tuple(notes)
+
+
+def _rank(finding: Finding) -> tuple[int, ...]:
+    tested = [part for part in finding.parts if part.outcome != UNTESTABLE]
+    n = (tested[0].seeds, tested[0].sizes, tested[0].items) if tested else ()
+    return len(tested), finding.measured, -len(finding.missing), *n
+
+
+def _counts(finding: Finding) -> Counts:
+    tested = [part for part in finding.parts if part.outcome != UNTESTABLE]
+    names = ("sizes", "seeds", "items")
+    return Counts(*(min((getattr(part, name) for part in tested), default=0) for name in names))
+
+
+def _verdict(
+    name: str, rules: Rules, study: Measured, finding: Finding, others: tuple[str, ...], outcome: str, p: float
+) -> Verdict:
+    rule, n = rules.claims[name], _counts(finding)
+    verdict, reason = _decision(finding, outcome, p, rules.level)
+    notes, missing = finding.notes + others, finding.missing
+    if outcome != UNTESTABLE:
+        missing += tuple(f"part {part.name}: {part.note}" for part in finding.parts if part.outcome == UNTESTABLE)
+    if not study.with_items and outcome != UNTESTABLE:
+        notes = (WITHOUT_ITEMS, *notes)
+    return Verdict(
+        claim=name,
+        title=rule.title,
+        paper=rule.paper,
+        verdict=verdict,
+        exploratory=bool(missing),
+        reason=reason,
+        study=study.name,
+        conditions=finding.conditions,
+        sizes=n.sizes,
+        seeds=n.seeds,
+        items=n.items,
+        p=p,
+        parts=finding.parts,
+        rivals=finding.rivals,
+        missing=missing,
+        notes=notes,
+        rules_version=rules.version,
+        source=rule.source,
+        zones=finding.zones,
+    )
+
+
+def _decision(finding: Finding, outcome: str, p: float, level: float) -> tuple[str, str]:
+    named = {
+        kind: [part.name for part in finding.parts if part.outcome == kind]
+        for kind in (SUPPORTS, OPPOSES, OPEN, UNTESTABLE)
+    }
+    said = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in named.items() if names)
+    if outcome == UNTESTABLE:
+        return "not_testable", "; ".join(dict.fromkeys(part.note for part in finding.parts))
+    if outcome == OPEN:
+        return "inconclusive", said
+    if math.isfinite(p) and p > level:
+        return "inconclusive", f"{said}; not after Holm's correction (p {p:.3f})"
+    if outcome == OPPOSES:
+        return "contradicted", said
+    rivals = [rival for rival in finding.rivals if rival.state == "explains"]
+    said += f"; explained as well by {', '.join(rival.name for rival in rivals)}" if rivals else ""
+    return "inconclusive" if any(rival.blocks for rival in rivals) else "supported", said

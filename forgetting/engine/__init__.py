@@ -1,1 +1,0 @@
-"""The engine: one Lightning fit, the mix plan it trains on, evaluation at intervals, checkpoints."""

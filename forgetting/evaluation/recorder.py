@@ -1,0 +1,96 @@
+"""A run's record while it runs: ledger rows durable at each dose, scores and events recomputed from them at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from forgetting.analysis.scores import score_rows
+from forgetting.contracts import Benchmark
+from forgetting.evaluation.events import EventsWriter, scalar_values
+from forgetting.record.files import RunFolder, jsonl, write_atomically, write_json
+from forgetting.record.schema import LEDGER_COLUMNS
+from forgetting.training.stopwatch import Stopwatch
+
+_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "list<int32>": pa.list_(pa.int32())}
+SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in LEDGER_COLUMNS.items()])
+
+
+class Recorder:
+    """Writes one run's files. The ledger part comes first, so that the scores never know more than the ledger."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        columns: Mapping[str, Any],
+        benchmarks: Sequence[Benchmark],
+        watch: Stopwatch,
+        new_source: str = "new",
+    ) -> None:
+        self.run, self.columns, self.watch = run, dict(columns), watch
+        self.chances = {b.short_name(): b.chance for b in benchmarks}
+        self.versions = {b.short_name(): b.version for b in benchmarks}
+        self._source = new_source
+        self._events: EventsWriter | None = None
+        self._base: pd.DataFrame | None = None
+        self.answers: dict[tuple[str, str], list[int]] = {}  # the last answer to each item, by benchmark and item
+        self._lines: list[str] = []
+
+    def start_at(self, dose: int) -> None:
+        """Drop rows beyond ``dose`` and take up the ones before it; with nothing to take up, start empty."""
+        self.run.ledger.mkdir(parents=True, exist_ok=True)
+        self._events = EventsWriter(self.run.events)
+        for later in [d for d in self.run.doses() if d > dose]:
+            self.run.ledger_part(later).unlink()
+        for kept in self.run.doses():
+            self._score(pq.read_table(self.run.ledger_part(kept), schema=SCHEMA).to_pandas())
+        write_atomically(self.run.scores, "".join(self._lines))
+
+    def add(self, rows: pd.DataFrame, clock: Mapping[str, int]) -> None:
+        """One dose's rows: ledger part, then scores."""
+        frame = rows.assign(**self.columns, **clock)[list(LEDGER_COLUMNS)]
+        table = pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        write_atomically(self.run.ledger_part(clock["dose"]), buffer.getvalue())
+        self._score(frame)
+        write_atomically(self.run.scores, "".join(self._lines))
+
+    def add_sampled(self, rows: pd.DataFrame, dose: int) -> None:
+        """One dose's sampled answers. They come before the ledger part: no ledger stands without them."""
+        buffer = io.BytesIO()
+        rows.assign(**self.columns, dose=dose).to_parquet(buffer, compression="zstd", index=False)
+        write_atomically(self.run.passing_part(dose), buffer.getvalue())
+
+    def finish(
+        self, fingerprint: str, stack: int = 1, why: str = "", pruned_at: int | None = None, matched: Any = None
+    ) -> None:
+        """The completion marker: after it the run is never touched again.
+
+        The wall seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it,
+        ``pruned_at`` at which dose a run was ended early, ``matched`` (a dataclass) which rate it was given and why.
+        """
+        if self._events is not None:
+            self._events.close()
+        seconds = {name: round(value / stack, 3) for name, value in self.watch.wall_seconds.items()}
+        how: dict[str, Any] = {"stack": stack, **({"not_stacked": why} if why else {})}
+        how |= {} if pruned_at is None else {"pruned_at": pruned_at}
+        how |= {} if matched is None else {"matched": dataclasses.asdict(matched)}
+        write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, **how})
+
+    def _score(self, frame: pd.DataFrame) -> None:
+        names = zip(frame["benchmark"], frame["item"], strict=True)
+        self.answers |= {name: answer.tolist() for name, answer in zip(names, frame["answer"], strict=True)}
+        base = frame if self._base is None else self._base
+        self._base = base
+        dose = int(frame["dose"].iloc[0])
+        rows = [dataclasses.asdict(row) for row in score_rows(frame, self.chances, self.versions, base)]
+        self._lines.append(jsonl(rows))
+        if self._events is not None:
+            self._events.scalars(dose, scalar_values(rows, self._source)[dose])

@@ -1,0 +1,150 @@
+"""The models of a study: its teacher and students, made by an executor unless the store has them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forgetting.errors import require
+from forgetting.executors import of_workers
+from forgetting.executors.contract import Executor, Task
+from forgetting.executors.stacking import Measure, Stack, student_stacks
+from forgetting.models.ladder import Architecture
+from forgetting.record.store import Store
+from forgetting.spec import Spec
+from forgetting.study.study import Study, construct, fingerprint
+
+if TYPE_CHECKING:
+    from forgetting.executors.bars import Bars
+
+
+def distil_ladder(
+    spec: Spec,
+    *,
+    store: Path | None = None,
+    export: Path | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> list[Path]:
+    """Make the teacher and every student that the study needs, and give their folders in the store.
+
+    With ``export`` each is also copied there, as the package ships its reference students: an ordinary Hugging Face
+    checkpoint in bfloat16 with a manifest. Students that are only shipped are made anew in the store.
+    """
+    from forgetting.executors.bars import Bars
+
+    study, own = construct(spec), Store(store, reference=None)
+    rule = "a checkpoint, since without a teacher checkpoints are taken as they are"
+    require(study.teacher is not None, "ladder.teacher", rule, spec.ladder.teacher)
+    students = [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
+    trained = [fingerprint(study.teacher_form())] if isinstance(study.teacher, Architecture) else []
+    marks = list(dict.fromkeys([*trained, *students]))
+    with of_workers(workers) as executor, Bars(quiet) as bars:
+        shipped = [mark for mark in marks if own.find(mark) is None and Store(own.root).find(mark) is not None]
+        if shipped:
+            bars.say(f"{len(shipped)} of {len(marks)} models ship with the package; they are made anew in {own.root}")
+        make_students(study, own, executor, bars, {}, shipped=False)
+    homes = [home for mark in marks if (home := own.find(mark)) is not None]
+    if export is not None:
+        for home in homes:
+            shutil.copytree(home, export / home.name, dirs_exist_ok=True)
+    return homes
+
+
+def make_students(
+    study: Study,
+    store: Store,
+    executor: Executor,
+    bars: Bars,
+    made: dict[str, float],
+    *,
+    shipped: bool = True,
+    stack: Stack = "off",
+) -> None:
+    """Teach and distil what the store lacks; ``shipped`` says whether the students of the package count."""
+    common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root), "shipped": shipped}
+    missing = missing_students(study, store)
+    if not missing:
+        return
+    trained = isinstance(study.teacher, Architecture)
+    if trained and store.find(fingerprint(study.teacher_form())) is None:
+        carry_out_batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
+    plain = {(m["student"], m["distillation_seed"]) for m in missing if not m["arm"]}
+    measure = measuring(study, store, executor, bars, made)
+    parts = student_stacks(study, stack, store.root, measure, bars.say, lambda *one: one in plain)
+    together = {(name, seed): part for name, part in parts if len(part) > 1 for seed in part}
+    tasks: list[Task] = []
+    for one in missing:
+        part = None if one["arm"] else together.get((one["student"], one["distillation_seed"]))
+        task = {"make": "student", **one}
+        if part is not None:
+            task = {"make": "students", "student": one["student"], "distillation_seeds": list(part)}
+        if task not in tasks:
+            tasks.append(task)
+    carry_out_batch(executor, bars, "distillation", [{**common, **task} for task in tasks], made)
+
+
+def measuring(study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float]) -> Measure:
+    """What has a worker measure what stacking a rung gives, into a file."""
+
+    def measure(student: str, batch_size: int, file: Path) -> None:
+        common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root)}
+        asked = {"student": student, "batch_size": batch_size, "file": str(file)}
+        carry_out_batch(executor, bars, "stacking", [{**common, "make": "stacking", **asked}], made)
+
+    return measure
+
+
+def check_machine(study: Study, executor: Executor) -> None:
+    """``UsageError`` where training asks for what this machine lacks: a C++ compiler, or a CUDA device.
+
+    What other machines of the executor have is seen when they train.
+    """
+    machine, own = study.spec.machine, os.environ.get("CXX", "g++")
+    if executor.elsewhere:
+        return
+    found = not machine.compile or any(map(shutil.which, (own, "clang++")))
+    require(found, "machine.compile", f"false on a machine without a C++ compiler ({own!r} was not found)", True)
+    if machine.graphs:
+        from forgetting.models.graphs import check_device
+
+        check_device()
+
+
+def missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
+    """Students that some run needs and the store lacks, the largest first."""
+    wanted: dict[str, dict[str, Any]] = {}
+    for key in reversed(study.runs()) if study.teacher else ():
+        arm, architecture = study.arm(key.arm), study.architecture(key)
+        for joint in (None, arm) if arm.joint else (None,):
+            mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))
+            if store.find(mark) is None:
+                wanted[mark] = {
+                    "student": key.student,
+                    "distillation_seed": key.distillation_seed,
+                    "arm": joint and joint.name,
+                }
+    return list(wanted.values())
+
+
+def carry_out_batch(executor: Executor, bars: Bars, stage: str, tasks: list[Task], made: dict[str, float]) -> None:
+    """Carry tasks out under a bar, and add their wall seconds to those of the stage."""
+    begin = time.perf_counter()
+    if tasks:
+        with bars.stage(stage, [_title(t) for t in tasks]) as watch:
+            executor.run(tasks, watch)
+    made[stage] = made.get(stage, 0.0) + time.perf_counter() - begin
+
+
+def _title(task: Task) -> str:
+    if task["make"] == "students":
+        return f"{task['student']} stack of {len(task['distillation_seeds'])}"
+    if task["make"] == "stack":
+        return f"{task['keys'][0]['student']} stack of {len(task['keys'])}"
+    if task["make"] == "run":
+        return f"{task['key']['student']} {task['key']['arm']} seed {task['key']['seed']}"
+    return f"{task.get('student', 'teacher')} {task.get('arm') or ''}".strip()

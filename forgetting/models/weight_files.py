@@ -1,0 +1,85 @@
+"""The files of a checkpoint: their hashes, and the sizes that their headers tell. No torch, no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from forgetting.errors import UsageError
+
+FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
+VOCABULARIES = ("vocab.json", "merges.txt", "*.model")
+_hashes: dict[tuple[Path, int, int], str] = {}
+_word_hashes: dict[str, str] = {}  # of tokenizers, by the hash of their file
+
+
+def tokenizer_hash(folder: Path) -> str:
+    """Hash of what a tokenizer does to a text: of its file the parts that matter, or of its vocabulary and merges."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return digest("".join(hash_of(p) for n in VOCABULARIES for p in sorted(folder.glob(n))).encode())
+    if (mark := hash_of(file)) not in _word_hashes:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        kept = {name: told.get(name) for name in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
+        _word_hashes[mark] = digest(json.dumps(kept, sort_keys=True).encode())
+    return _word_hashes[mark]
+
+
+def weights_hash(folder: Path) -> str:
+    """One hash of all weights of a checkpoint; the names of the files have no part in it."""
+    return digest("".join(sorted(hash_of(path) for path in folder.glob("*.safetensors"))).encode())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` as plain values. ``UsageError`` where it cannot be read."""
+    try:
+        found = json.loads((folder / "config.json").read_text())
+        if not isinstance(found, dict):
+            raise ValueError("no mapping")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"checkpoint: {str(folder / 'config.json')!r} cannot be read: {error}") from error
+    return found
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, read once for each size and time of change in a process."""
+    about = path.stat()
+    state = (path.resolve(), about.st_size, about.st_mtime_ns)
+    if state not in _hashes:
+        with path.open("rb") as file:
+            _hashes[state] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _hashes[state]
+
+
+def sizes(folder: Path) -> tuple[int, int]:
+    """Numbers in all tensors and in the input embedding, from the headers of the safetensors files."""
+    whole, embedding = 0, 0
+    for path in folder.glob("*.safetensors"):
+        for name, about in _header(path).items():
+            if name != "__metadata__":
+                count = math.prod(about["shape"])
+                whole += count
+                embedding += count if name.endswith(EMBEDDINGS) else 0
+    return whole, embedding
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: eight bytes of length, then JSON (github.com/huggingface/safetensors)."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            found = json.loads(file.read(length if length < 10**8 else 0))
+        if not isinstance(found, dict):
+            raise ValueError("no mapping of tensors")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"checkpoint: {str(path)!r} is not a safetensors file: {error}") from error
+    return found

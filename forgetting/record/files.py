@@ -1,0 +1,78 @@
+"""The record on disk, the source of truth: ledger rows, score rows, and the files of a study and of its runs.
+
+    STUDY/
+      record.json         spec, fingerprint, commit, versions, hardware, seconds by stage, seeds, statuses; written last
+      scores.jsonl        one score row per (run, dose, benchmark, variant, depth); recomputed from the ledger
+      ledger.parquet      one ledger row per (run, dose, item): the finest grain, everything else follows from it
+      passing.parquet     one row per (run, dose, item, sample), where answers were sampled; passing.csv: pass@k from it
+      runs/KEY/           one folder a run: ledger/dose-00000160.parquet, scores.jsonl, checkpoint/, complete.json
+      tensorboard/  figures/  report.html      views, rebuilt from the record by ``forgetting report``
+
+A run's KEY is ``STUDENT-ARM-dN-sN`` (d: distillation seed, s: contamination seed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledger = folder / "ledger"
+        self.scores = folder / "scores.jsonl"
+        self.checkpoint = folder / "checkpoint"
+        self.complete = folder / "complete.json"  # the completion marker
+        self.events = folder.parent.parent / "tensorboard" / folder.name
+
+    @property
+    def backend(self) -> Path:
+        """The noise floor of the process that wrote the answers, where that was another one."""
+        return self.folder / "backend.json"
+
+    def ledger_part(self, dose: int) -> Path:
+        """The ledger rows of one dose."""
+        return self.ledger / f"dose-{dose:08d}.parquet"
+
+    def passing_part(self, dose: int) -> Path:
+        """The sampled answers of one dose."""
+        return self.folder / "passing" / f"dose-{dose:08d}.parquet"
+
+    def pruned_at(self) -> int | None:
+        """The dose at which a complete run was ended early; None if it was not."""
+        found: int | None = json.loads(self.complete.read_text()).get("pruned_at")
+        return found
+
+    def doses(self) -> list[int]:
+        """The doses whose ledger rows are on disk, ascending."""
+        return sorted(int(p.stem.removeprefix("dose-")) for p in self.ledger.glob("dose-*.parquet"))
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write, fsync, rename: the file is either the old one or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Readable JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def jsonl(rows: Iterable[dict[str, Any]]) -> str:
+    """Rows as JSON lines, keys in their own order."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)

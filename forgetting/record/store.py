@@ -1,0 +1,130 @@
+"""A store of trained models: folders named by the fingerprint of what made them, whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from forgetting.errors import UsageError
+from forgetting.record.files import write_json
+
+REFERENCE = Path(__file__).parent / "reference"
+MANIFEST = "manifest.json"
+
+
+def default_root() -> Path:
+    """``$FORGETTING_STORE``, else ``forgetting`` in the user's cache folder."""
+    if "FORGETTING_STORE" in os.environ:
+        return Path(os.environ["FORGETTING_STORE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "forgetting"
+
+
+class Store:
+    """Entries are read from ``root``, then from what is shipped with the package; written to ``root`` only."""
+
+    def __init__(self, root: Path | None = None, *, reference: Path | None = REFERENCE) -> None:
+        self.root = root or default_root()
+        self.reference = reference
+
+    def find(self, fingerprint: str) -> Path | None:
+        """The entry's folder, or None."""
+        for root in (self.root, self.reference):
+            if root is not None and (root / fingerprint / MANIFEST).is_file():
+                return root / fingerprint
+        return None
+
+    def check_writable(self) -> None:
+        """``UsageError`` where no entry could be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.root).close()
+        except OSError as error:
+            raise UsageError(f"store: cannot be written, {str(self.root)!r}: {error.strerror}") from error
+
+    def work(self, fingerprint: str) -> Path:
+        """Where the unfinished entry keeps its checkpoint."""
+        return self.root / "unfinished" / fingerprint
+
+    @contextmanager
+    def making(self, fingerprint: str) -> Iterator[Path | None]:
+        """Hold an entry while making it (where there is flock), and give its folder if it is there by now.
+
+        Several workers may need the same student at once: one makes it, the others wait. A killed maker lets go. The
+        empty lock file stays, since without it two makers could hold locks of one name.
+        """
+        if (found := self.find(fingerprint)) is not None:
+            yield found
+            return
+        self.work(fingerprint).parent.mkdir(parents=True, exist_ok=True)
+        with held(self.work(fingerprint).with_suffix(".lock"), wait=True):
+            yield self.find(fingerprint)
+
+    def add(self, fingerprint: str, fill: Callable[[Path], dict[str, Any]]) -> Path:
+        """Make an entry, whole or not at all: ``fill`` writes files into a folder and returns the manifest."""
+        target = self.root / fingerprint
+        self.root.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{fingerprint}.", dir=self.root))
+        try:
+            manifest = fill(temporary)
+            files = {p.name: file_hash(p) for p in sorted(temporary.iterdir()) if p.is_file()}
+            write_json(temporary / MANIFEST, {"fingerprint": fingerprint, "files": files, **manifest})
+            temporary.chmod(0o755)
+            try:
+                temporary.rename(target)
+            except OSError:
+                if not (target / MANIFEST).is_file():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(self.work(fingerprint), ignore_errors=True)
+        return target
+
+
+@contextmanager
+def held(lock: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock file, which ends with the process; yields whether it is held (always, where there is no flock)."""
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """An entry's manifest. ``UsageError`` if it is missing or broken."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"store: no readable manifest in {str(folder)!r}: {error}") from error
+    if not isinstance(found, dict) or "files" not in found:
+        raise UsageError(f"store: manifest without files in {str(folder)!r}")
+    return found
+
+
+def verify(folder: Path) -> None:
+    """``UsageError`` unless every file of an entry has the hash that its manifest says."""
+    for name, expected in manifest(folder)["files"].items():
+        path = folder / name
+        if not path.is_file() or file_hash(path) != expected:
+            raise UsageError(
+                f"store: {str(path)!r} does not have the hash of its manifest; delete the folder to make it anew"
+            )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,71 @@
+"""The TensorBoard folder rebuilt from a study's score rows, without torch.
+
+One TensorBoard run per student, arm and seeds, with the step counting the dose. The top of the folder holds what is of
+the study: the HPARAMS experiment and a custom scalar layout in which all students share a chart for each skill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forgetting.analysis.scores import PROBE
+from forgetting.analysis.study_folder import StudyFolder, part_name
+from forgetting.evaluation.events import GROUPS, EventsWriter, HParam, scalar_values
+
+SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation replay".split()
+
+
+def write_run(folder: Path, rows: Iterable[Mapping[str, Any]], settings: Mapping[str, HParam], new_source: str) -> None:
+    """Write the event file of one run from its score rows."""
+    writer = EventsWriter(folder)
+    writer.session(settings)
+    for dose, values in sorted(scalar_values(rows, new_source).items()):
+        writer.scalars(dose, values)
+    writer.close()
+
+
+def write_events(study: StudyFolder, folder: Path) -> list[Path]:
+    """Rebuild the TensorBoard folder of a study; event files that were there are replaced."""
+    for old in folder.glob("**/*tfevents*"):
+        old.unlink()
+    arms = {str(arm["name"]): dict(arm) for arm in study.record.get("arms", [])}
+    sessions: list[dict[str, HParam]] = []
+    runs = study.scores.groupby(["student", "arm", "distillation_seed", "seed"], sort=False, observed=True)
+    for (student, arm, distillation_seed, seed), rows in runs:
+        settings = run_settings(arms.get(str(arm), {"name": arm}), str(student), int(rows["capacity"].iloc[0]))
+        sessions.append(settings | {"distillation_seed": int(str(distillation_seed)), "seed": int(str(seed))})
+        run = folder / f"{student}-{arm}-d{distillation_seed}-s{seed}"
+        write_run(run, plain(rows), sessions[-1], str(settings.get("contamination", "new")))
+    write_overview(folder, sessions, _skills(study.scores))
+    return sorted(folder.glob("**/*tfevents*"))
+
+
+def write_overview(folder: Path, sessions: list[dict[str, HParam]], skills: list[str]) -> None:
+    """What is of the study as a whole: the HPARAMS experiment and the custom scalar layout."""
+    writer = EventsWriter(folder)
+    names = list(dict.fromkeys(name for session in sessions for name in session))
+    columns = {name: [session[name] for session in sessions if name in session] for name in names}
+    tags = [f"{group}/{skill}" for group in GROUPS[:2] for skill in skills]
+    writer.experiment(columns, [*tags, "plasticity"])
+    writer.layout(skills, ("plasticity", "new/nll", "new/kl", "original/kl"))
+    writer.close()
+
+
+def run_settings(arm: Mapping[str, Any], student: str, capacity: int) -> dict[str, HParam]:
+    """A run's row in the HPARAMS tab, from its arm as the record has it."""
+    known = {"student": student, "capacity": capacity, **arm, "arm": str(arm.get("name", ""))}
+    known |= {name: part_name(known[name]) for name in ("contamination", "mitigation") if name in known}
+    return {name: known[name] for name in SETTINGS if isinstance(known.get(name), (str, int, float))}
+
+
+def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as plain values by column."""
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _skills(scores: pd.DataFrame) -> list[str]:
+    return [str(skill) for skill in scores.loc[scores["benchmark"] != PROBE, "skill"].unique()]

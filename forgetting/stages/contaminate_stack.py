@@ -1,0 +1,177 @@
+"""Contamination runs of one shape and one step schedule, side by side as one stack; each with its own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from forgetting import losses, seeds
+from forgetting.analysis.early_stop import Rule
+from forgetting.contracts import Batch
+from forgetting.errors import UsageError
+from forgetting.evaluation.evaluator import IntervalEvaluation
+from forgetting.evaluation.looks import Looks
+from forgetting.evaluation.probe import remembered
+from forgetting.models.graphs import check_device
+from forgetting.models.stacked import StackedModel
+from forgetting.record.files import RunFolder
+from forgetting.record.store import Store
+from forgetting.stages.contaminate import Ending, Prepared, contaminate, prepared
+from forgetting.study.study import RunKey, Study
+from forgetting.training.checkpoints import own_generators, tidy
+from forgetting.training.module import FitModule
+from forgetting.training.progress import Progress, Report, silent
+from forgetting.training.stack import EachItsOwn, Place, fit_stack, last_common, stacked_state
+from forgetting.training.stopwatch import Stopwatch
+
+LOOKS_TOGETHER = ("cuda",)  # devices on which a look reads and decodes all replicas at once; on a CPU it does not pay
+
+
+def contaminate_stack(
+    study: Study,
+    keys: Sequence[RunKey],
+    folders: Sequence[Path],
+    store: Store,
+    report: Report = silent,
+    rules: Sequence[Rule | None] = (),
+) -> None:
+    """Carry runs out together, or on from the last checkpoint that all of them have.
+
+    ``rules`` holds each run's own, where runs may end early: such a run leaves the stack as it would have ended alone,
+    and the others go on without it. The same runs stacked again give the same files, interrupted or not. Where the
+    model cannot be stacked they are carried out one after another, and their completion markers say why.
+    """
+    for folder in filter(done, folders):
+        tidy(RunFolder(folder).checkpoint, study.spec.keep)
+    asked = zip(keys, folders, rules or [None] * len(keys), strict=True)
+    left = [one for one in asked if not done(one[1])]  # the others ended, and the stack went on without them
+    if not left:
+        return
+    with own_generators(seeds.integer(left[0][0].seed, "generators")):
+        watch = Stopwatch()
+        with watch("preparing"):
+            runs = [prepared(study, key, RunFolder(folder), store, report, watch) for key, folder, _ in left]
+        try:
+            _together(runs, left, watch, report)
+        except CannotStack as reason:
+            for key, folder, rule in left:
+                contaminate(study, key, folder, store, report, why=str(reason), rule=rule)
+
+
+class CannotStack(Exception):
+    """Why runs are carried out one after another."""
+
+
+def done(folder: Path) -> bool:
+    """Whether a run is complete."""
+    return RunFolder(folder).complete.is_file()
+
+
+@dataclass
+class _Member:
+    """A run in a stack. Its model holds the weights, and ``optimiser`` the moments, with which the next fit begins."""
+
+    run: Prepared
+    ending: Ending
+    memory: Any  # what its mitigation keeps of the student
+    optimiser: dict[str, Tensor]
+
+
+def _together(
+    runs: Sequence[Prepared], asked: Sequence[tuple[RunKey, Path, Rule | None]], watch: Stopwatch, report: Report
+) -> None:
+    """One fit after another: each ends where a run does, and the next goes on with the others from there."""
+    study, plan, stops = runs[0].study, runs[0].plan, runs[0].stops
+    if study.spec.machine.graphs:
+        check_device()
+    if not study.spec.machine.stacks:
+        raise CannotStack("stack: only with one device, whole steps, float32 and the machine's other defaults")
+    if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
+        raise CannotStack("stack: the runs have different step schedules")
+    members = [
+        _Member(run, Ending(rule, run.run.scores, stops), run.arm.mitigation.prepare(run.model, original), {})
+        for run, (key, _, rule) in zip(runs, asked, strict=True)
+        for original in [remembered(study, key.seed)]
+    ]
+    checkpoints = last_common([run.run.checkpoint for run in runs], [run.checkpoint for run in runs])
+    first = checkpoints[0].step if checkpoints else 0
+    for member, checkpoint in zip(members, checkpoints, strict=False):
+        member.run.model.load_state(checkpoint.weights)
+        member.optimiser = checkpoint.optimiser
+    stack = _stack(members)
+    for number, run in enumerate(runs):
+        run.start(first, stack.replica(number))
+    while members := _left(members, first, watch):
+        if stack.replicas != len(members):
+            stack = _stack(members)
+        first = _fit(members, stack, first, watch, report)
+
+
+def _stack(members: Sequence[_Member]) -> StackedModel:
+    try:
+        return StackedModel([member.run.model for member in members])
+    except UsageError as error:
+        raise CannotStack(str(error)) from error
+
+
+def _left(members: Sequence[_Member], step: int, watch: Stopwatch) -> list[_Member]:
+    """Who goes on after a step. Those who do not are complete, and take their share of the wall seconds along."""
+    if step == members[0].run.plan.steps:
+        left, gone = list[_Member](), list(members)
+    else:
+        left = [member for member in members if member.ending.dose() is None]
+        gone = [member for member in members if member.ending.dose() is not None]
+    for member in gone:
+        run = member.run
+        run.recorder.finish(run.mark, stack=len(members), pruned_at=member.ending.dose(), matched=run.matched)
+    for member in gone:
+        tidy(member.run.run.checkpoint, member.run.study.spec.keep)
+    watch.keep(len(left) / len(members))
+    return left
+
+
+def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Stopwatch, report: Report) -> int:
+    """Train a stack from step ``first`` until a run ends, and give that step; the members have what it left."""
+    runs, replicas = [member.run for member in members], tuple(map(stack.replica, range(len(members))))
+    study, plan, stops = runs[0].study, runs[0].plan, runs[0].stops
+
+    def measure(dose: int) -> None:
+        if stack.device.type in LOOKS_TOGETHER:
+            Looks.measure_together([run.looks for run in runs], dose, stack, replicas)
+            return
+        for run, replica in zip(runs, replicas, strict=True):
+            run.looks.measure(dose, replica)
+
+    def streams() -> list[Iterator[Batch]]:
+        return [_batches(run, first) for run in runs]
+
+    module = FitModule(
+        stack,
+        lambda batch: losses.cross_entropy(stack, batch),
+        [run.optimiser for run in runs],
+        total_steps=plan.steps,
+        first_step=first,
+        mitigation=EachItsOwn(tuple(run.arm.mitigation for run in runs), replicas),
+        memory=[member.memory for member in members],
+        optimiser_state=stacked_state([member.optimiser for member in members]),
+    )
+    with stack.replayed() if study.spec.machine.graphs else nullcontext():
+        fit_stack(
+            module, replicas, streams, [Place(run.run.checkpoint, run.mark) for run in runs], stops, watch,
+            before=[IntervalEvaluation(stops, measure)],
+            after=[Progress(report, plan.steps), *(member.ending for member in members)],
+            keep_all=study.spec.keep == "all",
+        )  # fmt: skip
+    for number, member in enumerate(members):
+        member.run.model.load_state(replicas[number].state())
+        member.optimiser = {name: t.clone() for name, t in module.optimiser_tensors(number).items()}
+    return module.step
+
+
+def _batches(run: Prepared, first: int) -> Iterator[Batch]:
+    return (run.encoded.batch(index, run.plan.batch_size) for index in run.plan.starting_at(first))

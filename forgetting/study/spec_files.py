@@ -1,0 +1,177 @@
+"""Spec files: YAML in, a checked dataclass (a ``Spec`` by default) out; and back to YAML, every setting explained."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from forgetting.errors import UsageError, wants
+from forgetting.spec import Spec
+from forgetting.study import settings
+
+T = TypeVar("T")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which ``1e-3`` is a number, as everywhere else."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
+
+
+def load_spec(path: str | Path) -> Spec:
+    """The spec of a YAML file; settings that it leaves out keep their defaults. Every mistake is a ``UsageError``."""
+    return spec_from(read_mapping(path), source=f"{path}: ")
+
+
+def spec_from(values: Mapping[str, Any], source: str = "") -> Spec:
+    """The spec of a (nested, perhaps partial) mapping; ``source`` is what error messages begin with."""
+    return built_from(Spec, values, source)
+
+
+def built_from(cls: type[T], values: Mapping[str, Any], source: str = "") -> T:
+    """The dataclass of a (nested, perhaps partial) mapping. Every mistake is a ``UsageError``."""
+    try:
+        _check_keys(values, cls, cls)
+        lists = {name: of for name in values if (of := settings.entry_type(cls, name))}
+        parsed = _parse(cls, {k: v for k, v in values.items() if k not in lists}).as_dict()
+        for name, of in lists.items():
+            if not isinstance(values[name], list | tuple):
+                raise UsageError(f"{name}: must be a list, got {values[name]!r}")
+            for i, value in enumerate(values[name]):
+                if not isinstance(value, Mapping):
+                    raise UsageError(f"{name}[{i}]: must be a mapping of settings, got {value!r}")
+            parsed[name] = [built_from(of, value, f"{name}[{i}].") for i, value in enumerate(values[name])]
+        return _build(cls, parsed)
+    except UsageError as error:
+        raise UsageError(f"{source}{error}") from None
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """The content of a YAML file that holds a mapping; no key may occur twice."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: must be a YAML text file, got bytes that are not text") from None
+    try:
+        _check_repeats(yaml.compose(text, Loader=yaml.SafeLoader), str(path))
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: {_yaml_problem(error)}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not valid YAML: nested too deeply") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"{path}: must be a mapping of settings, got {settings.shorten(repr(value), settings.LONGEST_VALUE)}"
+        )
+    return value
+
+
+def to_mapping(spec: Any) -> dict[str, Any]:
+    """The spec as plain values (JSON and YAML can hold them); ``spec_from`` gives the same spec back."""
+    return {k: _plain(v) for k, v in dataclasses.asdict(spec).items()}
+
+
+def dump(spec: Any) -> str:
+    """The spec as YAML, each setting under a comment that says what it means."""
+    return f"# {settings.summary(type(spec))}\n" + "".join(_lines(spec, ""))
+
+
+def _parse(cls: type, values: Mapping[str, Any]) -> Namespace:
+    """Types, defaults and texts come from the dataclasses."""
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_class_arguments(cls)
+    try:
+        parsed: Namespace = parser.parse_object(dict(values))
+    except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
+        raise settings.one_line(str(error), cls) from None
+    return parsed
+
+
+def _check_keys(values: Any, cls: type, whole: type, prefix: str = "") -> None:
+    """Only known settings, a mapping where settings are nested, and no nulls."""
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{prefix.rstrip('.') or 'spec'}: must be a mapping of settings, got {values!r}")
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}
+    for key, value in values.items():
+        if str(key) in settings.setting_paths(whole) and "." in str(key):
+            raise UsageError(f"{key}: must be nested in a file, one mapping inside the other")
+        if key not in known:
+            raise settings.unknown_setting(whole, f"{prefix}{key}")
+        if dataclasses.is_dataclass(hints[key]):
+            _check_keys(value, typing.cast(type, hints[key]), whole, f"{prefix}{key}.")
+        elif value is None:
+            raise UsageError(f"{prefix}{key}: must be {wants(hints[key])}, got null")
+
+
+def _build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """The dataclass of parsed values; the errors of its own checks name the setting in full."""
+    hints = typing.get_type_hints(cls)
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = dataclasses.is_dataclass(hints[name])
+        built[name] = _build(hints[name], value, f"{prefix}{name}.") if nested else _frozen(value)
+    try:
+        return cls(**built)
+    except UsageError as error:
+        raise UsageError(f"{prefix}{error}") from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def _lines(value: Any, indent: str) -> list[str]:
+    lines = []
+    for name, note in settings.notes(type(value)).items():
+        lines.append(f"{indent}# {note}\n")
+        given = getattr(value, name)
+        if dataclasses.is_dataclass(given):
+            lines += [f"{indent}{name}:\n", *_lines(given, indent + "  ")]
+        else:
+            text = yaml.safe_dump(_plain(given), default_flow_style=True, width=10_000, sort_keys=False)
+            lines.append(f"{indent}{name}: {text.removesuffix(chr(10)).removesuffix(chr(10) + '...')}\n")
+    return lines
+
+
+def _check_repeats(node: yaml.Node | None, path: str) -> None:
+    """YAML lets a later key win silently; here a repeated key is an error."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise UsageError(f"{path}: line {key.start_mark.line + 1}: setting {key.value!r} is given twice")
+            seen.add(key.value)
+            _check_repeats(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _check_repeats(value, path)
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: not valid YAML: {error.problem}"
+    return f"not valid YAML: {settings.shorten(str(error), 120)}"

@@ -1,0 +1,209 @@
+"""Checkpoints: snapshots taken on the device at intervals, written by one thread, atomically, at most one queued."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import random
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from forgetting.contracts import Model
+from forgetting.errors import UsageError
+from forgetting.models.graphs import CAPTURING
+from forgetting.record.files import write_atomically
+from forgetting.training.module import FitModule
+from forgetting.training.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a fit needs to go on: weights and optimizer tensors by name, the step, generator states."""
+
+    step: int
+    fingerprint: str
+    weights: dict[str, Tensor]
+    optimiser: dict[str, Tensor]
+    generators: dict[str, Any]
+
+
+def last(folder: Path) -> Path:
+    """The file of the last durable checkpoint."""
+    return folder / "last.safetensors"
+
+
+def previous(folder: Path) -> Path:
+    """The file of the one before, where a stack keeps it: its replicas are never more than one snapshot apart."""
+    return folder / "previous.safetensors"
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint (safetensors: nothing in it can run code). ``UsageError`` if it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        return Checkpoint(
+            int(meta["step"]),
+            meta["fingerprint"],
+            {n.removeprefix("weights:"): t for n, t in tensors.items() if n.startswith("weights:")},
+            {n.removeprefix("optimiser:"): t for n, t in tensors.items() if n.startswith("optimiser:")},
+            {**json.loads(meta["generators"]), "torch": tensors["generator:torch"]},
+        )
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"checkpoint: cannot be read, {str(path)!r}: {error}") from error
+
+
+def generator_states() -> tuple[dict[str, Any], Tensor]:
+    """States of Python's and numpy's global generators as plain values, and of torch's as a tensor."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = cast(tuple[Any, ...], np.random.get_state(legacy=True))
+    plain = {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, keys.tolist(), int(position), int(has_gauss), float(cached)],
+    }
+    return plain, torch.get_rng_state()
+
+
+def restore_generators(states: Mapping[str, Any]) -> None:
+    """Put back what ``generator_states`` gave."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"])
+
+
+@contextmanager
+def own_generators(seed: int) -> Iterator[None]:
+    """Inside, the three global generators are a function of the seed; afterwards they are as they were before."""
+    before, torch_before = generator_states()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        restore_generators({**before, "torch": torch_before})
+
+
+class SnapshotWriter:
+    """One thread that writes snapshots; ``put`` waits while one is queued, and raises what an earlier write raised."""
+
+    def __init__(self, most_queued: int = 1) -> None:
+        self._queue: queue.Queue[tuple[list[Path], dict[str, Tensor], dict[str, str]] | None] = queue.Queue(most_queued)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="snapshots", daemon=True)
+        self._thread.start()
+
+    def put(self, paths: list[Path], tensors: dict[str, Tensor], meta: dict[str, str]) -> None:
+        """Queue one snapshot; the tensors must not change any more."""
+        self._raise()
+        self._queue.put((paths, tensors, meta))
+
+    def close(self) -> None:
+        """Wait until everything is durable."""
+        self._queue.put(None)
+        self._thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            paths, tensors, meta = job
+            if self._error is None:
+                try:
+                    with CAPTURING:
+                        copied = {n: t.cpu().contiguous() for n, t in tensors.items()}
+                    data = save(copied, metadata=meta)
+                    for path in paths:
+                        if path.name == "previous.safetensors":
+                            _move(last(path.parent), path)
+                        else:
+                            write_atomically(path, data)
+                except Exception as error:  # noqa: BLE001 (raised again by the next put or close)
+                    self._error = error
+
+
+def _move(source: Path, target: Path) -> None:
+    if source.is_file():
+        os.replace(source, target)
+
+
+class Snapshots(lightning.Callback):
+    """Takes a snapshot after the steps in ``stops`` (step to dose); with ``keep_all`` a file of each dose stays.
+
+    ``replica`` names one of a stack, whose snapshots go through one ``writer`` and keep the one before.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        student: Model,
+        stops: Mapping[int, int],
+        fingerprint: str,
+        stopwatch: Stopwatch,
+        *,
+        keep_all: bool = False,
+        replica: int | None = None,
+        writer: SnapshotWriter | None = None,
+    ) -> None:
+        self.folder, self.student, self.stops = folder, student, stops
+        self.fingerprint, self.stopwatch, self.keep_all = fingerprint, stopwatch, keep_all
+        self.replica, self._writer = replica, writer
+        self._last_step = -1
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Nothing is to be kept before the first step has ended."""
+        assert isinstance(pl_module, FitModule)
+        self._last_step = pl_module.step
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+        """Clone on the device, then hand over."""
+        assert isinstance(pl_module, FitModule)
+        step = pl_module.step
+        if step == self._last_step or step not in self.stops:
+            return
+        self._last_step = step
+        with self.stopwatch("checkpoint"):
+            self._writer = self._writer or SnapshotWriter()
+            plain, torch_state = generator_states()
+            tensors = {f"weights:{n}": t.detach().clone() for n, t in self.student.state().items()}
+            tensors |= {
+                f"optimiser:{n}": t.detach().clone() for n, t in pl_module.optimiser_tensors(self.replica).items()
+            }
+            meta = {"step": str(step), "fingerprint": self.fingerprint, "generators": json.dumps(plain)}
+            paths = [last(self.folder)] if self.replica is None else [previous(self.folder), last(self.folder)]
+            if self.keep_all:
+                paths.insert(0, self.folder / f"dose-{self.stops[step]:08d}.safetensors")
+            self._writer.put(paths, {**tensors, "generator:torch": torch_state}, meta)
+
+    def close(self) -> None:
+        """Make everything durable; call it once after the fit, also after a fit that failed."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            with self.stopwatch("checkpoint"):
+                writer.close()
+
+
+def tidy(folder: Path, keep: str) -> None:
+    """After completion: ``all`` keeps every file, ``last`` the last checkpoint, ``none`` nothing."""
+    previous(folder).unlink(missing_ok=True)
+    if keep == "none" and folder.exists():
+        shutil.rmtree(folder)

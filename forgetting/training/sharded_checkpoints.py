@@ -1,0 +1,128 @@
+"""Checkpoints of a student that is spread over processes: each writes its own shard, beside the training.
+
+The files of one checkpoint are safetensors, written and read by ``torch.distributed.checkpoint`` without the pickled
+metadata of its own format, so that nothing in them can run code. ``last.json`` names the last one that is durable and
+comes after its files, so that a killed run finds a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+from torch import Tensor
+from torch.distributed import new_group
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
+
+from forgetting.contracts import Model
+from forgetting.errors import UsageError
+from forgetting.record.files import write_json
+from forgetting.training.checkpoints import generator_states, restore_generators
+from forgetting.training.module import FitModule
+from forgetting.training.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Durable:
+    """The last durable checkpoint: its folder, its step and what made it."""
+
+    folder: Path
+    step: int
+    fingerprint: str
+    generators: dict[str, Any]
+
+
+def last_sharded(folder: Path) -> Durable | None:
+    """The last durable checkpoint in a run's folder of checkpoints, or None."""
+    file = folder / "last.json"
+    if not file.is_file():
+        return None
+    try:
+        about = json.loads(file.read_text())
+        states = {**about["generators"], "torch": torch.tensor(about["torch"], dtype=torch.uint8)}
+        return Durable(folder / about["name"], int(about["step"]), about["fingerprint"], states)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"checkpoint: cannot be read, {str(file)!r}: {error}") from error
+
+
+class ShardedSnapshots(lightning.Callback):
+    """Starts a checkpoint on all processes after the steps in ``stops``; goes on from ``start`` where it is given."""
+
+    def __init__(
+        self,
+        folder: Path,
+        student: Model,
+        stops: Mapping[int, int],
+        fingerprint: str,
+        stopwatch: Stopwatch,
+        *,
+        leading: bool,
+        start: Durable | None = None,
+    ) -> None:
+        self.folder, self.student, self.stops = folder, student, stops
+        self.fingerprint, self.stopwatch, self.leading, self.start = fingerprint, stopwatch, leading, start
+        self._last_step = -1
+        self._group: Any = None
+        self._writing: tuple[Future[Any], dict[str, Any]] | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Weights and optimizer tensors back into their shards."""
+        assert isinstance(pl_module, FitModule)
+        self._last_step = pl_module.step
+        self._group = new_group(backend="gloo")  # of its own, since the training goes on meanwhile
+        if self.start is None:
+            return
+        adam = cast(torch.optim.Optimizer, pl_module.optimizers(use_pl_optimizer=False))
+        for _, parameter in self.student.named_parameters():
+            zeros = {name: torch.zeros_like(parameter, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")}
+            adam.state[parameter] = {"step": torch.tensor(float(self.start.step), device=parameter.device), **zeros}
+        with torch.no_grad():
+            load(self._tensors(pl_module), storage_reader=HuggingFaceStorageReader(str(self.start.folder)))
+        restore_generators(self.start.generators)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+        """Wait for the checkpoint before, then hand this one over."""
+        assert isinstance(pl_module, FitModule)
+        step = pl_module.step
+        if step == self._last_step or step not in self.stops:
+            return
+        self._last_step = step
+        with self.stopwatch("checkpoint"):
+            self._finish()
+            plain, torch_state = generator_states()
+            name = f"step-{step:08d}"
+            about = {"name": name, "step": step, "fingerprint": self.fingerprint, "generators": plain}
+            copies = {key: value.detach().clone() for key, value in self._tensors(pl_module).items()}
+            writer = HuggingFaceStorageWriter(str(self.folder / name), save_distributed=True)
+            written = async_save(dict(copies), storage_writer=writer, process_group=self._group)
+            self._writing = cast(Future[Any], written), {**about, "torch": torch_state.tolist()}
+
+    def close(self) -> None:
+        """Make everything durable."""
+        with self.stopwatch("checkpoint"):
+            self._finish()
+
+    def _tensors(self, module: FitModule) -> dict[str, Tensor]:
+        weights = {f"weights:{name}": p.data for name, p in self.student.named_parameters()}
+        moments = {n: t for n, t in module.optimiser_tensors().items() if not n.endswith(":step")}
+        return weights | {f"optimiser:{name}": tensor for name, tensor in moments.items()}
+
+    def _finish(self) -> None:
+        if self._writing is None:
+            return
+        (written, about), self._writing = self._writing, None
+        written.result()
+        if self.leading:
+            write_json(self.folder / "last.json", about)
+            for older in self.folder.glob("step-*"):
+                if older.name < about["name"]:
+                    shutil.rmtree(older)

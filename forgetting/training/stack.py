@@ -1,0 +1,115 @@
+"""What a stack needs beside its model: one batch of many, each replica's own mitigation, and their checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from forgetting.contracts import Batch, Mitigation, Model
+from forgetting.training.checkpoints import Checkpoint, Snapshots, SnapshotWriter, last, previous
+from forgetting.training.fit import fit
+from forgetting.training.module import FitModule
+from forgetting.training.stopwatch import Stopwatch
+
+
+def stacked_batch(batches: Sequence[Batch], pad: int) -> Batch:
+    """Batches ``[1, B, T]`` of equally many samples as one ``[R, B, T]``, each with its own denominator."""
+    width = max(b.tokens_RBT.shape[2] for b in batches)
+    tokens = [functional.pad(b.tokens_RBT, (0, width - b.tokens_RBT.shape[2]), value=pad) for b in batches]
+    answer = [functional.pad(b.answer_RBT, (0, width - b.answer_RBT.shape[2]), value=False) for b in batches]
+    return Batch(torch.cat(tokens), torch.cat(answer), torch.tensor([float(b.denominator) for b in batches]))
+
+
+@dataclass(frozen=True)
+class EachItsOwn(Mitigation):
+    """Every replica under its own mitigation, which sees it as a model of its own."""
+
+    mitigations: tuple[Mitigation, ...] = ()
+    replicas: tuple[Model, ...] = field(default=(), compare=False)
+
+    def penalty(self, student: Model, memory: Sequence[Any]) -> Tensor | None:
+        """``[R]``, zero for a replica without one; None if none has one."""
+        each = [m.penalty(r, kept) for m, r, kept in zip(self.mitigations, self.replicas, memory, strict=True)]
+        if all(term is None for term in each):
+            return None
+        return torch.cat([torch.zeros(1, device=student.device) if term is None else term for term in each])
+
+    def after_step(self, student: Model, memory: Sequence[Any]) -> None:
+        """Each mitigation's own."""
+        for mitigation, replica, kept in zip(self.mitigations, self.replicas, memory, strict=True):
+            mitigation.after_step(replica, kept)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a replica's checkpoints are, and whose they are."""
+
+    folder: Path
+    fingerprint: str
+
+
+def fit_stack(
+    module: FitModule,
+    replicas: Sequence[Model],
+    streams: Callable[[], Sequence[Iterator[Batch]]],
+    places: Sequence[Place],
+    stops: Mapping[int, int],
+    watch: Stopwatch,
+    *,
+    before: Sequence[lightning.Callback] = (),
+    after: Sequence[lightning.Callback] = (),
+    keep_all: bool = False,
+) -> None:
+    """Train a stack on the replicas' own streams; each has its snapshots, durable in the end, where it would alone.
+
+    Callbacks come before or after the snapshots of a step.
+    """
+    pad = module.student.tokenizer.pad_token_id
+    writer = SnapshotWriter(most_queued=len(replicas))
+    snapshots = [
+        Snapshots(
+            place.folder, replica, stops, place.fingerprint, watch, keep_all=keep_all, replica=number, writer=writer
+        )
+        for number, (place, replica) in enumerate(zip(places, replicas, strict=True))
+    ]
+    try:
+        with watch("training"):
+            fit(
+                module,
+                lambda: (stacked_batch(each, pad) for each in zip(*streams(), strict=True)),
+                [*before, *snapshots, *after],
+            )
+    finally:
+        snapshots[0].close()
+
+
+def last_common(folders: Sequence[Path], read: Sequence[Callable[[Path], Checkpoint | None]]) -> list[Checkpoint]:
+    """Checkpoints of all replicas at the last step that all of them have one of; empty if there is none.
+
+    ``read`` gives a file's checkpoint, or None if there is none to go on from. What a replica has beyond that step is
+    dropped, so that its next snapshot has the common one before it.
+    """
+    found: list[dict[int, Checkpoint]] = []
+    for folder, one in zip(folders, read, strict=True):
+        both = [one(file) for file in (previous(folder), last(folder))]
+        found.append({checkpoint.step: checkpoint for checkpoint in both if checkpoint})
+    steps = set.intersection(*(set(own) for own in found))
+    if not steps:
+        return []
+    for folder, own in zip(folders, found, strict=True):
+        if max(own) > max(steps):
+            os.replace(previous(folder), last(folder))
+    return [own[max(steps)] for own in found]
+
+
+def stacked_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of each replica as one of all, ``[R, ...]``."""
+    return {name: torch.stack([state[name] for state in states]) for name in states[0]}

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, special, stats
+
+from forgetting.analysis.level_set import process
+from forgetting.analysis.level_set.process import Objective, Process
+
+THETA = np.array([-1.0, -0.5, 0.3, -0.9])
+
+
+@pytest.fixture(scope="module")
+def data() -> process.Rows:
+    """Twelve points, six of them with a replicate."""
+    rng = np.random.default_rng(0)
+    x = rng.random((12, 2))
+    x = np.concatenate([x, x[:6]])
+    right = rng.binomial(120, np.clip(special.expit(6 * (x[:, 0] - 0.5)) + 0.08 * rng.normal(size=18), 0, 1))
+    p = (right + 0.5) / 121
+    return process.rows(x, right / 120, p * (1 - p) / 120)
+
+
+def dense(rows: process.Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Points and covariance with a row an observation, by definition."""
+    x = rows.x_MD[rows.row_N]
+    return x, process.covariance(x, x, THETA) + np.diag(rows.w_N + np.exp(2 * THETA[-1]))
+
+
+def test_the_kernel_is_matern_plus_a_line_with_wide_priors() -> None:
+    a, b = np.array([[0.1, 0.7]]), np.array([[0.5, 0.2]])
+    far = np.linalg.norm((a - b) / np.exp(THETA[:2]))
+    matern = 2 ** (1 - 2.5) / special.gamma(2.5) * (np.sqrt(5) * far) ** 2.5 * special.kv(2.5, np.sqrt(5) * far)
+    line = 16 + 16 * (-0.4 * 0.0 + 0.2 * -0.3)
+    assert process.covariance(a, b, THETA)[0, 0] == pytest.approx(np.exp(0.6) * matern + line)
+
+
+def test_pooled_likelihood_is_that_of_all_observations(data: process.Rows) -> None:
+    """Against scipy's multivariate normal; the prior is a sum of squares."""
+    assert len(data.x_MD) == 12
+    _, total = dense(data)
+    reference = stats.multivariate_normal.logpdf(data.z_N, np.zeros(18), total) + 9 * np.log(2 * np.pi)
+    centre = np.array([np.log(0.4)] * 2 + [np.log(1.5), np.log(0.5)])
+    reference -= 0.5 * np.sum(((THETA - centre) / [0.7, 0.7, 0.7, 0.6]) ** 2)
+    assert -Objective.of(data)(THETA)[0] == pytest.approx(reference, abs=1e-4)
+
+
+def test_the_gradient_is_the_slope_of_the_value(data: process.Rows) -> None:
+    objective = Objective.of(data)
+    slope = optimize.approx_fprime(THETA, lambda theta: objective(theta)[0], 1e-6)
+    np.testing.assert_allclose(objective(THETA)[1], slope, atol=1e-3)
+
+
+def test_pooled_prediction_is_that_of_all_observations(data: process.Rows) -> None:
+    model, query = Process.at(data, THETA), np.array([[0.2, 0.9], [0.8, 0.1], [1.0, 1.0]])
+    x, total = dense(data)
+    cross = process.covariance(query, x, THETA)
+    spread = process.covariance(query, query, THETA) - cross @ np.linalg.solve(total, cross.T)
+    mean, sd = model.predict(query)
+    np.testing.assert_allclose(mean, cross @ np.linalg.solve(total, data.z_N), atol=1e-4)
+    np.testing.assert_allclose(sd, np.sqrt(np.diag(spread)), atol=1e-4)
+    np.testing.assert_allclose(model.mean(query), mean)
+    paths = model.paths(query, np.random.default_rng(0).standard_normal((20_000, 3)))
+    np.testing.assert_allclose(paths.mean(axis=0), mean, atol=0.05)
+    np.testing.assert_allclose(np.cov(paths.T), spread, atol=0.05)
+
+
+def test_points_under_way_narrow_the_spread_and_leave_the_mean(data: process.Rows) -> None:
+    model, point = Process.at(data, THETA), np.array([[0.9, 0.9]])
+    pending = model.with_pending(point)
+    (before, wide), (after, narrow) = model.predict(point), pending.predict(point)
+    assert after == pytest.approx(before, abs=1e-5)
+    assert narrow < wide
+    assert model.with_pending(np.empty((0, 2))) is model
+
+
+@given(st.floats(0, 1), st.integers(5, 900))
+def test_effective_items_undo_the_smoothed_variance(share: float, items: int) -> None:
+    p = (share * items + 0.5) / (items + 1)
+    assert process.effective_items(share, p * (1 - p) / items) == pytest.approx(items, rel=1e-3)
+
+
+def test_effective_items_are_bounded() -> None:
+    found = process.effective_items([0.5, 0.5], [10.0, 0.0])
+    np.testing.assert_allclose(found, process.ITEMS, rtol=1e-6)
+
+
+@given(st.lists(st.integers(0, 120), min_size=1, max_size=6))
+def test_a_row_is_the_logit_of_the_pooled_share(right: list[int]) -> None:
+    """With known items and no seed noise, k replicates of 120 items are one of 120 k."""
+    share = np.asarray(right) / 120
+    p = (np.asarray(right) + 0.5) / 121
+    rows = process.rows(np.zeros((len(right), 1)), share, p * (1 - p) / 120)
+    mean, variance = rows.pooled(1e-6)
+    pooled = (sum(right) + 0.5) / (120 * len(right) + 1)
+    assert mean[0] == pytest.approx(special.logit(pooled), abs=1e-4)
+    assert variance[0] == pytest.approx(1 / (120 * len(right) * pooled * (1 - pooled)), rel=1e-3)
+
+
+@pytest.mark.parametrize("retention", [-0.3, 0.0, 1.0, 1.4])
+def test_retention_beyond_its_ends_is_finite(retention: float) -> None:
+    rows = process.rows(np.zeros((1, 1)), [retention], [0.001])
+    assert np.isfinite([*rows.z_N, *rows.w_N]).all()
+
+
+@settings(max_examples=20)
+@given(st.integers(10, 60))
+def test_rows_are_bounded(most: int) -> None:
+    x = np.random.default_rng(1).random((400, 2))
+    rows = process.rows(x, np.full(400, 0.5), np.full(400, 0.002), most_rows=most)
+    assert len(rows.x_MD) <= most
+    assert np.bincount(rows.row_N).sum() == 400
+    assert np.abs(rows.x_MD[rows.row_N] - x).max() < 0.5
+
+
+def test_fit_finds_the_scales_that_made_the_data() -> None:
+    """Forty points with five replicates each, drawn from the process itself."""
+    rng = np.random.default_rng(2)
+    x = np.repeat(rng.random((40, 1)), 5, axis=0)
+    truth = np.log([0.2, 1.5, 0.4])
+    f = rng.multivariate_normal(np.zeros(200), process.covariance(x, x, truth) + 1e-9 * np.eye(200), method="cholesky")
+    z = f + 0.4 * rng.standard_normal(200)
+    points, row = np.unique(x, axis=0, return_inverse=True)
+    found = process.mode(process.Rows(points, row.reshape(-1), z, np.full(200, 0.01)))
+    np.testing.assert_allclose(np.exp(found), np.exp(truth), rtol=0.4)
+
+
+def test_fit_is_a_minimum_that_does_not_depend_on_the_order(data: process.Rows) -> None:
+    found = process.mode(data)
+    assert np.abs(Objective.of(data)(found)[1]).max() < 0.01
+    assert np.array_equal(found, process.mode(data))

@@ -1,0 +1,128 @@
+"""What TensorBoard itself reads back from the event files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+from forgetting.analysis.study_folder import open_study
+from forgetting.evaluation.events import EventsWriter, scalar_values
+from forgetting.report.tensorboard import write_events
+
+
+@pytest.fixture(scope="module")
+def written(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("events") / "tensorboard"
+    write_events(open_study(study_folder), folder)
+    return folder
+
+
+def test_a_live_writer_is_read_back(tmp_path: Path) -> None:
+    writer = EventsWriter(tmp_path)
+    writer.scalars(0, {"accuracy/maths": 1.0, "retention/maths": None, "nll/maths": float("nan")})
+    writer.scalars(20, {"accuracy/maths": 0.5})
+    found = EventAccumulator(str(tmp_path)).Reload()  # still open: every call has reached the disk
+    assert found.Tags()["scalars"] == ["accuracy/maths"]
+    assert [(s.step, s.value) for s in found.Scalars("accuracy/maths")] == [(0, 1.0), (20, 0.5)]
+    writer.close()
+
+
+def test_opening_again_replaces_and_never_duplicates(tmp_path: Path) -> None:
+    for value in (0.25, 0.75):
+        writer = EventsWriter(tmp_path)
+        writer.scalars(0, {"kl": value})
+        writer.close()
+    (file,) = tmp_path.iterdir()
+    events = [event for event in EventFileLoader(str(file)).Load() if event.summary.value]
+    assert [event.summary.value[0].tag for event in events] == ["kl"]
+    assert EventAccumulator(str(tmp_path)).Reload().Scalars("kl")[0].value == 0.75
+
+
+def test_a_run_for_each_student_arm_and_seed(written: Path) -> None:
+    runs = {path.name for path in written.iterdir() if path.is_dir()}
+    assert len(runs) == 3 * 5 * 2 and "34k-dialogue-d0-s1" in runs
+
+
+def test_scalars_are_those_of_the_score_rows(written: Path, study_folder: Path) -> None:
+    scores = open_study(study_folder).scores
+    own = scores[(scores["student"] == "34k") & (scores["arm"] == "dialogue") & (scores["seed"] == 1)]
+    found = EventAccumulator(str(written / "34k-dialogue-d0-s1")).Reload()
+    maths = own[(own["benchmark"] == "maths") & (own["variant"] == "original") & own["depth"].isna()]
+    for tag in ("accuracy", "retention", "nll", "kl"):
+        shown = found.Scalars(f"{tag}/maths")
+        assert [s.step for s in shown] == maths["dose"].tolist()
+        assert [s.value for s in shown] == pytest.approx(maths[tag].tolist())
+    tags = set(found.Tags()["scalars"])
+    assert {
+        "plasticity",
+        "new/nll",
+        "new/kl",
+        "original/kl",
+        "accuracy/maths/depth-3",
+        "accuracy/maths/renamed",
+    } <= tags
+    new = own[(own["benchmark"] == "probe") & (own["variant"] == "dialogue")]
+    assert [s.value for s in found.Scalars("plasticity")] == pytest.approx((-new["delta_nll"]).tolist())
+
+
+def test_what_was_not_learned_is_left_out(written: Path) -> None:
+    tags = EventAccumulator(str(written / "10k-dialogue-d0-s0")).Reload().Tags()["scalars"]
+    assert "accuracy/maths" in tags and "retention/maths" not in tags and "retention/code" in tags
+
+
+def test_live_and_rebuilt_values_are_the_same(written: Path, study_folder: Path) -> None:
+    scores = open_study(study_folder).scores
+    own = scores[(scores["student"] == "100k") & (scores["arm"] == "noise") & (scores["seed"] == 0)]
+    values = scalar_values(own.to_dict("records"), "noise")
+    found = EventAccumulator(str(written / "100k-noise-d0-s0")).Reload()
+    for dose, by_tag in values.items():
+        for tag, value in by_tag.items():
+            if value is not None:
+                assert value == pytest.approx(next(s.value for s in found.Scalars(tag) if s.step == dose))
+
+
+def test_the_hparams_tab_lists_every_run_with_settings_and_metrics(written: Path) -> None:
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(written))
+    multiplexer.Reload()
+    provider = MultiplexerDataProvider(multiplexer, str(written))
+    tab = backend_context.Context(TBContext(logdir=str(written), multiplexer=multiplexer, data_provider=provider))
+    context, tags = RequestContext(), tab.hparams_metadata(RequestContext(), "")
+    experiment = tab.experiment_from_metadata(
+        context, "", True, tags, tab.hparams_from_data_provider(context, "", limit=100)
+    )
+    assert {info.name for info in experiment.hparam_infos} >= {"student", "capacity", "arm", "shift", "rate_multiple"}
+    assert {info.name.tag for info in experiment.metric_infos} >= {"retention/maths", "accuracy/code", "plasticity"}
+    statuses = [api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING]
+    request = api_pb2.ListSessionGroupsRequest(start_index=0, slice_size=100, allowed_statuses=statuses)
+    groups = list_session_groups.Handler(context, tab, "", request).run().session_groups
+    assert len(groups) == 30
+    one = next(g for g in groups if g.sessions[0].name == "34k-dialogue-rate0.25-d0-s0")
+    assert one.hparams["rate_multiple"].number_value == 0.25 and one.hparams["student"].string_value == "34k"
+    assert one.hparams["contamination"].string_value == "dialogue"
+    assert {value.name.tag for value in one.metric_values} >= {"retention/maths", "accuracy/code", "plasticity"}
+
+
+def test_the_custom_scalar_layout_has_one_chart_for_all_students_of_a_skill(written: Path) -> None:
+    found = EventAccumulator(str(written), size_guidance={"tensors": 0}).Reload()
+    tensor = found.Tensors("custom_scalars__config__")[0].tensor_proto
+    layout = layout_pb2.Layout.FromString(tensor.string_val[0])
+    charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    assert charts["retention/maths"] == ["^retention/maths$"] and "accuracy/lookup" in charts
+
+
+def test_no_torch_and_no_tensorflow_is_imported(study_folder: Path, tmp_path: Path) -> None:
+    code = "import sys; from forgetting.report.build import build_views; "
+    code += f"build_views({str(study_folder)!r}, ('tensorboard',)); "
+    code += "assert not {'torch', 'tensorflow', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
