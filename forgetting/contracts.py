@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "validation", "test"]
 Verdict = Literal["right", "wrong", "unparsed", "right_in_dialect"]
 Layers = list[tuple["Tensor", "Tensor"]]  # keys and values of each layer, [B, heads, T, head size]
+Report = Callable[[int, int], None]  # progress: done, of how many
 Language = Literal["world", "natural"]  # the embedded world's words, or any text, which wants a real tokenizer
 
 

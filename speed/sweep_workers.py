@@ -13,9 +13,9 @@ from measuring import earlier, in_turns, parser, ratio, spread, timed, together,
 from forgetting.executors import executor_of
 from forgetting.spec import Doses
 from forgetting.study import spec_files
-from forgetting.sweep.estimate import estimate_cost
+from forgetting.sweep.cost import estimate_cost
 from forgetting.sweep.layout import construct_sweep
-from forgetting.sweep.spec import Stop, SweepSpec
+from forgetting.sweep.sweep_spec import Stop, SweepSpec
 
 
 def tiny(spec: SweepSpec) -> SweepSpec:

@@ -33,6 +33,8 @@ LAYERS = {
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 FAMILIES = set("models distillation contamination benchmarks mitigation".split())
+# Files of these folders are named after a part or a command, and may share their name with what that is about.
+MEMBERS = {*FAMILIES - {"models"}, "answering", "claims", "world", "cli"}
 # Areas, or single modules, whose imports at import time bring no torch, however far they are followed.
 TORCH_FREE = """
 spec seeds errors contracts registry world record analysis study natural.corpora natural.grading natural.twins
@@ -111,6 +113,21 @@ def test_imports_go_downward(name: str) -> None:
         assert LAYER[area(other)] <= LAYER[area(name)], f"{name} imports {other}, which lies above it"
         if {area(name), area(other)} <= FAMILIES:
             assert area(name) == area(other), f"{name} imports {other}, a part of another family"
+
+
+def test_one_name_one_thing() -> None:
+    """No public class or type name twice, and no file name twice but for members of families and commands."""
+    classes: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
+    for name, path in modules().items():
+        own_names = {n.name for n in tree(name).body if isinstance(n, ast.ClassDef)}
+        own_names |= {ast.unparse(n.targets[0]) for n in tree(name).body if isinstance(n, ast.Assign)}
+        for found in own_names:
+            if re.fullmatch(r"[A-Z]\w*[a-z]\w*", found):
+                classes.setdefault(found, []).append(name)
+        if path.stem != "__init__" and area(name) not in MEMBERS:
+            files.setdefault(path.stem, []).append(name)
+    assert not {k: v for k, v in (classes | files).items() if len(v) > 1}
 
 
 def test_no_import_cycles() -> None:

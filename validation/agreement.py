@@ -25,9 +25,9 @@ from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.record.files import write_atomically
 from forgetting.report import drawing
 from forgetting.report.sweeps import style
-from forgetting.report.sweeps.figures import capacities
-from forgetting.report.sweeps.read import Sweep, Target, read_sweep
-from forgetting.report.sweeps.tables import number, place_text
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder, read_sweep
+from forgetting.report.sweeps.sweep_figures import capacities
+from forgetting.report.sweeps.sweep_tables import number, place_text
 
 HEAD = """# An adaptive sweep against the full grid
 
@@ -46,7 +46,7 @@ def agree(one: Threshold, other: Threshold) -> bool:
     return other.low <= one.value <= other.high and one.low <= other.value <= one.high
 
 
-def rows(adaptive: Sweep, grid: Sweep) -> list[str]:
+def rows(adaptive: SweepFolder, grid: SweepFolder) -> list[str]:
     """A row of the table for each threshold that both have."""
     found = []
     for one, other in zip(adaptive.targets, grid.targets, strict=True):
@@ -67,7 +67,7 @@ def shown(found: Threshold) -> str:
 
 
 @drawing.styled
-def figure(adaptive: Sweep, grid: Sweep) -> Figure:
+def figure(adaptive: SweepFolder, grid: SweepFolder) -> Figure:
     """The runs and thresholds of the first target of both, side by side."""
     title = f"Adaptive sweep against full grid\n{grid.targets[0].conditions}"
     drawn, axes = drawing.grid(2, 2, title, below=0.62)
@@ -79,7 +79,7 @@ def figure(adaptive: Sweep, grid: Sweep) -> Figure:
     return drawn
 
 
-def panel(ax: Axes, sweep: Sweep, target: Target) -> None:
+def panel(ax: Axes, sweep: SweepFolder, target: LocatedTarget) -> None:
     """A point a run, and a bar for each threshold with its interval, at the level."""
     own = sweep.observations(target)
     aside = 10 ** (0.015 * (own["seed"] - own["seed"].mean()))

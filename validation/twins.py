@@ -7,11 +7,10 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from forgetting.natural.twins.renumber import Refused, renumber
-
 from forgetting.benchmarks.gsm8k import GSM8K
 from forgetting.benchmarks.humaneval import HumanEval
 from forgetting.contracts import Item
+from forgetting.natural.twins.renumber import Refused, renumber
 from forgetting.world.splits import from_seed
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from forgetting.contracts import Benchmark, Item, Language, Split
 from forgetting.errors import UsageError, require, unknown
-from forgetting.natural.corpora import Row, for_validation, rows
+from forgetting.natural.corpora import TextRow, for_validation, rows
 from forgetting.world.splits import SPLITS, problem_hash
 
 
@@ -47,18 +47,18 @@ class TextBenchmark(Benchmark):
         return self.test_split
 
     @abstractmethod
-    def problem(self, row: Row) -> str:
+    def problem(self, row: TextRow) -> str:
         """The text that names the row's problem."""
 
     @abstractmethod
-    def item(self, row: Row, index: int, variant: str) -> Item | None:
+    def item(self, row: TextRow, index: int, variant: str) -> Item | None:
         """The item of one row in one variant; None where the row has no such variant."""
 
-    def keep(self, row: Row) -> bool:
+    def keep(self, row: TextRow) -> bool:
         """Whether the settings ask for this row."""
         return True
 
-    def source_rows(self, split: Split) -> Iterator[Row]:
+    def source_rows(self, split: Split) -> Iterator[TextRow]:
         """The rows of the data set's own split for a split; none where it has none."""
         own = self.own_test_split if split == "test" else self.train_split
         where = f"{self.short_name()}.source"
@@ -69,7 +69,7 @@ class TextBenchmark(Benchmark):
         """Where the rows are."""
         return self.source
 
-    def rows(self, split: Split) -> list[Row]:
+    def rows(self, split: Split) -> list[TextRow]:
         """The rows of a split. Validation rows are taken out of the training rows by hash, where there are any."""
         found = self.source_rows(split)
         held_out = split == "validation"
@@ -80,7 +80,7 @@ class TextBenchmark(Benchmark):
         ]
         return chosen[: self.limit] if self.limit else chosen
 
-    def made(self, row: Row, index: int, variant: str, *, prompt: str, answer: str, depth: int = 1,
+    def made(self, row: TextRow, index: int, variant: str, *, prompt: str, answer: str, depth: int = 1,
              template: str = "", check: tuple[object, ...] = (), same_problem: bool = True) -> Item:  # fmt: skip
         """An item with what all have in common filled in."""
         name = self.short_name()
@@ -103,5 +103,5 @@ def _items(part: TextBenchmark, split: Split, variant: str) -> tuple[Item, ...]:
 
 
 @lru_cache(maxsize=16)
-def _rows(part: TextBenchmark, split: Split) -> tuple[Row, ...]:
+def _rows(part: TextBenchmark, split: Split) -> tuple[TextRow, ...]:
     return tuple(part.rows(split))

@@ -13,7 +13,7 @@ from forgetting.benchmarks._text import TextBenchmark
 from forgetting.benchmarks.math500 import PROMPT
 from forgetting.contracts import Grade, Item
 from forgetting.errors import require
-from forgetting.natural.corpora import Row
+from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading.verdicts import of_number
 
 COPIES = {2024: ("HuggingFaceH4/aime_2024", "train"), 2025: ("math-ai/aime25", "test")}  # hub name and its split
@@ -51,10 +51,10 @@ class AIME(TextBenchmark):
     def own_test_split(self) -> str:
         return self.split or COPIES[self.year][1]
 
-    def problem(self, row: Row) -> str:
+    def problem(self, row: TextRow) -> str:
         return str(row["problem"])
 
-    def item(self, row: Row, index: int, variant: str) -> Item | None:
+    def item(self, row: TextRow, index: int, variant: str) -> Item | None:
         number = str(row["answer"]).strip()
         require(number.isdigit() and int(number) <= 999, f"{self.short_name()}.source", "answers from 0 to 999", number)
         return self.made(

@@ -10,7 +10,7 @@ from typing import ClassVar
 from forgetting.contracts import Benchmark, Grade, Item, Split
 from forgetting.errors import require, unknown
 from forgetting.world import code, dialects
-from forgetting.world.interpreter import Outcome, Tests, run_tests
+from forgetting.world.interpreter import Execution, Tests, run_tests
 from forgetting.world.splits import SPLITS, Distinct, from_seed, problem_hash
 from forgetting.world.unit_tests import hidden_tests
 from forgetting.world.vocabulary import NEWLINE
@@ -67,13 +67,13 @@ def _grade(item: Item, answer: str) -> Grade:
     header, gold = item.prompt[item.prompt.rindex("def ") :], _statements(item.answer)
     tests: Tests = item.check
     outcome = run_tests(f"{header} {NEWLINE} {answer}", tests)
-    if outcome is Outcome.passed:
+    if outcome is Execution.passed:
         return Grade("right", "", len(gold), len(gold))
     for dialect, program in dialects.readings(answer).items():
-        if run_tests(f"{header} {NEWLINE} {program}", tests) is Outcome.passed:
+        if run_tests(f"{header} {NEWLINE} {program}", tests) is Execution.passed:
             return Grade("right_in_dialect", dialect, len(gold), len(gold))
     same = sum(a == b for a, b in zip(gold, _statements(answer), strict=False))
-    return Grade("unparsed" if outcome is Outcome.syntax_error else "wrong", outcome.value, same, len(gold))
+    return Grade("unparsed" if outcome is Execution.syntax_error else "wrong", outcome.value, same, len(gold))
 
 
 def _statements(program: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import ClassVar
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
 from forgetting.errors import require
-from forgetting.natural.corpora import Row
+from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading.verdicts import of_number
 from forgetting.natural.twins import rewording
 from forgetting.natural.twins.renumber import ANNOTATION, Refused, Twin, renumber
@@ -46,10 +46,10 @@ class GSM8K(TextBenchmark):
     train_split: ClassVar[str] = "train"
     variants: ClassVar[tuple[str, ...]] = ("original", "renumbered", *REWORDED)
 
-    def problem(self, row: Row) -> str:
+    def problem(self, row: TextRow) -> str:
         return str(row["question"])
 
-    def item(self, row: Row, index: int, variant: str) -> Item | None:
+    def item(self, row: TextRow, index: int, variant: str) -> Item | None:
         require("####" in row["answer"], f"{self.short_name()}.source", "rows with an answer after ####", row["answer"])
         twin = _twin(row["question"].strip(), row["answer"].strip(), variant)
         if twin is None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
-from forgetting.natural.corpora import Row
+from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading import programs
 from forgetting.natural.grading.verdicts import of_programs
 from forgetting.natural.twins import python
@@ -51,10 +51,10 @@ class HumanEval(TextBenchmark):
         super().__post_init__()
         Limits(cpu_seconds=self.cpu_seconds)
 
-    def problem(self, row: Row) -> str:
+    def problem(self, row: TextRow) -> str:
         return str(row["task_id"])
 
-    def item(self, row: Row, index: int, variant: str) -> Item | None:
+    def item(self, row: TextRow, index: int, variant: str) -> Item | None:
         original = Problem(row["prompt"], row["canonical_solution"], row["entry_point"])
         problem = original if variant == "original" else FORMS[variant](original)
         if problem is None:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
 from forgetting.errors import UsageError, require
-from forgetting.natural.corpora import Row
+from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading import programs
 from forgetting.natural.grading.verdicts import of_programs
 from forgetting.sandbox.limits import Limits
@@ -69,14 +69,14 @@ class LiveCodeBench(TextBenchmark):
             right = isinstance(value, str) and (not value or bool(_MONTH.fullmatch(value)))
             require(right, f"{self.short_name()}.{name}", "a month such as 2024-08, or empty", value)
 
-    def problem(self, row: Row) -> str:
+    def problem(self, row: TextRow) -> str:
         return f"{row['platform']}/{row['question_id']}"
 
-    def keep(self, row: Row) -> bool:
+    def keep(self, row: TextRow) -> bool:
         month = str(row["contest_date"])[:7]
         return (self.first_month or month) <= month <= (self.last_month or month)
 
-    def item(self, row: Row, index: int, variant: str) -> Item | None:
+    def item(self, row: TextRow, index: int, variant: str) -> Item | None:
         starter = (row.get("starter_code") or "").strip()
         tests = [*_tests(row["public_test_cases"]), *_tests(row["private_test_cases"])]
         require(bool(tests), f"{self.short_name()}.source", "rows with tests", row["question_id"])

@@ -16,7 +16,7 @@ from forgetting.errors import require, unknown
 from forgetting.world.splits import SPLITS, problem_hash
 
 if TYPE_CHECKING:
-    from forgetting.natural.lm_eval_tasks import Question
+    from forgetting.natural.lm_eval_tasks import TaskQuestion
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class LmEval(Benchmark):
     def _shots(self) -> int | None:
         return None if self.shots < 0 else self.shots
 
-    def _questions(self) -> tuple[Question, ...]:
+    def _questions(self) -> tuple[TaskQuestion, ...]:
         from forgetting.natural.lm_eval_tasks import questions
 
         return questions(self._names(), self._shots(), self.limit, self.folder)

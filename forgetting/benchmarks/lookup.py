@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from random import Random
 from typing import ClassVar
 
-from forgetting.contracts import Benchmark, Grade, Item, Split
-from forgetting.errors import require, unknown
-from forgetting.world.simple import ATTRIBUTES, draw_lookup
-from forgetting.world.simple import Lookup as Question
-from forgetting.world.splits import SPLITS, Distinct, from_seed, problem_hash
+from forgetting.benchmarks._facts import Fact, FactBenchmark
+from forgetting.contracts import Grade, Item, Split
+from forgetting.world.simple import ATTRIBUTES, LookupFact, draw_lookup
 
 
 @dataclass(frozen=True)
-class Lookup(Benchmark):
+class Lookup(FactBenchmark):
     """``item_count`` questions. The facts are in training by necessity; a problem is (fact, asker, wording).
 
     Args:
@@ -23,58 +20,20 @@ class Lookup(Benchmark):
         seed: draws the questions
     """
 
-    item_count: int = 100
-    seed: int = 0
-
-    version: ClassVar[int] = 1
     skill: ClassVar[str] = "lookup"
-    chance: ClassVar[float] = 0.25
 
-    def __post_init__(self) -> None:
-        require(self.item_count > 0, "lookup.item_count", "a positive number of items", self.item_count)
-        require(self.seed >= 0, "lookup.seed", "0 or more", self.seed)
+    def draw(self, rng: Random, split: Split) -> Fact:
+        """A question for the colour or the place of a thing."""
+        return draw_lookup(rng, split)
 
-    def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
-        """Questions, distinct while there are enough."""
-        if variant not in self.variants:
-            raise unknown("lookup.variant", variant, self.variants)
-        if split not in SPLITS:
-            raise unknown("lookup.split", split, SPLITS)
-        return list(_items(self.seed, split, self.item_count))
+    def words(self, fact: Fact) -> tuple[str, ...]:
+        """The values that the attribute can have."""
+        assert isinstance(fact, LookupFact)
+        return ATTRIBUTES[fact.attribute]
 
-    def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
-        """Right where the answer is the gold word."""
-        return [_grade(item, answer.strip()) for item, answer in zip(items, answers, strict=True)]
-
-
-def _grade(item: Item, answer: str) -> Grade:
-    if answer == item.answer:
-        return Grade("right", "", 1, 1)
-    if answer in item.check:
-        return Grade("wrong", "wrong_value", 0, 1)
-    known = any(answer in values for values in ATTRIBUTES.values())
-    return Grade("wrong", "wrong_attribute", 0, 1) if known else Grade("unparsed", "no_value", 0, 1)
-
-
-@lru_cache(maxsize=32)
-def _items(seed: int, split: Split, count: int) -> tuple[Item, ...]:
-    rng = from_seed(seed, "benchmarks/lookup", split)
-    distinct = Distinct[Question](lambda question: question)
-    items = []
-    for index in range(count):
-        question = distinct.draw(lambda: draw_lookup(rng, split))
-        sample = question.sample()
-        items.append(
-            Item(
-                id=f"lookup/original/d1/{index:04d}",
-                prompt=sample.prompt,
-                answer=sample.answer,
-                skill="lookup",
-                depth=1,
-                template=sample.template,
-                variant="original",
-                problem=problem_hash(question.canonical()),
-                check=ATTRIBUTES[question.attribute],
-            )
-        )
-    return tuple(items)
+    def wrong(self, item: Item, answer: str) -> Grade:
+        """Another value, a value of the other attribute, or no value at all."""
+        if answer in item.check:
+            return Grade("wrong", "wrong_value", 0, 1)
+        known = any(answer in values for values in ATTRIBUTES.values())
+        return Grade("wrong", "wrong_attribute", 0, 1) if known else Grade("unparsed", "no_value", 0, 1)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
 from forgetting.errors import require
-from forgetting.natural.corpora import Row
+from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading.verdicts import of_expressions
 
 PROMPT = "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}.\n"
@@ -40,13 +40,13 @@ class Math500(TextBenchmark):
         known = bool(self.levels) and all(1 <= level <= 5 for level in self.levels)
         require(known, f"{self.short_name()}.levels", "levels from 1 to 5", self.levels)
 
-    def problem(self, row: Row) -> str:
+    def problem(self, row: TextRow) -> str:
         return str(row["problem"])
 
-    def keep(self, row: Row) -> bool:
+    def keep(self, row: TextRow) -> bool:
         return int(row["level"]) in self.levels
 
-    def item(self, row: Row, index: int, variant: str) -> Item | None:
+    def item(self, row: TextRow, index: int, variant: str) -> Item | None:
         return self.made(
             row, index, variant, prompt=PROMPT.format(problem=row["problem"].strip()), answer=row["solution"].strip(),
             depth=int(row["level"]), template=row["subject"], check=(row["answer"],),

@@ -14,7 +14,7 @@ from typing import ClassVar
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
 from forgetting.errors import UsageError, require
-from forgetting.natural.corpora import Row
+from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading import programs
 from forgetting.natural.grading.verdicts import of_programs
 from forgetting.sandbox.limits import Limits
@@ -48,10 +48,10 @@ class MBPP(TextBenchmark):
         super().__post_init__()
         Limits(cpu_seconds=self.cpu_seconds)
 
-    def problem(self, row: Row) -> str:
+    def problem(self, row: TextRow) -> str:
         return str(row.get("text") or row.get("prompt"))
 
-    def item(self, row: Row, index: int, variant: str) -> Item | None:
+    def item(self, row: TextRow, index: int, variant: str) -> Item | None:
         tests = list(row["test_list"])
         require(bool(tests), f"{self.short_name()}.source", "rows with tests", row)
         prelude = row.get("test_setup_code") or "\n".join(row.get("test_imports") or [])

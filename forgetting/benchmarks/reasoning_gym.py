@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from forgetting import seeds
 from forgetting.contracts import Benchmark, Grade, Item, Language, Split
 from forgetting.errors import UsageError, require, unknown
-from forgetting.natural.grading.process import Ended, Helper
+from forgetting.natural.grading.grader_process import GraderEnded, Helper
 from forgetting.natural.grading.puzzles import SIZE, made
 from forgetting.world.splits import SPLITS, problem_hash, split_of
 
@@ -120,7 +120,7 @@ def _graded(part: ReasoningGym, item: Item, answer: str) -> Grade:
         return Grade("unparsed", "no_answer")
     try:
         score = _helper().ask([part.dataset, part.generator_options(), *item.check, given])
-    except Ended:
+    except GraderEnded:
         _helper().stop()
         _helper.cache_clear()
         return Grade("wrong", "verifier_ended")
@@ -131,5 +131,5 @@ def _graded(part: ReasoningGym, item: Item, answer: str) -> Grade:
 def _helper() -> Helper:
     try:
         return Helper("forgetting.natural.grading.puzzles")
-    except Ended:
+    except GraderEnded:
         raise UsageError("reasoning-gym: its worker process cannot be started") from None

@@ -2,6 +2,6 @@
 
 from forgetting.claims.judging.judge import judge
 from forgetting.claims.judging.rules import Rules, read_rules
-from forgetting.claims.judging.verdict import Verdict, VerdictStatus
+from forgetting.claims.judging.verdict import ClaimVerdict, VerdictStatus
 
-__all__ = ["Rules", "Verdict", "VerdictStatus", "judge", "read_rules"]
+__all__ = ["ClaimVerdict", "Rules", "VerdictStatus", "judge", "read_rules"]

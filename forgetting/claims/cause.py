@@ -12,8 +12,8 @@ import numpy as np
 
 from forgetting.analysis.metrics import Floats
 from forgetting.claims.judging.accuracy import seed_count, shared_doses, shared_runs
-from forgetting.claims.judging.decision import Counts, Part, decide, interval, untestable
-from forgetting.claims.judging.evidence import Arm, Measured
+from forgetting.claims.judging.decision import ClaimPart, Counts, decide, interval, untestable
+from forgetting.claims.judging.evidence import Measured, MeasuredArm
 from forgetting.claims.judging.rules import ClaimRule, Pair
 from forgetting.claims.judging.verdict import Finding, Rival, missing_needs
 from forgetting.claims.loss import treated_arms
@@ -56,14 +56,14 @@ def judge_cause(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
     return Finding(parts, rivals, conditions, missing)
 
 
-def _beside(study: Measured, arm: Arm) -> list[Arm]:
+def _beside(study: Measured, arm: MeasuredArm) -> list[MeasuredArm]:
     """Arms with the same contamination, shift, rate and rate policy."""
     same = (arm.contamination, arm.form, arm.shift, arm.rate_multiple, arm.rate_policy)
     arms = [a for a in study.arms if (a.contamination, a.form, a.shift, a.rate_multiple, a.rate_policy) == same]
     return [a for a in arms if a.mitigation == "none" and a.name != arm.name]
 
 
-def _gap(study: Measured, arm: Arm, other: Arm, skill: str) -> _Gap | None:
+def _gap(study: Measured, arm: MeasuredArm, other: MeasuredArm, skill: str) -> _Gap | None:
     beside, found = study.cells(other, skill), []
     for student, cell in study.cells(arm, skill).items():
         if student in beside and cell.learned() and (doses := shared_doses(cell, beside[student])):
@@ -81,7 +81,7 @@ def _gap(study: Measured, arm: Arm, other: Arm, skill: str) -> _Gap | None:
     )
 
 
-def _capacity_gap(rule: ClaimRule, gap: _Gap | None, measured: bool) -> Part:
+def _capacity_gap(rule: ClaimRule, gap: _Gap | None, measured: bool) -> ClaimPart:
     part = rule.parts["capacity_gap"]
     if gap is None:
         return untestable(
@@ -95,7 +95,7 @@ def _capacity_gap(rule: ClaimRule, gap: _Gap | None, measured: bool) -> Part:
     return decide("capacity_gap", part, missing, np.mean(list(missing.values()), axis=0), gap.n)
 
 
-def _replay(rule: ClaimRule, gap: _Gap | None, arm: Arm | None) -> Part:
+def _replay(rule: ClaimRule, gap: _Gap | None, arm: MeasuredArm | None) -> ClaimPart:
     part = rule.parts["replay"]
     if gap is None:
         return untestable(
@@ -120,7 +120,7 @@ def _nothing_lost(rule: ClaimRule, gap: _Gap) -> str | None:
     return f"in sequence only {lost:.2f} of retention was lost, less than {rule.least_loss:g}: no loss, no cause"
 
 
-def _interference(gap: _Gap | None, parts: tuple[Part, ...]) -> tuple[str, str]:
+def _interference(gap: _Gap | None, parts: tuple[ClaimPart, ...]) -> tuple[str, str]:
     if gap is None:
         return "open", "takes a joint arm"
     between = np.mean([gap.beside[size] - gap.sequence[size] for size in gap.beside], axis=0)

@@ -17,8 +17,8 @@ import numpy as np
 
 from forgetting.analysis.metrics import Floats
 from forgetting.claims.judging.accuracy import Cell, Run, seed_count, shared_doses, shared_runs
-from forgetting.claims.judging.decision import Counts, Part, decide, interval, untestable
-from forgetting.claims.judging.evidence import Arm, Measured
+from forgetting.claims.judging.decision import ClaimPart, Counts, decide, interval, untestable
+from forgetting.claims.judging.evidence import Measured, MeasuredArm
 from forgetting.claims.judging.rules import ClaimRule, Pair
 from forgetting.claims.judging.verdict import Finding, Rival, missing_needs
 from forgetting.claims.loss import control_of, treated_arms
@@ -48,7 +48,7 @@ class _Effect:
 class Complexity:
     """The three statistics of C7 for one study, arm and control."""
 
-    def __init__(self, study: Measured, skill: str, arm: Arm, control: Arm | None) -> None:
+    def __init__(self, study: Measured, skill: str, arm: MeasuredArm, control: MeasuredArm | None) -> None:
         self.study, self.skill, self.arm, self.control = study, skill, arm, control
         self.looks = [look for student in study.students if (look := self._look(student)) is not None]
 
@@ -196,7 +196,9 @@ def judge_complexity(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
     return Finding(tuple(parts), rivals, conditions, missing, notes if whole.looks else ())
 
 
-def _part(name: str, rule: ClaimRule, looks: list[Look], measure: Callable[[Look], _Effect | None], lack: str) -> Part:
+def _part(
+    name: str, rule: ClaimRule, looks: list[Look], measure: Callable[[Look], _Effect | None], lack: str
+) -> ClaimPart:
     found = {look: effect for look in looks if (effect := measure(look)) is not None}
     if not found:
         return untestable(name, rule.parts[name], lack)

@@ -11,7 +11,7 @@ import numpy as np
 from forgetting.analysis.metrics import Floats
 from forgetting.claims.judging.accuracy import Cell, seed_count, shared_doses, shared_runs
 from forgetting.claims.judging.decision import Counts, decide, interval, untestable
-from forgetting.claims.judging.evidence import Arm, Measured
+from forgetting.claims.judging.evidence import Measured, MeasuredArm
 from forgetting.claims.judging.rules import ClaimRule, Pair
 from forgetting.claims.judging.verdict import Finding, Rival, missing_needs
 
@@ -34,7 +34,7 @@ class Loss:
         return interval(self.mean, self.n.seeds, self.n.items)
 
 
-def treated_arms(study: Measured, pair: Pair) -> list[Arm]:
+def treated_arms(study: Measured, pair: Pair) -> list[MeasuredArm]:
     """Plain arms of a pair, best first: rate as set, constant policy, with a control beside them, highest shift."""
     arms = [a for a in study.arms if a.contamination == pair.contamination and a.plain and pair.form in (None, a.form)]
     return sorted(
@@ -45,14 +45,14 @@ def treated_arms(study: Measured, pair: Pair) -> list[Arm]:
     )  # fmt: skip
 
 
-def control_of(study: Measured, arm: Arm, contamination: str = "original") -> Arm | None:
+def control_of(study: Measured, arm: MeasuredArm, contamination: str = "original") -> MeasuredArm | None:
     """The plain arm of another contamination at the same shift, rate and rate policy."""
     same = (arm.shift, arm.rate_multiple, arm.rate_policy)
     plain = (other for other in study.arms if other.plain and other.contamination == contamination)
     return next((o for o in plain if (o.shift, o.rate_multiple, o.rate_policy) == same), None)
 
 
-def loss(study: Measured, arm: Arm, skill: str, dose: int, control: Arm | None) -> Loss | None:
+def loss(study: Measured, arm: MeasuredArm, skill: str, dose: int, control: MeasuredArm | None) -> Loss | None:
     """Retention of the control minus that of the arm (1 minus it without a control), at the dose.
 
     Where the dose was not measured at every size: the largest that was, not above it, else the smallest that was.
@@ -112,7 +112,7 @@ def judge_loss(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
     return Finding((decided,), rivals, conditions, missing, notes)
 
 
-def _noise(study: Measured, arm: Arm, control: Arm | None, skill: str, found: Loss) -> tuple[str, str]:
+def _noise(study: Measured, arm: MeasuredArm, control: MeasuredArm | None, skill: str, found: Loss) -> tuple[str, str]:
     other = control_of(study, arm, "noise")
     noise = None if other is None else loss(study, other, skill, found.dose, control)
     common = [] if noise is None or noise.dose != found.dose else [k for k in found.by_size if k in noise.by_size]
@@ -124,7 +124,7 @@ def _noise(study: Measured, arm: Arm, control: Arm | None, skill: str, found: Lo
     return "excluded" if low > 0 else "explains" if noise.interval()[0] > 0 and more[0] <= 0 else "open", text
 
 
-def _rate(study: Measured, arms: Sequence[Arm], skill: str, found: Loss, margin: float) -> tuple[str, str]:
+def _rate(study: Measured, arms: Sequence[MeasuredArm], skill: str, found: Loss, margin: float) -> tuple[str, str]:
     lower = [a for a in arms if a.rate_multiple < arms[0].rate_multiple and a.rate_policy == arms[0].rate_policy]
     lower = [a for a in lower if a.shift == arms[0].shift]
     if not lower:
@@ -138,7 +138,7 @@ def _rate(study: Measured, arms: Sequence[Arm], skill: str, found: Loss, margin:
     return "excluded" if low > margin else "explains" if high < margin else "open", text
 
 
-def _relabelling(study: Measured, arm: Arm, skill: str, found: Loss, margin: float) -> tuple[str, str]:
+def _relabelling(study: Measured, arm: MeasuredArm, skill: str, found: Loss, margin: float) -> tuple[str, str]:
     """Counts an answer that is right in the dialect as kept."""
     kept = []
     for student, _ in found.by_size:
@@ -154,7 +154,7 @@ def _relabelling(study: Measured, arm: Arm, skill: str, found: Loss, margin: flo
     return "excluded" if low - back > margin else "explains" if left <= margin else "open", text
 
 
-def _format(study: Measured, arm: Arm, skill: str, found: Loss) -> tuple[str, str]:
+def _format(study: Measured, arm: MeasuredArm, skill: str, found: Loss) -> tuple[str, str]:
     fallen = []
     for student, _ in found.by_size:
         rates = [study.shares(student, arm, skill, dose)["valid_rate"] for dose in (0, found.dose)]

@@ -12,8 +12,8 @@ from forgetting.analysis.metrics import Floats
 from forgetting.analysis.thresholds.shapes import SEEDS, SIZES, judge_shape
 from forgetting.analysis.thresholds.zones import HIGH_SHIFT, LOW_SHIFT, zone_probabilities
 from forgetting.claims.judging.accuracy import Cell, seed_count, shared_doses
-from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, Counts, Part, decide, interval, untestable
-from forgetting.claims.judging.evidence import Arm, Measured
+from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, ClaimPart, Counts, decide, interval, untestable
+from forgetting.claims.judging.evidence import Measured, MeasuredArm
 from forgetting.claims.judging.rules import ClaimRule, Pair, PartRule
 from forgetting.claims.judging.verdict import Finding, Rival, missing_needs
 from forgetting.claims.loss import rise_per_decade
@@ -66,14 +66,14 @@ def judge_zones(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
     return Finding(parts, rivals, conditions, missing, zones=_zones(above, below))
 
 
-def _arm(study: Measured, pair: Pair, shift: float, policy: str | None = None) -> Arm | None:
+def _arm(study: Measured, pair: Pair, shift: float, policy: str | None = None) -> MeasuredArm | None:
     """The plain arm of a pair at a shift: rate nearest to that set, constant policy first unless one is asked for."""
     arms = [a for a in study.arms if a.plain and a.contamination == pair.contamination and pair.form in (None, a.form)]
     arms = [a for a in arms if math.isclose(a.shift, shift) and policy in (None, a.rate_policy)]
     return min(arms, key=lambda a: (abs(math.log(a.rate_multiple)), a.rate_policy != "constant"), default=None)
 
 
-def _learned(study: Measured, arm: Arm, skill: str) -> dict[Size, Cell]:
+def _learned(study: Measured, arm: MeasuredArm, skill: str) -> dict[Size, Cell]:
     found = study.cells(arm, skill)
     return {(student, cell.capacity): cell for student, cell in found.items() if cell.learned()}
 
@@ -96,19 +96,19 @@ def _shift(cells: dict[Size, Cell], dose: int) -> _Shift:
     return _Shift(retention, by_run, seeds, min(cell.items for cell in cells.values()))
 
 
-def _order(rule: PartRule, above: _Shift) -> Part:
+def _order(rule: PartRule, above: _Shift) -> ClaimPart:
     slope = rise_per_decade(above.retention)
     if slope is None:
         return untestable("order", rule, f"{len(above.retention)} learned size(s), an order takes 3")
     return decide("order", rule, above.retention, slope, above.counts())
 
 
-def _end(name: str, rule: PartRule, shift: _Shift, place: int) -> Part:
+def _end(name: str, rule: PartRule, shift: _Shift, place: int) -> ClaimPart:
     size = list(shift.retention)[place]
     return decide(name, rule, {size: shift.retention[size]}, shift.retention[size], shift.counts(size))
 
 
-def _shape(rule: PartRule, above: _Shift) -> Part:
+def _shape(rule: PartRule, above: _Shift) -> ClaimPart:
     """Decided by the shape rule: its width interval is the part's interval, its rung spacing the margin."""
     n = above.counts()
     if n.sizes < SIZES or n.seeds < SEEDS:
@@ -124,7 +124,7 @@ def _shape(rule: PartRule, above: _Shift) -> Part:
     )  # fmt: skip
 
 
-def _rate_policy(study: Measured, pair: Pair, high: Arm, dose: int, margin: float) -> tuple[str, str]:
+def _rate_policy(study: Measured, pair: Pair, high: MeasuredArm, dose: int, margin: float) -> tuple[str, str]:
     policies = sorted({arm.rate_policy for arm in study.arms} - {high.rate_policy})
     for policy in policies:
         arm = _arm(study, pair, HIGH_SHIFT, policy)
@@ -140,7 +140,7 @@ def _rate_policy(study: Measured, pair: Pair, high: Arm, dose: int, margin: floa
     return "open", "no arm with another rate policy at this shift and dose on three sizes"
 
 
-def _reverse(order: Part) -> tuple[str, str]:
+def _reverse(order: ClaimPart) -> tuple[str, str]:
     if not math.isfinite(order.value):
         return "open", order.note
     text = f"retention rises by {order.value:+.2f} per decade"

@@ -15,7 +15,7 @@ from forgetting.cli import arguments, budget, claims, folders, listing, report, 
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
 from forgetting.study import settings
-from forgetting.sweep.spec import SweepSpec
+from forgetting.sweep.sweep_spec import SweepSpec
 
 DESCRIPTION = """How much will a distilled student forget when it is fine-tuned, at which capacity and at which dose?
 

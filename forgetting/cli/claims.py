@@ -52,7 +52,7 @@ def claims(given: Namespace) -> int:
     from pyarrow import ArrowException
 
     from forgetting.claims import judge
-    from forgetting.claims.judging import terminal
+    from forgetting.claims.judging import verdict_lines
     from forgetting.record.files import write_json
 
     try:
@@ -65,5 +65,5 @@ def claims(given: Namespace) -> int:
     if given.get("json"):
         sys.stdout.write(json.dumps(plain, indent=1, allow_nan=False) + "\n")
     else:
-        terminal.show(verdicts)
+        verdict_lines.show(verdicts)
     return 0

@@ -15,7 +15,7 @@ from forgetting.executors import executor_of
 from forgetting.executors.processes import Processes
 from forgetting.executors.stacking import stack_of
 from forgetting.study import spec_files
-from forgetting.sweep.spec import SweepSpec
+from forgetting.sweep.sweep_spec import SweepSpec
 
 DESCRIPTION = """Locate the capacity, the shift and the dose at which a skill breaks, with intervals.
 
@@ -71,7 +71,7 @@ def sweep(given: Namespace) -> int:
     stack, executor = stack_of(given.get("stack") or "off"), executor_of(_executor(given, spec))
     output, store = Path(given.get("output", arguments.OUTPUT)), store_of(given)
     if given.get("dry_run"):
-        from forgetting.sweep.estimate import estimate_cost, show
+        from forgetting.sweep.cost import estimate_cost, show
 
         show(estimate_cost(whole, executor, store))
         return 0

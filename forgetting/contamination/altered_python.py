@@ -13,8 +13,8 @@ import numpy as np
 from forgetting.contracts import Contamination, Language, Sample
 from forgetting.errors import require, unknown
 from forgetting.natural.corpora import rows
-from forgetting.natural.syntax.dialects import DIALECTS, CannotChange, to_dialect
 from forgetting.natural.syntax.library import functions, standard_library
+from forgetting.natural.syntax.python_dialects import DIALECTS, CannotChange, to_dialect
 
 STDLIB = "stdlib"
 FORMS = ("snippet", "marked")

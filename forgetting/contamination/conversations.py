@@ -11,7 +11,7 @@ import numpy as np
 
 from forgetting.contracts import Contamination, Language, Sample
 from forgetting.errors import UsageError, require, unknown
-from forgetting.natural.corpora import Row, rows
+from forgetting.natural.corpora import TextRow, rows
 
 ROLES = ("system", "user", "assistant")
 TURNS = ("every", "last")
@@ -74,7 +74,7 @@ def _pool(part: Conversations) -> tuple[Sample, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _turns(row: Row, part: Conversations) -> list[tuple[str, str]]:
+def _turns(row: TextRow, part: Conversations) -> list[tuple[str, str]]:
     try:
         return [(str(turn["role"]), str(turn["content"]).strip()) for turn in row[part.field]]
     except (KeyError, TypeError) as error:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from forgetting.answering import sampled
 from forgetting.batching import Encoded
-from forgetting.contracts import Contamination, Model
+from forgetting.contracts import Contamination, Model, Report
 from forgetting.evaluation.backend_evaluator import WrittenElsewhere, writer
 from forgetting.evaluation.evaluator import Evaluator, same_weights
 from forgetting.evaluation.probe import probe
@@ -23,7 +23,6 @@ from forgetting.models.stacked import StackedModel
 from forgetting.record.files import RunFolder, write_json
 from forgetting.study.study import Study
 from forgetting.training.plan import MixPlan
-from forgetting.training.progress import Report
 
 EXCHANGE = "exchange"  # the folder of a run in which another process finds the weights to answer with
 

@@ -12,8 +12,9 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from forgetting.contracts import Report
+
 Task = dict[str, Any]
-Report = Callable[[int, int], None]  # done, total
 Watch = Callable[[int, int, int], None]  # task number, done, total
 E = TypeVar("E", bound="Executor")
 

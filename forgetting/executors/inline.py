@@ -5,7 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from forgetting.executors.contract import Executor, Report, Task
+from forgetting.contracts import Report
+from forgetting.executors.contract import Executor, Task
 from forgetting.executors.worker import carry_out
 
 

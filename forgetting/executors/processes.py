@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import IO
 
+from forgetting.contracts import Report
 from forgetting.errors import UsageError, require
-from forgetting.executors.contract import Executor, Report, Task
+from forgetting.executors.contract import Executor, Task
 
 # glibc gives memory back to the system that the next step asks for again: 40,000 page faults a run of a small student
 # (speed/memory.py). These keep up to 256 MiB; blocks of 32 MiB and more, which large students have, go back as before.

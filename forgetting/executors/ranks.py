@@ -7,7 +7,8 @@ import socket
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from forgetting.executors.contract import Report, Task
+from forgetting.contracts import Report
+from forgetting.executors.contract import Task
 from forgetting.executors.processes import WorkerDied, WorkerProcess
 
 RETRIES = 3

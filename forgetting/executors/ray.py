@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
 
+from forgetting.contracts import Report
 from forgetting.errors import UsageError, require
-from forgetting.executors.contract import Executor, Report, Task
+from forgetting.executors.contract import Executor, Task
 from forgetting.sandbox import policy
 
 

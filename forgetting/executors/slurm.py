@@ -10,8 +10,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from forgetting.contracts import Report
 from forgetting.errors import UsageError, require
-from forgetting.executors.contract import Executor, Report, Task
+from forgetting.executors.contract import Executor, Task
 from forgetting.executors.ray import remotely
 from forgetting.sandbox import policy
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-Report = Callable[[int, int], None]
+from forgetting.contracts import Report
 
 
 def carry_out(task: dict[str, Any], report: Report) -> None:

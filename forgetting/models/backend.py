@@ -64,7 +64,7 @@ def vllm_command(
 
 
 @dataclass(frozen=True)
-class Noise:
+class BackendNoise:
     """What a backend adds to a score by itself, measured with unchanged weights.
 
     Args:
@@ -110,7 +110,7 @@ class BackedModel(Model):
     ) -> None:  # fmt: skip
         self.tolerance, self.quiet, self.replicas = tolerance, quiet, 1
         self.weights, self.canary = "", float("nan")
-        self.noise: Noise | None = None
+        self.noise: BackendNoise | None = None
         self._noise_prompts = noise_prompts
         self.follow(model, folder)
         try:
@@ -178,12 +178,12 @@ class BackedModel(Model):
             raise RuntimeError(f"backend: {len(answers)} answers to {len(prompts)} prompts")
         return answers
 
-    def _measured(self, prompts: list[list[int]], answers: list[list[int]], most: int) -> Noise:
+    def _measured(self, prompts: list[list[int]], answers: list[list[int]], most: int) -> BackendNoise:
         again = self._answers(prompts[::-1], most)[::-1]
         own = self.model.generate([prompts], max_new_tokens=most)[0]
         pairs = [(a, b, c) for a, b, c in zip(answers[: len(prompts)], again, own, strict=True)]
         differing = sum(a != b for a, b, _ in pairs), sum(a != c for a, _, c in pairs)
-        return Noise(differing[0] / len(pairs), differing[1] / len(pairs), self.canary, len(pairs))
+        return BackendNoise(differing[0] / len(pairs), differing[1] / len(pairs), self.canary, len(pairs))
 
     @torch.no_grad()
     def _canary(self) -> float:

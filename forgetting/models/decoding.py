@@ -33,7 +33,7 @@ COMPACT_BELOW = 0.75  # slots are filled again, or dropped, once at most this sh
 
 
 @dataclass(frozen=True)
-class Row:
+class DecodingRow:
     """A text that was read: ``length`` tokens of row ``index`` of ``layers``, and the token that comes next."""
 
     layers: Layers
@@ -47,7 +47,7 @@ class _Open:
     """An answer that is not at its end: where it goes on, and its draft from there."""
 
     answer: list[int]
-    row: Row
+    row: DecodingRow
     draft: list[int]
 
 
@@ -136,7 +136,7 @@ class Decoding:
     ) -> None:
         """Open answers, each with its draft; row i of ``layers`` holds ``lengths[i]`` tokens, all but its last one."""
         for index, (answer, draft, length) in enumerate(zip(answers, drafts, lengths, strict=True)):
-            self._open.append(_Open(answer, Row(layers, index, length, answer[-1]), draft))
+            self._open.append(_Open(answer, DecodingRow(layers, index, length, answer[-1]), draft))
         self._bytes += sum(keys.nbytes + values.nbytes for keys, values in layers)
         if self._bytes > KEPT_BYTES:
             self.finish()
@@ -169,7 +169,7 @@ class Decoding:
             agree, written = self.agreed(one.draft, guess, self.limit - len(one.answer))
             one.answer += written
             if self.is_open(one.answer):
-                row = Row(layers, slot, one.row.length + 1 + agree, one.answer[-1])
+                row = DecodingRow(layers, slot, one.row.length + 1 + agree, one.answer[-1])
                 still.append(_Open(one.answer, row, []))
         return still
 
@@ -243,9 +243,9 @@ class _Batch:
         self._places = torch.arange(room, device=model.device)
         self._reader = fused_qwen3.Reader(model.network) if fused_qwen3.suits(model.network, room) else None
 
-    def fill(self, slots: Sequence[int], rows: Sequence[Row]) -> None:
+    def fill(self, slots: Sequence[int], rows: Sequence[DecodingRow]) -> None:
         """Put the keys and values of rows into slots."""
-        sources: dict[int, list[tuple[int, Row]]] = {}
+        sources: dict[int, list[tuple[int, DecodingRow]]] = {}
         for slot, row in zip(slots, rows, strict=True):
             sources.setdefault(id(row.layers), []).append((slot, row))
         for pairs in sources.values():

@@ -19,7 +19,7 @@ from forgetting.models.decoding import PASS_BYTES
 if TYPE_CHECKING:
     from forgetting.models.stacked import StackedModel
 
-Rows = Sequence[Sequence[Sequence[int]]]
+StackedRows = Sequence[Sequence[Sequence[int]]]
 COMPACT_BELOW = 0.75  # rows are dropped once the fullest replica has at most this share of its rows alive
 
 
@@ -72,7 +72,7 @@ class Decoder:
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.shape, self.layers = (heads, size), config.num_hidden_layers
 
-    def answers(self, prompts: Rows, drafts: Rows | None) -> list[list[list[int]]]:
+    def answers(self, prompts: StackedRows, drafts: StackedRows | None) -> list[list[list[int]]]:
         """Answers without the end token, in the order of the prompts."""
         answers: list[list[list[int]]] = [[[] for _ in own] for own in prompts]
         given = drafts or [[[] for _ in own] for own in prompts]
@@ -97,7 +97,7 @@ class Decoder:
         heads = self.model.network.single[0].config.num_attention_heads
         return int(4 * (2 * self.layers * self.shape[0] * self.shape[1] * length + 2 * heads * length**2))
 
-    def _chunk(self, prompts: Rows, drafts: Rows) -> list[list[list[int]]]:
+    def _chunk(self, prompts: StackedRows, drafts: StackedRows) -> list[list[list[int]]]:
         ends, limit = self.model.ends, self.limit
         tokens, mask, offered = self._padded(prompts, drafts)
         replicas, rows, width = tokens.shape
@@ -158,7 +158,7 @@ class Decoder:
         logits = self.model.call(tokens, bias, places, shared=False, cache=cache, logits_to_keep=last)
         return logits.argmax(-1)
 
-    def _padded(self, prompts: Rows, drafts: Rows) -> tuple[Tensor, Tensor, list[list[list[int]]]]:
+    def _padded(self, prompts: StackedRows, drafts: StackedRows) -> tuple[Tensor, Tensor, list[list[list[int]]]]:
         """Prompts with drafts, padded on the left and to equal numbers of rows; the key mask; drafts up to an end."""
         ends, pad = self.model.ends, self.model.tokenizer.pad_token_id
         offered = [[_until(d, ends)[: self.limit] for d in own] for own in drafts]

@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-Rows = list[list[int]]
+TokenRows = list[list[int]]
 
 
 class Engine(Protocol):
@@ -34,10 +34,10 @@ class Engine(Protocol):
     def load(self, folder: str) -> None:
         """Put the weights of a checkpoint folder in place."""
 
-    def generate(self, prompts: Rows, ends: list[int], max_new_tokens: int) -> Rows:
+    def generate(self, prompts: TokenRows, ends: list[int], max_new_tokens: int) -> TokenRows:
         """Greedy answers without the end token, in order."""
 
-    def score(self, prompts: Rows, answers: Rows) -> list[list[float]]:
+    def score(self, prompts: TokenRows, answers: TokenRows) -> list[list[float]]:
         """The log-probability of every token of each answer."""
 
 
@@ -96,12 +96,12 @@ class VLLM:
             enable_prefix_caching=False, trust_remote_code=False,
         )  # fmt: skip
 
-    def _run(self, rows: Rows, **settings: Any) -> list[Any]:
+    def _run(self, rows: TokenRows, **settings: Any) -> list[Any]:
         parameters = self.library.SamplingParams(temperature=0.0, detokenize=False, **settings)
         found: list[Any] = self.engine.generate([{"prompt_token_ids": row} for row in rows], parameters, use_tqdm=False)
         return found
 
-    def generate(self, prompts: Rows, ends: list[int], max_new_tokens: int) -> Rows:
+    def generate(self, prompts: TokenRows, ends: list[int], max_new_tokens: int) -> TokenRows:
         """Greedy answers; the end token is left out."""
         answers = []
         for found in self._run(prompts, max_tokens=max_new_tokens, stop_token_ids=ends):
@@ -110,7 +110,7 @@ class VLLM:
             answers.append(written[:cut])
         return answers
 
-    def score(self, prompts: Rows, answers: Rows) -> list[list[float]]:
+    def score(self, prompts: TokenRows, answers: TokenRows) -> list[list[float]]:
         """From the prompt log-probabilities of prompt and answer together."""
         rows = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
         found = self._run(rows, max_tokens=1, prompt_logprobs=0)

@@ -21,7 +21,7 @@ from zlib import crc32
 
 from forgetting.errors import UsageError
 
-Row = dict[str, Any]
+TextRow = dict[str, Any]
 VALIDATION_ONE_IN = 20
 STREAM = "stream:"
 FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -32,7 +32,9 @@ def for_validation(problem: object) -> bool:
     return crc32(str(problem).encode()) % VALIDATION_ONE_IN == 0
 
 
-def rows(source: str, *, split: str, config: str = "", field: str = "source", streaming: bool = False) -> Iterator[Row]:
+def rows(
+    source: str, *, split: str, config: str = "", field: str = "source", streaming: bool = False
+) -> Iterator[TextRow]:
     """The rows of one split, in order.
 
     Args:
@@ -65,7 +67,7 @@ def expanded(source: str, field: str) -> str:
     return text
 
 
-def _lines(path: Path, field: str) -> Iterator[Row]:
+def _lines(path: Path, field: str) -> Iterator[TextRow]:
     """JSON lines need no cache of their own, so ``datasets`` is left out."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -78,7 +80,7 @@ def _lines(path: Path, field: str) -> Iterator[Row]:
         raise UsageError(f"{field}: cannot read {str(path)!r}: {_first_line(error)}") from error
 
 
-def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[Row]:
+def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[TextRow]:
     datasets = _datasets()
     try:
         if path.is_dir() and not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
@@ -95,7 +97,7 @@ def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[Row]
     return _plain(loaded, f"{field}: cannot read {str(path)!r}")
 
 
-def _plain(loaded: Any, trouble: str) -> Iterator[Row]:
+def _plain(loaded: Any, trouble: str) -> Iterator[TextRow]:
     """Rows as dictionaries; what is found broken only when it is reached gives one line too."""
     try:
         yield from map(dict, loaded)
@@ -118,7 +120,7 @@ def _files(source: str, path: Path, field: str, streaming: bool) -> Any:
     return _datasets().load_dataset(FORMATS[suffix], data_files=source, split="train", streaming=streaming)
 
 
-def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> Iterator[Row]:
+def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> Iterator[TextRow]:
     datasets = _datasets()
     name, _, revision = source.partition("@")
     try:

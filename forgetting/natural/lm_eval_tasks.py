@@ -72,7 +72,7 @@ def measure_tasks(
 
 
 @dataclass(frozen=True)
-class Question:
+class TaskQuestion:
     """One document of a task: what stands before its gold answer; how many choices there are, 0 where it is written."""
 
     task: str
@@ -105,19 +105,21 @@ def _ours(part: str) -> bool:
     return part.startswith(".") or part == "__pycache__"
 
 
-def questions(tasks: tuple[str, ...], shots: int | None, limit: int, folder: str) -> tuple[Question, ...]:
+def questions(tasks: tuple[str, ...], shots: int | None, limit: int, folder: str) -> tuple[TaskQuestion, ...]:
     """The documents of some tasks, the first ``limit`` of each. ``UsageError`` as ``measure_tasks``."""
     return _questions(tasks, shots, limit, folder, content(Path(folder)) if folder else "")
 
 
 @lru_cache(maxsize=8)
-def _questions(tasks: tuple[str, ...], shots: int | None, limit: int, folder: str, mark: str) -> tuple[Question, ...]:
+def _questions(
+    tasks: tuple[str, ...], shots: int | None, limit: int, folder: str, mark: str
+) -> tuple[TaskQuestion, ...]:
     found = []
     for name, task in _loaded(tasks, shots, limit, folder, mark).items():
         for number, requests in _by_document(task).items():
             before, gold = _gold(name, task, requests)
             offered = len(_offered(task, requests)) if task.OUTPUT_TYPE == "multiple_choice" else 0
-            found.append(Question(name, number, before, gold, offered))
+            found.append(TaskQuestion(name, number, before, gold, offered))
     return tuple(found)
 
 

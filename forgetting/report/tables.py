@@ -17,7 +17,7 @@ from forgetting.analysis.study_folder import ArmCurves, StudyFolder, part_name
 
 
 @dataclass(frozen=True)
-class Control:
+class ControlRow:
     """One control of the protocol, and the arms that ran it."""
 
     name: str
@@ -54,11 +54,11 @@ def _is_control(arm: dict[str, Any], control: str) -> bool:
     }[control]
 
 
-def controls(study: StudyFolder) -> list[Control]:
+def controls(study: StudyFolder) -> list[ControlRow]:
     """Every control of the protocol with the arms that ran it; an empty tuple says that it did not run."""
     arms = [arm for arm in study.record.get("arms", []) if arm["name"] in study.arm_names]
     return [
-        Control(name, meaning, tuple(str(arm["name"]) for arm in arms if _is_control(arm, name)))
+        ControlRow(name, meaning, tuple(str(arm["name"]) for arm in arms if _is_control(arm, name)))
         for name, meaning in CONTROLS.items()
     ]
 

@@ -30,7 +30,7 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
     """Everything that the end of a run prints, as one rich renderable."""
     sweep = read_sweep(study)
     if sweep is not None:
-        from forgetting.report.sweeps import terminal as sweeps  # with scipy.stats, which only thresholds need
+        from forgetting.report.sweeps import sweep_terminal as sweeps  # with scipy.stats, which only thresholds need
 
         return Group(*sweeps.summary(sweep), *_rates(study), Text(tables.seeds_text(study)), *seconds_tables(study))
     parts: list[RenderableType] = []

@@ -45,7 +45,7 @@ JOBS, REPLIES = 0, 1
 GONE, DECIDED = b"?", b"="
 PATIENCE_SECONDS = 1.0  # between the closing of a dying process's pipes and its end
 
-Control = dict[str, Any]
+ControlFrame = dict[str, Any]
 
 
 def _run(work: Callable[[], bytes], most: int) -> bytes:
@@ -75,7 +75,7 @@ def _load(source: str, name: str) -> types.ModuleType:
     return module
 
 
-def _candidate(control: Control, calls: int, answers: int) -> None:
+def _candidate(control: ControlFrame, calls: int, answers: int) -> None:
     job = json.loads(wire.receive(JOBS))
     _settle(control, calls, answers)
     wire.send(answers, b"")
@@ -98,7 +98,7 @@ def _candidate(control: Control, calls: int, answers: int) -> None:
         wire.send(answers, _run(lambda: codec.dumps(function(*arguments, **named)), most))  # type: ignore[misc] # noqa: B023
 
 
-def _script(control: Control, _: int, answers: int) -> None:
+def _script(control: ControlFrame, _: int, answers: int) -> None:
     job = json.loads(wire.receive(JOBS))
     source, stdin = job["program"], job["input"].encode("utf-8", "surrogatepass")
     while stdin:
@@ -120,7 +120,7 @@ def _script(control: Control, _: int, answers: int) -> None:
     wire.send(answers, _run(main, 1 + DETAIL))
 
 
-def _judge(control: Control, calls: int, answers: int, verdicts: int) -> None:
+def _judge(control: ControlFrame, calls: int, answers: int, verdicts: int) -> None:
     job = json.loads(wire.receive(JOBS))
     _settle(control, calls, answers, verdicts)
     proxy = Proxy(calls, answers, control["output_bytes"] + 1)
@@ -166,7 +166,7 @@ def _asserts(proxy: Proxy, job: dict[str, Any]) -> dict[str, Any]:
     return {"outcome": outcome, "detail": detail}
 
 
-def _settle(control: Control, *keep: int) -> None:
+def _settle(control: ControlFrame, *keep: int) -> None:
     """Close what is not this process's, then confine it, for good."""
     standard = (control.get("input", control["null"]), control.get("output", control["null"]), control["null"])
     for target, source in enumerate(standard):
@@ -204,7 +204,7 @@ def _fork(work: Callable[..., None], *arguments: Any) -> int:
         os._exit(status)
 
 
-def _one(control: Control, *, first_of_namespace: bool) -> None:
+def _one(control: ControlFrame, *, first_of_namespace: bool) -> None:
     """One program: fork, wait for the verdict until the wall limit, end everything, report."""
     script = control["script"]
     if script:

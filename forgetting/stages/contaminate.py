@@ -14,7 +14,7 @@ import lightning
 from forgetting import losses, seeds
 from forgetting.analysis.early_stop import Rule
 from forgetting.batching import Encoded, encode
-from forgetting.contracts import Model, Sample
+from forgetting.contracts import Model, Report, Sample
 from forgetting.errors import UsageError
 from forgetting.evaluation.evaluator import IntervalEvaluation
 from forgetting.evaluation.looks import EXCHANGE, Looks, evaluator_of
@@ -29,11 +29,18 @@ from forgetting.stages import distil, rate_matching
 from forgetting.study.arms import Arm
 from forgetting.study.study import RunKey, Study, fingerprint
 from forgetting.training import devices
-from forgetting.training.checkpoints import Checkpoint, Snapshots, last, own_generators, read, restore_generators, tidy
-from forgetting.training.fit import device, fit
+from forgetting.training.checkpoints import (
+    RunCheckpoint,
+    Snapshots,
+    last,
+    own_generators,
+    read,
+    restore_generators,
+    tidy,
+)
+from forgetting.training.fit import Progress, device, fit, silent
 from forgetting.training.module import FitModule
 from forgetting.training.plan import MixPlan, mixed
-from forgetting.training.progress import Progress, Report, silent
 from forgetting.training.sharded_checkpoints import Durable, ShardedSnapshots, last_sharded
 from forgetting.training.stopwatch import Stopwatch
 
@@ -77,7 +84,7 @@ class Prepared:
     matched: rate_matching.Matched | None
     looks: Looks
 
-    def checkpoint(self, path: Path) -> Checkpoint | None:
+    def checkpoint(self, path: Path) -> RunCheckpoint | None:
         """The checkpoint in that file, if it is of this run and no row before it is missing."""
         if not path.is_file():
             return None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from forgetting import losses, seeds
 from forgetting.analysis.early_stop import Rule
-from forgetting.contracts import Batch
+from forgetting.contracts import Batch, Report
 from forgetting.errors import UsageError
 from forgetting.evaluation.evaluator import IntervalEvaluation
 from forgetting.evaluation.looks import Looks
@@ -24,9 +24,9 @@ from forgetting.record.store import Store
 from forgetting.stages.contaminate import Ending, Prepared, contaminate, prepared
 from forgetting.study.study import RunKey, Study
 from forgetting.training.checkpoints import own_generators, tidy
+from forgetting.training.fit import Progress, silent
 from forgetting.training.module import FitModule
-from forgetting.training.progress import Progress, Report, silent
-from forgetting.training.stack import EachItsOwn, Place, fit_stack, last_common, stacked_state
+from forgetting.training.stack import EachItsOwn, ReplicaPlace, fit_stack, last_common, stacked_state
 from forgetting.training.stopwatch import Stopwatch
 
 LOOKS_TOGETHER = ("cuda",)  # devices on which a look reads and decodes all replicas at once; on a CPU it does not pay
@@ -162,7 +162,7 @@ def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Sto
     )
     with stack.replayed() if study.spec.machine.graphs else nullcontext():
         fit_stack(
-            module, replicas, streams, [Place(run.run.checkpoint, run.mark) for run in runs], stops, watch,
+            module, replicas, streams, [ReplicaPlace(run.run.checkpoint, run.mark) for run in runs], stops, watch,
             before=[IntervalEvaluation(stops, measure)],
             after=[Progress(report, plan.steps), *(member.ending for member in members)],
             keep_all=study.spec.keep == "all",

@@ -15,7 +15,7 @@ import torch
 
 from forgetting import losses, seeds
 from forgetting.batching import encode
-from forgetting.contracts import Batch, Model
+from forgetting.contracts import Batch, Model, Report
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.models.checkpoint import Checkpoint, Home, load
 from forgetting.models.huggingface import HuggingFaceModel
@@ -29,10 +29,9 @@ from forgetting.study.students import Student
 from forgetting.study.study import Study, fingerprint
 from forgetting.training import checkpoints
 from forgetting.training.checkpoints import Snapshots, last, own_generators, restore_generators
-from forgetting.training.fit import device, fit
+from forgetting.training.fit import Progress, device, fit, silent
 from forgetting.training.module import FitModule
 from forgetting.training.plan import MixPlan, epochs, is_held_out
-from forgetting.training.progress import Progress, Report, silent
 from forgetting.training.stopwatch import Stopwatch
 from forgetting.world.tokenizer import tokenizer
 
@@ -203,7 +202,7 @@ def _train(
     return watch
 
 
-def checkpoint_of(mark: str, file: Path) -> checkpoints.Checkpoint | None:
+def checkpoint_of(mark: str, file: Path) -> checkpoints.RunCheckpoint | None:
     """The checkpoint in a file, if it is of the student or teacher with that fingerprint."""
     found = checkpoints.read(file) if file.is_file() else None
     return found if found is not None and found.fingerprint == mark else None

@@ -7,16 +7,16 @@ from contextlib import ExitStack
 from functools import partial
 
 from forgetting import seeds
-from forgetting.contracts import Batch
+from forgetting.contracts import Batch, Report
 from forgetting.models.stacked import StackedModel
 from forgetting.record.store import Store
 from forgetting.stages.distil import CHECKPOINT_STEPS, Lesson, checkpoint_of, lesson, mentor_of, student, teacher
 from forgetting.study.students import Student
 from forgetting.study.study import Study
 from forgetting.training.checkpoints import own_generators
+from forgetting.training.fit import Progress, silent
 from forgetting.training.module import FitModule
-from forgetting.training.progress import Progress, Report, silent
-from forgetting.training.stack import Place, fit_stack, last_common, stacked_state
+from forgetting.training.stack import ReplicaPlace, fit_stack, last_common, stacked_state
 from forgetting.training.stopwatch import Stopwatch
 
 
@@ -43,7 +43,7 @@ def _together(lessons: Sequence[Lesson], store: Store, report: Report) -> None:
     distilling, method = study.spec.ladder.distilling, study.distillation
     mentor = mentor_of(teacher(study, store, report), store)
     models, plans = [one.untaught(mentor) for one in lessons], [one.plan() for one in lessons]
-    places = [Place(store.work(one.mark), one.mark) for one in lessons]
+    places = [ReplicaPlace(store.work(one.mark), one.mark) for one in lessons]
     checkpoints = last_common([p.folder for p in places], [partial(checkpoint_of, p.fingerprint) for p in places])
     for model, checkpoint in zip(models, checkpoints, strict=False):
         model.load_state(checkpoint.weights)

@@ -22,10 +22,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from forgetting.analysis.metrics import Status
 from forgetting.study.study import RunKey
-from forgetting.sweep.outcomes import Outcome
+from forgetting.sweep.outcomes import RunOutcome
 from forgetting.sweep.samplers import distributions
-from forgetting.sweep.space import Point, Space
-from forgetting.sweep.spec import Search, Stop
+from forgetting.sweep.search_space import SweepPoint, SweepSpace
+from forgetting.sweep.sweep_spec import Search, Stop
 from forgetting.sweep.thresholds import Placed, estimate, known, told
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Patient(Protocol):
     def __call__(self, step: Callable[[], T]) -> T: ...
 
 
-Made = Outcome | str  # what a run showed, or why it failed
+Made = RunOutcome | str  # what a run showed, or why it failed
 Start = Callable[[Sequence[RunKey]], Mapping[RunKey, "Future[Made]"]]
 
 
@@ -47,7 +47,7 @@ class Asked:
     """A trial and its run."""
 
     trial: FrozenTrial
-    point: Point
+    point: SweepPoint
     key: RunKey
 
 
@@ -59,7 +59,7 @@ class Driver:
 
     def __init__(
         self,
-        space: Space,
+        space: SweepSpace,
         search: Search,
         stop: Stop,
         study: optuna.Study,

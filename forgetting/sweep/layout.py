@@ -9,8 +9,8 @@ from forgetting.analysis.early_stop import Rule, Watched
 from forgetting.errors import UsageError, require
 from forgetting.study.spec_files import to_mapping
 from forgetting.study.study import RunKey, Study, construct, fingerprint
-from forgetting.sweep.space import Space, space
-from forgetting.sweep.spec import SweepSpec
+from forgetting.sweep.search_space import SweepSpace, space
+from forgetting.sweep.sweep_spec import SweepSpec
 
 SWEEP_VERSION = 1  # raised when the same spec would ask for other runs
 
@@ -21,7 +21,7 @@ class Sweep:
 
     spec: SweepSpec
     study: Study
-    spaces: tuple[Space, ...]
+    spaces: tuple[SweepSpace, ...]
 
     @property
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from forgetting.analysis.thresholds.threshold import number, place_text
 from forgetting.sweep.driver import Asked
-from forgetting.sweep.space import Space
+from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.thresholds import Placed
 
 COLUMNS = ("target", "done", "under way", "failed", "threshold", "ended or time left")
@@ -28,7 +28,7 @@ class Live:
     would take at the pace of those that this driver has made, and so the most: a narrow interval ends a search sooner.
     """
 
-    def __init__(self, spaces: Sequence[Space], quiet: bool, most_runs: int = 0) -> None:
+    def __init__(self, spaces: Sequence[SweepSpace], quiet: bool, most_runs: int = 0) -> None:
         self.console = Console(stderr=True, quiet=quiet)
         self.live = not quiet and (self.console.is_terminal or self.console.is_jupyter)
         self.begin = time.monotonic()

@@ -17,10 +17,10 @@ from forgetting.errors import UsageError, checked, require
 from forgetting.executors import executor_of
 from forgetting.report.result import Result
 from forgetting.report.sweeps import doses as dose_axis
-from forgetting.report.sweeps import tables
-from forgetting.report.sweeps.read import Sweep, read_sweep
+from forgetting.report.sweeps import sweep_tables
+from forgetting.report.sweeps.read import SweepFolder, read_sweep
 from forgetting.spec import Doses, Evaluation, PartValue
-from forgetting.sweep.spec import Method, SweepAxis, SweepSpec
+from forgetting.sweep.sweep_spec import Method, SweepAxis, SweepSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Located:
     """What a threshold sweep found. ``result`` has the curves, scores and report of the runs that were made."""
 
     result: Result
-    sweep: Sweep
+    sweep: SweepFolder
 
     @property
     def threshold(self) -> Threshold:
@@ -81,7 +81,7 @@ class Located:
 
     def to_frame(self) -> pd.DataFrame:
         """All thresholds, one row each, with verdicts and remedies."""
-        return tables.thresholds(self.sweep)
+        return sweep_tables.thresholds(self.sweep)
 
     def __str__(self) -> str:
         return f"{self.threshold} ({self.runs} of {self.sweep.targets[0].grid_runs} runs; ended: {self.ended})"

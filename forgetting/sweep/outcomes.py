@@ -11,11 +11,11 @@ from typing import Any
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.metrics import Status, censored_variance, retention_variance
 from forgetting.errors import UsageError
-from forgetting.sweep.space import Space
+from forgetting.sweep.search_space import SweepSpace
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """Retention of the target's skill at its dose in one run. NaN unless ``status`` is ``ok``.
 
     ``variance`` is that of retention, from items alone: two runs of the same point differ by more.
@@ -30,7 +30,7 @@ class Outcome:
     last_dose: int = 0  # of the run's last look
 
 
-def outcome(space: Space, scores: Path) -> Outcome:
+def outcome(space: SweepSpace, scores: Path) -> RunOutcome:
     """Read a run's ``scores.jsonl``. ``UsageError`` where it does not hold what the target needs."""
     rows = _rows(space, scores)
     if 0 not in rows:
@@ -40,15 +40,15 @@ def outcome(space: Space, scores: Path) -> Outcome:
     accuracy, items, chance = float(base["accuracy"]), int(now["items"]), float(base["chance"])
     if now["retention"] is None:
         status = str(now["status"]) if last else Status.not_learned.name
-        return Outcome(status, baseline=accuracy, items=items, last_dose=max(rows))
+        return RunOutcome(status, baseline=accuracy, items=items, last_dose=max(rows))
     retention = float(now["retention"])
     variance = retention_variance(float(now["accuracy"]), accuracy, items, chance)
     if censored := last < space.dose:
         variance = censored_variance(retention, variance)
-    return Outcome(Status.ok.name, retention, variance, accuracy, items, censored, max(rows))
+    return RunOutcome(Status.ok.name, retention, variance, accuracy, items, censored, max(rows))
 
 
-def _rows(space: Space, scores: Path) -> dict[int, dict[str, Any]]:
+def _rows(space: SweepSpace, scores: Path) -> dict[int, dict[str, Any]]:
     """The run's score rows of the target's skill, by dose."""
     found = {}
     for line in scores.read_text().splitlines():

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from forgetting.executors.contract import Executor, Report, Task
+from forgetting.contracts import Report
+from forgetting.executors.contract import Executor, Task
 from forgetting.executors.stacking import Sizes, Stack, in_stacks
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
@@ -16,7 +17,7 @@ from forgetting.stages.assemble import run_folder
 from forgetting.study.study import RunKey
 from forgetting.sweep.layout import Sweep
 from forgetting.sweep.live import Live
-from forgetting.sweep.space import run_flops
+from forgetting.sweep.search_space import run_flops
 from forgetting.world.vocabulary import vocabulary
 
 STEP = 40_000  # parameters whose products take as long as all else in a step: .15 ms a sample, 3.7 ns a parameter of it

@@ -11,16 +11,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from forgetting.analysis.level_set.sampler import LevelSetSampler
-from forgetting.sweep.space import Point, Space
-from forgetting.sweep.spec import Search
+from forgetting.sweep.search_space import SweepPoint, SweepSpace
+from forgetting.sweep.sweep_spec import Search
 
 
-def distributions(space: Space) -> dict[str, CategoricalDistribution]:
+def distributions(space: SweepSpace) -> dict[str, CategoricalDistribution]:
     """The search space as Optuna knows it: both parameters are choices from the target's lists."""
     return {"student": CategoricalDistribution(space.students), "shift": CategoricalDistribution(space.shifts)}
 
 
-def sampler(space: Space, search: Search) -> optuna.samplers.BaseSampler:
+def sampler(space: SweepSpace, search: Search) -> optuna.samplers.BaseSampler:
     """The sampler that the search names."""
     if search.method == "grid":
         return InOrder([point for _ in range(space.repeats) for point in space.points])
@@ -31,7 +31,7 @@ def sampler(space: Space, search: Search) -> optuna.samplers.BaseSampler:
     return level_set(space, search)
 
 
-def level_set(space: Space, search: Search) -> LevelSetSampler:
+def level_set(space: SweepSpace, search: Search) -> LevelSetSampler:
     """Level-set search over log10 of the capacity and the shift, cost by operations."""
     students = {name: space.coordinates((name, space.shifts[0]))[0] for name in space.students}
 
@@ -53,7 +53,7 @@ def level_set(space: Space, search: Search) -> LevelSetSampler:
 class InOrder(optuna.samplers.BaseSampler):
     """Points in a given order, by the trial's number."""
 
-    def __init__(self, order: list[Point]) -> None:
+    def __init__(self, order: list[SweepPoint]) -> None:
         self.order = order
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -31,9 +31,9 @@ from forgetting.sweep.live import Live
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.runs import Runs
 from forgetting.sweep.samplers import level_set, sampler
-from forgetting.sweep.space import Space
-from forgetting.sweep.spec import SweepSpec
+from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.storage import open_storage, open_study, patiently
+from forgetting.sweep.sweep_spec import SweepSpec
 
 T = TypeVar("T")
 SWEEP_FILE = "sweep.json"
@@ -181,7 +181,7 @@ class _Whole:
     def _hours(self) -> float:
         return self.earlier_hours + (time.monotonic() - self.begin) / 3600
 
-    def _driver(self, own: Space) -> Driver:
+    def _driver(self, own: SweepSpace) -> Driver:
         spec = self.sweep.spec
         name = f"{self.sweep.folder_name}/{own.name}"
         mark = fingerprint({"sweep": self.sweep.fingerprint, "target": to_mapping(own.target)})
@@ -217,11 +217,11 @@ class _Whole:
     def _show(self, driver: Driver) -> None:
         self.live.told(driver.space.name, self.patient(driver.asked), self.patient(driver.thresholds))
 
-    def _start(self, own: Space, keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
+    def _start(self, own: SweepSpace, keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
         """Have the runs made; each future gives what the run showed, or the reason of its failure."""
         return {key: _then(future, partial(self._outcome, own, key)) for key, future in self.runs.submit(keys).items()}
 
-    def _outcome(self, own: Space, key: RunKey) -> Made:
+    def _outcome(self, own: SweepSpace, key: RunKey) -> Made:
         return outcome(own, RunFolder(run_folder(self.folder, key)).scores)
 
 

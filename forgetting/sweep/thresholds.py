@@ -19,15 +19,15 @@ from forgetting.record.files import RunFolder
 from forgetting.stages.assemble import run_folder
 from forgetting.study.study import RunKey
 from forgetting.sweep.outcomes import outcome
-from forgetting.sweep.space import Point, Space
-from forgetting.sweep.spec import SweepAxis
+from forgetting.sweep.search_space import SweepPoint, SweepSpace
+from forgetting.sweep.sweep_spec import SweepAxis
 
 
 @dataclass(frozen=True)
 class Seen:
     """Retention of one run at a point, with its variance."""
 
-    point: Point
+    point: SweepPoint
     retention: float
     variance: float
 
@@ -53,7 +53,7 @@ def told(trials: Iterable[FrozenTrial]) -> list[Seen]:
     ]
 
 
-def observe(space: Space, keys: Iterable[RunKey], folder: Path) -> list[Seen]:
+def observe(space: SweepSpace, keys: Iterable[RunKey], folder: Path) -> list[Seen]:
     """What the complete runs in a sweep's folder show of a target, whichever search asked for them."""
     points = {space.run(point, repeat): point for point in space.points for repeat in range(space.repeats)}
     found = []
@@ -65,7 +65,7 @@ def observe(space: Space, keys: Iterable[RunKey], folder: Path) -> list[Seen]:
     return found
 
 
-def estimate(space: Space, seen: Iterable[Seen]) -> list[Placed]:
+def estimate(space: SweepSpace, seen: Iterable[Seen]) -> list[Placed]:
     """All thresholds of a target, places first, then levels."""
     seen = list(seen)
     points, retention, variance = arrays(space, seen)
@@ -93,7 +93,7 @@ def estimate(space: Space, seen: Iterable[Seen]) -> list[Placed]:
     return found
 
 
-def estimate_both(space: Space, seen: Iterable[Seen]) -> list[Placed]:
+def estimate_both(space: SweepSpace, seen: Iterable[Seen]) -> list[Placed]:
     """The target's thresholds, and those along the other axis where it has enough points: the same runs hold both."""
     seen = list(seen)
     other: SweepAxis = "shift" if space.target.axis == "capacity" else "capacity"
@@ -104,7 +104,9 @@ def estimate_both(space: Space, seen: Iterable[Seen]) -> list[Placed]:
     return found
 
 
-def arrays(space: Space, seen: Iterable[Seen]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def arrays(
+    space: SweepSpace, seen: Iterable[Seen]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Points ``[N, K]`` (log10 capacity and shift, but for an axis of one value), retention and variance ``[N]``."""
     seen = list(seen)
     columns = [i for i, axis in enumerate((space.students, space.shifts)) if len(axis) > 1]
@@ -112,7 +114,7 @@ def arrays(space: Space, seen: Iterable[Seen]) -> tuple[NDArray[np.float64], NDA
     return points, np.array([one.retention for one in seen]), np.array([one.variance for one in seen])
 
 
-def known(space: Space, found: Iterable[Placed], seen: Iterable[Seen], width_decades: float) -> bool:
+def known(space: SweepSpace, found: Iterable[Placed], seen: Iterable[Seen], width_decades: float) -> bool:
     """Whether nothing more is to be learned of the thresholds at the first level.
 
     Each is narrow enough, or as narrow as the ladder can tell (no capacity or shift of the study lies inside its
@@ -123,7 +125,7 @@ def known(space: Space, found: Iterable[Placed], seen: Iterable[Seen], width_dec
     return bool(first) and all(_known(space, p, points, width_decades) for p in first)
 
 
-def _known(space: Space, placed: Placed, points: set[Point], width_decades: float) -> bool:
+def _known(space: SweepSpace, placed: Placed, points: set[SweepPoint], width_decades: float) -> bool:
     threshold, capacity = placed.threshold, space.target.axis == "capacity"
     if threshold.status in (ThresholdStatus.below_range.name, ThresholdStatus.above_range.name):
         side = 0 if threshold.status == ThresholdStatus.below_range.name else -1
@@ -138,5 +140,5 @@ def _known(space: Space, placed: Placed, points: set[Point], width_decades: floa
     return not inside and math.isfinite(threshold.high) and threshold.low > 0
 
 
-def _point(params: Mapping[str, Any]) -> Point:
+def _point(params: Mapping[str, Any]) -> SweepPoint:
     return str(params["student"]), float(params["shift"])

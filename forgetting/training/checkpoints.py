@@ -30,7 +30,7 @@ from forgetting.training.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class RunCheckpoint:
     """All that a fit needs to go on: weights and optimizer tensors by name, the step, generator states."""
 
     step: int
@@ -50,13 +50,13 @@ def previous(folder: Path) -> Path:
     return folder / "previous.safetensors"
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Path) -> RunCheckpoint:
     """Read a checkpoint (safetensors: nothing in it can run code). ``UsageError`` if it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
             meta = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        return Checkpoint(
+        return RunCheckpoint(
             int(meta["step"]),
             meta["fingerprint"],
             {n.removeprefix("weights:"): t for n, t in tensors.items() if n.startswith("weights:")},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import lightning
 import torch
 
-from forgetting.contracts import Batch
+from forgetting.contracts import Batch, Report
 from forgetting.spec import Machine
 from forgetting.training import devices
 from forgetting.training.module import BatchData, FitModule
@@ -67,3 +68,22 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # Stacked parameters are parts of one flat tensor, and so are their gradients.
     warnings.filterwarnings("ignore", message=".*gradient layout contract.*")
+
+
+def silent(done: int, total: int) -> None:
+    """The report of somebody who does not want to know."""
+
+
+class Progress(lightning.Callback):
+    """Calls ``report(done, total)`` at most five times a second."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self.report, self.total = report, total
+        self._due = 0.0
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+        """Steps done so far."""
+        assert isinstance(pl_module, FitModule)
+        if (now := time.monotonic()) >= self._due:
+            self._due = now + 0.2
+            self.report(pl_module.step, self.total)

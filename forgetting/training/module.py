@@ -16,8 +16,7 @@ from forgetting.batching import answer_places
 from forgetting.contracts import Batch, Mitigation, Model
 from forgetting.models import fused_qwen3
 from forgetting.spec import Optimiser
-from forgetting.training.adamw import FlatAdamW
-from forgetting.training.stacked_adamw import StackedAdamW
+from forgetting.training.adamw import FlatAdamW, StackedAdamW
 
 REFERENCE_HIDDEN_SIZE = 32
 

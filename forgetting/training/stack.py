@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from forgetting.contracts import Batch, Mitigation, Model
-from forgetting.training.checkpoints import Checkpoint, Snapshots, SnapshotWriter, last, previous
+from forgetting.training.checkpoints import RunCheckpoint, Snapshots, SnapshotWriter, last, previous
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.stopwatch import Stopwatch
@@ -49,7 +49,7 @@ class EachItsOwn(Mitigation):
 
 
 @dataclass(frozen=True)
-class Place:
+class ReplicaPlace:
     """Where a replica's checkpoints are, and whose they are."""
 
     folder: Path
@@ -60,7 +60,7 @@ def fit_stack(
     module: FitModule,
     replicas: Sequence[Model],
     streams: Callable[[], Sequence[Iterator[Batch]]],
-    places: Sequence[Place],
+    places: Sequence[ReplicaPlace],
     stops: Mapping[int, int],
     watch: Stopwatch,
     *,
@@ -91,13 +91,13 @@ def fit_stack(
         snapshots[0].close()
 
 
-def last_common(folders: Sequence[Path], read: Sequence[Callable[[Path], Checkpoint | None]]) -> list[Checkpoint]:
+def last_common(folders: Sequence[Path], read: Sequence[Callable[[Path], RunCheckpoint | None]]) -> list[RunCheckpoint]:
     """Checkpoints of all replicas at the last step that all of them have one of; empty if there is none.
 
     ``read`` gives a file's checkpoint, or None if there is none to go on from. What a replica has beyond that step is
     dropped, so that its next snapshot has the common one before it.
     """
-    found: list[dict[int, Checkpoint]] = []
+    found: list[dict[int, RunCheckpoint]] = []
     for folder, one in zip(folders, read, strict=True):
         both = [one(file) for file in (previous(folder), last(folder))]
         found.append({checkpoint.step: checkpoint for checkpoint in both if checkpoint})

@@ -6,10 +6,13 @@ import gc
 import statistics
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from forgetting import losses, seeds
 from forgetting.batching import encode
@@ -19,11 +22,9 @@ from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import Architecture
 from forgetting.models.stacked import StackedModel
 from forgetting.study.study import Study
-from forgetting.training.adamw import FlatAdamW
-from forgetting.training.peak import PeakBytes
+from forgetting.training.adamw import FlatAdamW, StackedAdamW
 from forgetting.training.plan import mixed
 from forgetting.training.stack import stacked_batch
-from forgetting.training.stacked_adamw import StackedAdamW
 from forgetting.world.tokenizer import tokenizer
 
 REPLICAS = 8  # of the stack whose step is timed
@@ -151,3 +152,34 @@ def _gain(architecture: Architecture, batch: Batch) -> float:
         together()
         ratios.append((middle - start) / (time.perf_counter() - middle))
     return round(statistics.median(ratios), 3)
+
+
+class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    """A context; afterwards ``peak_bytes`` holds the most that was alive at once of what was made inside."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.now_bytes = self.peak_bytes = 0
+        self._alive: dict[int, Any] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and count the storages that it gave and that were not known."""
+        out = func(*args, **(kwargs or {}))
+        known = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in known and storage._cdata not in self._alive:
+                    self._count(storage)
+        return out
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        mark, size = storage._cdata, storage.nbytes()
+
+        def gone(_: Any) -> None:
+            if self._alive.pop(mark, None) is not None:
+                self.now_bytes -= size
+
+        self._alive[mark] = weakref.ref(storage, gone)
+        self.now_bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.now_bytes)

@@ -20,7 +20,7 @@ MAX_SOURCE, MAX_NESTING, MAX_STEPS, MAX_LENGTH, MAX_INTEGER = 2000, 24, 5000, 10
 Tests = tuple[tuple[Any, Any], ...]
 
 
-class Outcome(StrEnum):
+class Execution(StrEnum):
     """What became of a program; the text is the class of the error."""
 
     passed = ""
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 class _Stop(Exception):
     """Evaluation ends with an outcome."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: Execution) -> None:
         super().__init__(outcome)
         self.outcome = outcome
 
@@ -150,18 +150,18 @@ class _Run:
             elif isinstance(statement, ast.If):
                 self.block(statement.body if self.value(statement.test) else statement.orelse)
             else:
-                raise _Stop(Outcome.syntax_error)
+                raise _Stop(Execution.syntax_error)
 
     def value(self, node: ast.expr) -> Any:
         self.left -= 1
         if self.left < 0:
-            raise _Stop(Outcome.step_limit)
+            raise _Stop(Execution.step_limit)
         match node:
             case ast.Constant():
                 return node.value
             case ast.Name():
                 if node.id not in self.names:
-                    raise _Stop(Outcome.runtime_error)
+                    raise _Stop(Execution.runtime_error)
                 return self.names[node.id]
             case ast.BinOp():
                 return self.binary(type(node.op), self.value(node.left), self.value(node.right))
@@ -179,22 +179,22 @@ class _Run:
                 return self.call(node)
             case ast.Subscript():
                 return self.value(node.value)[self.index(node.slice)]
-        raise _Stop(Outcome.syntax_error)
+        raise _Stop(Execution.syntax_error)
 
     def element(self, node: ast.expr) -> Any:
         """What may stand in a list: numbers only, so that no list holds itself twice over and comparing stays cheap."""
         value = self.value(node)
         if not isinstance(value, int):
-            raise _Stop(Outcome.runtime_error)
+            raise _Stop(Execution.runtime_error)
         return value
 
     def binary(self, operator: type, left: Any, right: Any) -> Any:
         lists = isinstance(left, list) + isinstance(right, list)
         if lists and not (lists == 2 and operator is ast.Add and len(left) + len(right) <= MAX_LENGTH):
-            raise _Stop(Outcome.runtime_error)
+            raise _Stop(Execution.runtime_error)
         result = _BINARY[operator](left, right)
         if not lists and abs(result) > MAX_INTEGER:
-            raise _Stop(Outcome.runtime_error)
+            raise _Stop(Execution.runtime_error)
         return result
 
     def comprehension(self, node: ast.ListComp) -> list[Any]:
@@ -203,7 +203,7 @@ class _Run:
         name, source = generator.target.id, self.value(generator.iter)
         before, missing = self.names.get(name), name not in self.names
         if not isinstance(source, list):
-            raise _Stop(Outcome.runtime_error)
+            raise _Stop(Execution.runtime_error)
         found = []
         for element in source:
             self.names[name] = element
@@ -219,7 +219,7 @@ class _Run:
         assert isinstance(node.func, ast.Name)
         function, argument = _FUNCTIONS.get(node.func.id), self.value(node.args[0])
         if function is None or node.func.id in self.names or not isinstance(argument, list):
-            raise _Stop(Outcome.runtime_error)
+            raise _Stop(Execution.runtime_error)
         self.left -= len(argument)
         return function(argument)
 
@@ -229,19 +229,19 @@ class _Run:
         return self.value(node)
 
 
-def evaluate(function: ast.FunctionDef, argument: Any) -> tuple[Outcome, Any]:
+def evaluate(function: ast.FunctionDef, argument: Any) -> tuple[Execution, Any]:
     """The value that a parsed function returns for one argument (None where it did not get so far)."""
     run = _Run()
     run.names[function.args.args[0].arg] = list(argument) if isinstance(argument, (list, tuple)) else argument
     try:
         run.block(function.body)
     except _Return as returned:
-        return Outcome.passed, returned.value
+        return Execution.passed, returned.value
     except _Stop as stop:
         return stop.outcome, None
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError, MemoryError):
-        return Outcome.runtime_error, None
-    return Outcome.passed, None
+        return Execution.runtime_error, None
+    return Execution.passed, None
 
 
 def is_same(found: Any, wanted: Any) -> bool:
@@ -252,15 +252,15 @@ def is_same(found: Any, wanted: Any) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def run_tests(program: str, tests: Tests) -> Outcome:
+def run_tests(program: str, tests: Tests) -> Execution:
     """The outcome of a program in words, header and body, on (argument, wanted) pairs; the first failure decides."""
     function = parse(detokenise(program))
     if function is None:
-        return Outcome.syntax_error
+        return Execution.syntax_error
     for argument, wanted in tests:
         outcome, found = evaluate(function, argument)
-        if outcome is not Outcome.passed:
+        if outcome is not Execution.passed:
             return outcome
         if not is_same(found, wanted):
-            return Outcome.wrong
-    return Outcome.passed
+            return Execution.wrong
+    return Execution.passed

@@ -30,7 +30,7 @@ def fact(thing: str, attribute: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
+class LookupFact:
     """A question for a fact."""
 
     thing: str
@@ -52,7 +52,7 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
-class Classification:
+class ClassificationFact:
     """Three words, at least two of which are of one category."""
 
     words: tuple[str, str, str]
@@ -72,16 +72,16 @@ class Classification:
         return Sample(self.prompt(), self.category, "classification", 1, form)
 
 
-def draw_lookup(rng: random.Random, split: Split) -> Lookup:
+def draw_lookup(rng: random.Random, split: Split) -> LookupFact:
     """A look-up of one split."""
     while True:
         attribute = "colour" if rng.random() < 0.5 else "place"
-        found = Lookup(rng.choice(OBJECTS), attribute, rng.choice(NAMES), int(rng.random() * len(WORDINGS)))
+        found = LookupFact(rng.choice(OBJECTS), attribute, rng.choice(NAMES), int(rng.random() * len(WORDINGS)))
         if split_of(found.canonical()) == split:
             return found
 
 
-def draw_classification(rng: random.Random, split: Split) -> Classification:
+def draw_classification(rng: random.Random, split: Split) -> ClassificationFact:
     """A classification of one split; half of them have one word of another category."""
     while True:
         category = rng.choice(CATEGORIES)
@@ -90,6 +90,6 @@ def draw_classification(rng: random.Random, split: Split) -> Classification:
             other = rng.choice(CATEGORIES)
             if other != category:
                 chosen[int(rng.random() * 3)] = rng.choice(MEMBERS[other])
-        found = Classification((chosen[0], chosen[1], chosen[2]), category)
+        found = ClassificationFact((chosen[0], chosen[1], chosen[2]), category)
         if split_of(found.canonical()) == split:
             return found

@@ -14,22 +14,22 @@ from forgetting.contracts import Grade
 _STEP = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
 _ANSWER = re.compile(r"answer (\d+)")
 
-Step = tuple[int, str, int, int]
+WrittenStep = tuple[int, str, int, int]
 
 
-def read(text: str) -> tuple[list[Step | None], int | None]:
+def read(text: str) -> tuple[list[WrittenStep | None], int | None]:
     """The steps (None where one is no equation) and the final answer (None where the text does not end with one)."""
     parts = " ".join(text.split()).split(" ; ")
     final = _ANSWER.fullmatch(parts[-1])
     return [_step(part) for part in (parts[:-1] if final else parts)], int(final[1]) if final else None
 
 
-def _step(part: str) -> Step | None:
+def _step(part: str) -> WrittenStep | None:
     found = _STEP.fullmatch(part)
     return (int(found[1]), found[2], int(found[3]), int(found[4])) if found else None
 
 
-def is_true(step: Step) -> bool:
+def is_true(step: WrittenStep) -> bool:
     """Whether the equation holds, exactly."""
     left, symbol, right, result = step
     if symbol == "/":
@@ -51,7 +51,7 @@ def grade_steps(gold: str, answer: str, *, chain: bool) -> Grade:
     return Grade("wrong", _kind(faults, steps, total), right, total)
 
 
-def _fault(index: int, steps: list[Step | None], gold_steps: list[Step | None], chain: bool) -> str:
+def _fault(index: int, steps: list[WrittenStep | None], gold_steps: list[WrittenStep | None], chain: bool) -> str:
     step, gold = steps[index], gold_steps[index]
     if step is None or gold is None:
         return "malformed"
@@ -65,7 +65,7 @@ def _fault(index: int, steps: list[Step | None], gold_steps: list[Step | None], 
     return "" if step[1:3] == gold[1:3] else "wrong_operation"
 
 
-def _kind(faults: list[str], steps: list[Step | None], total: int) -> str:
+def _kind(faults: list[str], steps: list[WrittenStep | None], total: int) -> str:
     """The first thing that went wrong."""
     if first := next(filter(None, faults), ""):
         return first

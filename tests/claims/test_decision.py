@@ -15,8 +15,8 @@ from forgetting.claims.judging.decision import (
     OPPOSES,
     SUPPORTS,
     UNTESTABLE,
+    ClaimPart,
     Counts,
-    Part,
     combine,
     decide,
     interval,
@@ -33,8 +33,8 @@ def drawn(value: float, spread: float, draws: int = 2000) -> np.ndarray:
     return np.concatenate([[value], value + spread * np.random.default_rng(0).standard_normal(draws)])
 
 
-def part(outcome: str, p: float = math.nan) -> Part:
-    return Part("one", "a difference", "above", 0.0, outcome, p=p)
+def part(outcome: str, p: float = math.nan) -> ClaimPart:
+    return ClaimPart("one", "a difference", "above", 0.0, outcome, p=p)
 
 
 def test_few_seeds_widen_by_students_t() -> None:

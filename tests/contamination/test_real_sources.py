@@ -11,7 +11,7 @@ from forgetting.contamination.altered_python import AlteredPython
 from forgetting.contamination.conversations import Conversations
 from forgetting.contamination.worked_answers import WorkedAnswers
 from forgetting.errors import UsageError
-from forgetting.natural.syntax.dialects import DIALECTS
+from forgetting.natural.syntax.python_dialects import DIALECTS
 from forgetting.seeds import generator
 from tests.contracts.members import DATA
 from tests.real import source

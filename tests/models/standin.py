@@ -12,7 +12,7 @@ import sys
 import torch
 
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.models.vllm_process import Rows, serve
+from forgetting.models.vllm_process import TokenRows, serve
 
 
 class StandIn:
@@ -28,7 +28,7 @@ class StandIn:
                 for _, p in self.model.named_parameters():
                     p.copy_(p.flip(0))
 
-    def generate(self, prompts: Rows, ends: list[int], max_new_tokens: int) -> Rows:
+    def generate(self, prompts: TokenRows, ends: list[int], max_new_tokens: int) -> TokenRows:
         assert self.model
         if self.fault == "dies":
             os._exit(3)
@@ -37,7 +37,7 @@ class StandIn:
         noisy = self.fault == "noisy" and self.requests % 2 == 0
         return [[*a[:-1], 5] if noisy and i == 0 else a for i, a in enumerate(answers)]
 
-    def score(self, prompts: Rows, answers: Rows) -> list[list[float]]:
+    def score(self, prompts: TokenRows, answers: TokenRows) -> list[list[float]]:
         assert self.model
         told = []
         with torch.no_grad():

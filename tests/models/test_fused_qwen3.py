@@ -16,7 +16,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from forgetting.mitigation.lora import LoRA
 from forgetting.models import fused_qwen3
-from forgetting.models.decoding import Row, _Batch
+from forgetting.models.decoding import DecodingRow, _Batch
 from forgetting.models.ladder import LADDER, Architecture
 from tests.contracts.small import TINY, model
 
@@ -142,7 +142,7 @@ def test_what_is_read_and_written_on_is_one_text(
     last_N = torch.tensor(lengths) - 1 + torch.arange(len(lengths)) * read_BT.shape[1]
     logits, layers = student.read(read_BT, last_N)
     batch = _Batch(student, len(lengths), width)
-    batch.fill(range(len(lengths)), [Row(layers, row, length, 0) for row, length in enumerate(lengths)])
+    batch.fill(range(len(lengths)), [DecodingRow(layers, row, length, 0) for row, length in enumerate(lengths)])
     expected = student.network(whole_BT).logits
     rows = range(len(lengths))
     torch.testing.assert_close(logits, expected[rows, [n - 1 for n in lengths]], rtol=1e-4, atol=2e-5)

@@ -26,8 +26,8 @@ from forgetting.study.arms import Arm
 from forgetting.study.spec_files import spec_from
 from forgetting.study.students import Student
 from forgetting.study.study import Study, construct, fingerprint
-from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
 from forgetting.sweep.sweep import run_sweep
+from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from forgetting.training.module import FitModule
 
 

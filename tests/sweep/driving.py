@@ -13,8 +13,8 @@ import optuna
 from optuna.trial import TrialState
 
 from forgetting.sweep.layout import construct_sweep
-from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
 from forgetting.sweep.storage import open_storage
+from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from tests.sweep.small import findings, study_spec, sweep_spec, write_spec
 
 ROOT = Path(__file__).parents[2]

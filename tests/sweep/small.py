@@ -18,11 +18,11 @@ from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
 from forgetting.study import spec_files
 from forgetting.study.study import RunKey, construct
 from forgetting.sweep.driver import Driver, Made, Start
-from forgetting.sweep.outcomes import Outcome
+from forgetting.sweep.outcomes import RunOutcome
 from forgetting.sweep.samplers import sampler
-from forgetting.sweep.space import Space, space
-from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
+from forgetting.sweep.search_space import SweepSpace, space
 from forgetting.sweep.storage import open_study
+from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 
 MATHS = {"name": "maths", "items_per_depth": 8}
 
@@ -66,7 +66,7 @@ def trials(folder: Path) -> list[dict[str, Any]]:
     return [trial for target in found["targets"] for trial in target["trials"]]
 
 
-def a_space(target: Target | None = None, **changes: Any) -> Space:
+def a_space(target: Target | None = None, **changes: Any) -> SweepSpace:
     """The space of one target on a small study; ``changes`` are the study's."""
     return space(construct(study_spec(**changes)), target or Target(levels=(0.5,)))
 
@@ -83,20 +83,20 @@ def findings(folder: Path) -> dict[str, Any]:
 LONG_LADDER = ("10k", "14k", "20k", "34k", "50k", "70k", "100k")
 
 
-def wide_space(**changes: Any) -> Space:
+def wide_space(**changes: Any) -> SweepSpace:
     """Seven capacities, five seeds, shift 1; runs of it are looked up on a known surface."""
     return a_space(**{"ladder": Ladder(students=LONG_LADDER), "seeds": 5, **changes})
 
 
-def surface(own: Space, key: RunKey, edge: float = 4.5) -> Outcome:
+def surface(own: SweepSpace, key: RunKey, edge: float = 4.5) -> RunOutcome:
     """Retention on a logistic in log10 capacity that is .5 at ``edge``, with noise by run."""
     x, _ = own.coordinates((key.student, own.study.arm(key.arm).shift))
     drawn = int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:4], "big") / 2**32 - 0.5
     mean = 1 / (1 + math.exp(-12 * (x - edge)))
-    return Outcome("ok", min(max(mean + 0.1 * drawn, 0.0), 1.0), 0.002, 1.0, 120)
+    return RunOutcome("ok", min(max(mean + 0.1 * drawn, 0.0), 1.0), 0.002, 1.0, 120)
 
 
-def made_at_once(own: Space, of: Callable[[RunKey], Made] | None = None) -> Start:
+def made_at_once(own: SweepSpace, of: Callable[[RunKey], Made] | None = None) -> Start:
     """A start whose runs are looked up on the surface (or given by ``of``), done before it returns."""
 
     def start(keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
@@ -110,7 +110,7 @@ def made_at_once(own: Space, of: Callable[[RunKey], Made] | None = None) -> Star
 
 
 def a_driver(
-    own: Space,
+    own: SweepSpace,
     storage: BaseStorage | None = None,
     search: Search | None = None,
     stop: Stop | None = None,

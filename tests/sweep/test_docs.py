@@ -12,7 +12,7 @@ from forgetting.report.sweeps.views import CAPTIONS
 from forgetting.study.spec_files import built_from, read_mapping
 from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.locate import Located
-from forgetting.sweep.spec import SweepSpec
+from forgetting.sweep.sweep_spec import SweepSpec
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text()

@@ -14,9 +14,9 @@ from optuna.storages import InMemoryStorage
 from forgetting.errors import UsageError
 from forgetting.study.study import RunKey
 from forgetting.sweep.driver import Driver, Made
-from forgetting.sweep.outcomes import Outcome
-from forgetting.sweep.space import Space
-from forgetting.sweep.spec import Method, Search, Stop
+from forgetting.sweep.outcomes import RunOutcome
+from forgetting.sweep.search_space import SweepSpace
+from forgetting.sweep.sweep_spec import Method, Search, Stop
 from tests.sweep.small import a_driver, a_space, made_at_once, nothing, sequence, surface, wide_space
 
 ROUNDS = Search(round_size=4, startup_runs=4)
@@ -56,7 +56,7 @@ class Mortal(InMemoryStorage):
         return bool(self._write("set_trial_state_values", *args, **kwargs))
 
 
-def undisturbed(own: Space, search: Search, stop: Stop) -> tuple[list[Any], str, int]:
+def undisturbed(own: SweepSpace, search: Search, stop: Stop) -> tuple[list[Any], str, int]:
     """What a search gives, why it ended, and how many writes it took."""
     storage = Mortal()
     driver = a_driver(own, storage, search, stop)
@@ -106,7 +106,7 @@ def test_killed_again_and_again_the_search_still_ends_the_same() -> None:
 class Shuffled:
     """Starts runs that are done in random order, each when ``wait`` looks."""
 
-    def __init__(self, own: Space, seed: int) -> None:
+    def __init__(self, own: SweepSpace, seed: int) -> None:
         self.own, self.chance, self.started = own, random.Random(seed), list[RunKey]()
 
     def __call__(self, keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
@@ -223,7 +223,7 @@ def test_what_was_not_learned_is_no_observation() -> None:
     own = wide_space()
 
     def of(key: RunKey) -> Made:
-        return Outcome("not_learned", baseline=0.1) if key.student == "10k" else surface(own, key)
+        return RunOutcome("not_learned", baseline=0.1) if key.student == "10k" else surface(own, key)
 
     driver = a_driver(own, search=Search(method="grid", round_size=4), stop=Stop(0.0, runs=12))
     driver.go(made_at_once(own, of), nothing)

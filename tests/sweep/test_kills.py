@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetting.sweep.spec import SweepSpec
+from forgetting.sweep.sweep_spec import SweepSpec
 from tests.sweep.driving import disturbed_spec, driver, essence, finish, folder_of, in_storage, workers
 
 pytestmark = [

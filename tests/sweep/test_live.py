@@ -9,7 +9,7 @@ from rich.console import Console
 
 from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.sweep.live import Live
-from forgetting.sweep.spec import Search, Stop
+from forgetting.sweep.sweep_spec import Search, Stop
 from forgetting.sweep.thresholds import Placed
 from tests.sweep.small import a_driver, made_at_once, nothing, wide_space
 

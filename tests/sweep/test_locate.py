@@ -13,7 +13,7 @@ from forgetting import Threshold, locate_threshold
 from forgetting.errors import UsageError
 from forgetting.spec import Doses
 from forgetting.sweep.locate import Located
-from forgetting.sweep.spec import SweepSpec, Target
+from forgetting.sweep.sweep_spec import SweepSpec, Target
 
 BENCHMARKS = [{"name": "maths", "items_per_depth": 10}]
 

@@ -12,7 +12,7 @@ import pytest
 
 from forgetting.errors import UsageError
 from forgetting.sweep.outcomes import outcome, retention_variance
-from forgetting.sweep.spec import Target
+from forgetting.sweep.sweep_spec import Target
 from tests.sweep.small import a_space
 
 

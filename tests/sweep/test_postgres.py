@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from forgetting.errors import UsageError
-from forgetting.sweep.spec import Search, Stop
 from forgetting.sweep.storage import open_storage, open_study, patiently
+from forgetting.sweep.sweep_spec import Search, Stop
 from tests.sweep import postgres
 from tests.sweep.driving import disturbed_spec, driver, essence, finish, folder_of, in_storage
 from tests.sweep.small import a_driver, made_at_once, nothing, sequence, wide_space

@@ -18,14 +18,14 @@ from forgetting.claims.judging.evidence import Measured
 from forgetting.errors import UsageError
 from forgetting.evaluation.recorder import Recorder
 from forgetting.record.files import RunFolder
-from forgetting.report.sweeps import tables
+from forgetting.report.sweeps import sweep_tables
 from forgetting.report.sweeps.read import read_sweep
 from forgetting.spec import Doses, Machine
 from forgetting.study.study import RunKey
 from forgetting.sweep.layout import Sweep, construct_sweep
 from forgetting.sweep.outcomes import outcome
-from forgetting.sweep.space import Space
-from forgetting.sweep.spec import Pruning, Search, Target
+from forgetting.sweep.search_space import SweepSpace
+from forgetting.sweep.sweep_spec import Pruning, Search, Target
 from forgetting.sweep.thresholds import Placed, Seen, estimate
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, wide_space
 from tests.sweep.test_sweep import Counting, go
@@ -52,7 +52,7 @@ def test_a_sweep_ends_hopeless_runs_marks_them_and_says_so(pruned: Path) -> None
         assert sweep.rule(key) is not None or str(key) not in ended
     result = load(pruned)
     assert dict(zip(_names(result.pruned), result.pruned["dose"], strict=True)) == ended
-    text = tables.searches(read_sweep(result))["ended early"][0]  # type: ignore[arg-type]
+    text = sweep_tables.searches(read_sweep(result))["ended early"][0]  # type: ignore[arg-type]
     assert text.startswith(f"{len(ended)} at dose ") and "ended early" in (pruned / "report.html").read_text()
     flops = {t["run"]: t["flops"] for t in trials(pruned)}
     assert all(flops[run] < max(flops.values()) for run in ended)
@@ -163,7 +163,7 @@ def test_runs_on_several_devices_cannot_be_ended() -> None:
 LOOKS = (20, 40, 80, 160, 320, 640, 1280, 2560)
 
 
-def _synthetic(own: Space, key: RunKey, folder: Path) -> Path:
+def _synthetic(own: SweepSpace, key: RunKey, folder: Path) -> Path:
     """The score rows of one run, drawn with a generator of its own."""
     x, _ = own.coordinates((key.student, 1.0))
     rng = np.random.default_rng([key.seed, round(1000 * x)])
@@ -191,7 +191,7 @@ def _carried_out(whole: Path, rule: Rule) -> Path:
 
 
 @pytest.fixture(scope="module", name="both")
-def _both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Space, dict[RunKey, Path], dict[RunKey, Path]]:
+def _both(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepSpace, dict[RunKey, Path], dict[RunKey, Path]]:
     """35 runs of seven capacities, whole and as the rule ends them (alpha .05, three looks, level .5)."""
     own = wide_space(doses=Doses(2560, first=20))
     own = dataclasses.replace(own, target=Target(dose=640, levels=(0.5,)))
@@ -205,7 +205,7 @@ def _looks(file: Path) -> list[dict[str, float]]:
 
 
 def test_thresholds_with_pruning_agree_with_those_without_at_fewer_looks(
-    both: tuple[Space, dict[RunKey, Path], dict[RunKey, Path]],
+    both: tuple[SweepSpace, dict[RunKey, Path], dict[RunKey, Path]],
 ) -> None:
     own, whole, pruned = both
     points = {own.run(point, n): point for point in own.points for n in range(own.repeats)}
@@ -234,7 +234,7 @@ def test_thresholds_with_pruning_agree_with_those_without_at_fewer_looks(
 
 
 def test_the_crossing_dose_of_a_run_that_was_ended_is_the_whole_runs_and_reaches_the_regression(
-    both: tuple[Space, dict[RunKey, Path], dict[RunKey, Path]],
+    both: tuple[SweepSpace, dict[RunKey, Path], dict[RunKey, Path]],
 ) -> None:
     """Below the level for three looks, it has crossed: interval-censored. A lower level it has not: right-censored."""
     own, whole, pruned = both

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forgetting.sweep.samplers import InOrder, distributions, level_set, sampler
-from forgetting.sweep.spec import Method, Search, Stop
+from forgetting.sweep.sweep_spec import Method, Search, Stop
 from tests.sweep.small import a_driver, a_space, made_at_once, nothing, surface, wide_space
 
 SHIFTS = (1.0, 0.5)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from forgetting.executors import executor_of
-from forgetting.sweep.spec import Stop
 from forgetting.sweep.sweep import run_sweep
+from forgetting.sweep.sweep_spec import Stop
 from tests.sweep.driving import disturbed_spec, essence, in_storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

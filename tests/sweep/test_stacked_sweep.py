@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
+from forgetting.contracts import Report
 from forgetting.errors import UsageError
 from forgetting.evaluation.recorder import Recorder
-from forgetting.executors.contract import Executor, Report, Task
+from forgetting.executors.contract import Executor, Task
 from forgetting.executors.inline import Inline
 from forgetting.record.files import RunFolder
 from forgetting.spec import Doses
-from forgetting.sweep.spec import Pruning, Search
 from forgetting.sweep.sweep import resume_sweep, run_sweep
+from forgetting.sweep.sweep_spec import Pruning, Search
 from tests.conftest import Outcome
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, write_spec
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from forgetting import load
+from forgetting.contracts import Report
 from forgetting.errors import UsageError
-from forgetting.executors.contract import Executor, Report, Task
+from forgetting.executors.contract import Executor, Task
 from forgetting.executors.inline import Inline
 from forgetting.spec import Ladder
 from forgetting.sweep.layout import construct_sweep
-from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
 from forgetting.sweep.sweep import resume_sweep, run_sweep
+from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from tests.conftest import Outcome
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, write_spec
 

@@ -14,8 +14,8 @@ from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.spec import Ladder
 from forgetting.stages.assemble import run_folder
 from forgetting.study.study import RunKey
-from forgetting.sweep.space import Space
-from forgetting.sweep.spec import Target
+from forgetting.sweep.search_space import SweepSpace
+from forgetting.sweep.sweep_spec import Target
 from forgetting.sweep.thresholds import Placed, Seen, arrays, estimate, estimate_both, known, observe
 from tests.sweep.small import LONG_LADDER, a_space, wide_space
 from tests.sweep.test_outcomes import row, scores
@@ -24,7 +24,7 @@ SHIFTS = (0.25, 0.5, 1.0)
 LOCATED = {"value": 30_000.0, "low": 25_000.0, "high": 33_000.0}
 
 
-def plane(own: Space, noise: float = 0.03) -> list[Seen]:
+def plane(own: SweepSpace, noise: float = 0.03) -> list[Seen]:
     """Every run of a surface whose .5 line is at log10 capacity 4 + .5 shift."""
     rng, found = np.random.default_rng(0), []
     for point in own.points:
@@ -34,7 +34,7 @@ def plane(own: Space, noise: float = 0.03) -> list[Seen]:
     return found
 
 
-def two_axes(target: Target | None = None) -> Space:
+def two_axes(target: Target | None = None) -> SweepSpace:
     """Seven capacities, three shifts, three seeds."""
     return a_space(target, ladder=Ladder(students=LONG_LADDER), shifts=SHIFTS, seeds=3)
 

@@ -10,9 +10,9 @@ import torch
 from forgetting import losses
 from forgetting.contracts import Batch, Model
 from forgetting.models.stacked import StackedModel
+from forgetting.training.adamw import StackedAdamW
 from forgetting.training.module import BatchData
 from forgetting.training.stack import stacked_batch
-from forgetting.training.stacked_adamw import StackedAdamW
 from tests.contracts.small import batch, model
 
 META = torch.device("meta")

@@ -9,9 +9,8 @@ import pytest
 
 from forgetting import losses
 from forgetting.spec import Optimiser
-from forgetting.training.fit import fit
+from forgetting.training.fit import Progress, fit
 from forgetting.training.module import FitModule
-from forgetting.training.progress import Progress
 from tests.contracts.small import batch, model
 
 

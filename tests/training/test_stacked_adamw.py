@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from forgetting.training.stacked_adamw import StackedAdamW
+from forgetting.training.adamw import StackedAdamW
 
 SHAPES = ((3, 2), (4,))
 

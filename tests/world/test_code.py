@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from forgetting.contracts import Sample
 from forgetting.world import code
 from forgetting.world.code_operations import OPERATIONS, RARE
-from forgetting.world.interpreter import Outcome, detokenise, evaluate, is_same, parse, run_tests
+from forgetting.world.interpreter import Execution, detokenise, evaluate, is_same, parse, run_tests
 from forgetting.world.unit_tests import hidden_tests
 from forgetting.world.vocabulary import EXPOSURE_FUNCTIONS, PLAIN_FUNCTIONS, words
 
@@ -122,7 +122,7 @@ def test_programs_do_the_task_in_the_interpreter_and_in_python(seed: int, depth:
     program = f"{code.header(surface)} <nl> {code.program(problem, surface)}"
     tests = hidden_tests(problem)
     assert tests
-    assert run_tests(program, tests) is Outcome.passed
+    assert run_tests(program, tests) is Execution.passed
     space: dict[str, Any] = {}
     exec(detokenise(program), space)
     function = parse(detokenise(program))
@@ -133,9 +133,9 @@ def test_programs_do_the_task_in_the_interpreter_and_in_python(seed: int, depth:
         try:
             wanted = space[surface.function](argument)
         except (IndexError, ValueError):
-            assert evaluate(function, argument)[0] is Outcome.runtime_error
+            assert evaluate(function, argument)[0] is Execution.runtime_error
         else:
-            assert evaluate(function, argument) == (Outcome.passed, wanted)
+            assert evaluate(function, argument) == (Execution.passed, wanted)
             assert code.reference(problem, argument) == wanted
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetting.world.interpreter import Outcome, detokenise, evaluate, is_same, parse, run_tests
+from forgetting.world.interpreter import Execution, detokenise, evaluate, is_same, parse, run_tests
 from forgetting.world.vocabulary import words
 
 LIST = [5, -3, 8, 8, 0]
 
 
-def outcome(body: str, argument: Any = LIST, wanted: Any = 1) -> Outcome:
+def outcome(body: str, argument: Any = LIST, wanted: Any = 1) -> Execution:
     start = time.perf_counter()
     key = tuple(argument) if isinstance(argument, list) else argument
     found = run_tests(f"def f ( x ) : <nl> {body}", ((key, wanted),))
@@ -59,7 +59,7 @@ def test_agrees_with_python(body: str) -> None:
     assert function is not None
     wanted = space["f"](list(LIST))
     found = evaluate(function, LIST)
-    assert found == (Outcome.passed, wanted)
+    assert found == (Execution.passed, wanted)
     assert type(found[1]) is type(wanted)
 
 
@@ -137,7 +137,7 @@ def test_agrees_with_python(body: str) -> None:
     ],
 )
 def test_outside_the_subset_is_a_syntax_error(body: str) -> None:
-    assert outcome(body) is Outcome.syntax_error
+    assert outcome(body) is Execution.syntax_error
 
 
 @pytest.mark.parametrize(
@@ -160,47 +160,47 @@ def test_outside_the_subset_is_a_syntax_error(body: str) -> None:
     ],
 )
 def test_other_headers_are_syntax_errors(header: str) -> None:
-    assert run_tests(f"{header} <nl> return 1", ((3, 1),)) is Outcome.syntax_error
+    assert run_tests(f"{header} <nl> return 1", ((3, 1),)) is Execution.syntax_error
 
 
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [
-        ("return y", Outcome.runtime_error),
-        ("return x [ 9 ]", Outcome.runtime_error),
-        ("return x [ x ]", Outcome.runtime_error),
-        ("return x % 0", Outcome.runtime_error),
-        ("return 1 // 0", Outcome.runtime_error),
-        ("return x + 1", Outcome.runtime_error),
-        ("return x * 999999999", Outcome.runtime_error),
-        ("return - x", Outcome.runtime_error),
-        ("return x < 1", Outcome.runtime_error),
-        ("return max ( [ ] )", Outcome.runtime_error),
-        ("return sum ( 3 )", Outcome.runtime_error),
-        ("return [ x ]", Outcome.runtime_error),
-        ("return [ x for v in x ]", Outcome.runtime_error),
-        ("return [ v for v in 3 ]", Outcome.runtime_error),
-        ("return range ( 9999999999 )", Outcome.runtime_error),
-        ("return open ( 3 )", Outcome.runtime_error),
-        ("return eval ( x )", Outcome.runtime_error),
-        ("return f ( x )", Outcome.runtime_error),
-        ("sum = 3 <nl> return sum ( x )", Outcome.runtime_error),
-        ("return v", Outcome.runtime_error),
-        ("y = [ v for v in x ] <nl> return v", Outcome.runtime_error),
-        ("return x [ : : 0 ]", Outcome.runtime_error),
-        ("y = 99999 <nl> " + "y = y * y <nl> " * 60 + "return y", Outcome.runtime_error),
-        ("x = x + x <nl> " * 60 + "return x", Outcome.runtime_error),
-        ("return [ sum ( [ sum ( [ sum ( x ) for v in x ] ) for v in x ] ) for v in x ]", Outcome.wrong),
-        ("x = x + x <nl> " * 7 + "return [ sum ( [ sum ( x ) for v in x ] ) for v in x ]", Outcome.step_limit),
-        ("x = x + x <nl> " * 7 + "return [ sum ( sorted ( x ) ) for v in x ]", Outcome.step_limit),
-        ("return 2", Outcome.wrong),
-        ("return 1 > 0", Outcome.wrong),
-        ("return [ 1 ]", Outcome.wrong),
-        ("y = 1", Outcome.wrong),
-        ("return 1", Outcome.passed),
+        ("return y", Execution.runtime_error),
+        ("return x [ 9 ]", Execution.runtime_error),
+        ("return x [ x ]", Execution.runtime_error),
+        ("return x % 0", Execution.runtime_error),
+        ("return 1 // 0", Execution.runtime_error),
+        ("return x + 1", Execution.runtime_error),
+        ("return x * 999999999", Execution.runtime_error),
+        ("return - x", Execution.runtime_error),
+        ("return x < 1", Execution.runtime_error),
+        ("return max ( [ ] )", Execution.runtime_error),
+        ("return sum ( 3 )", Execution.runtime_error),
+        ("return [ x ]", Execution.runtime_error),
+        ("return [ x for v in x ]", Execution.runtime_error),
+        ("return [ v for v in 3 ]", Execution.runtime_error),
+        ("return range ( 9999999999 )", Execution.runtime_error),
+        ("return open ( 3 )", Execution.runtime_error),
+        ("return eval ( x )", Execution.runtime_error),
+        ("return f ( x )", Execution.runtime_error),
+        ("sum = 3 <nl> return sum ( x )", Execution.runtime_error),
+        ("return v", Execution.runtime_error),
+        ("y = [ v for v in x ] <nl> return v", Execution.runtime_error),
+        ("return x [ : : 0 ]", Execution.runtime_error),
+        ("y = 99999 <nl> " + "y = y * y <nl> " * 60 + "return y", Execution.runtime_error),
+        ("x = x + x <nl> " * 60 + "return x", Execution.runtime_error),
+        ("return [ sum ( [ sum ( [ sum ( x ) for v in x ] ) for v in x ] ) for v in x ]", Execution.wrong),
+        ("x = x + x <nl> " * 7 + "return [ sum ( [ sum ( x ) for v in x ] ) for v in x ]", Execution.step_limit),
+        ("x = x + x <nl> " * 7 + "return [ sum ( sorted ( x ) ) for v in x ]", Execution.step_limit),
+        ("return 2", Execution.wrong),
+        ("return 1 > 0", Execution.wrong),
+        ("return [ 1 ]", Execution.wrong),
+        ("y = 1", Execution.wrong),
+        ("return 1", Execution.passed),
     ],
 )
-def test_outcomes(body: str, wanted: Outcome) -> None:
+def test_outcomes(body: str, wanted: Execution) -> None:
     assert outcome(body) is wanted
 
 
@@ -223,20 +223,20 @@ def test_an_argument_is_never_changed_and_the_first_failure_decides() -> None:
     argument = [3, 1, 2]
     function = parse("def f(x): return sorted(x)")
     assert function is not None
-    assert evaluate(function, argument) == (Outcome.passed, [1, 2, 3])
+    assert evaluate(function, argument) == (Execution.passed, [1, 2, 3])
     assert argument == [3, 1, 2]
-    assert run_tests("def f ( x ) : <nl> return 1 // x", ((1, 1), (0, 0), (2, 9))) is Outcome.runtime_error
+    assert run_tests("def f ( x ) : <nl> return 1 // x", ((1, 1), (0, 0), (2, 9))) is Execution.runtime_error
 
 
 @given(st.text(max_size=80))
 def test_no_text_gets_out(text: str) -> None:
-    assert run_tests(f"def f ( x ) : <nl> {text}", ((1, 1),)) in Outcome
+    assert run_tests(f"def f ( x ) : <nl> {text}", ((1, 1),)) in Execution
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40))
 def test_no_words_of_the_world_get_out(seed: int, length: int) -> None:
     body = " ".join(random.Random(seed).choices(words(), k=length))
-    assert outcome(f"return {body}") in Outcome
+    assert outcome(f"return {body}") in Execution
 
 
 @given(st.integers(0, 2**32))
@@ -246,7 +246,7 @@ def test_no_shuffled_program_gets_out(seed: int) -> None:
     for _ in range(rng.randrange(1, 6)):
         i, j = rng.randrange(len(body)), rng.randrange(len(body))
         body[i], body[j] = body[j], body[i]
-    assert outcome(" ".join(body)) in Outcome
+    assert outcome(" ".join(body)) in Execution
 
 
 def test_the_longest_runs_are_short() -> None:

@@ -34,7 +34,7 @@ REFINED, AROUND, SPREADS = 8, 16, (0.05, 0.01)  # best candidates, points tried 
 GROWTH = 1.2  # hyperparameters are fitted again when there are this many times as many complete trials
 NEIGHBOURHOOD = 0.01  # of a failed point in a continuous space, as a share of each range
 
-Cost = Callable[[dict[str, Any]], float] | str
+RunCost = Callable[[dict[str, Any]], float] | str
 
 
 class LevelSetSampler(BaseSampler):
@@ -66,7 +66,7 @@ class LevelSetSampler(BaseSampler):
         holdout_share: float = 0.2,
         coordinates: Coordinates | None = None,
         most_repeats: int | None = None,
-        cost: Cost | None = None,
+        cost: RunCost | None = None,
         seed: int | None = None,
     ) -> None:
         self.levels = (float(level),) if isinstance(level, int | float) else tuple(map(float, level))
@@ -208,7 +208,7 @@ class Gain:
     history: History
     levels: tuple[float, ...]
     root: float  # of beta
-    cost: Cost | None
+    cost: RunCost | None
 
     @classmethod
     def of(cls, sampler: LevelSetSampler, space: Space, history: History, number: int) -> Gain:

@@ -39,7 +39,7 @@ class SizeEffect:
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimPart:
     """One statistic of a claim with its interval, its two-sided p against the margin, and what it says of the claim.
 
     ``p`` is NaN for a part that is decided by its own rule (a shape) or not testable; ``note`` then says why.
@@ -93,7 +93,7 @@ def interval(drawn: Floats, seeds: int, items: int) -> tuple[float, float]:
     return low, high
 
 
-def decide(name: str, rule: PartRule, by_size: Mapping[tuple[str, int], Floats], drawn: Floats, n: Counts) -> Part:
+def decide(name: str, rule: PartRule, by_size: Mapping[tuple[str, int], Floats], drawn: Floats, n: Counts) -> ClaimPart:
     """Test a drawn statistic against its margin. ``by_size``: (student, capacity) to its own drawn effect."""
     if not math.isfinite(drawn[0]) or n.seeds < 2:
         return untestable(name, rule, "one seed says nothing of the spread between runs" if n.seeds < 2 else "no value")
@@ -107,12 +107,12 @@ def decide(name: str, rule: PartRule, by_size: Mapping[tuple[str, int], Floats],
     )
     value = float(drawn[0])
     head = (name, rule.statistic, rule.direction, rule.margin, outcome, value, low, high, p)
-    return Part(*head, n.sizes, n.seeds, n.items, by_size=effects)
+    return ClaimPart(*head, n.sizes, n.seeds, n.items, by_size=effects)
 
 
-def untestable(name: str, rule: PartRule, why: str) -> Part:
+def untestable(name: str, rule: PartRule, why: str) -> ClaimPart:
     """A part without a number, and why."""
-    return Part(name, rule.statistic, rule.direction, rule.margin, UNTESTABLE, note=why)
+    return ClaimPart(name, rule.statistic, rule.direction, rule.margin, UNTESTABLE, note=why)
 
 
 def _beyond(rule: PartRule, drawn: Floats, n: Counts) -> tuple[str, float, float, float]:
@@ -138,7 +138,7 @@ def _within(rule: PartRule, drawn: Floats, n: Counts) -> tuple[str, float, float
     return OPEN, found.low, found.high, found.p
 
 
-def combine(parts: Sequence[Part]) -> tuple[str, float]:
+def combine(parts: Sequence[ClaimPart]) -> tuple[str, float]:
     """What a claim's parts say together, and the p that enters Holm's correction; NaN where none has one."""
     tested = [part for part in parts if math.isfinite(part.p)]
     if all(part.outcome == UNTESTABLE for part in parts):

@@ -18,7 +18,7 @@ from forgetting.claims.judging.accuracy import Cell, CountCell, ItemCell, Run
 
 
 @dataclass(frozen=True)
-class Arm:
+class MeasuredArm:
     """One arm's settings, as the record has them."""
 
     name: str
@@ -32,7 +32,7 @@ class Arm:
     joint: bool
 
     @classmethod
-    def of(cls, settings: dict[str, Any]) -> Arm:
+    def of(cls, settings: dict[str, Any]) -> MeasuredArm:
         """Read an entry of the record's arms."""
         source = settings.get("contamination", "unknown")
         return cls(
@@ -60,7 +60,7 @@ class Measured:
         path = Path(folder)
         self.study = StudyFolder(path, read_record(path))
         self.record = self.study.record
-        self.arms = tuple(Arm.of(arm) for arm in self.record.get("arms", []))
+        self.arms = tuple(MeasuredArm.of(arm) for arm in self.record.get("arms", []))
         self._cells: dict[tuple[Any, ...], Cell | None] = {}
 
     @property
@@ -84,7 +84,7 @@ class Measured:
         return tuple(name for name, _ in sorted(self._capacity.items(), key=lambda pair: pair[1]))
 
     def cell(
-        self, student: str, arm: Arm, skill: str, depth: int | None = None, coverage: str | None = None
+        self, student: str, arm: MeasuredArm, skill: str, depth: int | None = None, coverage: str | None = None
     ) -> Cell | None:
         """A cell of the original variant; None where it was not measured (coverage takes a ledger)."""
         key = (student, arm.name, skill, depth, coverage)
@@ -94,7 +94,7 @@ class Measured:
             self._cells[key] = None if benchmark is None else make(student, arm.name, benchmark, depth, coverage)
         return self._cells[key]
 
-    def cells(self, arm: Arm, skill: str) -> dict[str, Cell]:
+    def cells(self, arm: MeasuredArm, skill: str) -> dict[str, Cell]:
         """By student, from the smallest up: the cells of all depths."""
         found = ((student, self.cell(student, arm, skill)) for student in self.students)
         return {student: cell for student, cell in found if cell is not None}
@@ -105,7 +105,7 @@ class Measured:
         mask = (rows["benchmark"] == self.benchmark(skill)) & (rows["variant"] == ORIGINAL) & rows["depth"].notna()
         return sorted({int(depth) for depth in rows.loc[mask, "depth"]})
 
-    def shares(self, student: str, arm: Arm, skill: str, dose: int) -> dict[str, float]:
+    def shares(self, student: str, arm: MeasuredArm, skill: str, dose: int) -> dict[str, float]:
         """Mean over runs of ``valid_rate`` and ``dialect_rate`` at a dose."""
         rows = self._rows.get((student, arm.name, str(self.benchmark(skill)), None))
         names = ("valid_rate", "dialect_rate")

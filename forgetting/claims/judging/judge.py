@@ -17,7 +17,7 @@ from forgetting.claims.complexity import judge_complexity
 from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, UNTESTABLE, Counts, combine
 from forgetting.claims.judging.evidence import Measured
 from forgetting.claims.judging.rules import ClaimRule, Pair, Rules, read_rules
-from forgetting.claims.judging.verdict import Finding, Verdict
+from forgetting.claims.judging.verdict import ClaimVerdict, Finding
 from forgetting.claims.loss import judge_loss
 from forgetting.claims.zones import judge_zones
 from forgetting.errors import require
@@ -33,7 +33,7 @@ JUDGES: dict[str, Judge] = {
 WITHOUT_ITEMS = "without items: intervals from counts, template clustering not counted"
 
 
-def judge(paths: Iterable[Path | str], rules: Rules | Path | str | None = None) -> list[Verdict]:
+def judge(paths: Iterable[Path | str], rules: Rules | Path | str | None = None) -> list[ClaimVerdict]:
     """Judge C5 to C9 by the rules (a file; by default the package's) on the folders of studies or sweeps.
 
     Raises:
@@ -78,7 +78,7 @@ def _counts(finding: Finding) -> Counts:
 
 def _verdict(
     name: str, rules: Rules, study: Measured, finding: Finding, others: tuple[str, ...], outcome: str, p: float
-) -> Verdict:
+) -> ClaimVerdict:
     rule, n = rules.claims[name], _counts(finding)
     verdict, reason = _decision(finding, outcome, p, rules.level)
     notes, missing = finding.notes + others, finding.missing
@@ -86,7 +86,7 @@ def _verdict(
         missing += tuple(f"part {part.name}: {part.note}" for part in finding.parts if part.outcome == UNTESTABLE)
     if not study.with_items and outcome != UNTESTABLE:
         notes = (WITHOUT_ITEMS, *notes)
-    return Verdict(
+    return ClaimVerdict(
         claim=name,
         title=rule.title,
         paper=rule.paper,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from forgetting.claims.judging.decision import Counts, Part
+from forgetting.claims.judging.decision import ClaimPart, Counts
 from forgetting.claims.judging.rules import ClaimRule
 
 
@@ -42,7 +42,7 @@ class Rival:
 class Finding:
     """What one study says of one claim, before Holm's correction."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ClaimPart, ...]
     rivals: tuple[Rival, ...]
     conditions: str  # contamination, skill, dose, rate
     missing: tuple[str, ...] = ()  # needs of a published verdict that are not met
@@ -52,7 +52,7 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class ClaimVerdict:
     """One claim judged. ``p`` is Holm's; effect, interval and n of each statistic are in ``parts``.
 
     ``exploratory`` says that ``missing`` lists something that a published verdict takes.
@@ -70,7 +70,7 @@ class Verdict:
     seeds: int
     items: int
     p: float
-    parts: tuple[Part, ...]
+    parts: tuple[ClaimPart, ...]
     rivals: tuple[Rival, ...]
     missing: tuple[str, ...]
     notes: tuple[str, ...]
@@ -89,7 +89,7 @@ class Verdict:
         return self.status.value
 
     @property
-    def primary(self) -> Part:
+    def primary(self) -> ClaimPart:
         """The part that decided: the first that opposes, else the first that was tested, else the first."""
         for outcome in ("opposes", "supports", "open"):
             for part in self.parts:

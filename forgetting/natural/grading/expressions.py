@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from forgetting.errors import UsageError
-from forgetting.natural.grading.process import Ended, Helper
+from forgetting.natural.grading.grader_process import GraderEnded, Helper
 
 VERSION = 1
 
@@ -47,7 +47,7 @@ def agree(gold: Sequence[str], answers: Sequence[str]) -> list[Agreement]:
 def _agreement(gold: str, answer: str) -> Agreement:
     try:
         strict, lenient, parsed = _worker().ask([gold, answer])
-    except Ended:
+    except GraderEnded:
         _worker().stop()
         _worker.cache_clear()
         return Agreement(strict=False, lenient=False, parsed=False)
@@ -57,6 +57,6 @@ def _agreement(gold: str, answer: str) -> Agreement:
 @cache
 def _worker() -> Helper:
     try:
-        return Helper("forgetting.natural.grading.worker")
-    except Ended:
+        return Helper("forgetting.natural.grading.expression_worker")
+    except GraderEnded:
         raise UsageError("math-verify: its worker process cannot be started") from None

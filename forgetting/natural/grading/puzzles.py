@@ -12,7 +12,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from forgetting.natural.grading.worker import confine
+from forgetting.natural.grading.expression_worker import confine
 
 SECONDS = 10  # for one answer
 SIZE = 20_000  # indices of a generator

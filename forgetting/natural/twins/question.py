@@ -61,7 +61,7 @@ _MARK = re.compile(r"\b(scored|score of|grade of|an?)( an?)?\s*$")  # before a m
 
 
 @dataclass(frozen=True)
-class Place:
+class NumberPlace:
     """A number of the question that may be changed, and the largest that makes sense there."""
 
     start: int
@@ -76,7 +76,7 @@ def value_of(text: str) -> Fraction:
     return Fraction(text.replace(",", ""))
 
 
-def places_of(question: str) -> list[Place]:
+def places_of(question: str) -> list[NumberPlace]:
     """The numbers of the question that may be changed, in order."""
     fixed = [found.span() for found in _FIXED.finditer(question)]
     examined = re.search(r"\b(tests?|exams?|quiz|quizzes)\b", question) is not None
@@ -87,7 +87,7 @@ def places_of(question: str) -> list[Place]:
         most = next((Fraction(cap) for unit, cap in CAPS if re.match(unit, question[found.end() :])), None)
         if most is None and examined and value_of(found[0]) <= 100 and _MARK.search(question[: found.start()]):
             most = Fraction(99)
-        places.append(Place(*found.span(), found[0], value_of(found[0]), most))
+        places.append(NumberPlace(*found.span(), found[0], value_of(found[0]), most))
     return places
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from forgetting.natural.twins.question import Place, constants_of, places_of, value_of
+from forgetting.natural.twins.question import NumberPlace, constants_of, places_of, value_of
 
 TRIES = 600
 FREE_TRIES = 200  # draws of all numbers; later draws keep each with a chance of one half
@@ -108,7 +108,7 @@ def renumber(question: str, answer: str, rng: random.Random) -> Twin:
     raise Refused(Refusal.ambiguous if pinned else Refusal.magnitude)
 
 
-def _same_order(mapping: Mapping, places: list[Place], steps: list[_Step]) -> bool:
+def _same_order(mapping: Mapping, places: list[NumberPlace], steps: list[_Step]) -> bool:
     """Whether what was larger is larger still, among all numbers but per cents; and all new values are distinct.
 
     A question implies more than its calculations say (a part is no larger than the whole, the later age than the
@@ -124,7 +124,7 @@ def _per_cent(value: Fraction) -> set[Fraction]:
     return {value / 100, 1 - value / 100, 1 + value / 100}
 
 
-def _used_too_often(places: list[Place], steps: list[_Step]) -> set[Fraction]:
+def _used_too_often(places: list[NumberPlace], steps: list[_Step]) -> set[Fraction]:
     """Small numbers that calculations use more often than the question has them: they may mean two things."""
     values, leaves = [p.value for p in places], [leaf for step in steps for leaf in step.leaves]
     return {v for v in values if v <= SMALL and leaves.count(v) > values.count(v)}
@@ -198,7 +198,7 @@ def _computed(node: ast.expr, leaves: tuple[Fraction, ...]) -> Fraction:
 
 
 def _used(
-    places: list[Place], derived: set[Fraction], constants: set[Fraction], steps: list[_Step]
+    places: list[NumberPlace], derived: set[Fraction], constants: set[Fraction], steps: list[_Step]
 ) -> tuple[set[Fraction], set[Fraction]]:
     """The values of the question that calculations use, each of known source; and those that may be of two sources.
 
@@ -219,7 +219,7 @@ def _used(
     return used, pinned
 
 
-def _draw(place: Place, rng: random.Random) -> Fraction:
+def _draw(place: NumberPlace, rng: random.Random) -> Fraction:
     """A number of as many digits and of similar size."""
     decimals = len(place.text.partition(".")[2])
     unit = Fraction(1, 10**decimals)
@@ -251,7 +251,7 @@ def _recomputed(steps: list[_Step], drawn: Mapping, per_cent: set[Fraction]) -> 
     return mapping
 
 
-def _rewritten(question: str, answer: str, places: list[Place], mapping: Mapping) -> Twin:
+def _rewritten(question: str, answer: str, places: list[NumberPlace], mapping: Mapping) -> Twin:
     """Both texts with every number that the mapping knows replaced, in the form in which it stood."""
     parts, end = [], 0
     for place in places:

@@ -8,13 +8,13 @@ import pandas as pd
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.thresholds.dose_response import DoseResponse, fit_dose_response
 from forgetting.analysis.thresholds.threshold import Threshold, ThresholdStatus, number
-from forgetting.report.sweeps.read import Sweep, Target
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 from forgetting.report.sweeps.style import status_text
 
 COLUMNS = "conditions shift student level dose_threshold dose_low dose_high verdict runs remedy".split()
 
 
-def dose_threshold(sweep: Sweep, target: Target, student: str, shift: float, level: float) -> Threshold:
+def dose_threshold(sweep: SweepFolder, target: LocatedTarget, student: str, shift: float, level: float) -> Threshold:
     """D*(N): the largest dose at which retention of a student stays at a level, from all its runs at a shift.
 
     A logistic of log dose is fitted to the right answers of all runs; the interval (90%) is by profile likelihood.
@@ -23,7 +23,7 @@ def dose_threshold(sweep: Sweep, target: Target, student: str, shift: float, lev
     return Threshold("dose", level, ThresholdStatus.too_little_data.name) if fit is None else fit.threshold(level)
 
 
-def _fit(sweep: Sweep, target: Target, student: str, shift: float) -> tuple[DoseResponse | None, int]:
+def _fit(sweep: SweepFolder, target: LocatedTarget, student: str, shift: float) -> tuple[DoseResponse | None, int]:
     """The fitted curve and the number of runs behind it; None without any."""
     own = _rows(sweep, target, student, shift)
     if own.empty:
@@ -35,7 +35,7 @@ def _fit(sweep: Sweep, target: Target, student: str, shift: float) -> tuple[Dose
     return fit_dose_response(doses, right.fillna(0).to_numpy(float), items.to_numpy(float), chance), len(right)
 
 
-def table(sweep: Sweep) -> pd.DataFrame:
+def table(sweep: SweepFolder) -> pd.DataFrame:
     """One row a family, shift, student and level, where there are runs."""
     rows = []
     for target in sweep.families:
@@ -53,7 +53,7 @@ def table(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(sweep: Sweep, target: Target, student: str, shift: float) -> pd.DataFrame:
+def _rows(sweep: SweepFolder, target: LocatedTarget, student: str, shift: float) -> pd.DataFrame:
     """Score rows of a student's runs at a shift, dose 0 among them, with the number of right answers."""
     scores = sweep.study.common(sweep.study.scores)
     depth = scores["depth"].isna() if target.depth is None else scores["depth"] == target.depth

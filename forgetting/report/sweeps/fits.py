@@ -16,7 +16,7 @@ from forgetting.analysis.level_set.estimate import FEWEST_PLACES, FEWEST_RUNS, m
 from forgetting.analysis.level_set.process import Floats, Process
 from forgetting.analysis.statistics import Z_90
 from forgetting.analysis.thresholds.zones import HIGH_SHIFT, LOW_SHIFT, zone_probabilities
-from forgetting.report.sweeps.read import Sweep, Target
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def fitted(points_ND: ArrayLike, rows: pd.DataFrame) -> Fitted | None:
     return Fitted(process.fit(data), low, width)
 
 
-def zones(sweep: Sweep, target: Target) -> pd.DataFrame | None:
+def zones(sweep: SweepFolder, target: LocatedTarget) -> pd.DataFrame | None:
     """Section 4.2's zone of each capacity with its probability, from the process over capacity and shift.
 
     Columns as ``thresholds.zones.zone_probabilities`` has them, with the student first. At a shift that no run has

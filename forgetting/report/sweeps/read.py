@@ -26,7 +26,7 @@ TRIAL_COLUMNS = "number state run student shift retention variance flops seconds
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedThreshold:
     """A threshold and where on the other axis it holds: a shift, or a student."""
 
     place: str | float
@@ -34,7 +34,7 @@ class Placed:
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class LocatedTarget:
     """One target of a sweep as it ended. ``arms`` has the name of the arm of every shift."""
 
     name: str
@@ -51,7 +51,7 @@ class Target:
     arms: dict[float, str]
     ended: str
     grid_runs: int
-    thresholds: tuple[Placed, ...] = field(repr=False)
+    thresholds: tuple[PlacedThreshold, ...] = field(repr=False)
     trials: pd.DataFrame = field(repr=False)
 
     @property
@@ -68,24 +68,24 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class SweepFolder:
     """A sweep's targets and the study that holds their runs."""
 
     study: StudyFolder = field(repr=False)
-    targets: tuple[Target, ...]
+    targets: tuple[LocatedTarget, ...]
     hours: float
     fingerprint: str = "unknown"
     spec: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def families(self) -> tuple[Target, ...]:
+    def families(self) -> tuple[LocatedTarget, ...]:
         """One target for each family, with the students and arms of all its members, in the order searched."""
-        found: dict[tuple[str, str, int, float, str], Target] = {}
+        found: dict[tuple[str, str, int, float, str], LocatedTarget] = {}
         for target in self.targets:
             found[target.family] = _joined(found[target.family], target) if target.family in found else target
         return tuple(found.values())
 
-    def observations(self, target: Target, dose: int | None = None) -> pd.DataFrame:
+    def observations(self, target: LocatedTarget, dose: int | None = None) -> pd.DataFrame:
         """Runs of a target at a dose (by default the target's), one row each; see ``every_dose`` for the columns.
 
         A run that was ended early counts with its last look and a wider variance, as the search counted it.
@@ -99,7 +99,7 @@ class Sweep:
         wider = [censored_variance(r, v) for r, v in rows[["retention", "variance"]].itertuples(index=False)]
         return rows.assign(variance=rows["variance"].where(~ended, pd.Series(wider, rows.index, dtype=float)))
 
-    def every_dose(self, target: Target) -> pd.DataFrame:
+    def every_dose(self, target: LocatedTarget) -> pd.DataFrame:
         """Retention with its variance (of the items) of every run of a target at every dose above 0.
 
         Columns: student, capacity, shift, distillation_seed, seed, dose, accuracy, items, retention, variance. Runs
@@ -107,7 +107,7 @@ class Sweep:
         """
         return self._looks(target, self.study.common(self.study.scores))
 
-    def _looks(self, target: Target, scores: pd.DataFrame) -> pd.DataFrame:
+    def _looks(self, target: LocatedTarget, scores: pd.DataFrame) -> pd.DataFrame:
         depth = scores["depth"].isna() if target.depth is None else scores["depth"] == target.depth
         shift_of = {arm: shift for shift, arm in target.arms.items()}
         own = scores[
@@ -132,7 +132,7 @@ class Sweep:
         return np.stack([np.log10(rows["capacity"].to_numpy(float)), rows["shift"].to_numpy(float)], axis=1)
 
 
-def read_sweep(study: StudyFolder) -> Sweep | None:
+def read_sweep(study: StudyFolder) -> SweepFolder | None:
     """The sweep in a study's folder; None where there is none, or one that has not ended yet."""
     path = study.folder / SWEEP_FILE
     if not path.is_file():
@@ -143,12 +143,12 @@ def read_sweep(study: StudyFolder) -> Sweep | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: not readable as the file of a sweep ({type(error).__name__}: {error})") from None
     about = str(held.get("fingerprint", "unknown")), dict(held.get("spec", {}))
-    return Sweep(study, targets, float(held.get("hours", math.nan)), *about) if targets else None
+    return SweepFolder(study, targets, float(held.get("hours", math.nan)), *about) if targets else None
 
 
-def _target(held: dict[str, Any]) -> Target:
+def _target(held: dict[str, Any]) -> LocatedTarget:
     own = held["target"]
-    return Target(
+    return LocatedTarget(
         name=str(held["name"]),
         axis=str(own["axis"]),
         skill=str(own["skill"]),
@@ -174,21 +174,21 @@ def _source(held: Any) -> str:
     return part_name(held) + (f" ({form})" if form else "")
 
 
-def _placed(held: dict[str, Any]) -> Placed:
+def _placed(held: dict[str, Any]) -> PlacedThreshold:
     """A threshold from JSON, where what is not finite is None: no number, or a side that is not bounded."""
     values = {name: held[name] for name in ("axis", "level", "status", "value", "low", "high", "confidence")}
     located = values["status"] == "located"
     for name, absent in (("value", math.nan), ("low", 0.0 if located else math.nan), ("high", math.inf)):
         if values[name] is None:
             values[name] = absent if located or name != "high" else math.nan
-    return Placed(held["place"], Threshold(**values))
+    return PlacedThreshold(held["place"], Threshold(**values))
 
 
-def _joined(one: Target, other: Target) -> Target:
+def _joined(one: LocatedTarget, other: LocatedTarget) -> LocatedTarget:
     """The first with the students and arms of both, and the thresholds and trials of both in order."""
     merged = {**one.__dict__}
     merged["students"] = tuple(dict.fromkeys([*one.students, *other.students]))
     merged["arms"] = dict(sorted({**one.arms, **other.arms}.items()))
     merged["thresholds"] = one.thresholds + other.thresholds
     merged["trials"] = pd.concat([one.trials, other.trials], ignore_index=True)
-    return Target(**merged)
+    return LocatedTarget(**merged)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from forgetting.report.drawing import MARKERS
-from forgetting.report.sweeps.read import Target
+from forgetting.report.sweeps.read import LocatedTarget
 
 # Okabe and Ito's blue, vermilion, green and purple; one a level, in order.
 LEVEL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -24,7 +24,7 @@ NOT_LOCATED = {
 }
 
 
-def level_colour(target: Target, level: float) -> str:
+def level_colour(target: LocatedTarget, level: float) -> str:
     """The colour of a level in every figure of its target."""
     return LEVEL_COLOURS[target.levels.index(level) % len(LEVEL_COLOURS)]
 

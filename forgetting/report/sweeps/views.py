@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from forgetting.report.sweeps import doses, evidence, figures, tables
-from forgetting.report.sweeps.read import Sweep, Target
+from forgetting.report.sweeps import doses, sweep_figures, sweep_tables, threshold_evidence
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 
 CAPTIONS = {
     "surface": (
@@ -36,30 +36,30 @@ CAPTIONS = {
 }
 
 
-def drawn(sweep: Sweep) -> dict[str, Figure]:
+def drawn(sweep: SweepFolder) -> dict[str, Figure]:
     """Every figure of a sweep that has something to show, by file name."""
     found: dict[str, Figure | None] = {}
     for target in sweep.families:
         mark = name_of(target)
         for shift in sorted(target.arms, reverse=True):
-            found[f"surface-{mark}-shift{shift:g}"] = figures.surface(sweep, target, shift)
-        found[f"capacity-{mark}"] = figures.retention_by_capacity(sweep, target)
-        found[f"shape-{mark}"] = evidence.shape(sweep, target)
+            found[f"surface-{mark}-shift{shift:g}"] = sweep_figures.surface(sweep, target, shift)
+        found[f"capacity-{mark}"] = sweep_figures.retention_by_capacity(sweep, target)
+        found[f"shape-{mark}"] = threshold_evidence.shape(sweep, target)
     for shift in sorted({shift for target in sweep.targets for shift in target.arms}, reverse=True):
-        found[f"policies-shift{shift:g}"] = evidence.policies(sweep, shift)
-    found["calibration"] = evidence.calibrations(sweep)
-    found["cost"] = evidence.costs(sweep)
+        found[f"policies-shift{shift:g}"] = threshold_evidence.policies(sweep, shift)
+    found["calibration"] = threshold_evidence.calibrations(sweep)
+    found["cost"] = threshold_evidence.costs(sweep)
     return {f"sweep-{name}": figure for name, figure in found.items() if figure is not None}
 
 
-def name_of(target: Target) -> str:
+def name_of(target: LocatedTarget) -> str:
     """A family's part of the file names of its figures."""
     text = f"{target.contamination}-{target.skill}-dose{target.dose}-{target.rate_policy}"
     text += f"-rate{target.rate_multiple:g}" if target.rate_multiple != 1 else ""
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in text.replace(" (", "_").replace(")", ""))
 
 
-def main_arms(sweep: Sweep) -> list[str]:
+def main_arms(sweep: SweepFolder) -> list[str]:
     """The arms whose forgetting curves the report draws: by contamination, the first searched at its largest shift."""
     first: dict[str, str] = {}
     for target in sweep.targets:
@@ -67,10 +67,10 @@ def main_arms(sweep: Sweep) -> list[str]:
     return list(first.values())
 
 
-def page(sweep: Sweep, inline: dict[str, Any], table: Any) -> dict[str, Any]:
+def page(sweep: SweepFolder, inline: dict[str, Any], table: Any) -> dict[str, Any]:
     """What the report's template shows. ``inline`` has the SVG of every figure, ``table`` makes a frame HTML."""
     families = []
-    zones = {target.family: (short, long) for target, short, long in tables.zone_tables(sweep)}
+    zones = {target.family: (short, long) for target, short, long in sweep_tables.zone_tables(sweep)}
     for target in sweep.families:
         own = [key for key in inline if _belongs(key, target)]
         shown = [{"svg": inline[key], "caption": CAPTIONS[key.split("-")[1]]} for key in own]
@@ -92,16 +92,16 @@ def page(sweep: Sweep, inline: dict[str, Any], table: Any) -> dict[str, Any]:
     return {
         "fingerprint": sweep.fingerprint,
         "spec": json.dumps(own_words, indent=2, default=str),
-        "thresholds": table(tables.thresholds(sweep)),
-        "searches": table(tables.searches(sweep)),
-        "shapes": table(tables.shape_table(sweep)),
+        "thresholds": table(sweep_tables.thresholds(sweep)),
+        "searches": table(sweep_tables.searches(sweep)),
+        "shapes": table(sweep_tables.shape_table(sweep)),
         "doses": table(doses.table(sweep)),
         "families": families,
         "figures": others,
     }
 
 
-def _belongs(key: str, target: Target) -> bool:
+def _belongs(key: str, target: LocatedTarget) -> bool:
     """Whether a figure is of this family, and not of one whose name goes on."""
     first, kind, *_ = [*key.split("-"), "", ""]
     if first != "sweep" or kind not in ("surface", "capacity", "shape"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 
 import pytest
-from forgetting.natural.twins.python import Problem, functional, reformatted, renamed
 
 from forgetting.benchmarks.humaneval import HumanEval
+from forgetting.natural.twins.python import Problem, functional, reformatted, renamed
 from tests.real import source
 
 

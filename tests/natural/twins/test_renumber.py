@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from forgetting.natural.twins.renumber import ANNOTATION, Refusal, Refused, Twin, renumber
 from scipy.stats import ks_2samp
 
 from forgetting.natural.corpora import rows
+from forgetting.natural.twins.renumber import ANNOTATION, Refusal, Refused, Twin, renumber
 from tests.real import source
 
 

@@ -13,23 +13,23 @@ from forgetting.analysis.metrics import retention_variance
 from forgetting.analysis.study_folder import open_study
 from forgetting.errors import UsageError
 from forgetting.report.sweeps import doses
-from forgetting.report.sweeps.read import Sweep, read_sweep
+from forgetting.report.sweeps.read import SweepFolder, read_sweep
 
 
 @pytest.fixture(scope="module")
-def sweep(sweep_folder: Path) -> Sweep:
+def sweep(sweep_folder: Path) -> SweepFolder:
     found = read_sweep(open_study(sweep_folder))
     assert found is not None
     return found
 
 
-def test_targets_of_one_surface_are_one_family(sweep: Sweep) -> None:
+def test_targets_of_one_surface_are_one_family(sweep: SweepFolder) -> None:
     assert [t.rate_policy for t in sweep.families] == ["constant", "inverse_width"]
     assert list(sweep.families[0].arms) == [0.05, 0.5, 1.0]
     assert sweep.families[0].conditions == "dialogue · maths at dose 1,280 · rate policy constant"
 
 
-def test_observations_are_the_runs_at_the_dose(sweep: Sweep) -> None:
+def test_observations_are_the_runs_at_the_dose(sweep: SweepFolder) -> None:
     rows = sweep.observations(sweep.families[0])
     assert len(rows) == 7 * 3 * 5 and set(rows["dose"]) == {1280}
     one = rows[(rows["student"] == "34k") & (rows["shift"] == 1.0) & (rows["seed"] == 2)].iloc[0]
@@ -67,7 +67,7 @@ def test_students_that_had_not_learned_are_left_out(sweep_folder: Path, tmp_path
     assert found is not None and "10k" not in set(found.observations(found.families[0])["student"])
 
 
-def test_the_dose_threshold_is_near_the_true_one(sweep: Sweep) -> None:
+def test_the_dose_threshold_is_near_the_true_one(sweep: SweepFolder) -> None:
     # Retention .5 at shift 1: log10 N = log10 30,000 + .35 log10(dose / 1,280).
     true = 1280 * (19_800 / 30_000) ** (1 / 0.35)
     found = doses.dose_threshold(sweep, sweep.families[0], "20k", 1.0, 0.5)

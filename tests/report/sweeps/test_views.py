@@ -25,12 +25,12 @@ from forgetting.analysis.thresholds.shapes import judge_shape
 from forgetting.analysis.thresholds.zones import ZONES
 from forgetting.report import terminal
 from forgetting.report.build import build_views
-from forgetting.report.sweeps import evidence, figures, fits, tables, views
-from forgetting.report.sweeps.read import Sweep, read_sweep
+from forgetting.report.sweeps import fits, sweep_figures, sweep_tables, threshold_evidence, views
+from forgetting.report.sweeps.read import SweepFolder, read_sweep
 
 
 @pytest.fixture(scope="module")
-def sweep(sweep_folder: Path) -> Sweep:
+def sweep(sweep_folder: Path) -> SweepFolder:
     found = read_sweep(open_study(sweep_folder))
     assert found is not None
     return found
@@ -49,9 +49,9 @@ def words(figure: Figure) -> str:
     return "\n".join(t.get_text() for t in figure.findobj(PlotText) if isinstance(t, PlotText))
 
 
-def test_the_level_line_of_the_surface_is_where_the_truth_has_it(sweep: Sweep) -> None:
+def test_the_level_line_of_the_surface_is_where_the_truth_has_it(sweep: SweepFolder) -> None:
     target = sweep.families[0]
-    figure = figures.surface(sweep, target, 1.0)
+    figure = sweep_figures.surface(sweep, target, 1.0)
     assert figure is not None
     for said in ("retention 0.9", "retention 0.5", "rate policy constant", "shift 1", "dose (contaminating samples)"):
         assert said in words(figure)
@@ -64,9 +64,9 @@ def test_the_level_line_of_the_surface_is_where_the_truth_has_it(sweep: Sweep) -
     assert at_truth == pytest.approx([0.5, 0.5], abs=0.08)
 
 
-def test_retention_by_capacity_has_a_panel_a_shift_with_its_threshold(sweep: Sweep) -> None:
+def test_retention_by_capacity_has_a_panel_a_shift_with_its_threshold(sweep: SweepFolder) -> None:
     target = sweep.families[0]
-    figure = figures.retention_by_capacity(sweep, target)
+    figure = sweep_figures.retention_by_capacity(sweep, target)
     assert figure is not None
     titles = [ax.get_title() for ax in figure.axes if ax.get_visible()]
     assert titles == ["shift 1, 35 runs", "shift 0.5, 35 runs", "shift 0.05, 35 runs"]
@@ -80,47 +80,47 @@ def test_a_shape_that_cannot_be_judged_is_said_to_need_more_sizes() -> None:
     """With four sizes, three are left when one is taken out, which a logistic cannot be fitted to."""
     found = judge_shape(np.repeat([1e4, 2e4, 4e4, 8e4], 2), [0.1, 0.2, 0.3, 0.3, 0.7, 0.8, 0.9, 1.0])
     assert math.isnan(found.leave_one_size_out["logistic"])
-    said = evidence._evidence(found)
+    said = threshold_evidence._evidence(found)
     assert "nan" not in said
     assert "(logist.: too few sizes)" in said and "leave one size out: const. 0." in said
 
 
-def test_the_shape_figure_gives_the_verdict_and_its_evidence(sweep: Sweep) -> None:
-    figure = evidence.shape(sweep, sweep.families[0])
+def test_the_shape_figure_gives_the_verdict_and_its_evidence(sweep: SweepFolder) -> None:
+    figure = threshold_evidence.shape(sweep, sweep.families[0])
     assert figure is not None
     said = words(figure)
     assert "shift 1: trend" in said and "shift 0.05: constant" in said
     assert "rung spacing 0.15; 7 sizes × 5 seeds or more" in said and "BIC above the best" in said
-    table = tables.shape_table(sweep)
+    table = sweep_tables.shape_table(sweep)
     assert list(table["shape"][:3]) == ["trend", "trend", "constant"]
 
 
-def test_policies_are_compared_where_there_are_two(sweep: Sweep) -> None:
-    figure = evidence.policies(sweep, 1.0)
+def test_policies_are_compared_where_there_are_two(sweep: SweepFolder) -> None:
+    figure = threshold_evidence.policies(sweep, 1.0)
     assert figure is not None
     assert "constant, 1× rate" in words(figure) and "inverse width, 1× rate" in words(figure)
-    assert evidence.policies(sweep, 0.5) is None
+    assert threshold_evidence.policies(sweep, 0.5) is None
 
 
-def test_calibration_is_near_nominal_on_a_truth_that_the_model_can_hold(sweep: Sweep) -> None:
-    found = evidence.calibrated(sweep, sweep.targets[0])
+def test_calibration_is_near_nominal_on_a_truth_that_the_model_can_hold(sweep: SweepFolder) -> None:
+    found = threshold_evidence.calibrated(sweep, sweep.targets[0])
     assert found is not None and len(found.observed_T) == 25
     for share, held in found.coverage(SHARES).items():
         assert abs(held - share) < 3 * np.sqrt(share * (1 - share) / 25)
-    figure = evidence.calibrations(sweep)
+    figure = threshold_evidence.calibrations(sweep)
     assert figure is not None and "all 32 held-out runs" in words(figure)
 
 
-def test_cost_has_a_bar_a_trial(sweep: Sweep) -> None:
-    figure = evidence.costs(sweep)
+def test_cost_has_a_bar_a_trial(sweep: SweepFolder) -> None:
+    figure = threshold_evidence.costs(sweep)
     assert figure is not None
     assert [len(ax.patches) for ax in figure.axes] == [105, 35]
     heights = [patch.get_height() for patch in figure.axes[0].patches]  # type: ignore[attr-defined]
     assert sum(heights) == pytest.approx(sweep.targets[0].trials["flops"].sum() / 1e12)
 
 
-def test_zones_are_those_of_the_truth_with_probabilities_that_sum_to_one(sweep: Sweep) -> None:
-    (target, short, by_capacity), *others = tables.zone_tables(sweep)
+def test_zones_are_those_of_the_truth_with_probabilities_that_sum_to_one(sweep: SweepFolder) -> None:
+    (target, short, by_capacity), *others = sweep_tables.zone_tables(sweep)
     assert not others and target.rate_policy == "constant"
     zones = dict(zip(by_capacity["student"], by_capacity["zone"], strict=True))
     assert zones["10k"] == zones["14k"] == zones["20k"] == "vulnerable"
@@ -137,7 +137,7 @@ def test_a_shift_that_was_not_measured_leaves_zones_unknown(sweep_folder: Path, 
     (folder / "scores.jsonl").write_text("\n".join(rows) + "\n")
     found = read_sweep(open_study(folder))
     assert found is not None
-    by_capacity = tables.zone_tables(found)[0][2].set_index("student")
+    by_capacity = sweep_tables.zone_tables(found)[0][2].set_index("student")
     assert by_capacity.loc["10k", "zone"] == "unknown" and by_capacity.loc["100k", "zone"] == "retained"
     assert by_capacity["retention_0.05"].isna().all()
 
@@ -157,17 +157,17 @@ def test_a_search_that_was_never_begun_is_said_and_not_drawn(sweep_folder: Path,
     found = read_sweep(open_study(folder))
     assert found is not None and len(found.families) == 3
     assert not [name for name in views.drawn(found) if "rate4" in name]
-    assert "4× rate" not in words(evidence.policies(found, 1.0) or Figure())
-    table = tables.thresholds(found)
+    assert "4× rate" not in words(threshold_evidence.policies(found, 1.0) or Figure())
+    table = sweep_tables.thresholds(found)
     assert (table.loc[table["rate"] == "4×", "verdict"] == "too little data").all()
-    assert tables.searches(found)["ended"].iloc[-1] == "budget: 1 hours"
+    assert sweep_tables.searches(found)["ended"].iloc[-1] == "budget: 1 hours"
     console = Console(file=io.StringIO(), width=100)
     console.print(terminal.summary(open_study(folder)))
     assert "1 of 3 searches were not begun" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_the_table_of_thresholds_has_value_and_interval_or_verdict_and_remedy(sweep: Sweep) -> None:
-    table = tables.thresholds(sweep)
+def test_the_table_of_thresholds_has_value_and_interval_or_verdict_and_remedy(sweep: SweepFolder) -> None:
+    table = sweep_tables.thresholds(sweep)
     assert len(table) == 8 and set(table["runs"]) == {35}
     located = table[table["verdict"] == "located"]
     assert not (located[["threshold", "low", "high"]] == "–").any().any()

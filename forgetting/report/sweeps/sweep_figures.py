@@ -21,7 +21,7 @@ from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, DOTS_PER_INCH
 from forgetting.report.sweeps import style
 from forgetting.report.sweeps.fits import Fitted, fitted
-from forgetting.report.sweeps.read import Sweep, Target
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 
 GRID = 60  # points of a surface along each axis
 SURFACE_COLOURS = "cividis"
@@ -34,7 +34,7 @@ def capacities(rows: pd.DataFrame) -> dict[str, int]:
 
 
 @drawing.styled
-def surface(sweep: Sweep, target: Target, shift: float) -> Figure | None:
+def surface(sweep: SweepFolder, target: LocatedTarget, shift: float) -> Figure | None:
     """Retention over capacity and dose at one shift: fitted surface, level lines with their bands, and the runs."""
     rows = sweep.every_dose(target)
     rows = rows[rows["shift"] == shift]
@@ -78,7 +78,7 @@ def surface(sweep: Sweep, target: Target, shift: float) -> Figure | None:
 
 
 @drawing.styled
-def retention_by_capacity(sweep: Sweep, target: Target) -> Figure | None:
+def retention_by_capacity(sweep: SweepFolder, target: LocatedTarget) -> Figure | None:
     """Retention against capacity at the target's dose: one panel a shift, with thresholds and their intervals."""
     rows = sweep.observations(target)
     shifts = [s for s in sorted(target.arms, reverse=True) if rows.loc[rows["shift"] == s, "student"].nunique() >= 2]
@@ -106,18 +106,18 @@ def retention_by_capacity(sweep: Sweep, target: Target) -> Figure | None:
     return figure
 
 
-def _at(target: Target, shift: float, *, dose: bool) -> str:
+def _at(target: LocatedTarget, shift: float, *, dose: bool) -> str:
     text = target.conditions if dose else target.conditions.replace(f" at dose {target.dose:,}", "")
     return f"{text} · shift {shift:g}"
 
 
-def _whole(sweep: Sweep, rows: pd.DataFrame) -> Fitted | None:
+def _whole(sweep: SweepFolder, rows: pd.DataFrame) -> Fitted | None:
     """The process over capacity and, where there are several, shift."""
     points = sweep.points(rows)
     return fitted(points if rows["shift"].nunique() > 1 else points[:, :1], rows)
 
 
-def _level_line(ax: Axes, target: Target, level: float, x: Any, y: Any, mean: Any, sd: Any) -> tuple[Any, str]:
+def _level_line(ax: Axes, target: LocatedTarget, level: float, x: Any, y: Any, mean: Any, sd: Any) -> tuple[Any, str]:
     """Where the surface crosses a level, with the stretch in which it may; its entry in the legend."""
     colour, height = style.level_colour(target, level), float(process.logit(level))
     away = (mean - height) / sd
@@ -148,7 +148,7 @@ def _band(ax: Axes, fit: Fitted, own: pd.DataFrame, shift: float) -> None:
     ax.fill_between(10**x, low, high, color=style.FIT_COLOUR, alpha=0.14, linewidth=0, zorder=1)
 
 
-def _threshold(ax: Axes, target: Target, level: float, shift: float, number: int) -> None:
+def _threshold(ax: Axes, target: LocatedTarget, level: float, shift: float, number: int) -> None:
     """A level, and the threshold's interval lying on it; where there is none, why."""
     colour = style.level_colour(target, level)
     ax.axhline(level, color=colour, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
@@ -169,7 +169,7 @@ def _threshold(ax: Axes, target: Target, level: float, shift: float, number: int
     ax.axvline(found.value, ymax=(level + 0.05) / 1.17, color=colour, linewidth=0.8, zorder=1)
 
 
-def _capacity_legend(target: Target, fit: bool) -> tuple[list[Any], list[str]]:
+def _capacity_legend(target: LocatedTarget, fit: bool) -> tuple[list[Any], list[str]]:
     handles: list[Any] = [Line2D([], [], marker="o", linestyle="none", color=style.RUN_COLOUR, markersize=4)]
     names = ["a run"]
     if fit:

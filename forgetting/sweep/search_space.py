@@ -14,15 +14,15 @@ from forgetting.errors import UsageError, require, unknown
 from forgetting.study.arms import Arm
 from forgetting.study.students import Student
 from forgetting.study.study import RunKey, Study
-from forgetting.sweep.spec import Target
+from forgetting.sweep.sweep_spec import Target
 from forgetting.world.vocabulary import vocabulary
 
 SAMPLED = 200  # samples whose lengths stand for a source's
-Point = tuple[str, float]  # student, shift
+SweepPoint = tuple[str, float]  # student, shift
 
 
 @dataclass(frozen=True)
-class Space:
+class SweepSpace:
     """The points of one target: students x shifts, at one contamination, rate and rate policy.
 
     A point whose arm does not reach the target's dose within the cap of the stream is no point. Make it with ``space``,
@@ -44,7 +44,7 @@ class Space:
         return self.target.dose or self.study.spec.doses.values()[-1]
 
     @cached_property
-    def points(self) -> tuple[Point, ...]:
+    def points(self) -> tuple[SweepPoint, ...]:
         """All points, by student and then by shift."""
         return tuple((student, shift) for student in self.students for shift in self.shifts)
 
@@ -53,7 +53,7 @@ class Space:
         """Seeds of one point."""
         return self.study.spec.seeds
 
-    def coordinates(self, point: Point) -> tuple[float, float]:
+    def coordinates(self, point: SweepPoint) -> tuple[float, float]:
         """log10 of the capacity in parameters, and the shift."""
         return math.log10(self.capacity(point[0])), point[1]
 
@@ -61,7 +61,7 @@ class Space:
         """Total parameters of a student."""
         return self._architecture(student).parameters(len(vocabulary()))
 
-    def run(self, point: Point, repeat: int) -> RunKey:
+    def run(self, point: SweepPoint, repeat: int) -> RunKey:
         """The run of a point with its ``repeat``-th seed."""
         seed = self.study.spec.first_seed + repeat
         distillation_seed = seed if self.study.spec.ladder.fresh_students else 0
@@ -72,7 +72,7 @@ class Space:
         """Every run that may be asked for."""
         return frozenset(self.run(point, repeat) for point in self.points for repeat in range(self.repeats))
 
-    def flops(self, point: Point, last_dose: int = 0) -> float:
+    def flops(self, point: SweepPoint, last_dose: int = 0) -> float:
         """Floating-point operations of one run, or of one that ended at ``last_dose``; see ``run_flops``."""
         return run_flops(self.study, self._architecture(point[0]), self.arms[point[1]], last_dose)
 
@@ -93,7 +93,7 @@ class Space:
         return next(s for s in self.study.students if s.name == student)
 
 
-def space(study: Study, target: Target, number: int = 0) -> Space:
+def space(study: Study, target: Target, number: int = 0) -> SweepSpace:
     """Lay a target out. ``UsageError`` names the target's field that the study does not hold."""
     where, spec = f"targets[{number}]", study.spec
     known = tuple(s.name for s in study.students)
@@ -134,7 +134,7 @@ def space(study: Study, target: Target, number: int = 0) -> Space:
     name = (
         f"{target.axis}-{arm.name.replace(f'-shift{arm.shift:g}', '')}-{target.skill.replace(':', '')}-dose{dose}{some}"
     )
-    return Space(study, target, name, students, shifts, arms, benchmark, depth)
+    return SweepSpace(study, target, name, students, shifts, arms, benchmark, depth)
 
 
 def _serves(arm: Arm, target: Target, contamination: dict[str, object]) -> bool:

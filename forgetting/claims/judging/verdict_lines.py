@@ -12,20 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from forgetting.analysis.thresholds.zones import ZONES, zone_table
-from forgetting.claims.judging.decision import UNTESTABLE, Part
-from forgetting.claims.judging.verdict import Verdict, VerdictStatus
+from forgetting.claims.judging.decision import UNTESTABLE, ClaimPart
+from forgetting.claims.judging.verdict import ClaimVerdict, VerdictStatus
 
 COLOURS = {"supported": "green", "contradicted": "red", "inconclusive": "yellow", "not_testable": "dim"}
 
 
-def show(verdicts: Sequence[Verdict], console: Console | None = None) -> None:
+def show(verdicts: Sequence[ClaimVerdict], console: Console | None = None) -> None:
     """Print the table, then what stands behind each verdict."""
     out = console or Console(highlight=False)
     for item in renderables(verdicts):
         out.print(item)
 
 
-def renderables(verdicts: Sequence[Verdict]) -> Iterator[RenderableType]:
+def renderables(verdicts: Sequence[ClaimVerdict]) -> Iterator[RenderableType]:
     """What ``show`` prints."""
     version = verdicts[0].rules_version if verdicts else 0
     table = Table(title=f"Claims of the paper (rules version {version})", title_justify="left", expand=False)
@@ -46,13 +46,13 @@ def renderables(verdicts: Sequence[Verdict]) -> Iterator[RenderableType]:
             yield _zones(verdict)
 
 
-def _effect(part: Part) -> str:
+def _effect(part: ClaimPart) -> str:
     if part.outcome == UNTESTABLE:
         return ""
     return f"{part.value:+.2f} [{part.low:+.2f}, {part.high:+.2f}]"
 
 
-def _paragraph(verdict: Verdict) -> Text:
+def _paragraph(verdict: ClaimVerdict) -> Text:
     lines = [f"\n[bold]{verdict}[/bold]. {escape(verdict.title)}.", f"  because   {escape(verdict.reason)}"]
     lines.append(f"  paper     {escape(verdict.paper)}")
     lines.append(f"  measured  {escape(verdict.study)}: {escape(verdict.conditions)}")
@@ -74,7 +74,7 @@ def _paragraph(verdict: Verdict) -> Text:
     return Text.from_markup("\n".join(lines))
 
 
-def _zones(verdict: Verdict) -> RenderableType:
+def _zones(verdict: ClaimVerdict) -> RenderableType:
     """The table of section 4.2, then the probability of every zone at each capacity."""
     frame = verdict.zones
     assert frame is not None

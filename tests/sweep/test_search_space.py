@@ -14,8 +14,8 @@ from forgetting.errors import UsageError
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Doses, Ladder
 from forgetting.study.study import construct, fingerprint
-from forgetting.sweep.space import SAMPLED, run_flops, space, stream_flops
-from forgetting.sweep.spec import Target
+from forgetting.sweep.search_space import SAMPLED, run_flops, space, stream_flops
+from forgetting.sweep.sweep_spec import Target
 from tests.sweep.small import a_space, study_spec
 
 SHIFTS = (1.0, 0.5, 0.1)

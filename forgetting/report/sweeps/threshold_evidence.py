@@ -23,16 +23,16 @@ from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.report import drawing
 from forgetting.report.drawing import COLUMNS, DOTS_PER_INCH, MARKERS
 from forgetting.report.sweeps import style
-from forgetting.report.sweeps.figures import capacities
-from forgetting.report.sweeps.read import Sweep, Target
-from forgetting.report.sweeps.tables import shapes
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
+from forgetting.report.sweeps.sweep_figures import capacities
+from forgetting.report.sweeps.sweep_tables import shapes
 
 SHORT = {"constant": "const.", "line": "line", "logistic": "logist."}
 SHAPE_STYLES = {"constant": ("#999999", ":"), "line": ("#0072b2", "--"), "logistic": ("#d55e00", "-")}
 
 
 @drawing.styled
-def shape(sweep: Sweep, target: Target) -> Figure | None:
+def shape(sweep: SweepFolder, target: LocatedTarget) -> Figure | None:
     """Is it a step or a trend? The three shapes through the runs of each shift with enough sizes, and the verdict."""
     judged = [(shift, own, found) for shift, own, found in shapes(sweep, target) if found.parameters]
     if not judged:
@@ -59,10 +59,10 @@ def shape(sweep: Sweep, target: Target) -> Figure | None:
 
 
 @drawing.styled
-def policies(sweep: Sweep, shift: float) -> Figure | None:
+def policies(sweep: SweepFolder, shift: float) -> Figure | None:
     """Capacity thresholds of everything that differs only in rate policy or rate, at one shift: one panel a source."""
     groups: dict[tuple[str, str, int], dict[str, list[Threshold]]] = {}
-    some: dict[tuple[str, str, int], Target] = {}
+    some: dict[tuple[str, str, int], LocatedTarget] = {}
     for target in sweep.targets:
         found = [p.threshold for p in target.thresholds if p.place == shift and p.threshold.axis == "capacity"]
         if found and len(target.trials):
@@ -100,7 +100,7 @@ def policies(sweep: Sweep, shift: float) -> Figure | None:
 
 
 @drawing.styled
-def calibrations(sweep: Sweep) -> Figure | None:
+def calibrations(sweep: SweepFolder) -> Figure | None:
     """Do the intervals hold? Retention of runs drawn at random against what other runs predict, and the coverage."""
     checked = [(target, found) for target in sweep.targets if (found := calibrated(sweep, target)) is not None]
     if not checked:
@@ -144,7 +144,7 @@ def calibrations(sweep: Sweep) -> Figure | None:
 
 
 @drawing.styled
-def costs(sweep: Sweep) -> Figure | None:
+def costs(sweep: SweepFolder) -> Figure | None:
     """What each search cost: operations by trial, in the order asked, and how many of the grid's runs."""
     searched = [target for target in sweep.targets if len(target.trials)]
     if not searched:
@@ -191,7 +191,7 @@ def costs(sweep: Sweep) -> Figure | None:
     return figure
 
 
-def calibrated(sweep: Sweep, target: Target) -> Calibration | None:
+def calibrated(sweep: SweepFolder, target: LocatedTarget) -> Calibration | None:
     """The target's held-out trials against the process of its others; None without any, or with too few others."""
     done = target.trials[target.trials["state"] == "complete"]
     held = done["holdout"].to_numpy(bool)
@@ -204,7 +204,7 @@ def calibrated(sweep: Sweep, target: Target) -> Calibration | None:
     return calibration(points, retention, variance, held)
 
 
-def _bar(ax: Axes, target: Target, found: Threshold, y: int, sizes: Sequence[int]) -> None:
+def _bar(ax: Axes, target: LocatedTarget, found: Threshold, y: int, sizes: Sequence[int]) -> None:
     """A threshold with its interval on a line of its own; an arrow at the end of the ladder where it lies beyond."""
     number = target.levels.index(found.level) if found.level in target.levels else 0
     colour, y_at = (
@@ -245,7 +245,7 @@ def _by_shape(found: Shape, values: dict[str, float], digits: int) -> str:
     return text + (f" ({', '.join(unknown)}: too few sizes)" if unknown else "")
 
 
-def _only(target: Target) -> str:
+def _only(target: LocatedTarget) -> str:
     """The shift of a target that was searched at one."""
     return f" · shift {next(iter(target.arms)):g}" if len(target.arms) == 1 else f" · {len(target.arms)} shifts"
 

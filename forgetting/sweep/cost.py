@@ -31,9 +31,9 @@ from forgetting.stages.assemble import run_folder
 from forgetting.study.arms import Arm
 from forgetting.study.study import RunKey, Study, construct, fingerprint
 from forgetting.sweep.layout import Sweep
-from forgetting.sweep.space import run_flops, stream_flops
-from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
+from forgetting.sweep.search_space import run_flops, stream_flops
 from forgetting.sweep.sweep import run_sweep
+from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from forgetting.world.vocabulary import vocabulary
 
 SHIPPED = ("10k", "34k", "100k")

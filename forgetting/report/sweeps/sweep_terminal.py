@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from forgetting.analysis.thresholds.threshold import number, place_text
-from forgetting.report.sweeps import tables
-from forgetting.report.sweeps.read import Sweep, Target
+from forgetting.report.sweeps import sweep_tables
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 from forgetting.report.sweeps.style import status_text
 
 
-def summary(sweep: Sweep) -> list[RenderableType]:
+def summary(sweep: SweepFolder) -> list[RenderableType]:
     """Thresholds by family, zones, shapes, and why each search ended."""
     parts: list[RenderableType] = []
     begun = [target for target in sweep.targets if len(target.trials)]
@@ -27,7 +27,7 @@ def summary(sweep: Sweep) -> list[RenderableType]:
         parts.append(Text(f"{len(sweep.targets) - len(begun)} of {len(sweep.targets)} searches were not begun"))
     remedies = {p.threshold.remedy for t in begun for p in t.thresholds if not p.threshold.located}
     parts += [Text(remedy, style="yellow") for remedy in sorted(remedies)]
-    for target, _, by_capacity in tables.zone_tables(sweep):
+    for target, _, by_capacity in sweep_tables.zone_tables(sweep):
         table = Table(title=f"Zones · {target.conditions}", title_justify="left", title_style="bold")
         for name in ("student", "retention at shift .5", "at shift .05", "zone", "probability"):
             table.add_column(name, justify="left" if name == "zone" else "right")
@@ -38,7 +38,7 @@ def summary(sweep: Sweep) -> list[RenderableType]:
             ]
             table.add_row(str(row["student"]), *shown, str(row["zone"]), f"{row['probability']:.2f}")
         parts.append(table)
-    shapes = tables.shape_table(sweep)
+    shapes = sweep_tables.shape_table(sweep)
     parts += [
         Text(f"Step or trend · {row['conditions']} · shift {row['shift']}: {row['shape']} ({row['reason']})")
         for row in shapes.to_dict("records")
@@ -46,7 +46,7 @@ def summary(sweep: Sweep) -> list[RenderableType]:
     return parts
 
 
-def threshold_table(targets: Sequence[Target]) -> Table:
+def threshold_table(targets: Sequence[LocatedTarget]) -> Table:
     """Where each threshold of some targets holds, with its value and interval, or its verdict."""
     table = Table()
     for name in ("threshold on", "at", "level", "value", "90% interval"):
@@ -62,9 +62,9 @@ def threshold_table(targets: Sequence[Target]) -> Table:
     return table
 
 
-def _runs(target: Target) -> str:
+def _runs(target: LocatedTarget) -> str:
     done = int((target.trials["state"] == "complete").sum())
     failed = int((target.trials["state"] == "fail").sum())
-    ended = tables.pruned_text(target)
+    ended = sweep_tables.pruned_text(target)
     text = f"{done} runs of the grid's {target.grid_runs}" + (f", {failed} failed or not learned" if failed else "")
     return text + (f", ended early: {ended}" if ended else "")

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting.errors import UsageError
-from forgetting.natural.syntax.dialects import DIALECTS, KEYWORDS, RESTORE, CannotChange, restore, to_dialect
 from forgetting.natural.syntax.library import FEWEST_LINES, MOST_LINES, functions, standard_library
+from forgetting.natural.syntax.python_dialects import DIALECTS, KEYWORDS, RESTORE, CannotChange, restore, to_dialect
 
 LIBRARY = standard_library()[::7]
 

@@ -9,10 +9,9 @@ import pytest
 
 from forgetting.executors import executor_of
 from forgetting.spec import Doses, Ladder, Matching, Optimiser
-from forgetting.sweep import estimate
-from forgetting.sweep.estimate import _duration, _laid, _Measured, _small, estimate_cost, show
+from forgetting.sweep.cost import _duration, _laid, _Measured, _small, estimate_cost, show
 from forgetting.sweep.layout import construct_sweep
-from forgetting.sweep.spec import Search, Stop, Target
+from forgetting.sweep.sweep_spec import Search, Stop, Target
 from tests.sweep.small import study_spec, sweep_spec
 
 
@@ -35,7 +34,7 @@ def test_the_start_the_wait_at_the_end_of_rounds_and_the_views_count(monkeypatch
     """Six runs of 4 s (three looks of 1 s, and 1 s) in rounds of three on two workers: 2 x (4 + 4), not 24 / 2."""
     one, zero = np.ones(3), np.full(3, 1e-9)
     measured = _Measured(np.array([4.0, 4.5, 5.0]), zero, one, one, start=7.0, views=2.0, look_bytes=1e6)
-    monkeypatch.setattr(estimate, "_measure", lambda *_: measured)
+    monkeypatch.setattr("forgetting.sweep.cost._measure", lambda *_: measured)
     spec = sweep_spec(study_spec(doses=Doses(dose=80, first=40)), search=Search(round_size=3, startup_runs=2))
     with executor_of({"name": "processes", "workers": 2}) as executor:
         cost = estimate_cost(construct_sweep(spec), executor)

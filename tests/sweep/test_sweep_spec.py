@@ -10,7 +10,7 @@ import pytest
 
 from forgetting.errors import UsageError
 from forgetting.study import spec_files
-from forgetting.sweep.spec import Search, Stop, SweepSpec, Target
+from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from tests.sweep.small import sweep_spec, write_spec
 
 

@@ -19,12 +19,12 @@ SECONDS = 30.0  # for one line; the modules' own limits are shorter
 START_SECONDS = 120.0
 
 
-class Ended(Exception):
+class GraderEnded(Exception):
     """The process does not answer: it hangs, or it died."""
 
 
 class Helper:
-    """One process that runs ``python -m module``. Raises ``Ended`` where it does not start."""
+    """One process that runs ``python -m module``. Raises ``GraderEnded`` where it does not start."""
 
     def __init__(self, module: str) -> None:
         paths = os.pathsep.join(p for p in sys.path if p)
@@ -37,22 +37,22 @@ class Helper:
         self._line(START_SECONDS)
 
     def ask(self, value: Any) -> Any:
-        """One plain value there, one back. Raises ``Ended``."""
+        """One plain value there, one back. Raises ``GraderEnded``."""
         assert self.process.stdin
         try:
             self.process.stdin.write(json.dumps(value) + "\n")
             self.process.stdin.flush()
         except OSError as error:
-            raise Ended from error
+            raise GraderEnded from error
         return json.loads(self._line(SECONDS))
 
     def _line(self, seconds: float) -> str:
         assert self.process.stdout
         if not select.select([self.process.stdout], [], [], seconds)[0]:
-            raise Ended
+            raise GraderEnded
         line = self.process.stdout.readline()
         if not line:
-            raise Ended
+            raise GraderEnded
         return line
 
     def stop(self) -> None:

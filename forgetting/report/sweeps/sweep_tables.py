@@ -10,7 +10,7 @@ from forgetting.analysis.thresholds.shapes import Shape, judge_shape
 from forgetting.analysis.thresholds.threshold import number, place_text
 from forgetting.analysis.thresholds.zones import zone_table
 from forgetting.report.sweeps.fits import zones
-from forgetting.report.sweeps.read import Sweep, Target
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 from forgetting.report.sweeps.style import status_text
 
 THRESHOLD_COLUMNS = (
@@ -18,7 +18,7 @@ THRESHOLD_COLUMNS = (
 )
 
 
-def thresholds(sweep: Sweep) -> pd.DataFrame:
+def thresholds(sweep: SweepFolder) -> pd.DataFrame:
     """One row a threshold: where it holds, its value with the 90% interval, or the verdict and what to do about it.
 
     ``low`` and ``high`` are text, since a side may be open; a capacity is in parameters, a shift a share.
@@ -39,7 +39,7 @@ def thresholds(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=THRESHOLD_COLUMNS)
 
 
-def searches(sweep: Sweep) -> pd.DataFrame:
+def searches(sweep: SweepFolder) -> pd.DataFrame:
     """One row a search: its runs beside the grid's, hours inside them, and why it ended."""
     rows = []
     for target in sweep.targets:
@@ -53,7 +53,7 @@ def searches(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def pruned_text(target: Target) -> str:
+def pruned_text(target: LocatedTarget) -> str:
     """How many runs the pruning rule ended early, and between which doses; nothing if none."""
     doses = pd.to_numeric(target.trials["pruned_at"]).dropna()
     if doses.empty:
@@ -62,7 +62,7 @@ def pruned_text(target: Target) -> str:
     return f"{len(doses)} at {between}, below the level from there on (censored)"
 
 
-def shapes(sweep: Sweep, target: Target) -> list[tuple[float, pd.DataFrame, Shape]]:
+def shapes(sweep: SweepFolder, target: LocatedTarget) -> list[tuple[float, pd.DataFrame, Shape]]:
     """The shape rule at every shift that has three sizes or more, from the largest shift down, with the runs judged."""
     rows, found = sweep.observations(target), []
     for shift in sorted(target.arms, reverse=True):
@@ -72,7 +72,7 @@ def shapes(sweep: Sweep, target: Target) -> list[tuple[float, pd.DataFrame, Shap
     return found
 
 
-def shape_table(sweep: Sweep) -> pd.DataFrame:
+def shape_table(sweep: SweepFolder) -> pd.DataFrame:
     """One row a family and shift: the shape's verdict and why."""
     rows = []
     for target in sweep.families:
@@ -85,7 +85,7 @@ def shape_table(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def zone_tables(sweep: Sweep) -> list[tuple[Target, pd.DataFrame, pd.DataFrame]]:
+def zone_tables(sweep: SweepFolder) -> list[tuple[LocatedTarget, pd.DataFrame, pd.DataFrame]]:
     """By family that has shift .5: section 4.2's table, and the probability of each zone by capacity."""
     found = []
     for target in sweep.families:
