@@ -79,15 +79,37 @@ def pieces(sample: Sample | Item, prompt: str, tokenizer: PreTrainedTokenizerFas
 
 
 def piece(batch: Batch, number: int, count: int) -> Batch:
-    """The ``number``-th of ``count`` pieces of a batch: rows number, number + count, and so on.
+    """The ``number``-th of ``count`` pieces of a batch: groups number, number + count, and so on.
 
     The mean over the pieces of their losses is the loss of the batch, and so is that of the gradients: each divides by
-    the batch's denominator / count. A piece without rows has one row in which nothing is to be learned.
+    the batch's denominator / count. A piece without rows has one group in which nothing is to be learned.
     """
-    tokens, answer = batch.tokens_RBT[:, number::count], batch.answer_RBT[:, number::count]
-    if not tokens.shape[1]:
-        tokens, answer = batch.tokens_RBT[:, :1], torch.zeros_like(batch.answer_RBT[:, :1])
-    return Batch(tokens, answer, batch.denominator / count)
+    rows = batch.tokens_RBT.shape[1]
+    groups = np.arange(rows).reshape(-1, batch.group)[number::count]
+    empty = not len(groups)
+    index = torch.from_numpy(np.arange(batch.group) if empty else groups.reshape(-1))
+    answer = batch.answer_RBT[:, index]
+    return Batch(
+        batch.tokens_RBT[:, index],
+        torch.zeros_like(answer) if empty else answer,
+        batch.denominator / count,
+        None if batch.weight_RBT is None else batch.weight_RBT[:, index],
+        None if batch.reference_RB is None else batch.reference_RB[:, index],
+        batch.group,
+    )
+
+
+def answer_weights(batch: Batch) -> Tensor | None:
+    """The factors ``[R, N]`` of the losses at ``answer_places``, 0 at spare places; None: 1 everywhere."""
+    if batch.weight_RBT is None:
+        return None
+    places_RN, targets_RN = answer_places(batch)
+    return batch.weight_RBT.flatten(1).gather(1, places_RN + 1).masked_fill(targets_RN == IGNORED, 0)
+
+
+def without_end(answers: Sequence[list[int]], ends: frozenset[int]) -> list[list[int]]:
+    """Answers without the end token, where they have one."""
+    return [answer[:-1] if answer and answer[-1] in ends else answer for answer in answers]
 
 
 def answer_places(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -139,7 +161,7 @@ class Encoded:
 
 
 def encode(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedTokenizerFast) -> Encoded:
-    """Samples (or items with their gold answers) as tokens, in order; each answer ends with the end token."""
+    """Samples (or items with their gold answers) as tokens, in order; each whole answer ends with the end token."""
     before = prompts(samples, tokenizer)
     pool: list[Sample | Item] = list(samples)
     parts = [pieces(sample, prompt, tokenizer) for sample, prompt in zip(pool, before, strict=True)]
@@ -148,12 +170,28 @@ def encode(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedToke
     for row, (_, is_learned) in zip(rows, flat, strict=True):
         if is_learned:
             row.append(end)
+    last = -1
+    for sample, own in zip(pool, parts, strict=True):
+        last += len(own)
+        if isinstance(sample, Sample) and not sample.ended:
+            rows[last].pop()
+    return _padded(rows, [is_learned for _, is_learned in flat], [len(own) for own in parts], tokenizer.pad_token_id)
+
+
+def encode_answers(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], pad: int) -> Encoded:
+    """Prompts and written answers, both as tokens: what was written is learned as it was, its end where it has one."""
+    rows = list(chain.from_iterable(zip(prompts, answers, strict=True)))
+    return _padded(rows, [False, True] * len(answers), [2] * len(answers), pad)
+
+
+def _padded(rows: Sequence[Sequence[int]], learned: Sequence[bool], counts: Sequence[int], pad: int) -> Encoded:
+    """Samples of ``counts`` rows each, one behind another and padded on the right."""
     sizes = np.array([len(row) for row in rows], dtype=np.int64)
-    sample_of = np.repeat(np.arange(len(parts)), [len(sample) for sample in parts])
-    end_P = np.bincount(sample_of, weights=sizes, minlength=len(parts)).astype(np.int64)
+    end_P = np.bincount(np.repeat(np.arange(len(counts)), counts), weights=sizes, minlength=len(counts))
+    end_P = end_P.astype(np.int64)
     filled_PT = np.arange(end_P.max())[None] < end_P[:, None]
-    padded_PT = np.full(filled_PT.shape, tokenizer.pad_token_id, dtype=np.int64)
+    padded_PT = np.full(filled_PT.shape, pad, dtype=np.int64)
     padded_PT[filled_PT] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=sizes.sum())
     answer_PT = np.zeros(filled_PT.shape, dtype=bool)
-    answer_PT[filled_PT] = np.repeat([is_learned for _, is_learned in flat], sizes)
+    answer_PT[filled_PT] = np.repeat(learned, sizes)
     return Encoded(torch.from_numpy(padded_PT), torch.from_numpy(answer_PT), torch.from_numpy(end_P))

@@ -1,4 +1,6 @@
-"""The five families of parts and the types that they share. A member of a family subclasses one class of this file.
+"""The families of parts and the types that they share. A member of a family subclasses one class of this file.
+
+It is long because it is the one page that somebody with a part of his own has to read.
 
 A part is a frozen dataclass: its fields are its settings, its ``__post_init__`` validates them (``UsageError``), and
 nothing is computed or loaded before it is used. A part lives in one file of its family's folder; its short name is
@@ -10,12 +12,16 @@ Shape suffixes: R replicas, B samples of a batch, T tokens, V words of the vocab
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+from forgetting import seeds
+from forgetting.errors import UsageError, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 Verdict = Literal["right", "wrong", "unparsed", "right_in_dialect"]
+Answers = list[list[list[int]]]  # of each replica and prompt: tokens
 Layers = list[tuple["Tensor", "Tensor"]]  # keys and values of each layer, [B, heads, T, head size]
 Report = Callable[[int, int], None]  # progress: done, of how many
 Language = Literal["world", "natural"]  # the embedded world's words, or any text, which wants a real tokenizer
@@ -36,6 +43,7 @@ class Sample:
 
     A dialogue also has its ``turns`` (role, content), the answer's included: where the tokenizer has a chat template,
     every assistant turn of them is learned instead of the answer alone, but for the first ``given_turns`` turns.
+    ``ended`` is false where the answer was cut at a limit: then no end is learned behind it.
     """
 
     prompt: str
@@ -45,6 +53,7 @@ class Sample:
     template: str
     turns: tuple[tuple[str, str], ...] = ()
     given_turns: int = 0
+    ended: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,7 @@ class Grade:
     steps_total: int = 0
 
 
+@final
 @dataclass(frozen=True)
 class Batch:
     """One step's data: ``tokens_RBT``, right-padded, and ``answer_RBT``, true where the token is to be predicted.
@@ -84,6 +94,11 @@ class Batch:
     Prompt tokens and padding are false in ``answer_RBT`` and never enter a loss. Losses are sums over true positions
     divided by ``denominator``, which is that of the *whole* step: answer tokens x (full batch / samples), so that
     micro-batches add up to their batch and a last, smaller batch weighs by its samples. A stack has one a replica.
+
+    What a method adds to a token or a row travels here, since micro-batches, stacks and devices carry these fields and
+    no others: ``weight_RBT`` is a factor of each token's loss (None: 1 everywhere; an advantage, the weight of a step,
+    0 to mask), ``reference_RB`` a number for each row (the log-probability of its answer under a reference), and
+    ``group`` says how many rows that follow one another belong together and never part (pairs, samples of a prompt).
     ``predicted`` is what ``batching.answer_places`` gives, if that is known: finding it needs the values themselves, so
     it is found before they go to a device, which no step then has to wait for.
     """
@@ -91,13 +106,17 @@ class Batch:
     tokens_RBT: Tensor
     answer_RBT: Tensor
     denominator: float | Tensor
+    weight_RBT: Tensor | None = None
+    reference_RB: Tensor | None = None
+    group: int = 1
     predicted: tuple[Tensor, Tensor] | None = None
 
 
 class Stream(ABC):
     """What a fit trains on: a pool of samples and which of them are in each step's batch; resumable at any step.
 
-    ``batch_size`` is the full batch; a batch may be smaller (the last one before a dose is measured).
+    ``batch_size`` is the full batch; a batch may be smaller (the last one before a dose is measured). Iteration begins
+    at ``first_step``, counted from the fit's own start: a method that counts steps goes on from there after a resume.
     """
 
     samples: Sequence[Sample]
@@ -105,10 +124,57 @@ class Stream(ABC):
         np.ndarray
     )  # bool, for each pool sample: of the contamination, whose answers are to be learned as they are
     batch_size: int
+    first_step: int = 0
 
     @abstractmethod
     def __iter__(self) -> Iterator[np.ndarray]:
-        """For each step from the fit's first on: indices ``[B]`` into ``samples``, a pure function of seed and step."""
+        """For each step from ``first_step`` on: indices ``[B]`` into ``samples``, a pure function of seed and step."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an answer is drawn, token by token, instead of taking the most probable one.
+
+    Every draw is a function of the seed, the step, the row and the position, so it depends neither on how rows are
+    batched nor on whether a run was interrupted.
+
+    Args:
+        temperature: divides the logits; 1 draws from the model itself
+        top_p: draws come from the likeliest words that together have this probability (nucleus, arXiv 1904.09751)
+        seed: of the draws
+        step: of the fit, where it is a fit that draws
+        samples: how many rows that follow one another answer the same prompt; names their draws, repeats no prompt
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+    step: int = 0
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        warm = math.isfinite(self.temperature) and self.temperature > 0
+        require(warm, "sampling.temperature", "above 0 (greedy decoding is without sampling)", self.temperature)
+        require(0 < self.top_p <= 1, "sampling.top_p", "above 0 and at most 1", self.top_p)
+        for name, least in (("seed", 0), ("step", 0), ("samples", 1)):
+            value = getattr(self, name)
+            require(type(value) is int and value >= least, f"sampling.{name}", f"{least} or more", value)
+
+    def uniforms(self, row: int, count: int) -> np.ndarray:
+        """The numbers in [0, 1) that decide the tokens of one row, in order."""
+        when = (self.step,) if self.step else ()
+        return seeds.generator(self.seed, "sampled decoding", *when, *divmod(row, self.samples)).random(count)
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerRequest:
+    """What a model is asked to write: see ``Model.generate``."""
+
+    prompts_RB: Sequence[Sequence[Sequence[int]]]
+    drafts_RB: Sequence[Sequence[Sequence[int]]] | None
+    max_new_tokens: int
+    batch_items: int
+    sampling: Sequence[Sampling] | None  # one for each replica
 
 
 @dataclass(frozen=True)
@@ -135,8 +201,9 @@ class Part:
 class Model(ABC):
     """R replicas of one architecture. Every loss, distillation and penalty is computed from ``logits`` and is ``[R]``.
 
-    Laws: ``generate`` is greedy and gives the same answers every time; drafts change its cost, never its answers;
-    ``load_state(state())`` changes nothing; logits at position t do not depend on tokens after t.
+    Laws: ``generate`` gives the same answers every time; drafts change its cost, never its answers; what is sampled
+    does not depend on how it is batched; ``load_state(state())`` changes nothing; logits at position t do not depend on
+    tokens after t.
     """
 
     stacked: ClassVar[bool] = False  # whether parameters and state have a first axis of replicas
@@ -187,16 +254,27 @@ class Model(ABC):
         finally:
             self.network.train(training)
 
-    @abstractmethod
     def generate(
         self,
         prompts_RB: Sequence[Sequence[Sequence[int]]],
-        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
+        drafts_RB: Sequence[Sequence[Sequence[int]]] | None = None,
         *,
         max_new_tokens: int,
         batch_items: int = 128,
-    ) -> list[list[list[int]]]:
-        """Greedy answers as token lists without the end token, in the order of the prompts."""
+        sampling: Sampling | Sequence[Sampling] | None = None,
+    ) -> Answers:
+        """Answers as token lists, in the order of the prompts: greedy ones, or drawn by ``sampling``.
+
+        An answer that the model ended has the end token as its last one; one that was cut at ``max_new_tokens`` has
+        none. Drafts are guesses at greedy answers. Replicas of a stack draw by one sampling each, or all by the same.
+        """
+        own = [sampling] * self.replicas if isinstance(sampling, Sampling) else sampling
+        require(own is None or drafts_RB is None, "sampling", "without drafts, which guess greedy answers", "drafts")
+        return self.answers(AnswerRequest(prompts_RB, drafts_RB, max_new_tokens, batch_items, own))
+
+    @abstractmethod
+    def answers(self, asked: AnswerRequest) -> Answers:
+        """What ``generate`` gives."""
 
     @abstractmethod
     def named_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
@@ -206,9 +284,14 @@ class Model(ABC):
     def state(self) -> dict[str, Tensor]:
         """The weights by name, as they are (not copies)."""
 
-    @abstractmethod
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Put weights in place, in the model's own dtype and device."""
+        """Copy weights into place, in the model's own dtype and device. ``UsageError`` if they are another model's."""
+        own = self.state()
+        differing = own.keys() ^ state.keys() or {n for n in own if own[n].shape != state[n].shape}
+        if differing:
+            raise UsageError(f"checkpoint: weights do not fit the model, differing {sorted(differing)[:3]}")
+        for name, value in state.items():
+            own[name].copy_(value)
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -219,15 +302,20 @@ class Model(ABC):
 class Distillation(Part):
     """How a student learns from a teacher.
 
-    Laws: the loss is finite, sends no gradient to the teacher, ignores tokens outside ``answer_RBT``.
+    Laws of every kind: the loss is finite and one a replica, sends no gradient to the teacher, ignores tokens outside
+    ``answer_RBT``; batches from step k on are the batches after k steps; micro-batches add up to their batch.
+
+    A method that ``imitates`` has a loss above 0 and a gradient at every answer token, and its batches are the samples
+    of the stream. One that ``rewards`` may have any rows, in groups, and no gradient where all weights are 0.
     """
 
     family: ClassVar[str] = "distillation"
     stacks: ClassVar[bool] = False  # whether students learn stacked too: no batch depends on what a student has learned
+    kind: ClassVar[Literal["imitates", "rewards"]] = "imitates"
 
     @abstractmethod
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
-        """The batches of the stream's steps, in order; on-policy methods let the student write."""
+        """The batches of the stream's steps, in order; on-policy methods let the student, as it is then, write."""
 
     @abstractmethod
     def loss(self, student: Model, teacher: Model, batch: Batch) -> Tensor:
@@ -288,25 +376,61 @@ class Benchmark(Part):
 
 @dataclass(frozen=True)
 class Mitigation(Part):
-    """What may slow forgetting. Law: at strength 0, or with this class's seams, a run is bit for bit unmitigated."""
+    """What may slow forgetting. Each seam does nothing by default; they are called in the order in which they stand.
+
+    Laws: at its neutral setting (``neutral``, where it has one), and with this class's seams, a run is bit for bit
+    unmitigated; ``at_look`` leaves weights as it found them; a run goes on from its checkpoint as if never stopped, so
+    what a mitigation keeps of the steps so far is in ``kept``.
+    """
 
     family: ClassVar[str] = "mitigation"
     stacks: ClassVar[bool] = False  # whether runs under it may be stacked: it leaves the network's form as it is
+    neutral: ClassVar[dict[str, Any]] = {}  # the settings at which it does nothing, if there are any
+
+    def rate(self) -> float:
+        """A factor of the arm's learning rate."""
+        return 1.0
+
+    def memory_samples(self) -> int:
+        """How many original samples ``prepare`` is given."""
+        return 0
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> Any:
-        """Called once before the first step with some original samples; its result goes to the other seams."""
+        """Called before anything else of a run with the student as it is at dose 0; the other seams get its result."""
         return None
 
     def mix(self, shift: float) -> float:
         """The share of contaminating samples in the stream, given the arm's shift (replay lowers it)."""
         return shift
 
+    def samples(
+        self, student: Model, memory: Any, original: Contamination, rng: np.random.Generator
+    ) -> Iterator[Sample]:
+        """What stands in the stream where no contaminating sample does: the original distribution by default."""
+        return original.samples(rng)
+
+    def loss(self, student: Model, memory: Any, batch: Batch, loss: Callable[[Batch], Tensor]) -> Tensor:
+        """The loss ``[R]`` of a step: ``loss(batch)``, a batch with other weights, or a term of the batch beside it."""
+        return loss(batch)
+
     def penalty(self, student: Model, memory: Any) -> Tensor | None:
-        """A term ``[R]`` added to the loss of every step, or None."""
+        """A term ``[R]`` of the weights added to the loss of every step, or None. Adam rescales it with the rest."""
+        return None
+
+    def pull(self, name: str, weight: Tensor, memory: Any, rate: float) -> Tensor | None:
+        """What is taken off a weight ``[...]`` after Adam's step, at this learning rate: Adam cannot undo it."""
         return None
 
     def after_step(self, student: Model, memory: Any) -> None:
         """Called after each optimizer step."""
+
+    def at_look(self, student: Model, memory: Any) -> AbstractContextManager[None]:
+        """Inside, other weights may stand in for the trained ones while these are measured."""
+        return nullcontext()
+
+    def kept(self, memory: Any) -> dict[str, Tensor]:
+        """Tensors of the memory that steps change, as they are: checkpoints copy them, a resume writes into them."""
+        return {}
 
 
 FAMILIES: dict[str, type[Part]] = {

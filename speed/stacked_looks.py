@@ -14,7 +14,7 @@ from measuring import batches, begin, device, in_turns, parser, ratio, spread, s
 
 from forgetting import losses, registry
 from forgetting.contracts import Benchmark
-from forgetting.evaluation.evaluator import Evaluator, IntervalEvaluation
+from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.questions import together
 from forgetting.models.stacked import StackedModel
 from forgetting.spec import Evaluation, Optimiser
@@ -22,6 +22,7 @@ from forgetting.stages import distil
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.stack import stacked_batch
+from forgetting.training.stops import IntervalEvaluation
 
 Drafts = dict[tuple[str, str], list[int]]
 

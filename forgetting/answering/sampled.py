@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 
 from forgetting.analysis.scores import passing
-from forgetting.batching import prompts, texts, tokens
-from forgetting.contracts import Benchmark, Item, Model
+from forgetting.batching import prompts, texts, tokens, without_end
+from forgetting.contracts import Benchmark, Item, Model, Sampling
 from forgetting.errors import require
-from forgetting.models.sampling import Sampling, sample
 from forgetting.spec import Evaluation
 
 
@@ -46,7 +45,7 @@ def measure_passing(
     require(bool(items), "pass@k", "of a benchmark with test items", benchmark.short_name())
     before = tokens(prompts(items, model.tokenizer), model.tokenizer)
     greedy = model.generate([before], max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
-    first = benchmark.grade(items, texts(greedy, model.tokenizer))
+    first = benchmark.grade(items, texts(without_end(greedy, model.ends), model.tokenizer))
     answers = sampled(model, benchmark, items, sampling, max_new_tokens=max_new_tokens, batch_items=batch_items)
     return Passing(answers, passing(answers, ks), float(np.mean([g.verdict == "right" for g in first])))
 
@@ -56,9 +55,10 @@ def sampled(
 ) -> pd.DataFrame:  # fmt: skip
     """Sampled answers to items, graded: one row per item and sample (item, sample, tokens, verdict, kind)."""
     before = tokens(prompts(items, model.tokenizer), model.tokenizer)
-    drawn = sample(model, before, sampling, max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
+    asked = [row for row in before for _ in range(sampling.samples)]
+    drawn = model.generate([asked], max_new_tokens=max_new_tokens, batch_items=batch_items, sampling=sampling)[0]
+    written = without_end(drawn, model.ends)
     repeated = [item for item in items for _ in range(sampling.samples)]
-    written = [own for answers in drawn for own in answers]
     grades = benchmark.grade(repeated, texts(written, model.tokenizer))
     return pd.DataFrame({
         "item": [item.id for item in repeated], "sample": list(range(sampling.samples)) * len(items), "tokens": written,
@@ -69,7 +69,7 @@ def sampled(
 def look(model: Model, benchmarks: Sequence[Benchmark], evaluation: Evaluation) -> pd.DataFrame:
     """Rows of one look of a study at the unperturbed test items: ``sampled``'s, with ``benchmark`` and ``skill``."""
     wanted = evaluation.sampling
-    how = Sampling(wanted.samples, wanted.temperature, wanted.top_p, wanted.seed)
+    how = Sampling(wanted.temperature, wanted.top_p, wanted.seed, samples=wanted.samples)
     frames = []
     for b in benchmarks:
         if b.asks or (wanted.benchmarks and b.short_name() not in wanted.benchmarks):

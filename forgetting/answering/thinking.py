@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from forgetting.batching import without_end
 from forgetting.contracts import Model
 from forgetting.errors import UsageError, require
 
@@ -45,6 +46,7 @@ def think(
     if budget:
         # One token more than the budget tells an answer that ended at the budget from one that would go on.
         first = model.generate([prompts], max_new_tokens=budget + 1, batch_items=batch_items)[0]
+        first = without_end(first, model.ends)
     ended = [close not in answer[:budget] and 0 < len(answer) <= budget for answer in first]
     cut = [close not in answer[:budget] and not done for answer, done in zip(first, ended, strict=True)]
     head = [
@@ -54,5 +56,5 @@ def think(
     going = [i for i, done in enumerate(ended) if not done]
     open_rows = [[*prompts[i], *head[i]] for i in going]
     rest = model.generate([open_rows], max_new_tokens=max_new_tokens, batch_items=batch_items)[0] if going else []
-    tails = dict(zip(going, rest, strict=True))
+    tails = dict(zip(going, without_end(rest, model.ends), strict=True))
     return [Thought([*tokens, *tails.get(i, [])], cut[i]) for i, tokens in enumerate(head)]

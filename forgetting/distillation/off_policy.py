@@ -38,14 +38,16 @@ class OffPolicy(Distillation):
 
         Of a dialogue it writes the last turn, and that alone is learned.
         """
-        from forgetting.batching import encode, prompts, texts, tokens
+        from forgetting.batching import encode, prompts, texts, tokens, without_end
 
         own = [i for i, foreign in enumerate(stream.contaminating) if not foreign]
         asked = tokens(prompts([stream.samples[i] for i in own], teacher.tokenizer), teacher.tokenizer)
         answers = teacher.generate([asked], max_new_tokens=self.max_new_tokens)[0]
         written = list(stream.samples)
-        for i, answer in zip(own, texts(answers, teacher.tokenizer), strict=True):
-            written[i] = _answered(written[i], answer)
+        whole = [bool(answer) and answer[-1] in teacher.ends for answer in answers]
+        said = texts(without_end(answers, teacher.ends), teacher.tokenizer)
+        for i, answer, ended in zip(own, said, whole, strict=True):
+            written[i] = _answered(written[i], answer, ended)
         encoded = encode(written, student.tokenizer)
         for index in stream:
             yield encoded.batch(index, stream.batch_size)
@@ -61,8 +63,11 @@ class OffPolicy(Distillation):
         )
 
 
-def _answered(sample: Sample, answer: str) -> Sample:
-    """The sample with another answer; of a dialogue another last turn, the only one to be learned."""
+def _answered(sample: Sample, answer: str, ended: bool) -> Sample:
+    """The sample with another answer; of a dialogue another last turn, the only one to be learned.
+
+    An answer that was cut at the limit is no whole one: a student that learned an end there would learn to stop short.
+    """
     before = sample.turns[:-1]
     turns = (*before, ("assistant", answer)) if sample.turns else ()
-    return dataclasses.replace(sample, answer=answer, turns=turns, given_turns=len(before))
+    return dataclasses.replace(sample, answer=answer, turns=turns, given_turns=len(before), ended=ended)

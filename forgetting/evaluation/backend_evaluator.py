@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from forgetting.batching import without_end
 from forgetting.contracts import Model
 from forgetting.evaluation.evaluator import Earlier, Evaluator, _Set
 from forgetting.evaluation.questions import Asking
@@ -33,7 +34,7 @@ class WrittenElsewhere(Evaluator):
         if self.writer.model is not student:
             self.writer.follow(student, self.writer.folder)
         limit = self.evaluation.max_new_tokens
-        answers = iter(self.writer.generate([asked], max_new_tokens=limit)[0])
+        answers = iter(without_end(self.writer.generate([asked], max_new_tokens=limit)[0], self.writer.ends))
         return [self._rows(s, [next(answers) for _ in s.items], found) for s, found in zip(sets, sums, strict=True)]
 
 

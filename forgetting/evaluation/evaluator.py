@@ -9,12 +9,11 @@ in fp32 token for token, two tokens aside whose logits are equal to within round
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import lightning
 import numpy as np
 import pandas as pd
 import torch
@@ -25,7 +24,6 @@ from forgetting.evaluation.gold_traces import PROBE_BYTES, Budget, GoldTraces, S
 from forgetting.evaluation.questions import Asking, Write, alone
 from forgetting.models.decoding import selected
 from forgetting.spec import Evaluation
-from forgetting.training.module import FitModule
 
 Earlier = Mapping[tuple[str, str], Sequence[int]]  # the last answer to each item, by benchmark and item
 
@@ -243,25 +241,3 @@ def same_weights(one: Model, other: Model) -> bool:
     """Whether two models have the same weights, bit for bit."""
     a, b = one.state(), other.state()
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name].to(a[name].device)) for name in a)
-
-
-class IntervalEvaluation(lightning.Callback):
-    """Calls ``measure(dose)`` whenever a step ends at a dose. ``stops`` maps steps to doses."""
-
-    def __init__(self, stops: Mapping[int, int], measure: Callable[[int], None]) -> None:
-        self.stops = stops
-        self.measure = measure
-        self._last_step = -1
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Before the first step has ended, its micro-batches are at a dose that was measured before the fit."""
-        assert isinstance(pl_module, FitModule)
-        self._last_step = pl_module.step
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
-        """Once per optimizer step, whatever the number of micro-batches."""
-        assert isinstance(pl_module, FitModule)
-        step = pl_module.step
-        if step != self._last_step and step in self.stops:
-            self.measure(self.stops[step])
-        self._last_step = step

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,22 +42,27 @@ class Looks:
     report: Report
     leading: bool
     spread: bool
+    at_look: Callable[[Model], AbstractContextManager[Any]] = nullcontext  # a mitigation's stand-ins for the weights
 
     def measure(self, dose: int, student: Model) -> None:
         """One look, written."""
-        seen = self._seen(dose, student)
-        with self.recorder.watch("evaluation"):
-            rows = self.evaluator.measure(seen, **self._how(dose))
-        self._write(dose, seen, rows)
+        with self.at_look(student):
+            seen = self._seen(dose, student)
+            with self.recorder.watch("evaluation"):
+                rows = self.evaluator.measure(seen, **self._how(dose))
+            self._write(dose, seen, rows)
 
     @staticmethod
     def measure_together(looks: Sequence[Looks], dose: int, stack: StackedModel, replicas: Sequence[Model]) -> None:
         """The looks of all replicas of a stack at a dose above 0, written."""
-        with looks[0].recorder.watch("evaluation"):
-            asked = zip(looks, replicas, strict=True)
-            found = together(stack, [own.evaluator.look(one, **own._how(dose)) for own, one in asked])
-        for own, one, rows in zip(looks, replicas, found, strict=True):
-            own._write(dose, one, rows)
+        with ExitStack() as stand_ins:
+            for own, one in zip(looks, replicas, strict=True):
+                stand_ins.enter_context(own.at_look(one))
+            with looks[0].recorder.watch("evaluation"):
+                asked = zip(looks, replicas, strict=True)
+                found = together(stack, [own.evaluator.look(one, **own._how(dose)) for own, one in asked])
+            for own, one, rows in zip(looks, replicas, found, strict=True):
+                own._write(dose, one, rows)
 
     def _seen(self, dose: int, student: Model) -> Model:
         """The base in place of a student that still is it."""

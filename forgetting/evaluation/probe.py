@@ -5,18 +5,18 @@ from __future__ import annotations
 from itertools import islice
 
 from forgetting import seeds
-from forgetting.contracts import Contamination, Sample
+from forgetting.contracts import Contamination, Mitigation, Sample
 from forgetting.errors import require
 from forgetting.study.study import Study
 from forgetting.training.plan import is_held_out
 
-MEMORY_SAMPLES = 256
 PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
 
 
-def remembered(study: Study, seed: int) -> list[Sample]:
-    """Original samples that a mitigation may look at before the first step."""
-    return list(islice(study.original.samples(seeds.generator(seed, "mitigation memory")), MEMORY_SAMPLES))
+def remembered(study: Study, mitigation: Mitigation, seed: int) -> list[Sample]:
+    """Original samples that a mitigation may look at before the first step, as many as it asks for."""
+    count = mitigation.memory_samples()
+    return list(islice(study.original.samples(seeds.generator(seed, "mitigation memory")), count))
 
 
 def probe(study: Study, contamination: Contamination) -> list[Sample]:

@@ -69,7 +69,7 @@ class Read(Question):
 
 @dataclass(frozen=True, eq=False)
 class Write(Question):
-    """Greedy answers of up to ``limit`` tokens, without the end token, to prompts; drafts change the cost only."""
+    """Greedy answers of up to ``limit`` tokens to prompts; drafts change the cost only."""
 
     prompts: Sequence[Sequence[int]]
     drafts: Sequence[Sequence[int]]

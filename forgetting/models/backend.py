@@ -25,12 +25,10 @@ import torch
 from torch import Tensor
 
 from forgetting.batching import tokens
-from forgetting.contracts import Model
+from forgetting.contracts import AnswerRequest, Answers, Model
 from forgetting.errors import UsageError, require
 from forgetting.models import vllm_process
 from forgetting.models.vllm_process import weights_hash
-
-Answers = list[list[list[int]]]
 
 START_SECONDS, SECONDS = 900.0, 3600.0
 TOLERANCE = 0.1  # nats of mean absolute difference a token; two bfloat16 kernels differ by a few hundredths
@@ -136,20 +134,14 @@ class BackedModel(Model):
         """The model's own."""
         return self.model.ends
 
-    def generate(
-        self,
-        prompts_RB: Sequence[Sequence[Sequence[int]]],
-        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
-        *,
-        max_new_tokens: int,
-        batch_items: int = 128,
-    ) -> Answers:
-        """Greedy answers of the other process; drafts and ``batch_items`` are not needed there."""
+    def answers(self, asked: AnswerRequest) -> Answers:
+        """Greedy answers of the other process; drafts and ``batch_items`` are not needed there. No sampling."""
+        require(asked.sampling is None, "backend", "asked for greedy answers, which is all that it writes", "sampling")
         self.refresh()
-        prompts = [list(p) for p in prompts_RB[0]]
-        answers = self._answers(prompts, max_new_tokens)
+        prompts, most = [list(p) for p in asked.prompts_RB[0]], asked.max_new_tokens
+        answers = self._answers(prompts, most)
         if self.noise is None and self._noise_prompts and prompts:
-            self.noise = self._measured(prompts[: self._noise_prompts], answers, max_new_tokens)
+            self.noise = self._measured(prompts[: self._noise_prompts], answers, most)
             if not self.quiet:
                 sys.stdout.write(f"{self.noise}\n")
         return [answers]

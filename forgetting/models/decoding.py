@@ -1,4 +1,4 @@
-"""Greedy decoding of one replica, from what forward passes left behind: each text's keys and values.
+"""Decoding of one replica, greedy or sampled, from what forward passes left behind: each text's keys and values.
 
 A pass over a prompt and a draft (the gold answer, or the answer of the look before) tells which of the draft's tokens
 greedy decoding would write itself, and its keys and values are all that going on from there takes. Texts are decoded in
@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from forgetting.contracts import Layers
+from forgetting.contracts import Layers, Sampling
 from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
+from forgetting.models.sampling import drawn
 
 if TYPE_CHECKING:
     from forgetting.models.huggingface import HuggingFaceModel
@@ -49,6 +51,7 @@ class _Open:
     answer: list[int]
     row: DecodingRow
     draft: list[int]
+    number: int  # names its draws, where answers are sampled
 
 
 def rows_together(config: Any, batch_items: int, length: int) -> int:
@@ -118,10 +121,11 @@ class Decoding:
         model: the model that reads and writes
         limit: most tokens of an answer
         batch_items: most slots
+        sampling: how tokens are drawn; None takes the most probable one
     """
 
-    def __init__(self, model: HuggingFaceModel, limit: int, batch_items: int) -> None:
-        self.model, self.limit, self.batch_items = model, limit, batch_items
+    def __init__(self, model: HuggingFaceModel, limit: int, batch_items: int, sampling: Sampling | None = None) -> None:
+        self.model, self.limit, self.batch_items, self.sampling = model, limit, batch_items, sampling
         check_decodable(model.network.config, 0)
         self.ends = sorted(model.ends)
         self._open: list[_Open] = []
@@ -131,12 +135,23 @@ class Decoding:
         """Whether an answer is not at its end."""
         return len(answer) < self.limit and answer[-1] not in self.ends
 
+    def first(self, logits_NV: Tensor, numbers: Sequence[int]) -> list[int]:
+        """The tokens that logits lead to; where they are drawn, the first tokens of the answers ``numbers``."""
+        if self.sampling is None:
+            found: list[int] = logits_NV.argmax(-1).tolist()
+            return found
+        uniform = np.array([self.sampling.uniforms(number, 1)[0] for number in numbers])
+        chosen: list[int] = drawn(logits_NV, torch.from_numpy(uniform), self.sampling).tolist()
+        return chosen
+
     def add(
-        self, answers: Sequence[list[int]], drafts: Sequence[list[int]], layers: Layers, lengths: Sequence[int]
-    ) -> None:
+        self, answers: Sequence[list[int]], drafts: Sequence[list[int]], layers: Layers, lengths: Sequence[int],
+        numbers: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         """Open answers, each with its draft; row i of ``layers`` holds ``lengths[i]`` tokens, all but its last one."""
-        for index, (answer, draft, length) in enumerate(zip(answers, drafts, lengths, strict=True)):
-            self._open.append(_Open(answer, DecodingRow(layers, index, length, answer[-1]), draft))
+        named = numbers if numbers is not None else range(len(answers))
+        for index, (answer, draft, length, number) in enumerate(zip(answers, drafts, lengths, named, strict=True)):
+            self._open.append(_Open(answer, DecodingRow(layers, index, length, answer[-1]), draft, number))
         self._bytes += sum(keys.nbytes + values.nbytes for keys, values in layers)
         if self._bytes > KEPT_BYTES:
             self.finish()
@@ -163,14 +178,14 @@ class Decoding:
         pad = self.model.tokenizer.pad_token_id
         given = [[one.row.token, *one.draft] for one in rows]
         tokens = torch.tensor([row + [pad] * (width - len(row)) for row in given], device=self.model.device)
-        guesses = slots.step(tokens).tolist()
+        guesses = slots.step(tokens).argmax(-1).tolist()
         layers, still = slots.layers(), []
         for slot, (one, guess) in enumerate(zip(rows, guesses, strict=True)):
             agree, written = self.agreed(one.draft, guess, self.limit - len(one.answer))
             one.answer += written
             if self.is_open(one.answer):
                 row = DecodingRow(layers, slot, one.row.length + 1 + agree, one.answer[-1])
-                still.append(_Open(one.answer, row, []))
+                still.append(_Open(one.answer, row, [], one.number))
         return still
 
     def agreed(self, draft: Sequence[int], guess: Sequence[int], limit: int) -> tuple[int, list[int]]:
@@ -195,6 +210,7 @@ class Decoding:
         left = torch.zeros(count, dtype=torch.long, device=device)
         written = torch.zeros(count, self.limit, dtype=torch.long, device=device)
         done = torch.zeros(count, dtype=torch.long, device=device)
+        uniform = torch.zeros(count, self.limit, dtype=torch.float64, device=device)
 
         def take(free: list[int]) -> None:
             """The next rows into free slots."""
@@ -207,10 +223,17 @@ class Decoding:
             done[into], alive[into] = 0, True
             for slot, one in zip(free, new, strict=True):
                 inside[slot] = one
+                if self.sampling is not None:
+                    own = self.sampling.uniforms(one.number, self.limit)[len(one.answer) :]
+                    uniform[slot, : len(own)] = torch.from_numpy(own).to(device)
 
         take(list(range(count)))
         while True:
-            chosen = slots.step(tokens)[:, -1]
+            logits = slots.step(tokens)[:, -1]
+            if self.sampling is None:
+                chosen = logits.argmax(-1)
+            else:
+                chosen = drawn(logits, uniform.gather(1, done[:, None])[:, 0], self.sampling)
             written.scatter_(1, done[:, None], chosen[:, None])
             done += alive
             tokens = chosen[:, None]
@@ -230,7 +253,8 @@ class Decoding:
                 kept = alive.nonzero()[:, 0]
                 slots.keep(kept)
                 inside = [inside[slot] for slot in kept.tolist()]
-                tokens, left, written, done, alive = (t[kept] for t in (tokens, left, written, done, alive))
+                state = (tokens, left, written, done, alive, uniform)
+                tokens, left, written, done, alive, uniform = (t[kept] for t in state)
 
 
 class _Batch:
@@ -275,7 +299,7 @@ class _Batch:
         return [(layer.keys, layer.values) for layer in self.slots]
 
     def step(self, tokens_BT: Tensor) -> Tensor:
-        """Read the next tokens of every slot; the most probable token after each, ``[B, T]``."""
+        """Read the next tokens of every slot; the logits after each, ``[B, T, V]``."""
         steps = tokens_BT.shape[1]
         places_BT = (self.length_B[:, None] + self._places[:steps]).clamp(max=self.room - 1)  # slots that are done wait
         until = int(places_BT.max()) + 1
@@ -287,8 +311,8 @@ class _Batch:
         bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
         self.length_B = self.length_B + steps
         if self._reader is not None:
-            return self._reader.write(tokens_BT, places_BT, bias[:, 0], [s.update for s in self.slots]).argmax(-1)
+            return self._reader.write(tokens_BT, places_BT, bias[:, 0], [s.update for s in self.slots])
         logits: Tensor = self.model.network(
             input_ids=tokens_BT, attention_mask=bias, position_ids=places_BT, past_key_values=self.cache, use_cache=True
         ).logits
-        return logits.argmax(-1)
+        return logits

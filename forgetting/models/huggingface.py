@@ -22,13 +22,11 @@ from transformers import (
 from transformers.utils import logging
 
 from forgetting import seeds
-from forgetting.contracts import Layers, Model
+from forgetting.contracts import AnswerRequest, Answers, Layers, Model, Sampling
 from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
 from forgetting.models.decoding import Decoding, layers_of, rows_together, selected
 from forgetting.models.ladder import Architecture
-
-Answers = list[list[list[int]]]
 
 ROTARY_BASE = 100.0  # texts are shorter than a hundred tokens; with the usual 10,000 most frequencies stand still
 INITIAL_SCALE = 0.5  # of the initial standard deviation, in units of 1 / sqrt(hidden size)
@@ -160,15 +158,6 @@ class HuggingFaceModel(Model):
         """Weights by name; tied weights once, under the name that comes first."""
         return {name: p.detach() for name, p in self.network.named_parameters()}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Copy weights into place. ``UsageError`` if they are another model's."""
-        own = self.state()
-        differing = own.keys() ^ state.keys() or {n for n in own if own[n].shape != state[n].shape}
-        if differing:
-            raise UsageError(f"checkpoint: weights do not fit the model, differing {sorted(differing)[:3]}")
-        for name, value in state.items():
-            own[name].copy_(value)
-
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face checkpoint."""
         with without_bars():
@@ -176,44 +165,38 @@ class HuggingFaceModel(Model):
         self.tokenizer.save_pretrained(folder)
 
     @torch.no_grad()
-    def generate(
-        self,
-        prompts_RB: Sequence[Sequence[Sequence[int]]],
-        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
-        *,
-        max_new_tokens: int,
-        batch_items: int = 128,
-    ) -> Answers:
-        """Greedy answers. The pass that reads a prompt verifies its draft; writing goes on from where that fails."""
-        prompts, ends = prompts_RB[0], self.ends
-        given = [_until(d, ends)[:max_new_tokens] for d in drafts[0]] if drafts is not None else [[] for _ in prompts]
-        answers: list[list[int]] = [[] for _ in prompts]
+    def answers(self, asked: AnswerRequest) -> Answers:
+        """The pass that reads a prompt verifies its draft; writing goes on from where that fails."""
+        prompts, ends, limit = asked.prompts_RB[0], self.ends, asked.max_new_tokens
+        drafts = asked.drafts_RB[0] if asked.drafts_RB is not None else [[]] * len(prompts)
+        given = [_until(draft, ends)[:limit] for draft in drafts]
+        written: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]) + len(given[i]), i))
         with self.at_rest():
-            decoding = self.decoding(max_new_tokens, batch_items)
+            decoding = self.decoding(limit, asked.batch_items, asked.sampling[0] if asked.sampling else None)
             longest = max((len(prompts[i]) + len(given[i]) for i in order), default=1)
-            rows_read = rows_together(self.network.config, batch_items, longest)
+            rows_read = rows_together(self.network.config, asked.batch_items, longest)
             for start in range(0, len(order), rows_read):
                 chunk = order[start : start + rows_read]
                 rows = [[*prompts[i], *given[i]] for i in chunk]
                 logits, layers = self.read(*self._padded(rows, [len(given[i]) + 1 for i in chunk]))
-                guesses = iter(logits.argmax(-1).tolist())
+                guesses = iter(decoding.first(logits, chunk))
                 lengths = []
                 for i in chunk:
                     guess = list(islice(guesses, len(given[i]) + 1))
-                    agree, answers[i] = decoding.agreed(given[i], guess, max_new_tokens)
+                    agree, written[i] = decoding.agreed(given[i], guess, limit)
                     lengths.append(len(prompts[i]) + agree)
-                going = [row for row, i in enumerate(chunk) if decoding.is_open(answers[i])]
+                going = [row for row, i in enumerate(chunk) if decoding.is_open(written[i])]
                 decoding.add(
-                    [answers[chunk[row]] for row in going], [[]] * len(going), selected(layers, going),
-                    [lengths[row] for row in going],
+                    [written[chunk[row]] for row in going], [[]] * len(going), selected(layers, going),
+                    [lengths[row] for row in going], [chunk[row] for row in going],
                 )  # fmt: skip
             decoding.finish()
-        return [[a[:-1] if a[-1] in ends else a for a in answers]]
+        return [written]
 
-    def decoding(self, limit: int, batch_items: int) -> Decoding:
-        """Answers of up to ``limit`` tokens under way, ``batch_items`` written together."""
-        return Decoding(self, limit, batch_items)
+    def decoding(self, limit: int, batch_items: int, sampling: Sampling | None = None) -> Decoding:
+        """Answers of up to ``limit`` tokens under way, ``batch_items`` written together; greedy without sampling."""
+        return Decoding(self, limit, batch_items, sampling)
 
     def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers]:
         """``logits_at``, ``[N, V]``, and the keys and values that the pass leaves to go on from."""

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from forgetting.contracts import Layers, Model
+from forgetting.contracts import AnswerRequest, Answers, Layers, Model
 from forgetting.errors import UsageError
 from forgetting.models.graphs import Graphs
-from forgetting.models.huggingface import Answers, HuggingFaceModel
+from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.stacked_decoding import Decoder
 
 
@@ -167,15 +167,6 @@ class StackedModel(Model):
         """Stacked weights ``[R, ...]`` by name."""
         return {n: p.detach() for n, p in zip(self.network.names, self.network.stacked, strict=True)}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Copy stacked weights into place. ``UsageError`` if they are another stack's."""
-        own = self.state()
-        differing = own.keys() ^ state.keys() or {n for n in own if own[n].shape != state[n].shape}
-        if differing:
-            raise UsageError(f"checkpoint: weights do not fit the stack, differing {sorted(differing)[:3]}")
-        for name, value in state.items():
-            own[name].copy_(value)
-
     def replica(self, number: int) -> Replica:
         """One replica as an ordinary model that shares its weights."""
         return Replica(self, number)
@@ -186,19 +177,13 @@ class StackedModel(Model):
             self.replica(number).save(folder / f"replica-{number}" if number else folder)
 
     @torch.no_grad()
-    def generate(
-        self,
-        prompts_RB: Sequence[Sequence[Sequence[int]]],
-        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
-        *,
-        max_new_tokens: int,
-        batch_items: int = 128,
-    ) -> Answers:
-        """Greedy answers of every replica to its own prompts; replicas may have different numbers of them."""
+    def answers(self, asked: AnswerRequest) -> Answers:
+        """Answers of every replica to its own prompts; replicas may have different numbers of them."""
         was_training = self.network.training
         self.network.eval()
         try:
-            return Decoder(self, max_new_tokens, max(1, batch_items // self.replicas)).answers(prompts_RB, drafts)
+            rows = max(1, asked.batch_items // self.replicas)
+            return Decoder(self, asked.max_new_tokens, rows, asked.sampling).answers(asked.prompts_RB, asked.drafts_RB)
         finally:
             self.network.train(was_training)
 
@@ -244,17 +229,10 @@ class Replica(HuggingFaceModel):
         self._fresh()
         return super().read(tokens_BT, places_N)
 
-    def generate(
-        self,
-        prompts_RB: Sequence[Sequence[Sequence[int]]],
-        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
-        *,
-        max_new_tokens: int,
-        batch_items: int = 128,
-    ) -> Answers:
-        """Greedy answers of this replica."""
+    def answers(self, asked: AnswerRequest) -> Answers:
+        """Answers of this replica."""
         self._fresh()
-        return super().generate(prompts_RB, drafts, max_new_tokens=max_new_tokens, batch_items=batch_items)
+        return super().answers(asked)
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face checkpoint."""

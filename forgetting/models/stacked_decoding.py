@@ -1,4 +1,4 @@
-"""Greedy decoding over replicas and items together: prompts and drafts in, answers out.
+"""Decoding over replicas and items together, greedy or sampled: prompts and drafts in, answers out.
 
 One pass over prompt and draft fills a preallocated cache and verifies the draft; keys of rejected draft tokens are
 masked, and every row goes on from its own first token that differs. Finished rows are dropped.
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from forgetting.contracts import Sampling
 from forgetting.models.decoding import PASS_BYTES
+from forgetting.models.sampling import drawn
 
 if TYPE_CHECKING:
     from forgetting.models.stacked import StackedModel
@@ -65,15 +67,15 @@ class _OneReplica:
 class Decoder:
     """Decodes for a stack, ``rows`` prompts of each replica at a time."""
 
-    def __init__(self, model: StackedModel, limit: int, rows: int) -> None:
-        self.model, self.limit, self.rows = model, limit, rows
+    def __init__(self, model: StackedModel, limit: int, rows: int, sampling: Sequence[Sampling] | None = None) -> None:
+        self.model, self.limit, self.rows, self.sampling = model, limit, rows, sampling
         config = model.network.single[0].config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.shape, self.layers = (heads, size), config.num_hidden_layers
 
     def answers(self, prompts: StackedRows, drafts: StackedRows | None) -> list[list[list[int]]]:
-        """Answers without the end token, in the order of the prompts."""
+        """Answers with the end token where there is one, in the order of the prompts."""
         answers: list[list[list[int]]] = [[[] for _ in own] for own in prompts]
         given = drafts or [[[] for _ in own] for own in prompts]
         lengths = [
@@ -87,17 +89,27 @@ class Decoder:
             chunks = [order[start : start + rows] for order in orders]
             asked = [[prompts[r][i] for i in chunk] for r, chunk in enumerate(chunks)]
             offered = [[given[r][i] for i in chunk] for r, chunk in enumerate(chunks)]
-            for r, found in enumerate(self._chunk(asked, offered)):
+            for r, found in enumerate(self._chunk(asked, offered, self._uniforms(chunks))):
                 for i, answer in zip(chunks[r], found, strict=True):
-                    answers[r][i] = answer[:-1] if answer[-1] in self.model.ends else answer
+                    answers[r][i] = answer
         return answers
+
+    def _uniforms(self, chunks: Sequence[Sequence[int]]) -> Tensor | None:
+        """The numbers ``[R, B, limit]`` by which the rows of a chunk are drawn, 0 for spare rows."""
+        if self.sampling is None:
+            return None
+        found = torch.zeros(len(chunks), max(map(len, chunks)), self.limit, dtype=torch.float64)
+        for r, (chunk, own) in enumerate(zip(chunks, self.sampling, strict=True)):
+            for b, row in enumerate(chunk):
+                found[r, b] = torch.from_numpy(own.uniforms(row, self.limit))
+        return found.to(self.model.device)
 
     def _bytes_of_a_row(self, length: int) -> int:
         """Keys and values of one text in fp32, and one layer's attention over it."""
         heads = self.model.network.single[0].config.num_attention_heads
         return int(4 * (2 * self.layers * self.shape[0] * self.shape[1] * length + 2 * heads * length**2))
 
-    def _chunk(self, prompts: StackedRows, drafts: StackedRows) -> list[list[list[int]]]:
+    def _chunk(self, prompts: StackedRows, drafts: StackedRows, uniform: Tensor | None) -> list[list[list[int]]]:
         ends, limit = self.model.ends, self.limit
         tokens, mask, offered = self._padded(prompts, drafts)
         replicas, rows, width = tokens.shape
@@ -114,7 +126,8 @@ class Decoder:
         places = (mask.long().cumsum(-1) - 1).clamp(min=0)
         seen = torch.ones(width, width, dtype=torch.bool, device=device).tril()
         bias = self.model.bias(mask[:, :, None, None, :] & seen)
-        guesses = self._next(tokens, bias, places, cache, longest + 1).tolist()
+        first = None if uniform is None else uniform[:, :, :1]
+        guesses = self._next(tokens, bias, places, cache, longest + 1, first).tolist()
         cache.used = width
         answers: list[list[list[int]]] = [[[] for _ in own] for own in prompts]
         for r, own in enumerate(offered):
@@ -143,7 +156,8 @@ class Decoder:
             mask = torch.nn.functional.pad(mask, (0, 1), value=True)
             places = mask.long().sum(-1, keepdim=True) - 1
             bias = self.model.bias(mask[:, :, None, None, :])
-            chosen = self._next(tokens, bias, places, cache, 1)[..., 0].tolist()
+            numbers = None if uniform is None else self._at(uniform, alive, answers, mask.shape[1])
+            chosen = self._next(tokens, bias, places, cache, 1, numbers)[..., 0].tolist()
             cache.used += 1
             for r in range(replicas):
                 for j, b in enumerate(alive[r]):
@@ -153,10 +167,22 @@ class Decoder:
     def _done(self, answer: list[int]) -> bool:
         return len(answer) >= self.limit or answer[-1] in self.model.ends
 
-    def _next(self, tokens: Tensor, bias: Tensor, places: Tensor, cache: Cache, last: int) -> Tensor:
-        """The most probable next tokens after each of the last positions, ``[R, B, last]``."""
+    def _at(self, uniform: Tensor, alive: list[list[int]], answers: list[list[list[int]]], rows: int) -> Tensor:
+        """The numbers ``[R, B, 1]`` that decide the next token of each row that is under way."""
+        places = [[(b, min(len(answers[r][b]), self.limit - 1)) for b in own] for r, own in enumerate(alive)]
+        index = torch.tensor([(own + [(0, 0)] * rows)[:rows] for own in places], device=uniform.device)
+        replicas = torch.arange(len(places), device=uniform.device)[:, None]
+        return uniform[replicas, index[..., 0], index[..., 1]][..., None]
+
+    def _next(
+        self, tokens: Tensor, bias: Tensor, places: Tensor, cache: Cache, last: int, uniform: Tensor | None
+    ) -> Tensor:
+        """The next tokens after each of the last positions, ``[R, B, last]``: the most probable ones, or drawn."""
         logits = self.model.call(tokens, bias, places, shared=False, cache=cache, logits_to_keep=last)
-        return logits.argmax(-1)
+        if uniform is None or self.sampling is None:
+            return logits.argmax(-1)
+        each = zip(logits, uniform, self.sampling, strict=True)
+        return torch.stack([drawn(own, numbers, sampling) for own, numbers, sampling in each])
 
     def _padded(self, prompts: StackedRows, drafts: StackedRows) -> tuple[Tensor, Tensor, list[list[list[int]]]]:
         """Prompts with drafts, padded on the left and to equal numbers of rows; the key mask; drafts up to an end."""

@@ -102,11 +102,11 @@ class VLLM:
         return found
 
     def generate(self, prompts: TokenRows, ends: list[int], max_new_tokens: int) -> TokenRows:
-        """Greedy answers; the end token is left out."""
+        """Greedy answers, with the end token where there is one."""
         answers = []
         for found in self._run(prompts, max_tokens=max_new_tokens, stop_token_ids=ends):
             written = list(found.outputs[0].token_ids)
-            cut = next((i for i, token in enumerate(written) if token in ends), len(written))
+            cut = next((i + 1 for i, token in enumerate(written) if token in ends), len(written))
             answers.append(written[:cut])
         return answers
 

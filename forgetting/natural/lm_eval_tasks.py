@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from forgetting.batching import texts, tokens
+from forgetting.batching import texts, tokens, without_end
 from forgetting.contracts import Model
 from forgetting.errors import UsageError, require
 
@@ -318,7 +318,7 @@ def _answers(model: Model, asked: Sequence[tuple[str, dict[str, Any]]], batch_it
     for most, places in by_limit.items():
         before = tokens([asked[i][0] for i in places], model.tokenizer)
         written = model.generate([before], max_new_tokens=most, batch_items=batch_items)[0]
-        for i, text in zip(places, texts(written, model.tokenizer), strict=True):
+        for i, text in zip(places, texts(without_end(written, model.ends), model.tokenizer), strict=True):
             stops = asked[i][1].get("until") or []
             for stop in [stops] if isinstance(stops, str) else stops:
                 text = text.split(stop)[0] if stop else text

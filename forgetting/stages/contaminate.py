@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from torch import Tensor
 
 from forgetting import losses, seeds
 from forgetting.analysis.early_stop import Rule
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Model, Report, Sample
 from forgetting.errors import UsageError
-from forgetting.evaluation.evaluator import IntervalEvaluation
 from forgetting.evaluation.looks import EXCHANGE, Looks, evaluator_of
 from forgetting.evaluation.probe import remembered
 from forgetting.evaluation.recorder import Recorder
@@ -42,6 +42,7 @@ from forgetting.training.fit import Progress, device, fit, silent
 from forgetting.training.module import FitModule
 from forgetting.training.plan import MixPlan, mixed
 from forgetting.training.sharded_checkpoints import Durable, ShardedSnapshots, last_sharded
+from forgetting.training.stops import IntervalEvaluation
 from forgetting.training.stopwatch import Stopwatch
 
 
@@ -76,6 +77,7 @@ class Prepared:
     mark: str
     arm: Arm
     model: HuggingFaceModel
+    memory: Any  # what its mitigation keeps of the student
     plan: MixPlan
     stops: dict[int, int]
     recorder: Recorder
@@ -100,6 +102,15 @@ class Prepared:
         earlier = {dose for step, dose in self.stops.items() if step <= found.step}
         return found if earlier <= set(self.run.doses()) else None
 
+    def kept(self) -> dict[str, Tensor]:
+        """What the steps so far have changed in the mitigation's memory."""
+        return self.arm.mitigation.kept(self.memory)
+
+    def restore_kept(self, checkpoint: RunCheckpoint) -> None:
+        """Put back what ``kept`` was when the checkpoint was made."""
+        for name, tensor in self.kept().items():
+            tensor.copy_(checkpoint.kept[name])
+
     def start(self, first: int, student: Model) -> None:
         """Drop rows beyond the step, and measure there unless it was."""
         self.recorder.start_at(self.stops[first])
@@ -114,23 +125,29 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
     own, matched = rate_matching.optimiser(study, architecture, arm, store)  # its pilots before this run's own models
     home = distil.student(study, architecture, key.distillation_seed, store)
     model = load(home)
+    if not spread:  # where they are spread, Lightning lays them out
+        model.network.to(device(study.spec.machine))
+    columns, against = _columns(key, model), arm.mitigation
+    memory = None if arm.joint else against.prepare(model, remembered(study, against, key.seed))
     doses = study.reached(arm)
     plan = mixed(
         arm.contamination, study.original, share=arm.share(), doses=doses,
         batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(key.seed, "stream"),
+        samples=lambda rng: against.samples(model, memory, study.original, rng),
     )  # fmt: skip
     _check_template(plan.samples, model, key.student)
     stops = plan.stops(doses)
     evaluator = evaluator_of(study, home, arm.contamination, run)
-    if not spread:  # where they are spread, Lightning lays them out
-        where = device(study.spec.machine)
-        for one in (model, evaluator.base):
-            one.network.to(where)
-    recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
+    if not spread:
+        evaluator.base.network.to(device(study.spec.machine))
+    recorder = Recorder(run, columns, study.benchmarks, watch, arm.contamination.short_name())
     encoded = encode(plan.samples, model.tokenizer)
-    looks = Looks(study, run, evaluator, recorder, plan, stops, encoded, report, leading, spread)
+    looks = Looks(
+        study, run, evaluator, recorder, plan, stops, encoded, report, leading, spread,
+        lambda student: against.at_look(student, memory),
+    )  # fmt: skip
     mark = fingerprint(study.run_form(key))
-    return Prepared(study, run, mark, arm, model, plan, stops, recorder, encoded, own, matched, looks)
+    return Prepared(study, run, mark, arm, model, memory, plan, stops, recorder, encoded, own, matched, looks)
 
 
 def _contaminate(
@@ -152,13 +169,13 @@ def _contaminate(
         measure(max(stops.values()), taught)
         made.recorder.finish(made.mark)
         return
-    memory = arm.mitigation.prepare(model, remembered(study, key.seed))
     first, state, sharded = 0, None, None
     if _spread(study):
         sharded = made.sharded_checkpoint()
         first = sharded.step if sharded else 0
     elif checkpoint := made.checkpoint(last(run.checkpoint)):
         model.load_state(checkpoint.weights)
+        made.restore_kept(checkpoint)
         restore_generators(checkpoint.generators)
         first, state = checkpoint.step, checkpoint.optimiser
     if leading:
@@ -166,7 +183,9 @@ def _contaminate(
     snapshots: Snapshots | ShardedSnapshots = (
         ShardedSnapshots(run.checkpoint, model, stops, made.mark, watch, leading=leading, start=sharded)
         if _spread(study)
-        else Snapshots(run.checkpoint, model, stops, made.mark, watch, keep_all=study.spec.keep == "all")
+        else Snapshots(
+            run.checkpoint, model, stops, made.mark, watch, keep_all=study.spec.keep == "all", kept=made.kept
+        )
     )
     looks = IntervalEvaluation(stops, lambda dose: measure(dose, model))
     ending = Ending(rule, run.scores, stops)
@@ -177,7 +196,7 @@ def _contaminate(
         total_steps=plan.steps,
         first_step=first,
         mitigation=arm.mitigation,
-        memory=memory,
+        memory=made.memory,
         optimiser_state=state,
     )
     try:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -14,9 +13,7 @@ from forgetting import losses, seeds
 from forgetting.analysis.early_stop import Rule
 from forgetting.contracts import Batch, Report
 from forgetting.errors import UsageError
-from forgetting.evaluation.evaluator import IntervalEvaluation
 from forgetting.evaluation.looks import Looks
-from forgetting.evaluation.probe import remembered
 from forgetting.models.graphs import check_device
 from forgetting.models.stacked import StackedModel
 from forgetting.record.files import RunFolder
@@ -27,6 +24,7 @@ from forgetting.training.checkpoints import own_generators, tidy
 from forgetting.training.fit import Progress, silent
 from forgetting.training.module import FitModule
 from forgetting.training.stack import EachItsOwn, ReplicaPlace, fit_stack, last_common, stacked_state
+from forgetting.training.stops import IntervalEvaluation
 from forgetting.training.stopwatch import Stopwatch
 
 LOOKS_TOGETHER = ("cuda",)  # devices on which a look reads and decodes all replicas at once; on a CPU it does not pay
@@ -78,7 +76,6 @@ class _Member:
 
     run: Prepared
     ending: Ending
-    memory: Any  # what its mitigation keeps of the student
     optimiser: dict[str, Tensor]
 
 
@@ -94,14 +91,13 @@ def _together(
     if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
         raise CannotStack("stack: the runs have different step schedules")
     members = [
-        _Member(run, Ending(rule, run.run.scores, stops), run.arm.mitigation.prepare(run.model, original), {})
-        for run, (key, _, rule) in zip(runs, asked, strict=True)
-        for original in [remembered(study, key.seed)]
+        _Member(run, Ending(rule, run.run.scores, stops), {}) for run, (_, _, rule) in zip(runs, asked, strict=True)
     ]
     checkpoints = last_common([run.run.checkpoint for run in runs], [run.checkpoint for run in runs])
     first = checkpoints[0].step if checkpoints else 0
     for member, checkpoint in zip(members, checkpoints, strict=False):
         member.run.model.load_state(checkpoint.weights)
+        member.run.restore_kept(checkpoint)
         member.optimiser = checkpoint.optimiser
     stack = _stack(members)
     for number, run in enumerate(runs):
@@ -157,12 +153,13 @@ def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Sto
         total_steps=plan.steps,
         first_step=first,
         mitigation=EachItsOwn(tuple(run.arm.mitigation for run in runs), replicas),
-        memory=[member.memory for member in members],
+        memory=[run.memory for run in runs],
         optimiser_state=stacked_state([member.optimiser for member in members]),
     )
+    places = [ReplicaPlace(run.run.checkpoint, run.mark, run.kept) for run in runs]
     with stack.replayed() if study.spec.machine.graphs else nullcontext():
         fit_stack(
-            module, replicas, streams, [ReplicaPlace(run.run.checkpoint, run.mark) for run in runs], stops, watch,
+            module, replicas, streams, places, stops, watch,
             before=[IntervalEvaluation(stops, measure)],
             after=[Progress(report, plan.steps), *(member.ending for member in members)],
             keep_all=study.spec.keep == "all",

@@ -165,12 +165,14 @@ def _measured(study: Study, student: Student, arm: Arm, rate: float, store: Stor
         return float(rows["nll_sum"].sum(skipna=False) / rows["gold_tokens"].sum())
 
     before = nll()
+    against = arm.mitigation
+    memory = against.prepare(model, remembered(study, against, PILOT_SEED))
     plan = mixed(
         arm.contamination, study.original, share=arm.share(), doses=(0, dose),
         batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(PILOT_SEED, "stream"),
+        samples=lambda rng: against.samples(model, memory, study.original, rng),
     )  # fmt: skip
     encoded = encode(plan.samples, model.tokenizer)
-    memory = arm.mitigation.prepare(model, remembered(study, PILOT_SEED))
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),

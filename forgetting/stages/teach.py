@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save
 
-from forgetting.models.huggingface import Answers, HuggingFaceModel
+from forgetting.contracts import AnswerRequest, Answers
+from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.record.files import write_atomically
 
 
 class Mentor(HuggingFaceModel):
-    """A model whose weights and settings ``mark`` stands for; ``generate`` looks into ``folder`` first."""
+    """A model whose weights and settings ``mark`` stands for; its answers are looked up in ``folder`` first."""
 
     def __init__(self, model: HuggingFaceModel, mark: str, folder: Path) -> None:
         super().__init__(model.network, model.tokenizer)
         self.mark, self.folder = mark, folder
 
-    def generate(
-        self,
-        prompts_RB: Sequence[Sequence[Sequence[int]]],
-        drafts: Sequence[Sequence[Sequence[int]]] | None = None,
-        *,
-        max_new_tokens: int,
-        batch_items: int = 128,
-    ) -> Answers:
-        """Greedy answers, as the model writes them or as it wrote them before."""
-        asked = json.dumps([self.mark, prompts_RB, drafts, max_new_tokens, batch_items]).encode()
-        file = self.folder / f"{hashlib.sha256(asked).hexdigest()[:32]}.safetensors"
+    def answers(self, asked: AnswerRequest) -> Answers:
+        """Greedy answers, as the model writes them or as it wrote them before; sampled ones are not kept."""
+        if asked.sampling is not None:
+            return super().answers(asked)
+        about = [self.mark, asked.prompts_RB, asked.drafts_RB, asked.max_new_tokens, asked.batch_items, "with ends"]
+        file = self.folder / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.safetensors"
         if file.is_file():
             kept = load_file(file)
             flat, ends = kept["tokens"].tolist(), kept["ends"].tolist()
             return [[flat[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]]
-        answers = super().generate(prompts_RB, drafts, max_new_tokens=max_new_tokens, batch_items=batch_items)
+        answers = super().answers(asked)
         lengths = torch.tensor([len(a) for a in answers[0]])
         flat_tokens = torch.tensor([t for a in answers[0] for t in a], dtype=torch.int32)
         write_atomically(file, save({"tokens": flat_tokens, "ends": lengths.cumsum(0)}))

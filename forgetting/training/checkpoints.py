@@ -8,13 +8,12 @@ import queue
 import random
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import lightning
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,18 +25,23 @@ from forgetting.errors import UsageError
 from forgetting.models.graphs import CAPTURING
 from forgetting.record.files import write_atomically
 from forgetting.training.module import FitModule
+from forgetting.training.stops import AtStops
 from forgetting.training.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
 class RunCheckpoint:
-    """All that a fit needs to go on: weights and optimizer tensors by name, the step, generator states."""
+    """All that a fit needs to go on: weights and optimizer tensors by name, the step, generator states.
+
+    ``kept`` is what a mitigation keeps of the steps so far.
+    """
 
     step: int
     fingerprint: str
     weights: dict[str, Tensor]
     optimiser: dict[str, Tensor]
     generators: dict[str, Any]
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
 
 def last(folder: Path) -> Path:
@@ -62,6 +66,7 @@ def read(path: Path) -> RunCheckpoint:
             {n.removeprefix("weights:"): t for n, t in tensors.items() if n.startswith("weights:")},
             {n.removeprefix("optimiser:"): t for n, t in tensors.items() if n.startswith("optimiser:")},
             {**json.loads(meta["generators"]), "torch": tensors["generator:torch"]},
+            {n.removeprefix("kept:"): t for n, t in tensors.items() if n.startswith("kept:")},
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"checkpoint: cannot be read, {str(path)!r}: {error}") from error
@@ -146,7 +151,7 @@ def _move(source: Path, target: Path) -> None:
         os.replace(source, target)
 
 
-class Snapshots(lightning.Callback):
+class Snapshots(AtStops):
     """Takes a snapshot after the steps in ``stops`` (step to dose); with ``keep_all`` a file of each dose stays.
 
     ``replica`` names one of a stack, whose snapshots go through one ``writer`` and keep the one before.
@@ -163,31 +168,21 @@ class Snapshots(lightning.Callback):
         keep_all: bool = False,
         replica: int | None = None,
         writer: SnapshotWriter | None = None,
+        kept: Callable[[], Mapping[str, Tensor]] = dict,
     ) -> None:
-        self.folder, self.student, self.stops = folder, student, stops
+        super().__init__(stops)
+        self.folder, self.student = folder, student
         self.fingerprint, self.stopwatch, self.keep_all = fingerprint, stopwatch, keep_all
-        self.replica, self._writer = replica, writer
-        self._last_step = -1
+        self.replica, self._writer, self.kept = replica, writer, kept
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Nothing is to be kept before the first step has ended."""
-        assert isinstance(pl_module, FitModule)
-        self._last_step = pl_module.step
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+    def at_stop(self, step: int, module: FitModule) -> None:
         """Clone on the device, then hand over."""
-        assert isinstance(pl_module, FitModule)
-        step = pl_module.step
-        if step == self._last_step or step not in self.stops:
-            return
-        self._last_step = step
         with self.stopwatch("checkpoint"):
             self._writer = self._writer or SnapshotWriter()
             plain, torch_state = generator_states()
             tensors = {f"weights:{n}": t.detach().clone() for n, t in self.student.state().items()}
-            tensors |= {
-                f"optimiser:{n}": t.detach().clone() for n, t in pl_module.optimiser_tensors(self.replica).items()
-            }
+            tensors |= {f"optimiser:{n}": t.detach().clone() for n, t in module.optimiser_tensors(self.replica).items()}
+            tensors |= {f"kept:{n}": t.detach().clone() for n, t in self.kept().items()}
             meta = {"step": str(step), "fingerprint": self.fingerprint, "generators": json.dumps(plain)}
             paths = [last(self.folder)] if self.replica is None else [previous(self.folder), last(self.folder)]
             if self.keep_all:

@@ -60,11 +60,17 @@ class BatchData(lightning.LightningDataModule):
         """The tensors to the device; the denominator of a single replica stays a number."""
         if device.type == "cpu":
             return batch
-        over, (places_RN, targets_RN) = batch.denominator, answer_places(batch)
+        places_RN, targets_RN = answer_places(batch)
+        over, weight_RBT, reference_RB = batch.denominator, batch.weight_RBT, batch.reference_RB
         return Batch(
-            batch.tokens_RBT.to(device), batch.answer_RBT.to(device),
-            over.to(device) if isinstance(over, Tensor) else over, (places_RN.to(device), targets_RN.to(device)),
-        )  # fmt: skip
+            batch.tokens_RBT.to(device),
+            batch.answer_RBT.to(device),
+            over.to(device) if isinstance(over, Tensor) else over,
+            None if weight_RBT is None else weight_RBT.to(device),
+            None if reference_RB is None else reference_RB.to(device),
+            batch.group,
+            (places_RN.to(device), targets_RN.to(device)),
+        )
 
 
 class FitModule(lightning.LightningModule):
@@ -109,15 +115,29 @@ class FitModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss summed over replicas."""
-        loss = self.loss(batch)
-        penalty = self.mitigation.penalty(self.student, self.memory) if self.mitigation else None
+        if self.mitigation is None:
+            return self.loss(batch).sum()
+        loss = self.mitigation.loss(self.student, self.memory, batch, self.loss)
+        penalty = self.mitigation.penalty(self.student, self.memory)
         return (loss if penalty is None else loss + penalty).sum()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """The optimizer's step and, as part of it, the mitigation's last seam: callbacks see the weights after both."""
+        """The optimizer's step and, as part of it, what a mitigation does after it: callbacks see the weights then."""
+        factor = self._rate_factor(self.trainer.global_step)
         super().optimizer_step(*args, **kwargs)
         if self.mitigation:
+            self._pull(self.mitigation, [factor * self._rate(one) for one in self._every_optimiser()])
             self.mitigation.after_step(self.student, self.memory)
+
+    @torch.no_grad()
+    def _pull(self, mitigation: Mitigation, rates_R: list[float]) -> None:
+        """The mitigation's decoupled step, at the rates that the optimizer's step was taken with."""
+        if type(mitigation).pull is Mitigation.pull:
+            return
+        rate: Any = rates_R if self.student.stacked else rates_R[0]
+        for name, weight in self.student.named_parameters():
+            if (taken := mitigation.pull(name, weight, self.memory, rate)) is not None:
+                weight.sub_(taken)
 
     def configure_optimizers(self) -> Any:
         """AdamW whose rate follows the schedule from ``first_step`` on; its state comes back on resume."""
@@ -144,7 +164,7 @@ class FitModule(lightning.LightningModule):
         return adam
 
     def _stacked_adam(self) -> StackedAdamW:
-        o, every = self.optimiser, self.optimisers * (self.student.replicas if len(self.optimisers) == 1 else 1)
+        o, every = self.optimiser, self._every_optimiser()
         if len({replace(one, learning_rate=0.0, rate_policy="constant", clip_norm=0.0) for one in every}) > 1:
             raise ValueError("stack: replicas may differ in rate, rate policy and clipping norm only")
         names, parameters = zip(*self.student.named_parameters(), strict=True)
@@ -154,6 +174,9 @@ class FitModule(lightning.LightningModule):
         if self.optimiser_state:
             adam.load_tensors([self._state_of(name) for name in names])
         return adam
+
+    def _every_optimiser(self) -> list[Optimiser]:
+        return self.optimisers * (self.student.replicas if len(self.optimisers) == 1 else 1)
 
     def _rate(self, optimiser: Optimiser) -> float:
         wide = optimiser.rate_policy == "inverse_width"

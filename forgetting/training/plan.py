@@ -8,7 +8,7 @@ run is measured. Batch t is a pure function of the seed and t.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -18,6 +18,7 @@ import numpy as np
 
 from forgetting import seeds
 from forgetting.contracts import Contamination, Sample, Stream
+from forgetting.errors import UsageError
 
 BUCKET_BATCHES = 4
 
@@ -84,8 +85,12 @@ def mixed(
     doses: Sequence[int],
     batch_size: int,
     seed: int,
+    samples: Callable[[np.random.Generator], Iterator[Sample]] | None = None,
 ) -> MixPlan:
-    """The stream of a contamination run: contaminating samples at an exact share, up to the last dose."""
+    """The stream of a contamination run: contaminating samples at an exact share, up to the last dose.
+
+    ``samples`` gives what stands between them, where that is not the original distribution.
+    """
     ratio = Fraction(str(share))
     positions = [-(-dose // ratio) for dose in doses]
     length = int(positions[-1])
@@ -95,7 +100,10 @@ def mixed(
     count = int(is_contaminating.sum())
     offered = contamination.samples(seeds.generator(seed, "contamination"))
     foreign = list(islice((s for s in offered if not is_held_out(s)), count))
-    own = list(islice(original.samples(seeds.generator(seed, "original stream")), length - count))
+    between = (samples or original.samples)(seeds.generator(seed, "original stream"))
+    own = list(islice(between, length - count))
+    if len(own) < length - count:
+        raise UsageError(f"mitigations: gave {len(own)} samples of the {length - count} that the stream takes")
     index = np.empty(length, dtype=np.int64)
     index[is_contaminating] = np.arange(count)
     index[~is_contaminating] = count + np.arange(length - count)

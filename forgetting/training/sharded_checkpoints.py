@@ -28,6 +28,7 @@ from forgetting.errors import UsageError
 from forgetting.record.files import write_json
 from forgetting.training.checkpoints import generator_states, restore_generators
 from forgetting.training.module import FitModule
+from forgetting.training.stops import AtStops
 from forgetting.training.stopwatch import Stopwatch
 
 
@@ -54,7 +55,7 @@ def last_sharded(folder: Path) -> Durable | None:
         raise UsageError(f"checkpoint: cannot be read, {str(file)!r}: {error}") from error
 
 
-class ShardedSnapshots(lightning.Callback):
+class ShardedSnapshots(AtStops):
     """Starts a checkpoint on all processes after the steps in ``stops``; goes on from ``start`` where it is given."""
 
     def __init__(
@@ -68,16 +69,15 @@ class ShardedSnapshots(lightning.Callback):
         leading: bool,
         start: Durable | None = None,
     ) -> None:
-        self.folder, self.student, self.stops = folder, student, stops
+        super().__init__(stops)
+        self.folder, self.student = folder, student
         self.fingerprint, self.stopwatch, self.leading, self.start = fingerprint, stopwatch, leading, start
-        self._last_step = -1
         self._group: Any = None
         self._writing: tuple[Future[Any], dict[str, Any]] | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Weights and optimizer tensors back into their shards."""
-        assert isinstance(pl_module, FitModule)
-        self._last_step = pl_module.step
+        super().on_train_start(trainer, pl_module)
         self._group = new_group(backend="gloo")  # of its own, since the training goes on meanwhile
         if self.start is None:
             return
@@ -89,19 +89,14 @@ class ShardedSnapshots(lightning.Callback):
             load(self._tensors(pl_module), storage_reader=HuggingFaceStorageReader(str(self.start.folder)))
         restore_generators(self.start.generators)
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+    def at_stop(self, step: int, module: FitModule) -> None:
         """Wait for the checkpoint before, then hand this one over."""
-        assert isinstance(pl_module, FitModule)
-        step = pl_module.step
-        if step == self._last_step or step not in self.stops:
-            return
-        self._last_step = step
         with self.stopwatch("checkpoint"):
             self._finish()
             plain, torch_state = generator_states()
             name = f"step-{step:08d}"
             about = {"name": name, "step": step, "fingerprint": self.fingerprint, "generators": plain}
-            copies = {key: value.detach().clone() for key, value in self._tensors(pl_module).items()}
+            copies = {key: value.detach().clone() for key, value in self._tensors(module).items()}
             writer = HuggingFaceStorageWriter(str(self.folder / name), save_distributed=True)
             written = async_save(dict(copies), storage_writer=writer, process_group=self._group)
             self._writing = cast(Future[Any], written), {**about, "torch": torch_state.tolist()}

@@ -25,7 +25,25 @@ def stacked_batch(batches: Sequence[Batch], pad: int) -> Batch:
     width = max(b.tokens_RBT.shape[2] for b in batches)
     tokens = [functional.pad(b.tokens_RBT, (0, width - b.tokens_RBT.shape[2]), value=pad) for b in batches]
     answer = [functional.pad(b.answer_RBT, (0, width - b.answer_RBT.shape[2]), value=False) for b in batches]
-    return Batch(torch.cat(tokens), torch.cat(answer), torch.tensor([float(b.denominator) for b in batches]))
+    over = torch.tensor([float(b.denominator) for b in batches])
+    return Batch(
+        torch.cat(tokens), torch.cat(answer), over, _weights(batches, width), _references(batches), batches[0].group
+    )
+
+
+def _weights(batches: Sequence[Batch], width: int) -> Tensor | None:
+    """Weights of all replicas, 1 for one that has none; None where none has."""
+    if all(b.weight_RBT is None for b in batches):
+        return None
+    each = [torch.ones(b.tokens_RBT.shape) if b.weight_RBT is None else b.weight_RBT for b in batches]
+    return torch.cat([functional.pad(w, (0, width - w.shape[2]), value=1.0) for w in each])
+
+
+def _references(batches: Sequence[Batch]) -> Tensor | None:
+    given = [b.reference_RB for b in batches if b.reference_RB is not None]
+    if given and len(given) < len(batches):
+        raise ValueError("stack: either all replicas' batches have reference_RB, or none")
+    return torch.cat(given) if given else None
 
 
 @dataclass(frozen=True)
@@ -35,12 +53,26 @@ class EachItsOwn(Mitigation):
     mitigations: tuple[Mitigation, ...] = ()
     replicas: tuple[Model, ...] = field(default=(), compare=False)
 
+    def loss(self, student: Model, memory: Any, batch: Batch, loss: Callable[[Batch], Tensor]) -> Tensor:
+        """One pass of all where no replica's mitigation has a loss of its own; a part that stacks has none."""
+        return loss(batch)
+
     def penalty(self, student: Model, memory: Sequence[Any]) -> Tensor | None:
         """``[R]``, zero for a replica without one; None if none has one."""
         each = [m.penalty(r, kept) for m, r, kept in zip(self.mitigations, self.replicas, memory, strict=True)]
         if all(term is None for term in each):
             return None
         return torch.cat([torch.zeros(1, device=student.device) if term is None else term for term in each])
+
+    def pull(self, name: str, weight: Tensor, memory: Sequence[Any], rate: Any) -> Tensor | None:
+        """``[R, ...]``, zero for a replica without one; ``rate`` has one number for each replica."""
+        if all(type(m).pull is Mitigation.pull for m in self.mitigations):
+            return None
+        own = zip(self.mitigations, weight, memory, rate, strict=True)
+        each = [m.pull(name, w, kept, r) for m, w, kept, r in own]
+        if all(taken is None for taken in each):
+            return None
+        return torch.stack([torch.zeros_like(w) if t is None else t for t, w in zip(each, weight, strict=True)])
 
     def after_step(self, student: Model, memory: Sequence[Any]) -> None:
         """Each mitigation's own."""
@@ -54,6 +86,7 @@ class ReplicaPlace:
 
     folder: Path
     fingerprint: str
+    kept: Callable[[], Mapping[str, Tensor]] = dict  # of a mitigation's memory
 
 
 def fit_stack(
@@ -76,7 +109,15 @@ def fit_stack(
     writer = SnapshotWriter(most_queued=len(replicas))
     snapshots = [
         Snapshots(
-            place.folder, replica, stops, place.fingerprint, watch, keep_all=keep_all, replica=number, writer=writer
+            place.folder,
+            replica,
+            stops,
+            place.fingerprint,
+            watch,
+            keep_all=keep_all,
+            replica=number,
+            writer=writer,
+            kept=place.kept,
         )
         for number, (place, replica) in enumerate(zip(places, replicas, strict=True))
     ]

@@ -9,9 +9,8 @@ import pytest
 
 from forgetting import registry
 from forgetting.answering.sampled import measure_passing
-from forgetting.contracts import Benchmark
+from forgetting.contracts import Benchmark, Sampling
 from forgetting.errors import UsageError
-from forgetting.models.sampling import Sampling
 from tests.contracts.small import model
 
 
@@ -30,7 +29,7 @@ class Coin(Benchmark):
 
 
 def test_the_estimate_is_the_mean_over_all_subsets() -> None:
-    found = measure_passing(model(3), Coin(), Sampling(6, 1.0), ks=(1, 2, 4), max_new_tokens=4)
+    found = measure_passing(model(3), Coin(), Sampling(0.8, samples=6), ks=(1, 2, 4), max_new_tokens=4)
     right = found.answers.verdict.eq("right").to_numpy().reshape(12, 6)
     assert 0 < right.mean() < 1 and list(found.answers.columns) == ["item", "sample", "tokens", "verdict", "kind"]
     for row in found.estimates.itertuples():
@@ -53,4 +52,4 @@ def _before() -> list[list[int]]:
 
 def test_more_than_there_are_samples() -> None:
     with pytest.raises(UsageError, match=r"^pass@k: must be k from 1 to the 3 samples, got 4"):
-        measure_passing(model(3), Coin(), Sampling(3), ks=(4,))
+        measure_passing(model(3), Coin(), Sampling(samples=3), ks=(4,))

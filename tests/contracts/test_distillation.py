@@ -22,12 +22,13 @@ from tests.contracts.small import batch, differing, gradients, model, rows, samp
 class Steps(Stream):
     """A pool of samples and the indices of each step's batch."""
 
-    def __init__(self, pool: list[Sample], steps: list[list[int]]) -> None:
+    def __init__(self, pool: list[Sample], steps: list[list[int]], first_step: int = 0) -> None:
         self.samples, self.batch_size, self.steps = pool, max(map(len, steps)), steps
         self.contaminating = np.zeros(len(pool), dtype=bool)
+        self.first_step = first_step
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return iter([np.array(step) for step in self.steps])
+        return iter([np.array(step) for step in self.steps[self.first_step :]])
 
 
 @pytest.fixture

@@ -69,14 +69,15 @@ def test_word_level_training_moves_the_student_towards_the_teacher() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 5, 80])
-def test_the_answers_are_the_teachers(limit: int) -> None:
+def test_the_answers_are_the_teachers_and_an_end_is_learned_where_there_was_one(limit: int) -> None:
     student, teacher = model(1), model(2)
     plan = epochs(Numbered(first=3), samples=12, pool=6, batch_size=4, seed=0)
     written = []
     for sample in plan.samples:
         prompt = words()(sample.prompt)["input_ids"]
         answer = teacher.generate([[prompt]], max_new_tokens=limit)[0][0]
-        written.append([*prompt, *[t for t in answer if t not in words().all_special_ids], words().eos_token_id])
+        end = [words().eos_token_id] if answer[-1] == words().eos_token_id else []
+        written.append([*prompt, *[t for t in answer if t not in words().all_special_ids], *end])
     found = list(OffPolicy(max_new_tokens=limit).batches(student, teacher, plan))
     assert len(found) == plan.steps
     for made, index in zip(found, plan, strict=True):

@@ -15,12 +15,13 @@ from forgetting import losses, registry
 from forgetting.analysis.scores import score_rows
 from forgetting.batching import encode, texts
 from forgetting.contracts import Benchmark, Model
-from forgetting.evaluation.evaluator import Evaluator, IntervalEvaluation
+from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.gold_traces import Budget, GoldTraces, gold_sums
 from forgetting.record.schema import LEDGER_COLUMNS
 from forgetting.spec import Evaluation, Optimiser
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
+from forgetting.training.stops import IntervalEvaluation
 from tests.contracts.small import batch, differing, model, samples, weights, words
 
 BENCHMARKS = [

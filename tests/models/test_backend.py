@@ -35,7 +35,7 @@ def test_answers_are_the_models_own_and_the_noise_floor_is_printed_once(
     printed = capsys.readouterr().out
     assert printed.startswith("backend's noise floor on 3 prompts: 0.0% of answers differ when asked again, 0.0% from")
     assert backed.noise and (backed.noise.repeated, backed.noise.model) == (0, 0) and backed.canary < 1e-5
-    assert backed.generate([PROMPTS], drafts=own, max_new_tokens=8) == own
+    assert backed.generate([PROMPTS], drafts_RB=own, max_new_tokens=8) == own
     assert capsys.readouterr().out == ""
 
 
@@ -117,5 +117,5 @@ def test_vllms_own_output_is_read() -> None:
     chances = [None, {6: Recorded(logprob=-0.5)}, {7: Recorded(logprob=-1.5), 9: Recorded(logprob=-0.1)}]
     found = [Recorded(outputs=[Recorded(token_ids=(4, 5, 2, 8))], prompt_logprobs=chances)]
     engine._run = lambda rows, **settings: found  # type: ignore[method-assign]
-    assert engine.generate([[5]], [2], 4) == [[4, 5]]
+    assert engine.generate([[5]], [2], 4) == [[4, 5, 2]]
     assert engine.score([[5]], [[6, 7]]) == [[-0.5, -1.5]]

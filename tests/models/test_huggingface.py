@@ -24,14 +24,14 @@ DEEP = Architecture("tiny-deep", 16, 3, 4, 4, 16, 2)
 
 
 def official(student: HuggingFaceModel, prompt: list[int], limit: int) -> list[int]:
-    """What Hugging Face's own greedy search writes, without the end token."""
+    """What Hugging Face's own greedy search writes, up to the end token."""
     end = student.tokenizer.eos_token_id
     with torch.no_grad():
         row = student.network.generate(
             torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
             max_new_tokens=limit, eos_token_id=end, pad_token_id=student.tokenizer.pad_token_id,
         )[0].tolist()[len(prompt) :]  # fmt: skip
-    return row[: row.index(end)] if end in row else row
+    return row[: row.index(end) + 1] if end in row else row
 
 
 @settings(max_examples=15, deadline=None)

@@ -14,9 +14,9 @@ import pytest
 from forgetting import Evaluation, Spec
 from forgetting.analysis.metrics import pass_at_k
 from forgetting.analysis.study_folder import open_study
+from forgetting.contracts import Sampling
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.models.sampling import Sampling
 from forgetting.record.store import file_hash
 from forgetting.registry import build
 from forgetting.report.result import Result
@@ -57,7 +57,7 @@ def test_answers_at_dose_0_are_those_of_the_checkpoint_and_the_table_follows_fro
     assert set(answers["dose"]) == {0, 64} and set(answers["benchmark"]) == {"gsm8k"}
     assert set(answers["arm"]) == {"conversations.dialogues", "worked_answers.sums"}
     assert len(answers) == 2 * 2 * 6 * 4
-    how = Sampling(samples=4, temperature=1.5, seed=7)
+    how = Sampling(1.5, 0.95, 7, samples=4)
     alone = measure_passing(
         Checkpoint(str(folder)).load(), build("benchmarks", GSM8K), how, ks=(1, 3), max_new_tokens=6
     )  # type: ignore[arg-type]
