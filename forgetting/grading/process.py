@@ -1,8 +1,8 @@
 """A helper process that answers one frame for each frame; for graders that evaluate what a model wrote as text.
 
-The module that it runs calls ``worker.serve``. It is started when it is first needed, in its own session, and ended with
-this process. It imports nothing from the working folder. What it answers is not trusted: an answer that is late, too
-long, no JSON, or to another question than the one that was asked counts as its end.
+The module that it runs calls ``worker.serve``. It is started when it is first needed, in its own session, and ended
+with this process. It imports nothing from the working folder. What it answers is not trusted: an answer that is late,
+too long, no JSON, or to another question than the one that was asked counts as its end.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Helper:
 
 
 def importable() -> str:
-    """``sys.path`` as a child may have it: absolute, without the working folder, unless the package itself lies there."""
+    """``sys.path`` for a child: absolute, without the working folder, unless the package itself lies there."""
     home = os.path.dirname(os.path.dirname(os.path.realpath(forgetting.__file__)))
     here = {os.path.realpath(os.curdir)} - {home}
     paths = [os.path.abspath(path) for path in sys.path if path and os.path.realpath(path) not in here]
