@@ -1,4 +1,4 @@
-"""What the judge of programs makes of frames that a hostile candidate may write: every one a verdict, none an exception.
+"""What the judge of programs makes of frames that a hostile candidate may write: each a verdict, none an exception.
 
 Mutated frames (``tests/trust/frames.py``) are read in this process, each by every reading that the judge and the pool
 have, and the slowest is timed. Some of them are also written by programs in a real sandbox, when they are loaded and

@@ -165,7 +165,7 @@ def _asserts(proxy: Proxy, job: dict[str, Any]) -> dict[str, Any]:
     outcome, detail = "passed", ""
     try:
         exec(tests, module.__dict__)  # noqa: S102
-    except (CandidateError, Over):
+    except (CandidateError, MemoryError, Over):
         raise
     except BaseException as error:  # noqa: BLE001 (an assertion, or tests that cannot use the result)
         outcome, detail = "wrong", described(error).decode()
