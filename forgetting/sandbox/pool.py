@@ -200,11 +200,11 @@ class Sandbox:
             cell = self._idle.get()
             try:
                 verdict = self._verdict(cell, job)
-            except _Broken as error:
+            except (_Broken, LookupError, TypeError, ValueError) as error:  # the last three: words that make no sense
                 cell.stop()
                 self._cells.remove(cell)
                 self._add()
-                verdict = Verdict(Outcome.harness_error, str(error))
+                verdict = Verdict(Outcome.harness_error, f"{type(error).__name__.strip('_')}: {error}")
             else:
                 self._idle.put(cell)
                 return verdict

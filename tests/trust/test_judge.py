@@ -165,6 +165,12 @@ def test_tests_that_a_result_makes_endless(sandbox: Sandbox, tests: str) -> None
     assert outcome in (Outcome.time_limit, Outcome.wrong, Outcome.memory_limit)
 
 
+def test_tests_that_are_no_plain_values_are_the_harness_s_mistake_and_cost_no_sandbox(sandbox: Sandbox) -> None:
+    (found,) = sandbox.run([Calls(SQUARE, "f", ((object(),),), (2,))])
+    assert found.outcome is Outcome.harness_error and "an object of type object" in found.detail
+    assert verdict(sandbox, Asserts(SQUARE, "f", "assert f(2) == 4")) is Outcome.passed
+
+
 def test_a_forged_frame_is_a_grade_and_ends_no_study() -> None:
     texts = [f'return "{CJK}" * 300', "return {True}", FORGE.replace("\n", "\n    ") + "\n    forge(b'v[\"int\"]')"]
     jobs = [[Asserts(f"def f(x):\n    {text}", "f", "print(f(1))\nassert f(1) == 2, f(1)")] for text in texts]
