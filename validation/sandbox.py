@@ -23,6 +23,34 @@ HEAD = """# Hostile programs in the sandbox
 Made by `python validation/sandbox.py`; the programs are those of `tests/sandbox/hostile.py`, and
 `tests/sandbox/test_pool.py` runs each of them and looks for what it may have left: files, processes, connections, a
 harmed sandbox. Each is to define `f`, the test is `candidate(1) == 2`.
+
+## What a candidate may write
+
+A program, its judge and the process that started both are three processes, joined by pipes. A candidate may write to
+its pipe what it likes, when it likes; that is a verdict on it and nothing else:
+
+- Bytes that no plain value gives are `wrong`, whatever is wrong with them. More bytes than `output_bytes`, or a
+  length that announces more, are `output_limit`. Half a frame is waited for until the wall limit: `time_limit`.
+- Prepared calls (`Calls`) are compared in the judge, as texts that two values share if and only if they are equal: no
+  value of the candidate is hashed, so values of equal hashes cost nothing. Tests (`Asserts`) get real values, sets
+  and dictionaries too; where these are made so that they use up the judge's processor time, the verdict is
+  `time_limit`, as it is for tests that a result makes endless, and `memory_limit` where they use up its memory.
+- Equal in `Calls`: as in Python (1 and 1.0 and 1+0j, a set and a frozenset of the same members), but for bool and
+  numbers, which are kept apart however deep they lie: `True` is not 1, `[True]` not `[1]`, `{True}` not `{1}`,
+  `{True: 2}` not `{1: 2}`. A tuple is no list, NaN equals nothing. In `Asserts` the benchmark's own `==` decides.
+- Error texts are cut to 300 bytes between letters.
+
+`harness_error` is left for tests that do not run, and for a sandbox that broke. `tests/trust/test_judge.py` holds
+this with hostile programs of every kind; `validation/judge.py` reads 100,000 mutated frames and runs 1,000 programs
+that write one ([result](../results/validation/judge.md)).
+
+The sandbox's interpreter runs with `-s -S -P`, `PYTHONSAFEPATH=1`, an environment of its own and in an empty folder;
+the graders that evaluate an answer's text (`math-verify`, `reasoning-gym`) run with `-P`, `PYTHONSAFEPATH=1` and a
+path without the working folder. So a `torch.py` or `queue.py` there is never imported. These graders answer each
+question with a word that was drawn for it; an answer that is late, too long, malformed, or lacks the word ends the
+process and is no right answer.
+
+## Hostile programs, one by one
 """
 
 

@@ -119,7 +119,9 @@ def _graded(part: ReasoningGym, item: Item, answer: str) -> Grade:
     if not given:
         return Grade("unparsed", "no_answer")
     try:
-        score = _helper().ask([part.dataset, part.generator_options(), *item.check, given])
+        score = _helper().ask(part.dataset, part.generator_options(), *item.check, given)
+        if type(score) is not float:
+            raise GraderEnded
     except GraderEnded:
         _helper().stop()
         _helper.cache_clear()

@@ -8,7 +8,8 @@ This is the one file of the package that executes text as Python. Nothing import
 
 So the tests and the expected values are never in the memory of the process that runs the program, nor is an earlier
 program, and what the judge compares are plain values. The process that forks reads neither. A script (a program that
-reads its input and prints) has no judge: its output is given back and compared outside.
+reads its input and prints) has no judge: its output is given back and compared outside. Whatever a candidate writes,
+in or out of turn, is read as a verdict on it; no process waits beyond the wall limit for what it began to write.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import json
 import os
 import random
 import select
-import signal
 import sys
 import time
 import types
@@ -28,11 +28,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+# Last, so that no file beside the package takes the place of one of Python's own.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from forgetting.sandbox import codec, confinement, wire
+from forgetting.sandbox.ending import ended
 from forgetting.sandbox.proxy import DETAIL, CandidateError, Over, Proxy, described
 
-del sys.path[0]
+del sys.path[-1]
 
 LIBRARY = os.path.dirname(os.__file__)
 READABLE = (LIBRARY, "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/dev/urandom", "/dev/null")
@@ -43,7 +45,7 @@ WARM = (
 ).split()
 JOBS, REPLIES = 0, 1
 GONE, DECIDED = b"?", b"="
-PATIENCE_SECONDS = 1.0  # between the closing of a dying process's pipes and its end
+MOST_OF_VERDICT = 100_000
 
 ControlFrame = dict[str, Any]
 
@@ -121,29 +123,35 @@ def _script(control: ControlFrame, _: int, answers: int) -> None:
 
 
 def _judge(control: ControlFrame, calls: int, answers: int, verdicts: int) -> None:
-    job = json.loads(wire.receive(JOBS))
-    _settle(control, calls, answers, verdicts)
+    frame = wire.receive(JOBS)
+    job, room = json.loads(frame), control["memory_bytes"] + 4 * len(frame)  # long tests are not the program's fault
+    _settle({**control, "memory_bytes": room}, calls, answers, verdicts)
     proxy = Proxy(calls, answers, control["output_bytes"] + 1)
     try:
-        proxy.value(proxy.answer())
+        proxy.encoded(proxy.answer())
         result = _calls(proxy, job) if "calls" in job else _asserts(proxy, job)
     except CandidateError as error:
         result = {"outcome": "runtime_error", "detail": str(error)}
     except Over:
         assert proxy.over
         result = {"outcome": proxy.over[0], "detail": proxy.over[1]}
+    except MemoryError:
+        result = {"outcome": "memory_limit", "detail": "of the tests, with what the program gave"}
     mark = GONE if result["outcome"] == "gone" else DECIDED
     wire.send(verdicts, mark + json.dumps({**result, "nonce": job["nonce"]}).encode())
 
 
 def _calls(proxy: Proxy, job: dict[str, Any]) -> dict[str, Any]:
-    """Raw answers to prepared calls, compared outside; ends early at the first that is no value."""
-    raw: list[str] = []
-    for call in job["calls"]:
-        answer = proxy.ask(call.encode())
-        proxy.value(answer)
-        raw.append(answer[1:].decode("latin-1"))
-    return {"outcome": "passed", "answers": raw}
+    """Prepared calls and the value that each must give, until the first that gives another."""
+    for index, (call, expected) in enumerate(job["calls"]):
+        given, detail = proxy.encoded(proxy.ask(call.encode())), ""
+        try:
+            right = codec.same(given, expected.encode())
+        except codec.NotPlain as error:
+            right, detail = False, str(error)
+        if not right:
+            return {"outcome": "wrong", "detail": f"call {index}: {detail or given[:100].decode('ascii', 'replace')}"}
+    return {"outcome": "passed", "detail": ""}
 
 
 def _asserts(proxy: Proxy, job: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +165,7 @@ def _asserts(proxy: Proxy, job: dict[str, Any]) -> dict[str, Any]:
     outcome, detail = "passed", ""
     try:
         exec(tests, module.__dict__)  # noqa: S102
-    except (CandidateError, Over):
+    except (CandidateError, MemoryError, Over):
         raise
     except BaseException as error:  # noqa: BLE001 (an assertion, or tests that cannot use the result)
         outcome, detail = "wrong", described(error).decode()
@@ -218,11 +226,14 @@ def _one(control: ControlFrame, *, first_of_namespace: bool) -> None:
     for pipe in (*calls, verdicts[1]):
         os.close(pipe)
     awaited, verdict = answers[0] if script else verdicts[0], b""
-    late = not select.select([awaited], [], [], max(0.0, deadline - time.monotonic()))[0]
-    if not late:
-        with suppress(wire.Ended):
-            verdict = wire.receive(awaited, 1 + DETAIL if script else 2**31)
-    head = _end(candidate, judge, gone=not late and verdict[:1] in (b"", GONE), sweep=first_of_namespace)
+    late = False
+    try:
+        verdict = wire.receive(awaited, 1 + DETAIL if script else MOST_OF_VERDICT, deadline)
+    except wire.Late:
+        late = True
+    except wire.Ended:
+        pass
+    head = ended(candidate, judge, gone=not late and verdict[:1] in (b"", GONE), sweep=first_of_namespace)
     printed = b""
     if script:
         printed = os.pread(control["output"], control["output_bytes"] + 1, 0)
@@ -233,32 +244,6 @@ def _one(control: ControlFrame, *, first_of_namespace: bool) -> None:
     wire.send(REPLIES, json.dumps({**head, "late": late}).encode())
     wire.send(REPLIES, verdict)
     wire.send(REPLIES, printed)
-
-
-def _end(candidate: int, judge: int, *, gone: bool, sweep: bool) -> dict[str, Any]:
-    """Kill both process groups (and ``sweep`` the namespace); how the candidate ended, where it ended by itself."""
-    patience = time.monotonic() + (PATIENCE_SECONDS if gone else 0)
-    while time.monotonic() < patience and os.waitid(os.P_PID, candidate, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        time.sleep(0.0005)
-    for process in filter(None, (candidate, judge)):
-        with suppress(OSError):
-            os.killpg(process, signal.SIGKILL)
-        with suppress(OSError):
-            os.kill(process, signal.SIGKILL)
-    _, status, usage = os.wait4(candidate, 0)
-    if judge:
-        os.waitpid(judge, 0)
-    if sweep:
-        with suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            while True:
-                os.wait()
-    return {
-        "signal": os.WTERMSIG(status) if gone and os.WIFSIGNALED(status) else 0,
-        "status": os.WEXITSTATUS(status) if gone and os.WIFEXITED(status) else 0,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-    }
 
 
 def _attempt(layers: dict[str, str], name: str, work: Callable[[], Any]) -> Any:

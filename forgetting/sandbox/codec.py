@@ -3,15 +3,23 @@
 Plain values are None, bool, int, float, complex, str, bytes, list, tuple, dict, set and frozenset of plain values. What
 comes back consists of exactly these types, so that no comparison of it runs code of the program. An instance of a
 subclass (a Counter, a named tuple) travels as its base type's content, read by the base type's own methods.
+
+Bytes may be forged. Whatever they are, ``loads`` and ``same`` give a value or raise ``NotPlain``. ``same`` compares
+texts and never hashes what it was given, so it takes time in proportion to the bytes. ``loads`` builds sets and
+dictionaries, which forged keys of equal hashes make slow: it is for a process whose processor time is limited.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 MAX_DEPTH = 100
 _SMALL = 2**53  # whole numbers beyond it travel as hexadecimal digits, which are read in linear time
+_KINDS: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+_quoted = json.encoder.encode_basestring_ascii
+_serial = itertools.count()
 
 
 class NotPlain(ValueError):
@@ -26,30 +34,36 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """The value that ``dumps`` was given, in exact builtin types. Raises ``NotPlain`` for any other bytes."""
     try:
-        return _plain(json.loads(data), 0)
+        return _plain(_tree(data), 0)
     except NotPlain:
         raise
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 (whatever forged bytes lead to, MemoryError too)
         raise NotPlain(f"no plain value: {type(error).__name__}") from None
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two decoded values are equal in Python's sense, with bool, numbers, text and containers kept apart.
+def same(one: bytes, other: bytes) -> bool:
+    """Whether the bytes stand for values that are equal in Python's sense, with bool and numbers kept apart.
 
-    1 equals 1.0, as in Python; True does not equal 1, and a tuple does not equal a list.
+    1 equals 1.0 and 1+0j, a set equals a frozenset, a tuple does not equal a list, and NaN equals nothing, as in
+    Python; True does not equal 1, however deep it lies: ``{True}`` is not ``{1}``. Raises ``NotPlain``.
     """
-    if isinstance(one, (bool, str, bytes)) or one is None or isinstance(other, bool):
-        return type(one) is type(other) and bool(one == other)
-    if isinstance(one, (list, tuple)):
-        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict):
-        return type(other) is dict and one.keys() == other.keys() and all(same(v, other[k]) for k, v in one.items())
-    return bool(one == other)
+    if one == other and b"nan" not in one:
+        return True
+    try:
+        return _text(_tree(one), 0) == _text(_tree(other), 0)
+    except NotPlain:
+        raise
+    except Exception as error:  # noqa: BLE001 (as above)
+        raise NotPlain(f"no plain value: {type(error).__name__}") from None
+
+
+def _not_too(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise NotPlain(f"nested deeper than {MAX_DEPTH}")
 
 
 def _tagged(value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise NotPlain(f"nested deeper than {MAX_DEPTH}")
+    _not_too(depth)
     if value is None or value is True or value is False:
         return value
     if isinstance(value, int):
@@ -66,19 +80,33 @@ def _tagged(value: Any, depth: int) -> Any:
         return ["bytes", bytes.hex(value)]
     if isinstance(value, dict):
         return ["dict", *([_tagged(k, depth + 1), _tagged(v, depth + 1)] for k, v in dict.items(value))]
-    kind: Any
-    for kind in (list, tuple, set, frozenset):
+    for name, kind in _KINDS.items():
         if isinstance(value, kind):
-            return [kind.__name__, *(_tagged(item, depth + 1) for item in kind.__iter__(value))]
+            return [name, *(_tagged(item, depth + 1) for item in kind.__iter__(value))]
     raise NotPlain(f"an object of type {type(value).__name__}")
 
 
-def _plain(value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise NotPlain(f"nested deeper than {MAX_DEPTH}")
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
+def _tree(data: bytes) -> Any:
+    """What ``_tagged`` gave, as far as JSON can tell."""
+    return json.loads(data.decode("ascii"), object_pairs_hook=_refuse, parse_constant=_refuse)
+
+
+def _refuse(_: object) -> NoReturn:
+    raise NotPlain("no plain value: an object or constant of JSON")
+
+
+def _parts(value: list[Any]) -> tuple[str, list[Any]]:
+    """Tag and content."""
     tag, *content = value
+    if tag == "dict" and not all(type(pair) is list and len(pair) == 2 for pair in content):
+        raise NotPlain("no plain value: a dictionary without pairs")
+    return tag, content
+
+
+def _leaf(tag: str, content: list[Any]) -> Any:
+    """A number or bytes that travel with a tag."""
+    if not all(type(part) is str for part in content) or len(content) != (2 if tag == "complex" else 1):
+        raise NotPlain(f"no plain value: {str(tag)[:20]} of {len(content)} parts")
     if tag == "int":
         return int(content[0], 16)
     if tag == "float":
@@ -87,7 +115,52 @@ def _plain(value: Any, depth: int) -> Any:
         return complex(float.fromhex(content[0]), float.fromhex(content[1]))
     if tag == "bytes":
         return bytes.fromhex(content[0])
+    raise NotPlain(f"no plain value: a tag {str(tag)[:20]!r}")
+
+
+def _plain(value: Any, depth: int) -> Any:
+    _not_too(depth)
+    if type(value) is not list:
+        return value
+    tag, content = _parts(value)
     if tag == "dict":
-        return {_plain(k, depth + 1): _plain(v, depth + 1) for k, v in content}
-    kinds = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
-    return kinds[tag](_plain(item, depth + 1) for item in content)
+        made: Any = {_plain(k, depth + 1): _plain(v, depth + 1) for k, v in content}
+    elif tag in _KINDS:
+        made = _KINDS[tag](_plain(item, depth + 1) for item in content)
+    else:
+        return _leaf(tag, content)
+    if len(made) != len(content):
+        raise NotPlain(f"no plain value: a {tag} that holds a value twice")
+    return made
+
+
+def _text(value: Any, depth: int) -> str:
+    """A text that two values share if and only if they are the same."""
+    _not_too(depth)
+    if type(value) is not list:
+        return _text_of_leaf(value)
+    tag, content = _parts(value)
+    if tag == "dict":
+        return f"<{','.join(sorted(f'{_text(k, depth + 1)}:{_text(v, depth + 1)}' for k, v in content))}>"
+    if tag not in _KINDS:
+        return _text_of_leaf(_leaf(tag, content))
+    texts = [_text(item, depth + 1) for item in content]
+    if tag in ("list", "tuple"):
+        return f"{tag}({','.join(texts)})"
+    return f"{{{','.join(sorted(texts))}}}"
+
+
+def _text_of_leaf(value: Any) -> str:
+    if value is None or type(value) is bool:
+        return str(value)
+    if type(value) is str:
+        return str(_quoted(value))
+    if type(value) is bytes:
+        return f"b{value.hex()}"
+    if type(value) is complex:
+        real, imaginary = _text_of_leaf(value.real), _text_of_leaf(value.imag)
+        return f"{real}+{imaginary}j" if value.imag else real
+    if value != value:
+        return f"nan{next(_serial)}"
+    whole = type(value) is int or value.is_integer()
+    return format(int(value), "x") if whole else float.hex(value)

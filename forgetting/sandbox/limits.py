@@ -16,7 +16,7 @@ class Outcome(enum.Enum):
     wrong = "a test was not passed, or the result was no plain value"
     syntax_error = "the program does not parse"
     runtime_error = "the program raised an exception, lacks the function, or left before it had answered"
-    time_limit = "the processor-time limit, or the wall-time backstop, was reached"
+    time_limit = "the processor-time limit of the program or of its tests, or the wall-time backstop, was reached"
     memory_limit = "the memory limit was reached"
     output_limit = "more was written than is allowed"
     killed = "the program was ended by a signal that no limit sent"

@@ -63,7 +63,7 @@ def _container(image: str) -> list[str]:
     limits = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     package = SCRIPT.parents[1]
     mount = ["--volume", f"{package}:{MOUNTED}/forgetting:ro", "--tmpfs", "/tmp", "--workdir", "/tmp"]
-    variables = [part for name in ("PYTHONHASHSEED=0", "PYTHONUTF8=1") for part in ("--env", name)]
+    variables = [part for name in ("PYTHONHASHSEED=0", "PYTHONUTF8=1", "PYTHONSAFEPATH=1") for part in ("--env", name)]
     inside = ["python3", *INTERPRETER, f"{MOUNTED}/forgetting/sandbox/{SCRIPT.name}"]
     return [tool, "run", "--rm", "--interactive", "--init", *limits, *mount, *variables, image, *inside]
 

@@ -10,12 +10,12 @@ DETAIL = 300  # bytes of an error's description
 
 
 def described(error: BaseException) -> bytes:
-    """Type and text of an error, cut to ``DETAIL`` bytes."""
+    """Type and text of an error in at most ``DETAIL`` bytes of whole letters."""
     try:
         text = f"{type(error).__name__}: {error}"
     except BaseException:  # noqa: BLE001 (the program's own __str__)
         text = type(error).__name__
-    return text.encode("utf-8", "replace")[:DETAIL]
+    return text[:DETAIL].encode("utf-8", "replace")[:DETAIL].decode("utf-8", "ignore").encode()
 
 
 class CandidateError(Exception):
@@ -48,21 +48,22 @@ class Proxy:
             self._end("gone", "")
         return self.answer()
 
-    def value(self, raw: bytes) -> Any:
-        """A raw answer as a value or as an exception."""
+    def encoded(self, raw: bytes) -> bytes:
+        """The value in a raw answer, as the codec's bytes (or what pretends to be); or an exception."""
         kind, text = raw[:1], raw[1:]
         if kind == b"v":
-            try:
-                return codec.loads(text)
-            except codec.NotPlain as error:
-                return self._end("wrong", str(error))
+            return text
         detail = text.decode("utf-8", "replace")[:DETAIL]
         if kind == b"e":
             raise CandidateError(detail)
         return self._end({b"s": "syntax_error", b"m": "memory_limit", b"o": "output_limit"}.get(kind, "wrong"), detail)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        return self.value(self.ask(codec.dumps((arguments, named))))
+        text = self.encoded(self.ask(codec.dumps((arguments, named))))
+        try:
+            return codec.loads(text)
+        except codec.NotPlain as error:
+            self._end("wrong", str(error))
 
     def _end(self, outcome: str, detail: str) -> NoReturn:
         self.over = (outcome, detail)

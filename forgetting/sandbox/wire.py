@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import time
 
 
 class Ended(EOFError):
@@ -13,6 +15,10 @@ class Ended(EOFError):
         self.too_long = too_long
 
 
+class Late(Exception):
+    """The frame was not whole in time."""
+
+
 def send(pipe: int, payload: bytes) -> None:
     """Write one frame. Raises ``OSError`` where nobody reads any more."""
     rest = memoryview(len(payload).to_bytes(4, "big") + payload)
@@ -20,17 +26,22 @@ def send(pipe: int, payload: bytes) -> None:
         rest = rest[os.write(pipe, rest) :]
 
 
-def receive(pipe: int, most: int = 2**31) -> bytes:
-    """Read one frame of at most ``most`` bytes. Raises ``Ended``."""
-    size = int.from_bytes(_exactly(pipe, 4), "big")
+def receive(pipe: int, most: int = 2**31, until: float | None = None) -> bytes:
+    """Read one frame of at most ``most`` bytes, before ``time.monotonic()`` says ``until``. Raises ``Ended``, ``Late``.
+
+    The other side may write half a frame and wait, so whoever must not wait for it gives ``until``.
+    """
+    size = int.from_bytes(_exactly(pipe, 4, until), "big")
     if size > most:
         raise Ended(too_long=True)
-    return _exactly(pipe, size)
+    return _exactly(pipe, size, until)
 
 
-def _exactly(pipe: int, size: int) -> bytes:
+def _exactly(pipe: int, size: int, until: float | None) -> bytes:
     parts: list[bytes] = []
     while size:
+        if until is not None and not select.select([pipe], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise Late
         part = os.read(pipe, min(size, 1 << 20))
         if not part:
             raise Ended

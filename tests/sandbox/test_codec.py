@@ -118,8 +118,33 @@ def test_too_deep() -> None:
         (None, 0, False),
         ({1, 2}, frozenset({1, 2}), True),
         (math.nan, math.nan, False),
+        (["nan"], ["nan"], True),
+        ([math.inf, -math.inf], [math.inf, -math.inf], True),
+        ({1}, {True}, False),
+        ({1}, {1.0}, True),
+        ({(0, 1)}, {(False, True)}, False),
+        ({1: "a"}, {True: "a"}, False),
+        ({1: "a"}, {1.0: "a"}, True),
+        ({"a": 1}, {"a": True}, False),
+        ({frozenset({1})}, {frozenset({True})}, False),
+        ({1, 2, 3}, {3, 2, 1}, True),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a": 1, "b": 2}, {"b": 1, "a": 2}, False),
+        ([1, [2]], [[1], 2], False),
+        ((), [], False),
+        (set(), {}, False),
+        ("1", b"1", False),
+        (["a,b"], ["a", "b"], False),
+        (0.0, -0.0, True),
+        (2**70, 2.0**70, True),
+        (2**70 + 1, 2.0**70, False),
+        (1, 1 + 0j, True),
+        (1j, 1, False),
+        (None, "None", False),
+        (True, "True", False),
     ],
 )
 def test_equality(one: Any, other: Any, equal: bool) -> None:
-    assert codec.same(one, other) is equal
-    assert codec.same(other, one) is equal
+    there, back = codec.dumps(one), codec.dumps(other)
+    assert codec.same(there, back) is equal
+    assert codec.same(back, there) is equal

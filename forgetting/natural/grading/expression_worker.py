@@ -1,4 +1,4 @@
-"""The process that runs ``math-verify``: lines ``[gold, answer]`` in, lines ``[strict, lenient, parsed]`` out."""
+"""The process that runs ``math-verify``: frames with gold and answer in, ``[strict, lenient, parsed]`` out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from forgetting.sandbox import confinement
+from forgetting.sandbox import confinement, wire
 
 MEMORY_BYTES = 2 * 2**30
 
@@ -25,6 +26,21 @@ def confine() -> None:
         confinement.refuse_system_calls(forking=False)
     with suppress(ValueError, OSError):
         confinement.limit(cpu_seconds=2**20, memory_bytes=MEMORY_BYTES, file_bytes=0)
+
+
+def serve(answer: Callable[..., Any]) -> None:
+    """Answer frames ``[nonce, arguments]`` until the other side closes the pipe.
+
+    The two pipes are kept from the libraries: what they print goes nowhere, and they read nothing.
+    """
+    questions, answers = os.dup(0), os.dup(1)
+    for standard in (0, 1):
+        os.dup2(2, standard)
+    wire.send(answers, b"")
+    with suppress(wire.Ended):
+        while True:
+            nonce, arguments = json.loads(wire.receive(questions))
+            wire.send(answers, json.dumps([nonce, answer(*arguments)]).encode())
 
 
 def compare(gold: str, answer: str) -> tuple[bool, bool, bool]:
@@ -55,12 +71,7 @@ def main() -> None:
     """Import, confine, serve."""
     importlib.import_module("math_verify")  # before reading is narrowed
     confine()
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        gold, answer = json.loads(line)
-        sys.stdout.write(json.dumps(compare(gold, answer)) + "\n")
-        sys.stdout.flush()
+    serve(compare)
 
 
 if __name__ == "__main__":

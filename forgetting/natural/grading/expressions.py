@@ -46,12 +46,14 @@ def agree(gold: Sequence[str], answers: Sequence[str]) -> list[Agreement]:
 @lru_cache(maxsize=100_000)
 def _agreement(gold: str, answer: str) -> Agreement:
     try:
-        strict, lenient, parsed = _worker().ask([gold, answer])
+        found = _worker().ask(gold, answer)
+        if type(found) is not list or [type(word) for word in found] != [bool] * 3:
+            raise GraderEnded
     except GraderEnded:
         _worker().stop()
         _worker.cache_clear()
         return Agreement(strict=False, lenient=False, parsed=False)
-    return Agreement(strict, lenient, parsed)
+    return Agreement(*found)
 
 
 @cache

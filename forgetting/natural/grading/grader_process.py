@@ -1,7 +1,8 @@
-"""A helper process that answers one JSON line for each JSON line; for graders that evaluate what a model wrote as text.
+"""A helper process that answers one frame for each frame; for graders that evaluate what a model wrote as text.
 
-The module that it runs has to print one line when it is ready. It is started when it is first needed, in its own
-session, and ended with this process.
+The module that it runs calls ``worker.serve``. It is started when it is first needed, in its own session, and ended
+with this process. It imports nothing from the working folder. What it answers is not trusted: an answer that is late,
+too long, no JSON, or to another question than the one that was asked counts as its end.
 """
 
 from __future__ import annotations
@@ -9,51 +10,57 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import select
+import secrets
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
-SECONDS = 30.0  # for one line; the modules' own limits are shorter
+import forgetting
+from forgetting.sandbox import wire
+
+SECONDS = 30.0  # for one answer; the modules' own limits are shorter
 START_SECONDS = 120.0
+MOST_BYTES = 10_000  # of one answer
 
 
 class GraderEnded(Exception):
-    """The process does not answer: it hangs, or it died."""
+    """The process does not answer what it was asked: it hangs, it died, or it says something else."""
 
 
 class Helper:
-    """One process that runs ``python -m module``. Raises ``GraderEnded`` where it does not start."""
+    """One process that runs ``python -P -m module``. Raises ``GraderEnded`` where it does not start."""
 
     def __init__(self, module: str) -> None:
-        paths = os.pathsep.join(p for p in sys.path if p)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={"PYTHONPATH": paths, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}, start_new_session=True,
+            [sys.executable, "-P", "-m", module],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
+            env={"PYTHONPATH": importable(), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"},
+            start_new_session=True,
         )  # fmt: skip
         atexit.register(self.stop)
-        self._line(START_SECONDS)
+        self._receive(START_SECONDS)
 
-    def ask(self, value: Any) -> Any:
-        """One plain value there, one back. Raises ``GraderEnded``."""
+    def ask(self, *arguments: Any) -> Any:
+        """Plain arguments there, one plain value back. Raises ``GraderEnded``."""
         assert self.process.stdin
+        nonce = secrets.token_hex(16)
         try:
-            self.process.stdin.write(json.dumps(value) + "\n")
-            self.process.stdin.flush()
-        except OSError as error:
+            wire.send(self.process.stdin.fileno(), json.dumps([nonce, arguments]).encode())
+            answered, value = json.loads(self._receive(SECONDS))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise GraderEnded from error
-        return json.loads(self._line(SECONDS))
+        if answered != nonce:
+            raise GraderEnded
+        return value
 
-    def _line(self, seconds: float) -> str:
+    def _receive(self, seconds: float) -> bytes:
         assert self.process.stdout
-        if not select.select([self.process.stdout], [], [], seconds)[0]:
-            raise GraderEnded
-        line = self.process.stdout.readline()
-        if not line:
-            raise GraderEnded
-        return line
+        try:
+            return wire.receive(self.process.stdout.fileno(), MOST_BYTES, time.monotonic() + seconds)
+        except (wire.Ended, wire.Late) as error:
+            raise GraderEnded from error
 
     def stop(self) -> None:
         """End the process."""
@@ -64,3 +71,11 @@ class Helper:
             with suppress(OSError):
                 assert stream
                 stream.close()
+
+
+def importable() -> str:
+    """``sys.path`` for a child: absolute, without the working folder, unless the package itself lies there."""
+    home = os.path.dirname(os.path.dirname(os.path.realpath(forgetting.__file__)))
+    here = {os.path.realpath(os.curdir)} - {home}
+    paths = [os.path.abspath(path) for path in sys.path if path and os.path.realpath(path) not in here]
+    return os.pathsep.join([*paths, home])

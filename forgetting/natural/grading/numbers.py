@@ -2,7 +2,8 @@ r"""The number that a worked answer ends with: strictly, where the format asks f
 
 Strict: after the last ``####`` or in the last ``\boxed{}`` stands a number and nothing else. Lenient: the last number
 anywhere. Thousands separators, a currency sign, trailing zeros, a final period, fractions and a per cent sign are read
-in both; words after the number only leniently. Values are exact; ``75%`` equals 75 and 3/4.
+in both; words after the number only leniently. Values are exact; ``75%`` equals 75 and 3/4. What is longer than
+``MOST_CHARACTERS`` is no number.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 VERSION = 1
+MOST_CHARACTERS = 1_000  # Python reads at most 4,300 digits
 _DIGITS = r"[-+\u2212]?\s?[$€£]?\s?[-\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?"
 _NUMBER = re.compile(rf"(?<![\w.])({_DIGITS})(?:\s?/\s?(\d+))?\s?(\\?%)?")
 _FRACTION = re.compile(r"([-\u2212]?)\s?\\[dt]?frac\s?\{\s?(-?\d+)\s?\}\s?\{\s?(\d+)\s?\}")
@@ -62,15 +64,15 @@ def marked(text: str) -> str | None:
 
 def _alone(text: str) -> Number | None:
     clean = text.translate(_NOISE).strip().rstrip(".").strip().strip("$").strip()
-    if (fraction := _FRACTION.fullmatch(clean)) and int(fraction[3]):
-        return _of_fraction(fraction)
+    if (fraction := _FRACTION.fullmatch(clean)) and (number := _of_fraction(fraction)):
+        return number
     match = _NUMBER.fullmatch(clean)
     return _number(match) if match else None
 
 
 def _all(text: str) -> list[Number]:
     clean = text.translate(_NOISE)
-    places = [(m.start(), _of_fraction(m)) for m in _FRACTION.finditer(clean) if int(m[3])]
+    places = [(m.start(), n) for m in _FRACTION.finditer(clean) if (n := _of_fraction(m)) is not None]
     rest = _FRACTION.sub(lambda m: " " * len(m[0]), clean)
     places += [(m.start(), n) for m in _NUMBER.finditer(rest) if (n := _number(m)) is not None]
     return [number for _, number in sorted(places, key=lambda p: p[0])]
@@ -78,7 +80,7 @@ def _all(text: str) -> list[Number]:
 
 def _number(match: re.Match[str]) -> Number | None:
     digits = re.sub(r"[\s$€£,+]", "", match[1]).replace("\u2212", "-")
-    if not any(c.isdigit() for c in digits) or digits.count("-") > 1:
+    if len(match[0]) > MOST_CHARACTERS or not any(c.isdigit() for c in digits) or digits.count("-") > 1:
         return None
     value = Fraction(digits)
     if match[2]:
@@ -88,5 +90,7 @@ def _number(match: re.Match[str]) -> Number | None:
     return Number(value, bool(match[3]))
 
 
-def _of_fraction(match: re.Match[str]) -> Number:
+def _of_fraction(match: re.Match[str]) -> Number | None:
+    if len(match[0]) > MOST_CHARACTERS or int(match[3]) == 0:
+        return None
     return Number(Fraction(int(match[2]), int(match[3])) * (-1 if match[1] else 1))

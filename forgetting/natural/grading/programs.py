@@ -6,7 +6,8 @@ import ast
 import re
 
 VERSION = 1
-_FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:\n?```|\Z)", re.DOTALL)
+# Possessive, so that a long run of blanks is read once.
+_FENCE = re.compile(r"```[ \t]*+([\w+-]*+)[ \t]*+\n(.*?)(?:\n?```|\Z)", re.DOTALL)
 
 
 def defines(source: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The process that asks ``reasoning-gym``'s verifiers: ``[dataset, options, seed, index, answer]`` in, scores out.
+"""The process that asks ``reasoning-gym``'s verifiers: dataset, options, seed, index, answer in, scores out.
 
 Some verifiers evaluate the answer's text, so this process confines itself as the one of ``math-verify`` does.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 import importlib
 import json
 import signal
-import sys
 from functools import lru_cache
 from typing import Any
 
-from forgetting.natural.grading.expression_worker import confine
+from forgetting.natural.grading.expression_worker import confine, serve
 
 SECONDS = 10  # for one answer
 SIZE = 20_000  # indices of a generator
@@ -46,11 +45,7 @@ def main() -> None:
     importlib.import_module("reasoning_gym")  # before reading is narrowed
     confine()
     signal.signal(signal.SIGALRM, _late)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(score(*json.loads(line))) + "\n")
-        sys.stdout.flush()
+    serve(score)
 
 
 if __name__ == "__main__":
