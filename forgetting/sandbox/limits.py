@@ -48,7 +48,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ProgramVerdict:
     """The word on one program: the outcome, a line of detail, and what the run took."""
 
     outcome: Outcome

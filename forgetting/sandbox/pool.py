@@ -28,7 +28,7 @@ from typing import Any
 
 from forgetting.errors import UsageError, require
 from forgetting.sandbox import codec, wire
-from forgetting.sandbox.limits import Limits, Outcome, Verdict
+from forgetting.sandbox.limits import Limits, Outcome, ProgramVerdict
 from forgetting.sandbox.policy import Policy, policy
 
 GRACE_SECONDS = 20.0  # beyond the wall limit, for the sandbox's own work on a busy machine
@@ -169,7 +169,7 @@ class Sandbox:
         """The layers that are missing, with the reasons, in one line; empty where all hold."""
         return missing(self.layers)
 
-    def run(self, jobs: Sequence[Job]) -> list[Verdict]:
+    def run(self, jobs: Sequence[Job]) -> list[ProgramVerdict]:
         """One verdict for each program, in order. The tests decide; nothing that a program prints can."""
         with ThreadPoolExecutor(len(self._cells)) as threads:
             return list(threads.map(self._one, jobs))
@@ -195,7 +195,7 @@ class Sandbox:
         self._cells.append(cell)
         self._idle.put(cell)
 
-    def _one(self, job: Job) -> Verdict:
+    def _one(self, job: Job) -> ProgramVerdict:
         for _ in range(TRIES):
             cell = self._idle.get()
             try:
@@ -204,13 +204,13 @@ class Sandbox:
                 cell.stop()
                 self._cells.remove(cell)
                 self._add()
-                verdict = Verdict(Outcome.harness_error, f"{type(error).__name__.strip('_')}: {error}")
+                verdict = ProgramVerdict(Outcome.harness_error, f"{type(error).__name__.strip('_')}: {error}")
             else:
                 self._idle.put(cell)
                 return verdict
         return verdict
 
-    def _verdict(self, cell: _Cell, job: Job) -> Verdict:
+    def _verdict(self, cell: _Cell, job: Job) -> ProgramVerdict:
         control = {
             "script": isinstance(job, Script),
             "cpu_seconds": self.limits.cpu_seconds,
@@ -233,26 +233,26 @@ class Sandbox:
             return early
         result = json.loads(answer[1:])
         if result.get("nonce") != nonce:
-            return Verdict(Outcome.harness_error, "the verdict does not carry the nonce")
-        return Verdict(Outcome[result["outcome"]], result["detail"], head["cpu_seconds"])
+            return ProgramVerdict(Outcome.harness_error, "the verdict does not carry the nonce")
+        return ProgramVerdict(Outcome[result["outcome"]], result["detail"], head["cpu_seconds"])
 
 
-def _of_end(head: dict[str, Any], answer: bytes, limits: Limits) -> Verdict | None:
+def _of_end(head: dict[str, Any], answer: bytes, limits: Limits) -> ProgramVerdict | None:
     """The verdict on a program that did not end with an answer; None where it did."""
     cpu = head["cpu_seconds"]
     if head["late"]:
-        return Verdict(Outcome.time_limit, f"wall time, {limits.wall_seconds:g} s", cpu)
+        return ProgramVerdict(Outcome.time_limit, f"wall time, {limits.wall_seconds:g} s", cpu)
     exhausted = getattr(signal, "SIGXCPU", -1)
     if head["judge_signal"] == exhausted:  # tests that never end also count against the program, as by wall time
-        return Verdict(Outcome.time_limit, f"processor time of the tests, {limits.cpu_seconds} s", cpu)
+        return ProgramVerdict(Outcome.time_limit, f"processor time of the tests, {limits.cpu_seconds} s", cpu)
     if head["signal"] == exhausted or (head["signal"] and cpu >= limits.cpu_seconds):
-        return Verdict(Outcome.time_limit, f"processor time, {limits.cpu_seconds} s", cpu)
+        return ProgramVerdict(Outcome.time_limit, f"processor time, {limits.cpu_seconds} s", cpu)
     if head["signal"]:
-        return Verdict(Outcome.killed, _signal_name(head["signal"]), cpu)
+        return ProgramVerdict(Outcome.killed, _signal_name(head["signal"]), cpu)
     if answer[:1] == b"?":
-        return Verdict(Outcome.runtime_error, f"left with status {head['status']} before it had answered", cpu)
+        return ProgramVerdict(Outcome.runtime_error, f"left with status {head['status']} before it had answered", cpu)
     if not answer:
-        return Verdict(Outcome.harness_error, "no verdict", cpu)
+        return ProgramVerdict(Outcome.harness_error, "no verdict", cpu)
     return None
 
 
@@ -261,18 +261,18 @@ def _signal_name(number: int) -> str:
     return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
-def _of_script(head: dict[str, Any], answer: bytes, printed: bytes, job: Script, limits: Limits) -> Verdict:
+def _of_script(head: dict[str, Any], answer: bytes, printed: bytes, job: Script, limits: Limits) -> ProgramVerdict:
     cpu = head["cpu_seconds"]
     if len(printed) >= limits.output_bytes:
-        return Verdict(Outcome.output_limit, f"{limits.output_bytes} bytes", cpu)
+        return ProgramVerdict(Outcome.output_limit, f"{limits.output_bytes} bytes", cpu)
     left = not answer and not head["late"] and not head["signal"]  # os._exit: what it printed counts
     if not left and (early := _of_end(head, answer, limits)) is not None:
         return early
     bad = {b"s": Outcome.syntax_error, b"m": Outcome.memory_limit, b"e": Outcome.runtime_error}
     if answer[:1] in bad or (left and head["status"]):
-        return Verdict(bad.get(answer[:1], Outcome.runtime_error), answer[1:].decode(errors="replace"), cpu)
+        return ProgramVerdict(bad.get(answer[:1], Outcome.runtime_error), answer[1:].decode(errors="replace"), cpu)
     right = _lines(printed.decode(errors="replace")) == _lines(job.expected)
-    return Verdict(Outcome.passed if right else Outcome.wrong, "", cpu)
+    return ProgramVerdict(Outcome.passed if right else Outcome.wrong, "", cpu)
 
 
 def _lines(text: str) -> list[str]:

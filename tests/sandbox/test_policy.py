@@ -82,4 +82,9 @@ def test_bubblewrap() -> None:
             outcomes = [v.outcome for v in sandbox.run(jobs)]
     except UsageError as error:
         pytest.skip(f"bwrap does not work here: {error}")
-    assert outcomes == [Outcome.passed, Outcome.wrong, Outcome.runtime_error, Outcome.runtime_error]
+    assert outcomes == [
+        Outcome.passed,
+        Outcome.wrong,
+        Outcome.runtime_error,
+        Outcome.runtime_error,
+    ]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from forgetting.contracts import Grade
 from forgetting.natural.grading import expressions, numbers
 from forgetting.sandbox import pool
-from forgetting.sandbox.limits import Limits, Outcome, Verdict
+from forgetting.sandbox.limits import Limits, Outcome, ProgramVerdict
 
 FORMAT, ANSWER, NOTHING = "right_but_format", "wrong_answer", "no_answer"
 MOST_REMEMBERED = 100_000
 _REMEMBERED = (Outcome.passed, Outcome.wrong, Outcome.syntax_error, Outcome.runtime_error)
 
-_known: dict[tuple[Limits, str], Verdict] = {}  # of this process
+_known: dict[tuple[Limits, str], ProgramVerdict] = {}  # of this process
 
 
 def of_number(gold: str, answer: str, *, steps_right: int = 0, steps_total: int = 0) -> Grade:
@@ -60,7 +60,7 @@ def of_programs(jobs: Sequence[Sequence[pool.Job]], limits: Limits, *, strict: b
     return [_of_verdicts([verdicts[limits, repr(job)] for job in group]) for group in jobs]
 
 
-def _of_verdicts(verdicts: Sequence[Verdict]) -> Grade:
+def _of_verdicts(verdicts: Sequence[ProgramVerdict]) -> Grade:
     failed = next((v for v in verdicts if not v.passed), None)
     if failed is None:
         return Grade("right")
