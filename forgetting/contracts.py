@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -385,7 +385,7 @@ class Mitigation(Part):
 
     family: ClassVar[str] = "mitigation"
     stacks: ClassVar[bool] = False  # whether runs under it may be stacked: it leaves the network's form as it is
-    neutral: ClassVar[dict[str, Any]] = {}  # the settings at which it does nothing, if there are any
+    neutral: ClassVar[Mapping[str, Any] | None] = None  # the settings at which it does nothing, where there are any
 
     def rate(self) -> float:
         """A factor of the arm's learning rate."""

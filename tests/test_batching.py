@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from forgetting import registry
 from forgetting.batching import encode, texts, tokens
 from forgetting.contracts import Sample
+from forgetting.testing.small import samples, words
 from forgetting.world.vocabulary import EOS
 from forgetting.world.vocabulary import words as vocabulary
-from tests.contracts.small import samples, words
 
 phrases = st.lists(st.sampled_from(vocabulary()), min_size=1, max_size=12).map(" ".join)
 

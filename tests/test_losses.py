@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import losses
-from tests.contracts.small import batch, gradients, model, pool, rows
+from forgetting.testing.small import batch, gradients, model, pool, rows
 
 
 def test_predictions_are_the_logits_one_place_before_each_answer_token() -> None:

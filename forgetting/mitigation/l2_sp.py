@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from forgetting.contracts import Mitigation, Model, Sample
 from forgetting.errors import require
@@ -23,6 +23,7 @@ class L2SP(Mitigation):
     """
 
     stacks: ClassVar[bool] = True
+    neutral: ClassVar[Mapping[str, Any] | None] = {"strength": 0.0}
     strength: float = 0.1
 
     def __post_init__(self) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from forgetting.contracts import Mitigation, Model, Sample
 from forgetting.errors import UsageError, require
@@ -24,6 +24,8 @@ class LoRA(Mitigation):
         targets: modules that get one, by the end of their names; ``all-linear`` for every linear one but the head
         seed: draws the adapters' first matrices (the second ones start at zero)
     """
+
+    neutral: ClassVar[Mapping[str, Any] | None] = {"rank": 0}
 
     rank: int = 8
     alpha: float = 16.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from forgetting.contracts import Mitigation
 
@@ -13,3 +14,4 @@ class Unmitigated(Mitigation):
     """Plain fine-tuning."""
 
     stacks: ClassVar[bool] = True
+    neutral: ClassVar[Mapping[str, Any] | None] = {}

@@ -11,7 +11,7 @@ from forgetting import registry
 from forgetting.answering.sampled import measure_passing
 from forgetting.contracts import Benchmark, Sampling
 from forgetting.errors import UsageError
-from tests.contracts.small import model
+from forgetting.testing.small import model
 
 
 class Coin(Benchmark):

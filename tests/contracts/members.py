@@ -27,8 +27,8 @@ from forgetting.contracts import Model, Part
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import Architecture
 from forgetting.models.stacked import StackedModel
+from forgetting.testing.small import model, needs_data
 from forgetting.world.tokenizer import tokenizer
-from tests.contracts.small import model
 
 VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 
@@ -132,11 +132,6 @@ def parts(family: str) -> list[Part]:
     """Every part of a family that is held to its laws; what needs a data set only with the settings above."""
     own = [part for part in (registry.build(family, name) for name in registry.names(family)) if not needs_data(part)]
     return [*own, *(registry.build(family, value) for value in (*SETTINGS[family], *outsiders(family)))]
-
-
-def needs_data(part: Part) -> bool:
-    """Whether a part's text comes from a data set instead of the world."""
-    return getattr(part, "language", "world") != "world"
 
 
 def label(part: Part) -> str:

@@ -1,87 +1,20 @@
-"""Small things that many tests share: a model of a few thousand parameters, samples, batches, exact comparisons."""
+"""Small studies, and samples that say where they come from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from itertools import count, islice
-from typing import Any, cast
+from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
-from forgetting import registry
-from forgetting.batching import Encoded, encode
-from forgetting.contracts import Batch, Contamination, Model, Sample
-from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.models.ladder import Architecture
-from forgetting.seeds import generator
+from forgetting.contracts import Contamination, Sample
 from forgetting.spec import Doses, Evaluation, Fit, Ladder, Optimiser, Spec
-from forgetting.world.tokenizer import tokenizer
 
 torch.set_num_threads(1)
-
-TINY = Architecture("tiny", 16, 1, 2, 8, 16, 1)
-
-
-@cache
-def words() -> PreTrainedTokenizerFast:
-    """The world's tokenizer; a test that changes one makes its own."""
-    return tokenizer()
-
-
-def model(seed: int = 0, *, architecture: Architecture = TINY) -> HuggingFaceModel:
-    """A fresh model with its own tokenizer, in evaluation mode."""
-    made = HuggingFaceModel.create(architecture, tokenizer(), seed)
-    made.network.eval()
-    return made
-
-
-def samples(number: int, seed: int = 0, source: str = "original") -> list[Sample]:
-    """The first samples of a contamination."""
-    part = cast(Contamination, registry.build("contamination", source))
-    return list(islice(part.samples(generator(seed, "small samples")), number))
-
-
-def pool(number: int, seed: int = 0) -> Encoded:
-    """Samples of the original distribution as tokens."""
-    return encode(samples(number, seed), words())
-
-
-def batch(number: int, seed: int = 0) -> Batch:
-    """One batch of the original distribution."""
-    return pool(number, seed).batch(np.arange(number), number)
-
-
-def rows(whole: Batch, chosen: slice) -> Batch:
-    """Some samples of a batch as a micro-batch of the same step."""
-    return Batch(whole.tokens_RBT[:, chosen], whole.answer_RBT[:, chosen], whole.denominator)
-
-
-def weights(student: Model) -> dict[str, Tensor]:
-    """A copy of the weights."""
-    return {name: value.clone() for name, value in student.state().items()}
-
-
-def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    """The names whose tensors are not equal bit for bit, or are in one place only."""
-    return [
-        n
-        for n in sorted(one.keys() | other.keys())
-        if n not in one or n not in other or not torch.equal(one[n], other[n])
-    ]
-
-
-def gradients(student: Model, losses: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Gradients of the weights after a backward pass through each loss in turn."""
-    student.network.zero_grad()
-    for loss in losses:
-        loss.sum().backward()
-    return {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from forgetting.batching import encode
 from forgetting.contracts import Batch, Model
 from forgetting.distillation.off_policy import OffPolicy
 from forgetting.errors import UsageError
+from forgetting.testing.small import batch, differing, gradients, model, samples, words
 from forgetting.training.plan import MixPlan, epochs
-from tests.contracts.small import Numbered, batch, differing, gradients, model, samples, words
+from tests.contracts.small import Numbered
 
 
 def by_hand(student: Model, teacher: Model | None, made: Batch) -> float:

@@ -19,10 +19,10 @@ from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.gold_traces import Budget, GoldTraces, gold_sums
 from forgetting.record.schema import LEDGER_COLUMNS
 from forgetting.spec import Evaluation, Optimiser
+from forgetting.testing.small import batch, differing, model, samples, weights, words
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.stops import IntervalEvaluation
-from tests.contracts.small import batch, differing, model, samples, weights, words
 
 BENCHMARKS = [
     cast(Benchmark, registry.build("benchmarks", {"name": "maths", "items_per_depth": 2, "depths": (1, 2)})),

@@ -17,7 +17,7 @@ from forgetting.models import stacked_decoding
 from forgetting.models.stacked import StackedModel
 from forgetting.models.stacked_decoding import Decoder
 from forgetting.spec import Evaluation
-from tests.contracts.small import model, samples, words
+from forgetting.testing.small import model, samples, words
 from tests.evaluation.test_evaluator import BENCHMARKS, with_dropout
 
 SUMS = ("nll_sum", "base_ce_sum", "kl_sum")

@@ -20,8 +20,8 @@ from forgetting.evaluation.recorder import SCHEMA, Recorder
 from forgetting.record.files import RunFolder
 from forgetting.record.schema import LEDGER_COLUMNS, ScoreRow
 from forgetting.spec import Evaluation
+from forgetting.testing.small import model, samples
 from forgetting.training.stopwatch import Stopwatch
-from tests.contracts.small import model, samples
 
 COLUMNS = {"student": "tiny", "capacity": 9, "arm": "dialogue", "distillation_seed": 0, "seed": 3}
 LOOKUP = cast(Benchmark, registry.build("benchmarks", {"name": "lookup", "item_count": 4}))

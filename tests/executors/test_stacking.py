@@ -17,8 +17,9 @@ from forgetting.executors.stacking import Measure, groups, largest, stack_of, st
 from forgetting.models.ladder import architecture
 from forgetting.spec import Doses, Evaluation, Ladder, Spec
 from forgetting.study.study import RunKey, Study, construct
+from forgetting.testing.small import batch
 from forgetting.training import stack_gain as measuring
-from tests.contracts.small import batch, spec
+from tests.contracts.small import spec
 
 FOUND = {"why": "", "device": "cpu", "fixed_bytes": 10, "replica_bytes": 100, "free_bytes": 10_000, "gain": 2.0}
 

@@ -11,9 +11,9 @@ from forgetting.errors import UsageError
 from forgetting.mitigation.l2_sp import L2SP
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Optimiser
+from forgetting.testing.small import differing, gradients, model, pool, weights
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
-from tests.contracts.small import differing, gradients, model, pool, weights
 
 
 def moved(seed: int = 0) -> tuple[HuggingFaceModel, L2SP, list[torch.Tensor]]:

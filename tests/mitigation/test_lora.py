@@ -13,9 +13,9 @@ from forgetting.errors import UsageError
 from forgetting.mitigation.lora import LoRA
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Optimiser
+from forgetting.testing.small import batch, model, pool, weights
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
-from tests.contracts.small import batch, model, pool, weights
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs peft: forgetting[lora]")
 

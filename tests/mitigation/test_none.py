@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from forgetting.contracts import Mitigation
 from forgetting.mitigation.none import Unmitigated
-from tests.contracts.small import differing, model, samples
+from forgetting.testing.small import differing, model, samples
 
 
 def test_every_seam_is_the_contracts_own() -> None:

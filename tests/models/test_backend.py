@@ -14,7 +14,7 @@ from forgetting.errors import UsageError
 from forgetting.models import vllm_process
 from forgetting.models.backend import CANARY, BackedModel, vllm_command
 from forgetting.models.vllm_process import VLLM, weights_hash
-from tests.contracts.small import model
+from forgetting.testing.small import model
 
 PROMPTS = [[5, 6, 7], [9, 30, 41, 52], [8], [60, 61, 62, 63, 64, 65]]
 STANDIN = [sys.executable, str(Path(__file__).with_name("standin.py"))]

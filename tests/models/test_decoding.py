@@ -14,7 +14,7 @@ from forgetting.errors import UsageError
 from forgetting.models import decoding
 from forgetting.models.decoding import check_decodable, rows_together, selected
 from forgetting.models.huggingface import HuggingFaceModel
-from tests.contracts.small import model, words
+from forgetting.testing.small import model, words
 
 LIMIT = 10
 WORDS = len(words())

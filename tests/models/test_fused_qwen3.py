@@ -18,7 +18,7 @@ from forgetting.mitigation.lora import LoRA
 from forgetting.models import fused_qwen3
 from forgetting.models.decoding import DecodingRow, _Batch
 from forgetting.models.ladder import LADDER, Architecture
-from tests.contracts.small import TINY, model
+from forgetting.testing.small import TINY, model
 
 DEEP = Architecture("tiny-deep", 16, 3, 4, 6, 20, 2)
 

@@ -30,9 +30,10 @@ from forgetting.spec import Machine
 from forgetting.stages import contaminate_stack as stage
 from forgetting.stages.contaminate_stack import contaminate_stack
 from forgetting.study.study import construct
+from forgetting.testing.small import batch, model
 from forgetting.training.module import BatchData
 from forgetting.training.stack import stacked_batch
-from tests.contracts.small import batch, model, spec
+from tests.contracts.small import spec
 
 GRAPHS = Machine(graphs=True)
 

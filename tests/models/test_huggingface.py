@@ -18,7 +18,7 @@ from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import Architecture, architecture
-from tests.contracts.small import TINY, differing, model, weights, words
+from forgetting.testing.small import TINY, differing, model, weights, words
 
 DEEP = Architecture("tiny-deep", 16, 3, 4, 4, 16, 2)
 

@@ -11,7 +11,7 @@ from transformers import Qwen3ForCausalLM
 from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import DEPTH_STRAND, GPU_RUNGS, LADDER, WIDTH_STRAND, Architecture, architecture
-from tests.contracts.small import words
+from forgetting.testing.small import words
 
 EVERY = (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEPTH_STRAND)
 BUILT = ("10k", "14k", "20k", "34k", "50k", "70k", "100k", "175k", "455k", "1m")

@@ -14,7 +14,7 @@ from forgetting.contracts import Model, Sampling
 from forgetting.errors import UsageError
 from forgetting.models.sampling import drawn
 from forgetting.models.stacked import StackedModel
-from tests.contracts.small import model
+from forgetting.testing.small import model
 
 PROMPTS = [[5, 6, 7], [9, 30, 41, 52], [8], [60, 61, 62, 63, 64, 65]]
 

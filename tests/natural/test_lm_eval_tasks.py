@@ -13,8 +13,8 @@ import torch
 from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.natural.lm_eval_tasks import _answers, measure_tasks
+from forgetting.testing.small import model
 from tests.contracts.members import DATA
-from tests.contracts.small import model
 
 needed = pytest.mark.skipif(
     importlib.util.find_spec("lm_eval") is None, reason="needs lm-eval: pip install 'forgetting[harness]'"

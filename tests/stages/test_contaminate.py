@@ -27,10 +27,11 @@ from forgetting.record.store import Store
 from forgetting.spec import Optimiser
 from forgetting.stages.contaminate import contaminate
 from forgetting.study.study import Study, construct, fingerprint
+from forgetting.testing.small import differing, words
 from forgetting.training import checkpoints
 from forgetting.training.checkpoints import Snapshots, SnapshotWriter, last, read
 from forgetting.training.plan import is_held_out
-from tests.contracts.small import differing, spec, words
+from tests.contracts.small import spec
 
 DOSES = (0, 20, 40, 60)
 

@@ -18,8 +18,9 @@ from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil
 from forgetting.study.study import Study, construct, fingerprint
+from forgetting.testing.small import differing, words
 from forgetting.training.checkpoints import SnapshotWriter, last
-from tests.contracts.small import differing, spec, words
+from tests.contracts.small import spec
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,11 @@ from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil, distil_stack
 from forgetting.study.study import Study, construct, fingerprint
+from forgetting.testing.small import differing, model, pool, words
 from forgetting.training.checkpoints import Snapshots
 from forgetting.training.module import FitModule
 from forgetting.training.stack import stacked_batch
-from tests.contracts.small import differing, model, pool, spec, words
+from tests.contracts.small import spec
 from tests.stages.test_contaminate import Interrupted, at_call
 from tests.stages.test_distil import weights
 

@@ -23,10 +23,10 @@ from forgetting.contamination.original import Original
 from forgetting.contracts import Batch
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Machine, Optimiser
+from forgetting.testing.small import model
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.plan import epochs
-from tests.contracts.small import model
 
 STEPS = 6
 

@@ -17,10 +17,10 @@ from forgetting.contracts import Batch
 from forgetting.models import fused_qwen3
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Optimiser
+from forgetting.testing.small import model, samples, words
 from forgetting.training.adamw import FlatAdamW
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
-from tests.contracts.small import model, samples, words
 
 SHAPES = ((3, 2), (4,), (2, 1, 2))
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from forgetting import losses
 from forgetting.errors import UsageError
 from forgetting.spec import Optimiser
+from forgetting.testing.small import batch, differing, model, weights
 from forgetting.training import checkpoints as module
 from forgetting.training.checkpoints import (
     Snapshots,
@@ -29,7 +30,6 @@ from forgetting.training.checkpoints import (
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.stopwatch import Stopwatch
-from tests.contracts.small import batch, differing, model, weights
 
 STOPS = {2: 20, 5: 50, 6: 60}
 

@@ -83,7 +83,7 @@ def test_only_a_compiled_run_has_it_in_its_form() -> None:
 
 
 def test_the_hand_written_pass_stands_back() -> None:
-    from tests.contracts.small import model
+    from forgetting.testing.small import model
 
     network = model(0).network
     assert fused_qwen3.suits(network)

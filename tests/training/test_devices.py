@@ -18,7 +18,7 @@ from forgetting.batching import encode, piece
 from forgetting.contamination.original import Original
 from forgetting.seeds import generator
 from forgetting.spec import Machine
-from tests.contracts.small import model
+from forgetting.testing.small import model
 from tests.training.several import run
 
 ROOT = Path(__file__).parents[2]

@@ -18,12 +18,13 @@ from forgetting.contracts import Batch, Model
 from forgetting.models import fused_qwen3
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Machine, Optimiser
+from forgetting.testing.small import batch, differing, model, pool, weights, words
 from forgetting.training.checkpoints import Snapshots, generator_states, last, read, restore_generators
 from forgetting.training.fit import device, fit
 from forgetting.training.module import FitModule
 from forgetting.training.plan import MixPlan, mixed
 from forgetting.training.stopwatch import Stopwatch
-from tests.contracts.small import Numbered, batch, differing, model, pool, weights, words
+from tests.contracts.small import Numbered
 
 
 def bare(student: HuggingFaceModel, batches: list[Batch], o: Optimiser, total_steps: int) -> dict[str, Tensor]:

@@ -15,9 +15,9 @@ from forgetting import losses
 from forgetting.contracts import Mitigation, Model
 from forgetting.models.ladder import Architecture
 from forgetting.spec import Optimiser
+from forgetting.testing.small import differing, model, pool, weights
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
-from tests.contracts.small import differing, model, pool, weights
 
 
 class Rates(lightning.Callback):

@@ -10,10 +10,10 @@ import torch
 from forgetting import losses
 from forgetting.contracts import Batch, Model
 from forgetting.models.stacked import StackedModel
+from forgetting.testing.small import batch, model
 from forgetting.training.adamw import StackedAdamW
 from forgetting.training.module import BatchData
 from forgetting.training.stack import stacked_batch
-from tests.contracts.small import batch, model
 
 META = torch.device("meta")
 

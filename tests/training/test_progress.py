@@ -9,9 +9,9 @@ import pytest
 
 from forgetting import losses
 from forgetting.spec import Optimiser
+from forgetting.testing.small import batch, model
 from forgetting.training.fit import Progress, fit
 from forgetting.training.module import FitModule
-from tests.contracts.small import batch, model
 
 
 def told(monkeypatch: pytest.MonkeyPatch, seconds_a_step: float, first: int) -> list[tuple[int, int]]:

@@ -18,10 +18,10 @@ from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import Architecture
 from forgetting.models.stacked import StackedModel
 from forgetting.spec import Optimiser
+from forgetting.testing.small import model, pool, words
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.stack import EachItsOwn, stacked_batch
-from tests.contracts.small import model, pool, words
 
 TWO_LAYERS = Architecture("tiny-two", 16, 2, 2, 4, 24, 2)
 STEPS = 20
