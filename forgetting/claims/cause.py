@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from forgetting.analysis import metrics
 from forgetting.analysis.metrics import Floats
 from forgetting.claims.judging.accuracy import seed_count, shared_doses, shared_runs
 from forgetting.claims.judging.decision import ClaimPart, Counts, decide, interval, untestable
@@ -91,7 +92,7 @@ def _capacity_gap(rule: ClaimRule, gap: _Gap | None, measured: bool) -> ClaimPar
         )
     if (small := _nothing_lost(rule, gap)) is not None:
         return untestable("capacity_gap", part, small)
-    missing = {size: 1 - retention for size, retention in gap.beside.items()}
+    missing = {size: metrics.capacity_gap(1.0, retention) for size, retention in gap.beside.items()}
     return decide("capacity_gap", part, missing, np.mean(list(missing.values()), axis=0), gap.n)
 
 
@@ -123,7 +124,8 @@ def _nothing_lost(rule: ClaimRule, gap: _Gap) -> str | None:
 def _interference(gap: _Gap | None, parts: tuple[ClaimPart, ...]) -> tuple[str, str]:
     if gap is None:
         return "open", "takes a joint arm"
-    between = np.mean([gap.beside[size] - gap.sequence[size] for size in gap.beside], axis=0)
+    kept = [metrics.interference_gap(gap.beside[size], gap.sequence[size]) for size in gap.beside]
+    between = np.mean(kept, axis=0)
     low, high = interval(between, gap.n.seeds, gap.n.items)
     text = f"joint training keeps {between[0]:+.2f} more than training in sequence [{low:+.2f}, {high:+.2f}]"
     larger = float(between[0]) > max(0.0, 1 - float(np.mean([drawn[0] for drawn in gap.beside.values()])))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetting.analysis.metrics import Floats
+from forgetting.analysis.metrics import Floats, hazard
 from forgetting.claims.judging.accuracy import Cell, Run, seed_count, shared_doses, shared_runs
 from forgetting.claims.judging.decision import ClaimPart, Counts, decide, interval, untestable
 from forgetting.claims.judging.evidence import Measured, MeasuredArm
@@ -95,8 +95,8 @@ class Complexity:
         slopes = []
         for which in range(len(cells[int(k[0])])):
             hazards = [
-                np.log(_share(cells[int(depth)][which], 0, look)) / depth
-                - np.log(_share(cells[int(depth)][which], look.dose, look)) / depth
+                hazard(_share(cells[int(depth)][which], look.dose, look), depth)
+                - hazard(_share(cells[int(depth)][which], 0, look), depth)
                 for depth in k
             ]
             slopes.append((k - k.mean()) @ np.stack(hazards) / ((k - k.mean()) ** 2).sum())
