@@ -80,7 +80,6 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "mitigation": ({"name": "l2_sp", "strength": 10.0},),
     "claims": (
         {"name": "dialogue_loss", "dose": 1000},
-        {"name": "complexity", "simple_skills": ("lookup",)},
         {"name": "cause", "least_loss": 0.0, "most_replay": 0.01},
     ),
 }
