@@ -433,9 +433,29 @@ class Mitigation(Part):
         return {}
 
 
+@dataclass(frozen=True)
+class Claim(Part):
+    """A claim as a hypothesis: what is computed to judge it. Its entry in the rules file says by which margins.
+
+    Its settings are what the entry gives beside these: a dose, say. A part named ``shape`` is decided by the shape
+    rule, every other one by its margin. Laws: a finding has the parts and the rivals named here, in this order; where
+    evidence lacks, a part is not testable and says why, and nothing is raised; equal evidence gives equal findings.
+    """
+
+    family: ClassVar[str] = "claims"
+    identifier: ClassVar[str]  # in the rules file and in verdicts: C5
+    parts: ClassVar[tuple[str, ...]]  # the statistics, all of which a supported claim takes
+    rivals: ClassVar[tuple[str, ...]] = ()  # other explanations
+
+    @abstractmethod
+    def judge(self, study: Any, rule: Any, pair: Any) -> Any:
+        """What one study says of one pair: a ``Finding`` from ``Measured``, ``ClaimRule`` and ``Pair``."""
+
+
 FAMILIES: dict[str, type[Part]] = {
     "distillation": Distillation,
     "contamination": Contamination,
     "benchmarks": Benchmark,
     "mitigation": Mitigation,
+    "claims": Claim,
 }

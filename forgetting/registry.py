@@ -14,9 +14,9 @@ from forgetting.errors import UsageError, checked, unknown
 
 
 def names(family: str) -> list[str]:
-    """The short names of a family's members, from its folder's files."""
+    """The short names of a family's members, from its folder's files; folders and ``_``-files are what they share."""
     package = importlib.import_module(f"forgetting.{family}")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not (m.ispkg or m.name.startswith("_")))
 
 
 def _member(module_name: str, family: str) -> type[Part]:

@@ -1,12 +1,12 @@
-"""What forgetting is made of: pure functions from outcomes, accuracies and NLLs to the metrics of the protocol.
+"""What forgetting is made of: pure functions from accuracies, counts and NLLs to the metrics of the protocol.
 
-Shapes: S runs or variants, T tasks, I items. Outcomes are 1 (right) or 0. Every function takes numbers or arrays.
+Every function takes numbers or arrays. What compares variants of one problem is in ``consistency``, what follows a
+sequence of tasks in ``transfer``.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,20 +32,6 @@ class Status(enum.Enum):
     not_reached = (
         "The dose lies beyond the cap of the stream: raise the cap, raise the shift, or ask for a smaller dose."
     )
-
-
-@dataclass(frozen=True)
-class Discordance:
-    """Items lost (F10) and gained (F01) between two looks, as shares, and the exact McNemar p of their difference."""
-
-    lost: float
-    gained: float
-    p: float
-
-    @property
-    def net(self) -> float:
-        """Net forgetting F10 - F01; positive is loss."""
-        return self.lost - self.gained
 
 
 def wilson(right: ArrayLike, n: ArrayLike, z: float = Z_95) -> tuple[Floats, Floats]:
@@ -120,80 +106,22 @@ def mcnemar_p(lost: ArrayLike, gained: ArrayLike) -> Floats:
     return np.asarray(np.minimum(1.0, 2 * bdtr(np.minimum(b, c), (b + c).astype(int), 0.5)))
 
 
-def f10_f01(before_I: ArrayLike, after_I: ArrayLike) -> Discordance:
-    """Items right before and wrong after (F10), wrong before and right after (F01), paired by position."""
-    before, after = np.asarray(before_I, bool), np.asarray(after_I, bool)
-    lost, gained = int(np.sum(before & ~after)), int(np.sum(~before & after))
-    return Discordance(lost / before.size, gained / before.size, float(mcnemar_p(lost, gained)))
-
-
 def hazard(accuracy_k: ArrayLike, k: ArrayLike) -> Floats:
     """H = -ln(acc_k) / k: the loss per step if steps fail independently; infinite at accuracy 0."""
     with np.errstate(divide="ignore"):
         return np.asarray(-np.log(np.asarray(accuracy_k, float)) / np.asarray(k, float))
 
 
-def plasticity(nll_t: ArrayLike, nll_0: ArrayLike) -> Floats:
-    """How much of the contaminating task was learned: nll_0 - nll_t on its validation samples, nats per token."""
-    return np.asarray(np.asarray(nll_0, float) - np.asarray(nll_t, float))
+def plasticity(delta_nll: ArrayLike) -> Floats:
+    """How much of the contaminating task was learned: the fall of its validation NLL since dose 0, nats per token."""
+    return np.asarray(0.0 - np.asarray(delta_nll, float))  # 0 at dose 0, not -0
 
 
-def capacity_gap(accuracy_base: ArrayLike, accuracy_joint: ArrayLike) -> Floats:
-    """acc_base - acc_joint: what is lost although both are trained at once. Only this is a matter of capacity."""
-    return np.asarray(np.asarray(accuracy_base, float) - np.asarray(accuracy_joint, float))
+def capacity_gap(base: ArrayLike, joint: ArrayLike) -> Floats:
+    """What is lost although both are trained at once, in accuracy or retention. Only this is a matter of capacity."""
+    return np.asarray(np.asarray(base, float) - np.asarray(joint, float))
 
 
-def interference_gap(accuracy_joint: ArrayLike, accuracy_sequential: ArrayLike) -> Floats:
-    """acc_joint - acc_sequential: what is lost because the new task came after the old."""
-    return np.asarray(np.asarray(accuracy_joint, float) - np.asarray(accuracy_sequential, float))
-
-
-# Robustness: the same problems in several variants.
-
-
-def performance_drop_rate(accuracy_perturbed: ArrayLike, accuracy_original: ArrayLike) -> Floats:
-    """1 - acc_pert / acc_orig; positive where the perturbation hurts."""
-    return relative_drop(accuracy_perturbed, accuracy_original)
-
-
-def worst_of_s(right_SI: ArrayLike) -> float:
-    """Share of problems that are right in all S variants."""
-    return float(np.asarray(right_SI, bool).all(axis=0).mean())
-
-
-def pairwise_agreement(right_SI: ArrayLike) -> float:
-    """Mean over pairs of variants of the share of problems with the same outcome in both; needs S >= 2."""
-    right = np.asarray(right_SI, bool)
-    first, second = np.triu_indices(right.shape[0], k=1)
-    return float((right[first] == right[second]).mean())
-
-
-def flip_rate(before_I: ArrayLike, after_I: ArrayLike) -> float:
-    """Share of items whose outcome changed either way. Subtract that of a replicate run, which is noise."""
-    return float((np.asarray(before_I, bool) != np.asarray(after_I, bool)).mean())
-
-
-# A sequence of T tasks: A[i, j] is the accuracy on task j after training on task i.
-
-
-def average_accuracy(A_TT: ArrayLike) -> float:
-    """Mean accuracy over all tasks after the last one."""
-    return float(np.asarray(A_TT, float)[-1].mean())
-
-
-def backward_transfer(A_TT: ArrayLike) -> float:
-    """BWT = mean over j < T of A[T, j] - A[j, j]; *negative* is forgetting (Lopez-Paz & Ranzato, arXiv 1706.08840)."""
-    A = np.asarray(A_TT, float)
-    return float((A[-1] - np.diag(A))[:-1].mean())
-
-
-def forgetting(A_TT: ArrayLike) -> Floats:
-    """F_j = max over i < T of A[i, j], minus A[T, j], for j < T, ``[T-1]``; *positive* is forgetting (1801.10112)."""
-    A = np.asarray(A_TT, float)
-    return np.asarray((A[:-1].max(axis=0) - A[-1])[:-1])
-
-
-def forward_transfer(A_TT: ArrayLike, untrained_T: ArrayLike) -> float:
-    """FWT = mean over j > 1 of A[j-1, j] - untrained[j]; *positive* is help from earlier tasks (arXiv 1706.08840)."""
-    A = np.asarray(A_TT, float)
-    return float((np.diag(A, k=1) - np.asarray(untrained_T, float)[1:]).mean())
+def interference_gap(joint: ArrayLike, sequential: ArrayLike) -> Floats:
+    """What is lost, in accuracy or retention, because the new task came after the old."""
+    return np.asarray(np.asarray(joint, float) - np.asarray(sequential, float))

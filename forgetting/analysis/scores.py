@@ -21,7 +21,6 @@ from forgetting.analysis.metrics import Floats, Status
 from forgetting.record.schema import RUN_KEY, ScoreRow
 
 PROBE = "probe"
-Z_95 = 1.959964
 RUN_COLUMNS = [*RUN_KEY, "capacity", "dose", "dose_tokens", "stream_samples"]
 CELL = [*RUN_COLUMNS, "benchmark", "skill", "variant"]
 PAIR_KEY = [*RUN_KEY, "benchmark", "variant", "item"]
@@ -187,6 +186,6 @@ def passing(answers: pd.DataFrame, ks: Sequence[int]) -> pd.DataFrame:
         value_I = metrics.pass_at_k(samples, right_I, k)
         mean, spread = float(value_I.mean()), float(value_I.std(ddof=1)) if len(value_I) > 1 else np.nan
         error = spread / np.sqrt(len(value_I))
-        low, high = np.clip([mean - Z_95 * error, mean + Z_95 * error], 0, 1)
+        low, high = np.clip([mean - metrics.Z_95 * error, mean + metrics.Z_95 * error], 0, 1)
         rows.append({"k": k, "value": mean, "low": low, "high": high, "items": len(right_I), "samples": samples})
     return pd.DataFrame(rows)

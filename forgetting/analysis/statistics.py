@@ -110,9 +110,17 @@ def resampling(distillation_seeds: ArrayLike, templates: ArrayLike, draws: int =
     return Resampling(_drawn(runs, draws, seed, "runs"), _drawn(items, draws, seed, "items"))
 
 
+def bootstrap_weights(clusters: ArrayLike, *names: str, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """``cluster_weights`` ``[B, N]`` by a generator of that name: equal names and clusters give equal draws.
+
+    What is to be resampled independently (the items of two depths, say) takes names that differ.
+    """
+    return cluster_weights(clusters, draws, seeds.generator(seed, "bootstrap", *names))
+
+
 @lru_cache(maxsize=32)  # the items of a benchmark, and of each depth and coverage, serve every student and arm
 def _drawn(clusters: tuple[Any, ...], draws: int, seed: int, what: str) -> Floats:
-    weights = cluster_weights(clusters, draws, seeds.generator(seed, "bootstrap", what))
+    weights = bootstrap_weights(clusters, what, draws=draws, seed=seed)
     weights.flags.writeable = False
     return weights
 

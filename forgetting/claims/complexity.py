@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from forgetting.analysis.metrics import Floats
+from forgetting.analysis.metrics import Floats, hazard
 from forgetting.claims.judging.accuracy import Cell, Run, seed_count, shared_doses, shared_runs
+from forgetting.claims.judging.comparisons import control_of, treated_arms
 from forgetting.claims.judging.decision import ClaimPart, Counts, decide, interval, untestable
 from forgetting.claims.judging.evidence import Measured, MeasuredArm
 from forgetting.claims.judging.rules import ClaimRule, Pair
-from forgetting.claims.judging.verdict import Finding, Rival, missing_needs
-from forgetting.claims.loss import control_of, treated_arms
+from forgetting.claims.judging.verdict import Finding, RivalState, missing_needs, rivals
+from forgetting.contracts import Claim
 
 RETENTION = (0.2, 0.9)  # of a size whose depths may be compared
 HALF = 0.5
@@ -45,7 +47,7 @@ class _Effect:
     items: int
 
 
-class Complexity:
+class Vulnerability:
     """The three statistics of C7 for one study, arm and control."""
 
     def __init__(self, study: Measured, skill: str, arm: MeasuredArm, control: MeasuredArm | None) -> None:
@@ -95,8 +97,8 @@ class Complexity:
         slopes = []
         for which in range(len(cells[int(k[0])])):
             hazards = [
-                np.log(_share(cells[int(depth)][which], 0, look)) / depth
-                - np.log(_share(cells[int(depth)][which], look.dose, look)) / depth
+                hazard(_share(cells[int(depth)][which], look.dose, look), depth)
+                - hazard(_share(cells[int(depth)][which], 0, look), depth)
                 for depth in k
             ]
             slopes.append((k - k.mean()) @ np.stack(hazards) / ((k - k.mean()) ** 2).sum())
@@ -134,7 +136,7 @@ class Complexity:
             items += own[0].items
         return _Effect(np.mean(lost, axis=0), items) if lost else None
 
-    def plain_loss(self) -> tuple[str, str]:
+    def plain_loss(self) -> RivalState:
         """How much retention falls a step of depth, which equal steps would make fall as well."""
         slopes, items = [], []
         for look in self.looks:
@@ -153,47 +155,60 @@ class Complexity:
         return "open", f"retention changes by {mean[0]:+.2f} [{low:+.2f}, {high:+.2f}] a step of depth"
 
 
-def judge_complexity(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
-    """C7 in one study."""
-    arms, conditions = treated_arms(study, pair), f"{pair.contamination} against {pair.skill}"
-    if not arms:
-        why = f"no plain arm of {pair.contamination}"
-        return Finding(
-            tuple(untestable(name, part, why) for name, part in rule.parts.items()), (), conditions, measured=False
-        )
-    arm = arms[0]
-    control = control_of(study, arm)
-    whole = Complexity(study, pair.skill, arm, control)
-    if control is not None and not whole.looks:
-        control = None
-        whole = Complexity(study, pair.skill, arm, None)
-    statistics: dict[str, Callable[[Look], _Effect | None]] = {
-        "depth": whole.depth,
-        "coverage": whole.coverage,
-        "simple": lambda look: whole.simple(look, rule.simple_skills),
-    }
-    lacks = {
-        "depth": f"fewer than {DEPTHS} depths were learned at any size that kept part of {pair.skill}",
-        "coverage": "no depth with learned rare and common items"
-        if study.with_items
-        else "coverage is known by item only, and ledger.parquet is not at hand",
-        "simple": f"none of {', '.join(rule.simple_skills)} was learned",
-    }
-    if not whole.looks:
-        retained = f"from {RETENTION[0]:g} to {RETENTION[1]:g} and no depth at the floor"
-        lacks = dict.fromkeys(lacks, f"no size has a dose with retention of {pair.skill} {retained}")
-    parts = []
-    for name, measure in statistics.items():
-        parts.append(_part(name, rule, whole.looks, measure, lacks[name]))
-    doses = sorted({look.dose for look in whole.looks})
-    conditions += f", doses {', '.join(f'{dose:,}' for dose in doses)}" if doses else ""
-    conditions += f", shift {arm.shift:g}, {arm.rate_multiple:g}× rate, {arm.rate_policy} policy"
-    tested = [part for part in parts if part.sizes]
-    counts = Counts(*(min((getattr(p, n) for p in tested), default=0) for n in ("sizes", "seeds", "items")))
-    missing = missing_needs(rule, counts, study.fresh_students, control is not None)
-    rivals = tuple(Rival(name, r.text, *whole.plain_loss(), r.blocks) for name, r in rule.rivals.items())
-    notes = (f"sizes read: {', '.join(f'{look.student} at {look.dose:,}' for look in whole.looks)}",)
-    return Finding(tuple(parts), rivals, conditions, missing, notes if whole.looks else ())
+@dataclass(frozen=True)
+class TaskComplexity(Claim):
+    """C7: deep and rarely covered tasks lose more, simple skills stay.
+
+    Args:
+        simple_skills: skills that are to stay
+    """
+
+    identifier: ClassVar[str] = "C7"
+    parts: ClassVar[tuple[str, ...]] = ("depth", "coverage", "simple")
+    rivals: ClassVar[tuple[str, ...]] = ("equal_steps",)
+
+    simple_skills: tuple[str, ...] = ("lookup", "classification")
+
+    def judge(self, study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
+        """Slope over depth of the hazard, extra loss of rare items, and what the simple skills lose."""
+        arms, conditions = treated_arms(study, pair), f"{pair.contamination} against {pair.skill}"
+        if not arms:
+            return Finding.nothing(rule, f"no plain arm of {pair.contamination}", conditions)
+        arm = arms[0]
+        control = control_of(study, arm)
+        whole = Vulnerability(study, pair.skill, arm, control)
+        if control is not None and not whole.looks:
+            control = None
+            whole = Vulnerability(study, pair.skill, arm, None)
+        statistics: dict[str, Callable[[Look], _Effect | None]] = {
+            "depth": whole.depth,
+            "coverage": whole.coverage,
+            "simple": lambda look: whole.simple(look, self.simple_skills),
+        }
+        lacks = self._lacks(study, pair, whole)
+        parts = tuple(_part(name, rule, whole.looks, measure, lacks[name]) for name, measure in statistics.items())
+        doses = sorted({look.dose for look in whole.looks})
+        conditions += f", doses {', '.join(f'{dose:,}' for dose in doses)}" if doses else ""
+        conditions += f", {arm.exposed}"
+        tested = [part for part in parts if part.sizes]
+        counts = Counts(*(min((getattr(p, n) for p in tested), default=0) for n in ("sizes", "seeds", "items")))
+        missing = missing_needs(rule, counts, study.fresh_students, control is not None)
+        notes = (f"sizes read: {', '.join(f'{look.student} at {look.dose:,}' for look in whole.looks)}",)
+        states = rivals(rule, {"equal_steps": whole.plain_loss})
+        return Finding(parts, states, conditions, missing, notes if whole.looks else ())
+
+    def _lacks(self, study: Measured, pair: Pair, whole: Vulnerability) -> dict[str, str]:
+        """By part, why it is not testable where it is not."""
+        if not whole.looks:
+            retained = f"from {RETENTION[0]:g} to {RETENTION[1]:g} and no depth at the floor"
+            return dict.fromkeys(self.parts, f"no size has a dose with retention of {pair.skill} {retained}")
+        return {
+            "depth": f"fewer than {DEPTHS} depths were learned at any size that kept part of {pair.skill}",
+            "coverage": "no depth with learned rare and common items"
+            if study.with_items
+            else "coverage is known by item only, and ledger.parquet is not at hand",
+            "simple": f"none of {', '.join(self.simple_skills)} was learned",
+        }
 
 
 def _part(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,12 @@ from forgetting.analysis.metrics import Floats
 from forgetting.analysis.thresholds.shapes import SEEDS, SIZES, judge_shape
 from forgetting.analysis.thresholds.zones import HIGH_SHIFT, LOW_SHIFT, zone_probabilities
 from forgetting.claims.judging.accuracy import Cell, seed_count, shared_doses
+from forgetting.claims.judging.comparisons import rise_per_decade
 from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, ClaimPart, Counts, decide, interval, untestable
 from forgetting.claims.judging.evidence import Measured, MeasuredArm
 from forgetting.claims.judging.rules import ClaimRule, Pair, PartRule
-from forgetting.claims.judging.verdict import Finding, Rival, missing_needs
-from forgetting.claims.loss import rise_per_decade
+from forgetting.claims.judging.verdict import Finding, RivalState, missing_needs, rivals
+from forgetting.contracts import Claim
 
 Size = tuple[str, int]
 
@@ -35,35 +37,43 @@ class _Shift:
         return Counts(len(chosen), min(self.seeds[size] for size in chosen), self.items)
 
 
-def judge_zones(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
-    """C9 in one study."""
-    conditions = f"{pair.contamination} against {pair.skill}"
-    high, low = (_arm(study, pair, shift) for shift in (HIGH_SHIFT, LOW_SHIFT))
-    cells = [_learned(study, arm, pair.skill) for arm in (high, low) if arm is not None]
-    dose = _reference_dose(cells)
-    if high is None or dose is None:
-        absent = f"arms of {pair.contamination} at shift {HIGH_SHIFT:g} and {LOW_SHIFT:g}"
-        why = f"takes {absent}" if high is None else f"{pair.skill} was learned and measured at no size and shared dose"
-        parts = tuple(untestable(name, part, why) for name, part in rule.parts.items())
-        return Finding(parts, (), conditions, measured=high is not None)
-    above = _shift(cells[0], dose)
-    below = _shift(cells[1], dose) if low is not None else None
-    conditions += f", dose {dose:,}, {high.rate_multiple:g}× rate, {high.rate_policy} policy"
-    parts = (
-        _order(rule.parts["order"], above),
-        _end("top", rule.parts["top"], above, -1),
-        untestable("bottom", rule.parts["bottom"], f"no arm at shift {LOW_SHIFT:g}")
-        if below is None
-        else _end("bottom", rule.parts["bottom"], below, 0),
-        _shape(rule.parts["shape"], above),
-    )
-    missing = missing_needs(rule, above.counts(), study.fresh_students, True)
-    states = {
-        "rate_policy": lambda: _rate_policy(study, pair, high, dose, rule.parts["order"].margin),
-        "reverse_order": lambda: _reverse(parts[0]),
-    }
-    rivals = tuple(Rival(name, r.text, *states[name](), r.blocks) for name, r in rule.rivals.items())
-    return Finding(parts, rivals, conditions, missing, zones=_zones(above, below))
+@dataclass(frozen=True)
+class CapacityZones(Claim):
+    """C9: capacity decides what is kept, in zones with a threshold between them."""
+
+    identifier: ClassVar[str] = "C9"
+    parts: ClassVar[tuple[str, ...]] = ("order", "top", "bottom", "shape")
+    rivals: ClassVar[tuple[str, ...]] = ("rate_policy", "reverse_order")
+
+    def judge(self, study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
+        """Order, both ends and the shape of retention over capacity at the largest dose that all sizes have."""
+        conditions = f"{pair.contamination} against {pair.skill}"
+        high, low = (_arm(study, pair, shift) for shift in (HIGH_SHIFT, LOW_SHIFT))
+        cells = [_learned(study, arm, pair.skill) for arm in (high, low) if arm is not None]
+        dose = _reference_dose(cells)
+        if high is None:
+            why = f"takes arms of {pair.contamination} at shift {HIGH_SHIFT:g} and {LOW_SHIFT:g}"
+            return Finding.nothing(rule, why, conditions)
+        if dose is None:
+            why = f"{pair.skill} was learned and measured at no size and shared dose"
+            return Finding.nothing(rule, why, conditions, measured=True)
+        above = _shift(cells[0], dose)
+        below = _shift(cells[1], dose) if low is not None else None
+        conditions += f", dose {dose:,}, {high.rate_multiple:g}× rate, {high.rate_policy} policy"
+        parts = (
+            _order(rule.parts["order"], above),
+            _end("top", rule.parts["top"], above, -1),
+            untestable("bottom", rule.parts["bottom"], f"no arm at shift {LOW_SHIFT:g}")
+            if below is None
+            else _end("bottom", rule.parts["bottom"], below, 0),
+            _shape(rule.parts["shape"], above),
+        )
+        missing = missing_needs(rule, above.counts(), study.fresh_students, True)
+        states = {
+            "rate_policy": lambda: _rate_policy(study, pair, high, dose, rule.parts["order"].margin),
+            "reverse_order": lambda: _reverse(parts[0]),
+        }
+        return Finding(parts, rivals(rule, states), conditions, missing, zones=_zones(above, below))
 
 
 def _arm(study: Measured, pair: Pair, shift: float, policy: str | None = None) -> MeasuredArm | None:
@@ -124,7 +134,7 @@ def _shape(rule: PartRule, above: _Shift) -> ClaimPart:
     )  # fmt: skip
 
 
-def _rate_policy(study: Measured, pair: Pair, high: MeasuredArm, dose: int, margin: float) -> tuple[str, str]:
+def _rate_policy(study: Measured, pair: Pair, high: MeasuredArm, dose: int, margin: float) -> RivalState:
     policies = sorted({arm.rate_policy for arm in study.arms} - {high.rate_policy})
     for policy in policies:
         arm = _arm(study, pair, HIGH_SHIFT, policy)
@@ -140,7 +150,7 @@ def _rate_policy(study: Measured, pair: Pair, high: MeasuredArm, dose: int, marg
     return "open", "no arm with another rate policy at this shift and dose on three sizes"
 
 
-def _reverse(order: ClaimPart) -> tuple[str, str]:
+def _reverse(order: ClaimPart) -> RivalState:
     if not math.isfinite(order.value):
         return "open", order.note
     text = f"retention rises by {order.value:+.2f} per decade"

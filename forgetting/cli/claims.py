@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -11,14 +12,14 @@ from jsonargparse import ArgumentParser, Namespace
 from forgetting.cli import arguments, folders
 from forgetting.errors import UsageError
 
-CLAIMS = """Judge the claims C5 to C9 of the paper on the results of studies and sweeps.
+CLAIMS = """Judge the claims of the paper on the results of studies and sweeps.
 
-C5 dialogue costs maths; C6 altered syntax costs code; C7 deep and rarely covered tasks lose more, simple skills stay;
-C8 the cause is lack of capacity; C9 capacity decides in zones, with a threshold. Each is judged in the study that
-measured most of what it takes, by statistic, direction, margin and needs of a versioned rules file, with Holm's
-correction over the claims that were judged. A verdict is supported, contradicted, inconclusive, or not testable at
-these sizes; it is marked exploratory where it lacks something that a published one takes (5 seeds on fresh students,
-500 items a cell, ...), and the lack is named."""
+{claims}.
+
+Each is judged in the study that measured most of what it takes, by statistic, direction, margin and needs of a
+versioned rules file, with Holm's correction over the claims that were judged. A verdict is supported, contradicted,
+inconclusive, or not testable at these sizes; it is marked exploratory where it lacks something that a published one
+takes (5 seeds on fresh students, 500 items a cell, ...), and the lack is named."""
 
 EXAMPLES = """  forgetting claims results/section_4_1_dialogue-ef795ec1
   forgetting claims results/section_4_* --output verdicts.json
@@ -28,8 +29,11 @@ EXAMPLES = """  forgetting claims results/section_4_1_dialogue-ef795ec1
 
 def parser() -> ArgumentParser:
     """The options of ``forgetting claims``."""
+    from forgetting.claims import read_rules
+
+    titles = "; ".join(f"{name} {rule.title}" for name, rule in read_rules().claims.items())
     usage = "claims RESULTS [RESULTS ...] [--rules FILE] [--json] [--output FILE]"
-    command = arguments.parser(usage, CLAIMS, EXAMPLES)
+    command = arguments.parser(usage, CLAIMS.format(claims=textwrap.fill(titles, 118)), EXAMPLES)
     command.add_argument("results", nargs="*", type=str, metavar="RESULTS", help="folders of studies or sweeps")
     command.add_argument("--rules", type=str, metavar="FILE", help="YAML file of rules (default: the package's own)")
     command.add_argument("--json", action="store_true", help="print the verdicts as JSON instead of tables")

@@ -16,7 +16,10 @@ from forgetting.contracts import FAMILIES
 from forgetting.errors import unknown, wants
 from forgetting.study import settings
 
-LIST = """Show the parts that a spec can name, with their settings, units and defaults, and the ladder of models."""
+LIST = """Show the parts with their settings, units and defaults, and the ladder of models.
+
+A spec can name all of them but claims, which `forgetting claims` judges by rules.
+"""
 
 NAMES = ("models", *FAMILIES)
 

@@ -20,6 +20,7 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from forgetting.analysis.curves import ORIGINAL
+from forgetting.analysis.metrics import plasticity
 from forgetting.analysis.scores import PROBE
 
 HParam = str | float | bool
@@ -107,7 +108,7 @@ def scalar_values(rows: Iterable[Mapping[str, Any]], new_source: str = "new") ->
             source = "original" if row["variant"] == ORIGINAL != new_source else "new"
             values |= {f"{source}/nll": _known(row["nll"]), f"{source}/kl": _known(row["kl"])}
             if source == "new" and _known(row["delta_nll"]) is not None:
-                values["plasticity"] = 0.0 - float(row["delta_nll"])
+                values["plasticity"] = float(plasticity(row["delta_nll"]))
             continue
         whole = _known(row["depth"]) is None
         name = str(row["skill"]) + ("" if row["variant"] == ORIGINAL else f"/{row['variant']}")

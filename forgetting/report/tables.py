@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.scores import PROBE
@@ -118,7 +119,7 @@ def _plasticity(study: StudyFolder) -> pd.DataFrame:
     if not any(len(frame) for frame in frames):
         return pd.DataFrame(columns="student capacity dose nll kl_new kl_original arm source plasticity share".split())
     frame = pd.concat(frames, ignore_index=True)
-    frame["plasticity"] = 0.0 - frame.pop("delta_nll")
+    frame["plasticity"] = metrics.plasticity(frame.pop("delta_nll"))
     achievable = frame["nll"] + frame["plasticity"] - frame.groupby(frame.pop("task"))["nll"].transform("min")
     frame["share"] = frame["plasticity"] / achievable.where(achievable > 0)
     return frame.sort_values(["arm", "capacity", "dose"], ignore_index=True)

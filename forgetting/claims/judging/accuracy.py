@@ -49,7 +49,7 @@ class Cell(ABC):
 
     def accuracy(self, dose: int, runs: Sequence[Run]) -> Floats:
         """Accuracy pooled over runs, drawn, ``[1+B]``."""
-        weights = _run_weights(tuple(run[0] for run in runs))
+        weights = _weights(tuple(run[0] for run in runs), "runs")
         return np.asarray((weights * self.accuracies(dose, runs)).sum(axis=1) / weights.sum(axis=1))
 
     def retention(self, dose: int, runs: Sequence[Run]) -> Floats:
@@ -76,7 +76,7 @@ class ItemCell(Cell):
 
     def accuracies(self, dose: int, runs: Sequence[Run]) -> Floats:
         """Items are resampled by template, then within it."""
-        weights = _item_weights(self.templates, self.key)
+        weights = _weights(self.templates, "items", self.key)
         outcomes_IS = np.stack([self.right[run, dose] for run in runs], axis=1).astype(float)
         return np.asarray(weights @ outcomes_IS / weights.sum(axis=1, keepdims=True))
 
@@ -104,16 +104,10 @@ class CountCell(Cell):
         return np.concatenate([[right], (right_B - lost_B + gained_B) / n])
 
 
-@cache
-def _run_weights(distillation_seeds: tuple[int, ...]) -> Floats:
-    rng = seeds.generator(0, "bootstrap", "runs")
-    return np.vstack([np.ones(len(distillation_seeds)), statistics.cluster_weights(distillation_seeds, DRAWS, rng)])
-
-
-@cache
-def _item_weights(templates: tuple[str, ...], key: str) -> Floats:
-    rng = seeds.generator(0, "bootstrap", "items", key)
-    return np.vstack([np.ones(len(templates)), statistics.cluster_weights(templates, DRAWS, rng)])
+@cache  # the items of a cell serve every dose, arm and student
+def _weights(clusters: tuple[int | str, ...], *names: str) -> Floats:
+    """The estimate's weights, which are 1, then those of the draws: ``[1+B, N]``."""
+    return np.vstack([np.ones(len(clusters)), statistics.bootstrap_weights(clusters, *names, draws=DRAWS)])
 
 
 def shared_runs(dose: int, *cells: Cell) -> list[Run]:

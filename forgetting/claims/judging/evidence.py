@@ -19,7 +19,11 @@ from forgetting.claims.judging.accuracy import Cell, CountCell, ItemCell, Run
 
 @dataclass(frozen=True)
 class MeasuredArm:
-    """One arm's settings, as the record has them."""
+    """One arm's settings, as the record has them: plain words and numbers.
+
+    A ``study.arms.Arm`` is a condition that is to be run and holds its parts built. A folder may come from another
+    version, another machine or a sweep; its parts need neither exist here nor find their data for it to be judged.
+    """
 
     name: str
     contamination: str
@@ -46,6 +50,16 @@ class MeasuredArm:
             part_name(settings.get("mitigation", "none")),
             bool(settings.get("joint", False)),
         )
+
+    @property
+    def exposure(self) -> tuple[float, float, str]:
+        """What arms share that differ in their data alone: shift, rate, rate policy."""
+        return self.shift, self.rate_multiple, self.rate_policy
+
+    @property
+    def exposed(self) -> str:
+        """The exposure in words, for the conditions of a finding."""
+        return f"shift {self.shift:g}, {self.rate_multiple:g}× rate, {self.rate_policy} policy"
 
     @property
     def plain(self) -> bool:

@@ -8,33 +8,21 @@ verdict's notes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from forgetting.analysis.statistics import holm
-from forgetting.claims.cause import judge_cause
-from forgetting.claims.complexity import judge_complexity
 from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, UNTESTABLE, Counts, combine
 from forgetting.claims.judging.evidence import Measured
-from forgetting.claims.judging.rules import ClaimRule, Pair, Rules, read_rules
+from forgetting.claims.judging.rules import ClaimRule, Rules, read_rules
 from forgetting.claims.judging.verdict import ClaimVerdict, Finding
-from forgetting.claims.loss import judge_loss
-from forgetting.claims.zones import judge_zones
 from forgetting.errors import require
 
-Judge = Callable[[Measured, ClaimRule, Pair], Finding]
-JUDGES: dict[str, Judge] = {
-    "C5": judge_loss,
-    "C6": judge_loss,
-    "C7": judge_complexity,
-    "C8": judge_cause,
-    "C9": judge_zones,
-}
 WITHOUT_ITEMS = "without items: intervals from counts, template clustering not counted"
 
 
 def judge(paths: Iterable[Path | str], rules: Rules | Path | str | None = None) -> list[ClaimVerdict]:
-    """Judge C5 to C9 by the rules (a file; by default the package's) on the folders of studies or sweeps.
+    """Judge every claim of the rules (a file; by default the package's) on the folders of studies or sweeps.
 
     Raises:
         UsageError: no folder, a folder that is no finished study, or rules that are none
@@ -42,7 +30,7 @@ def judge(paths: Iterable[Path | str], rules: Rules | Path | str | None = None) 
     chosen = rules if isinstance(rules, Rules) else read_rules(rules)
     studies = [Measured(path) for path in paths]
     require(len(studies) > 0, "results", "at least one folder of a study", "none")
-    best = {name: _best(name, rule, studies) for name, rule in chosen.claims.items()}
+    best = {name: _best(rule, studies) for name, rule in chosen.claims.items()}
     combined = {name: combine(finding.parts) for name, (_, finding, _) in best.items()}
     tested = [name for name, (_, p) in combined.items() if math.isfinite(p)]
     corrected = dict(zip(tested, holm([combined[name][1] for name in tested]), strict=True))
@@ -51,8 +39,8 @@ def judge(paths: Iterable[Path | str], rules: Rules | Path | str | None = None) 
     ]
 
 
-def _best(name: str, rule: ClaimRule, studies: list[Measured]) -> tuple[Measured, Finding, tuple[str, ...]]:
-    found = [(study, JUDGES[name](study, rule, pair)) for study in studies for pair in rule.pairs]
+def _best(rule: ClaimRule, studies: list[Measured]) -> tuple[Measured, Finding, tuple[str, ...]]:
+    found = [(study, rule.claim.judge(study, rule, pair)) for study in studies for pair in rule.pairs]
     ranked = sorted(found, key=lambda one: _rank(one[1]), reverse=True)
     (study, finding), others = ranked[0], ranked[1:]
     notes = []

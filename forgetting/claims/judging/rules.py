@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
-from forgetting.errors import UsageError, require, unknown
+from forgetting import registry
+from forgetting.contracts import Claim
+from forgetting.errors import UsageError, checked, require, unknown
 
 DEFAULT = Path(__file__).parent / "rules.yaml"
 DIRECTIONS = ("above", "below", "within", "shape")
-# What the program can compute; a rules file says by which margins it is judged, and cannot name anything else.
-PARTS: dict[str, tuple[str, ...]] = {
-    "C5": ("loss",),
-    "C6": ("loss",),
-    "C7": ("depth", "coverage", "simple"),
-    "C8": ("capacity_gap", "replay"),
-    "C9": ("order", "top", "bottom", "shape"),
-}
-RIVALS: dict[str, tuple[str, ...]] = {
-    "C5": ("noise", "rate"),
-    "C6": ("relabelling", "format", "rate"),
-    "C7": ("equal_steps",),
-    "C8": ("interference",),
-    "C9": ("rate_policy", "reverse_order"),
-}
 
 
 @dataclass(frozen=True)
@@ -71,8 +59,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class ClaimRule:
-    """How one claim is judged. ``dose`` is in contaminating samples; fields that a claim has no use for are empty."""
+    """How one claim is judged: what computes its statistics, with its settings, and by which margins they are read."""
 
+    claim: Claim
     title: str
     paper: str
     source: str
@@ -80,10 +69,6 @@ class ClaimRule:
     needs: Needs
     parts: Mapping[str, PartRule]
     rivals: Mapping[str, RivalRule]
-    dose: int | None = None
-    simple_skills: tuple[str, ...] = ()
-    least_loss: float = 0.0
-    most_replay: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -112,38 +97,45 @@ def read_rules(path: Path | str | None = None) -> Rules:
     _number(values["level"], "rules.level")
     require(0 < values["level"] < 1, "rules.level", "above 0 and below 1", values["level"])
     claims = _mapping(values["claims"], "rules.claims")
-    for name in claims:
-        if name not in PARTS:
-            raise unknown("rules.claims", name, PARTS)
     return Rules(
         values["version"], float(values["level"]), values["least_seeds"],
         {name: _claim(name, value) for name, value in claims.items()},
     )  # fmt: skip
 
 
+def known_claims() -> dict[str, type[Claim]]:
+    """The package's claims by identifier, C5 before C10."""
+    found = [cast(type[Claim], registry.part_class("claims", name)) for name in registry.names("claims")]
+    return {cls.identifier: cls for cls in sorted(found, key=lambda cls: (len(cls.identifier), cls.identifier))}
+
+
+def _claim_class(name: Any) -> type[Claim]:
+    """Of an identifier, or of an import path where the claim is somebody else's."""
+    known = known_claims()
+    if name in known:
+        return known[name]
+    if isinstance(name, str) and "." in name:
+        return cast(type[Claim], registry.part_class("claims", name, "rules.claims"))
+    raise unknown("rules.claims", name, known)
+
+
 def _claim(name: str, data: Any) -> ClaimRule:
-    where = f"rules.{name}"
-    values = _fields(ClaimRule, data, where)
+    where, cls = f"rules.{name}", _claim_class(name)
+    hints, settings = typing.get_type_hints(cls), [field.name for field in dataclasses.fields(cls)]
+    needed = [field.name for field in dataclasses.fields(ClaimRule) if field.name != "claim"]
+    values = _named(data, where, [*needed, *settings])
+    given = {key: checked(values.pop(key), hints[key], f"{where}.{key}") for key in settings}
     for key in ("title", "paper", "source"):
         require(isinstance(values[key], str), f"{where}.{key}", "text", values[key])
     pairs = values["pairs"]
     require(isinstance(pairs, list) and len(pairs) > 0, f"{where}.pairs", "a list of at least one", pairs)
     values["pairs"] = tuple(_pair(pair, f"{where}.pairs") for pair in pairs)
     values["needs"] = _needs(values["needs"], f"{where}.needs")
-    parts = _exactly(values["parts"], PARTS[name], f"{where}.parts")
-    values["parts"] = {key: _part(parts[key], f"{where}.parts.{key}") for key in PARTS[name]}
-    rivals = _exactly(values["rivals"], RIVALS[name], f"{where}.rivals")
-    values["rivals"] = {key: _rival(rivals[key], f"{where}.rivals.{key}") for key in RIVALS[name]}
-    if name in ("C5", "C6"):
-        _whole(values.get("dose"), f"{where}.dose", 1)
-    if name == "C7":
-        skills = values.get("simple_skills")
-        fine = isinstance(skills, list) and all(isinstance(skill, str) for skill in skills)
-        require(fine, f"{where}.simple_skills", "a list of skills", skills)
-        values["simple_skills"] = tuple(values["simple_skills"])
-    for key in {"least_loss", "most_replay"} & set(values):
-        _number(values[key], f"{where}.{key}")
-    return ClaimRule(**values)
+    parts = _named(values["parts"], f"{where}.parts", cls.parts)
+    values["parts"] = {key: _part(parts[key], f"{where}.parts.{key}") for key in cls.parts}
+    rivals = _named(values["rivals"], f"{where}.rivals", cls.rivals)
+    values["rivals"] = {key: _rival(rivals[key], f"{where}.rivals.{key}") for key in cls.rivals}
+    return ClaimRule(cls(**given), **values)
 
 
 def _part(data: Any, where: str) -> PartRule:
@@ -186,26 +178,22 @@ def _mapping(data: Any, where: str) -> dict[str, Any]:
     return dict(data)
 
 
-def _exactly(data: Any, names: tuple[str, ...], where: str) -> dict[str, Any]:
+def _named(data: Any, where: str, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
+    """A mapping in which no name is unknown and none that is needed is missing."""
     given = _mapping(data, where)
     for name in given:
-        if name not in names:
-            raise unknown(where, name, names)
-    for name in names:
+        if name not in (*needed, *optional):
+            raise unknown(where, name, (*needed, *optional))
+    for name in needed:
         require(name in given, where, f"complete: {name!r} is missing; has", sorted(map(str, given)))
     return given
 
 
 def _fields(kind: type[Any], data: Any, where: str) -> dict[str, Any]:
-    """A mapping with the fields of a dataclass: none unknown, none without a default missing."""
-    values, known = _mapping(data, where), dataclasses.fields(kind)
-    for name in values:
-        if name not in {field.name for field in known}:
-            raise unknown(where, name, [field.name for field in known])
-    for field in known:
-        optional = field.default is not dataclasses.MISSING
-        require(optional or field.name in values, where, f"complete: {field.name!r} is missing; has", sorted(values))
-    return values
+    """A mapping with the fields of a dataclass; those with a default may be left out."""
+    fields = dataclasses.fields(kind)
+    optional = [field.name for field in fields if field.default is not dataclasses.MISSING]
+    return _named(data, where, [field.name for field in fields if field.name not in optional], optional)
 
 
 def _whole(value: Any, where: str, least: int) -> None:

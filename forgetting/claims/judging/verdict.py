@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from forgetting.claims.judging.decision import ClaimPart, Counts
+from forgetting.claims.judging.decision import ClaimPart, Counts, untestable
 from forgetting.claims.judging.rules import ClaimRule
+
+RivalState = tuple[str, str]  # the state, and the evidence in words
 
 
 class VerdictStatus(enum.Enum):
@@ -49,6 +52,12 @@ class Finding:
     notes: tuple[str, ...] = ()
     measured: bool = True  # whether the contamination was, at all
     zones: pd.DataFrame | None = None  # probability of each zone by capacity
+
+    @classmethod
+    def nothing(cls, rule: ClaimRule, why: str, conditions: str, *, measured: bool = False) -> Finding:
+        """No part is testable, for one reason."""
+        parts = tuple(untestable(name, part, why) for name, part in rule.parts.items())
+        return cls(parts, (), conditions, measured=measured)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +116,11 @@ class ClaimVerdict:
     def __str__(self) -> str:
         mark = " (exploratory)" if self.exploratory and self.verdict != VerdictStatus.not_testable.name else ""
         return f"{self.claim}: {self.status.title}{mark}"
+
+
+def rivals(rule: ClaimRule, states: Mapping[str, Callable[[], RivalState]]) -> tuple[Rival, ...]:
+    """The rivals of a rule, each with the state that is found by the function of its name."""
+    return tuple(Rival(name, r.text, *states[name](), r.blocks) for name, r in rule.rivals.items())
 
 
 def missing_needs(rule: ClaimRule, n: Counts, fresh: bool, control: bool) -> tuple[str, ...]:
