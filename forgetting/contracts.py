@@ -434,6 +434,65 @@ class Mitigation(Part):
 
 
 @dataclass(frozen=True)
+class Answered:
+    """One answer: the ``tokens`` that are graded, without an end token; all tokens ``generated`` for it, the end token
+    and thoughts included; whether a limit ``cut`` it.
+    """
+
+    tokens: list[int]
+    generated: int
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Answering(Part):
+    """How answers come about from a model.
+
+    Laws: as many answers to each prompt as ``count`` says, the same every time, whatever the batch; no answer is longer
+    than the limit; the model is left as it was.
+    """
+
+    family: ClassVar[str] = "answering"
+
+    @property
+    def count(self) -> int:
+        """Answers to each prompt."""
+        return 1
+
+    @property
+    def label(self) -> str:
+        """What the record calls it: the name, with the settings that are not at their defaults."""
+        default = {f.name: f.default for f in dataclasses.fields(self)}
+        told = {name: value for name, value in self.settings().items() if name in default and value != default[name]}
+        return " ".join([self.short_name(), *(f"{name}={value}" for name, value in told.items())])
+
+    @abstractmethod
+    def answers(
+        self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int
+    ) -> list[list[Answered]]:
+        """For each prompt its answers, from a model of one replica."""
+
+
+@dataclass(frozen=True)
+class Intervention(Part):
+    """What is done to a finished student before it is measured again.
+
+    Laws: variants are the same every time, have labels that differ, and weights of the tuned student's names and
+    shapes; neither model is changed.
+    """
+
+    family: ClassVar[str] = "intervention"
+
+    def memory_samples(self) -> int:
+        """How many original samples ``variants`` is given."""
+        return 0
+
+    @abstractmethod
+    def variants(self, base: Model, tuned: Model, samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Labels and weights, from the student at dose 0 and after its last dose."""
+
+
+@dataclass(frozen=True)
 class Claim(Part):
     """A claim as a hypothesis: what is computed to judge it. Its entry in the rules file says by which margins.
 
@@ -457,5 +516,7 @@ FAMILIES: dict[str, type[Part]] = {
     "contamination": Contamination,
     "benchmarks": Benchmark,
     "mitigation": Mitigation,
+    "answering": Answering,
+    "intervention": Intervention,
     "claims": Claim,
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from forgetting.analysis.metrics import wilson
-from forgetting.answering.thinking import CLOSING, think
+from forgetting.answering.thinking_budget import think
 from forgetting.batching import prompts, texts, tokens
 from forgetting.contracts import Benchmark, Model
 from forgetting.errors import require
@@ -24,13 +24,10 @@ def accuracy_by_budget(
     require(len(budgets) > 0 and min(budgets) >= 0, "budgets", "one or more numbers of tokens, 0 or more", budgets)
     items = benchmark.items("test")
     asked = tokens(prompts(items, model.tokenizer), model.tokenizer)
-    (close,) = model.tokenizer.encode(CLOSING, add_special_tokens=False)
     rows = []
     for budget in sorted(set(budgets)):
         thoughts = think(model, asked, budget=budget, max_new_tokens=max_new_tokens, batch_items=batch_items)
-        ends = [t.tokens.index(close) + 1 if close in t.tokens else 0 for t in thoughts]
-        answers = [t.tokens[end:] for t, end in zip(thoughts, ends, strict=True)]
-        grades = benchmark.grade(items, texts(answers, model.tokenizer))
+        grades = benchmark.grade(items, texts([t.answer for t in thoughts], model.tokenizer))
         right = sum(g.verdict == "right" for g in grades)
         low, high = wilson(right, len(items))
         rows.append(
@@ -42,7 +39,7 @@ def accuracy_by_budget(
                 "accuracy_high": float(high),
                 "parsed": sum(g.verdict != "unparsed" for g in grades) / len(items),
                 "cut": sum(t.cut for t in thoughts) / len(items),
-                "thought_tokens": sum(max(end - 1, 0) for end in ends) / len(items),
+                "thought_tokens": sum(t.thought_tokens for t in thoughts) / len(items),
             }
         )
     return pd.DataFrame(rows)

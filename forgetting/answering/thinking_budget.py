@@ -8,19 +8,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from forgetting.batching import without_end
-from forgetting.contracts import Model
+from forgetting.contracts import Answered, Answering, Model
 from forgetting.errors import UsageError, require
 
 CLOSING = "</think>"
 
 
 @dataclass(frozen=True)
+class ThinkingBudget(Answering):
+    """Greedy answers after at most ``budget`` tokens of thought, of a checkpoint whose template lets it think.
+
+    Args:
+        budget: tokens of thought, 0 or more
+        closing: the one token that ends a thought
+    """
+
+    budget: int = 256
+    closing: str = CLOSING
+
+    def __post_init__(self) -> None:
+        require(self.budget >= 0, "thinking_budget.budget", "0 or more tokens", self.budget)
+        require(bool(self.closing), "thinking_budget.closing", "the token that ends a thought", self.closing)
+
+    def answers(
+        self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int
+    ) -> list[list[Answered]]:
+        """What follows the thought is graded; the thought counts among the tokens generated."""
+        thoughts = think(
+            model, prompts, budget=self.budget, max_new_tokens=max_new_tokens, closing=self.closing,
+            batch_items=batch_items,
+        )  # fmt: skip
+        return [[Answered(t.answer, len(t.tokens), t.cut)] for t in thoughts]
+
+
+@dataclass(frozen=True)
 class Thought:
-    """One answer: its tokens, thinking included, and whether the budget closed the thought."""
+    """One answer: its tokens, thinking included; what follows the thought; whether the budget closed it."""
 
     tokens: list[int]
+    answer: list[int]
     cut: bool
+
+    @property
+    def thought_tokens(self) -> int:
+        """Tokens of thought, without the closing one."""
+        return max(len(self.tokens) - len(self.answer) - 1, 0)
 
 
 def think(
@@ -37,6 +69,8 @@ def think(
     A thought that ends by itself within the budget is left alone. Raises ``UsageError`` where ``closing`` is no single
     token of the tokenizer.
     """
+    from forgetting.batching import without_end
+
     require(budget >= 0, "thinking budget", "0 or more tokens", budget)
     ids = model.tokenizer.encode(closing, add_special_tokens=False)
     if len(ids) != 1:
@@ -57,4 +91,6 @@ def think(
     open_rows = [[*prompts[i], *head[i]] for i in going]
     rest = model.generate([open_rows], max_new_tokens=max_new_tokens, batch_items=batch_items)[0] if going else []
     tails = dict(zip(going, without_end(rest, model.ends), strict=True))
-    return [Thought([*tokens, *tails.get(i, [])], cut[i]) for i, tokens in enumerate(head)]
+    whole = [[*tokens, *tails.get(i, [])] for i, tokens in enumerate(head)]
+    ends = [tokens.index(close) + 1 if close in tokens else 0 for tokens in whole]
+    return [Thought(tokens, tokens[end:], over) for tokens, end, over in zip(whole, ends, cut, strict=True)]
