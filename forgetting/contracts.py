@@ -292,6 +292,8 @@ class Mitigation(Part):
 
     family: ClassVar[str] = "mitigation"
     stacks: ClassVar[bool] = False  # whether runs under it may be stacked: it leaves the network's form as it is
+    stream_only: ClassVar[bool] = False  # whether it changes what is trained on, and no other seam
+    at_once: ClassVar[bool] = False  # whether the student learns old and new in its distillation, and no run follows
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> Any:
         """Called once before the first step with some original samples; its result goes to the other seams."""

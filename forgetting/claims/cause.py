@@ -39,8 +39,8 @@ def judge_cause(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
             tuple(untestable(name, part, why) for name, part in rule.parts.items()), (), conditions, measured=False
         )
     arm = arms[0]
-    joint = [a for a in _beside(study, arm) if a.joint]
-    replayed = [a for a in _beside(study, arm) if not a.joint and 0 < a.replay <= rule.most_replay]
+    joint = [a for a in _beside(study, arm) if a.mitigation == "joint"]
+    replayed = [a for a in _beside(study, arm) if 0 < a.replay <= rule.most_replay]
     most = max(replayed, key=lambda a: a.replay, default=None)
     gap = _gap(study, arm, joint[0], pair.skill) if joint else None
     replay = _gap(study, arm, most, pair.skill) if most else None
@@ -60,7 +60,7 @@ def _beside(study: Measured, arm: MeasuredArm) -> list[MeasuredArm]:
     """Arms with the same contamination, shift, rate and rate policy."""
     same = (arm.contamination, arm.form, arm.shift, arm.rate_multiple, arm.rate_policy)
     arms = [a for a in study.arms if (a.contamination, a.form, a.shift, a.rate_multiple, a.rate_policy) == same]
-    return [a for a in arms if a.mitigation == "none" and a.name != arm.name]
+    return [a for a in arms if a.name != arm.name]
 
 
 def _gap(study: Measured, arm: MeasuredArm, other: MeasuredArm, skill: str) -> _Gap | None:

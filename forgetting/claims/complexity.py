@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forgetting.analysis.metrics import Floats
-from forgetting.claims.judging.accuracy import Cell, Run, seed_count, shared_doses, shared_runs
+from forgetting.claims.judging.accuracy import Cell, SeedPair, seed_count, shared_doses, shared_runs
 from forgetting.claims.judging.decision import ClaimPart, Counts, decide, interval, untestable
 from forgetting.claims.judging.evidence import Measured, MeasuredArm
 from forgetting.claims.judging.rules import ClaimRule, Pair
@@ -36,7 +36,7 @@ class Look:
     student: str
     capacity: int
     dose: int
-    runs: tuple[Run, ...]
+    runs: tuple[SeedPair, ...]
 
 
 @dataclass(frozen=True, eq=False)

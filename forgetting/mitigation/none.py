@@ -13,3 +13,4 @@ class Unmitigated(Mitigation):
     """Plain fine-tuning."""
 
     stacks: ClassVar[bool] = True
+    stream_only: ClassVar[bool] = True

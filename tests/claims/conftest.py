@@ -14,6 +14,7 @@ import pytest
 
 from forgetting.analysis.curves import Curves
 from forgetting.analysis.scores import score_rows
+from forgetting.analysis.study_folder import part_name
 from forgetting.record.files import jsonl, write_json
 from forgetting.record.schema import LEDGER_COLUMNS
 
@@ -21,7 +22,7 @@ Probability = Callable[[int, str, str, int, str, int], float]  # capacity, arm, 
 
 ARM = {
     "contamination": {"name": "dialogue"}, "shift": 1.0, "rate_multiple": 1.0, "rate_policy": "constant",
-    "replay": 0.0, "mitigation": {"name": "none"}, "joint": False,
+    "mitigation": {"name": "none"},
 }  # fmt: skip
 
 
@@ -56,7 +57,8 @@ def _ledger(world: World) -> pd.DataFrame:
     for capacity in world.capacities:
         for one in world.arms:
             for seed in range(world.seeds):
-                doses = (world.doses[0], world.doses[-1]) if one["joint"] else world.doses
+                at_once = part_name(one["mitigation"]) == "joint"
+                doses = (world.doses[0], world.doses[-1]) if at_once else world.doses
                 for dose in doses:
                     frames += _look(world, rng, capacity, one["name"], seed, dose)
     return pd.concat(frames, ignore_index=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from forgetting.claims import Verdict, judge
+from forgetting.claims import ClaimVerdict, judge
 from forgetting.claims.judging.decision import combine
 from forgetting.errors import UsageError
 
@@ -18,11 +18,11 @@ Make = Callable[..., Path]
 Arm = Callable[..., dict[str, Any]]
 
 
-def verdict(claim: str, *paths: Path) -> Verdict:
+def verdict(claim: str, *paths: Path) -> ClaimVerdict:
     return next(v for v in judge(paths) if v.claim == claim)
 
 
-def outcomes(judged: Verdict) -> dict[str, str]:
+def outcomes(judged: ClaimVerdict) -> dict[str, str]:
     return {part.name: part.outcome for part in judged.parts}
 
 
@@ -104,7 +104,7 @@ def test_not_testable(study: Make, make_arm: Arm) -> None:
 # C6
 
 
-def syntax(study: Make, make_arm: Arm, **fields: Any) -> Verdict:
+def syntax(study: Make, make_arm: Arm, **fields: Any) -> ClaimVerdict:
     arms = [make_arm("altered_syntax", form="snippet"), make_arm("original")]
     return verdict("C6", study(flat(altered_syntax=0.3, original=0.95), arms, benchmarks=("code",), **fields))
 
@@ -130,7 +130,7 @@ def test_another_form_does_not_stand_for_snippets(study: Make, make_arm: Arm) ->
 # C7
 
 
-def complexity(study: Make, make_arm: Arm, curvature: float, rare: float, simple: float, **fields: Any) -> Verdict:
+def complexity(study: Make, make_arm: Arm, curvature: float, rare: float, simple: float, **fields: Any) -> ClaimVerdict:
     """Per-step hazard .08 plus curvature x depth; ``rare``: logits lost beside; ``simple``: accuracy lost."""
 
     def accuracy(capacity: int, arm: str, benchmark: str, depth: int, coverage: str, dose: int) -> float:
@@ -181,11 +181,11 @@ def test_coverage_takes_items(study: Make, make_arm: Arm) -> None:
 # C8
 
 
-def cause(study: Make, make_arm: Arm, joint: float, replayed: float, sequence: float = 0.3) -> Verdict:
+def cause(study: Make, make_arm: Arm, joint: float, replayed: float, sequence: float = 0.3) -> ClaimVerdict:
     arms = [
         make_arm("dialogue"),
-        make_arm("joint", "dialogue", joint=True),
-        make_arm("replay", "dialogue", replay=0.05),
+        make_arm("joint", "dialogue", mitigation="joint"),
+        make_arm("replay", "dialogue", mitigation={"name": "replay", "share": 0.05}),
     ]
     return verdict("C8", study(flat(dialogue=sequence, joint=joint, replay=replayed), arms))
 
@@ -213,7 +213,7 @@ def test_a_cause_takes_a_loss_and_arms(study: Make, make_arm: Arm) -> None:
         alone.verdict == "not_testable"
         and alone.reason == "no joint arm (controls: [joint]); no replay arm (controls: [replay_5])"
     )
-    arms = [make_arm("dialogue"), make_arm("joint", "dialogue", joint=True)]
+    arms = [make_arm("dialogue"), make_arm("joint", "dialogue", mitigation="joint")]
     part = verdict("C8", study(flat(dialogue=0.3, joint=0.5), arms, name="part"))
     assert outcomes(part) == {"capacity_gap": "supports", "replay": "not testable"} and part.verdict == "inconclusive"
     assert part.exploratory and part.missing == ("part replay: no replay arm (controls: [replay_5])",)
@@ -224,7 +224,7 @@ def test_a_cause_takes_a_loss_and_arms(study: Make, make_arm: Arm) -> None:
 LADDER = (10_000, 14_000, 20_000, 34_000, 50_000, 70_000, 100_000)
 
 
-def ladder(study: Make, arms: list[dict[str, Any]], high: Callable[[float], float], **fields: Any) -> Verdict:
+def ladder(study: Make, arms: list[dict[str, Any]], high: Callable[[float], float], **fields: Any) -> ClaimVerdict:
     """``high``: retention at shift .5 by place on the ladder (0 to 1); at .05 it is that of two rungs further up."""
 
     def accuracy(capacity: int, arm: str, benchmark: str, depth: int, coverage: str, dose: int) -> float:
@@ -292,8 +292,8 @@ def test_runs_missing_from_the_grid(study: Make, make_arm: Arm) -> None:
 
 
 def test_holm_over_the_claims_that_were_judged(study: Make, make_arm: Arm) -> None:
-    arms = [make_arm("dialogue"), make_arm("original"), make_arm("joint", "dialogue", joint=True),
-            make_arm("replay", "dialogue", replay=0.05)]  # fmt: skip
+    arms = [make_arm("dialogue"), make_arm("original"), make_arm("joint", "dialogue", mitigation="joint"),
+            make_arm("replay", "dialogue", mitigation={"name": "replay", "share": 0.05})]  # fmt: skip
     path = study(flat(dialogue=0.89, original=0.95, joint=0.5, replay=0.9), arms)
     judged = [v for v in judge([path]) if np.isfinite(v.p)]
     raw = [combine(v.parts)[1] for v in judged]
