@@ -395,6 +395,9 @@ class Mitigation(Part):
         """How many original samples ``prepare`` is given."""
         return 0
 
+    stream_only: ClassVar[bool] = False  # whether it changes what is trained on, and no other seam
+    at_once: ClassVar[bool] = False  # whether the student learns old and new in its distillation, and no run follows
+
     def prepare(self, student: Model, original: Sequence[Sample]) -> Any:
         """Called before anything else of a run with the student as it is at dose 0; the other seams get its result."""
         return None

@@ -17,10 +17,13 @@ from forgetting.executors.contract import Executor, Task
 from forgetting.executors.stacking import Stack, stack_of, stacks
 from forgetting.executors.tasks import carry_out_batch, check_machine, make_students, measuring, missing_students
 from forgetting.record.files import RunFolder, write_json
+from forgetting.record.provenance import other_version
 from forgetting.record.store import Store
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stages.assemble import alone, assemble, noise_floors, prepare, run_folder
-from forgetting.study.study import RunKey, Study, construct
+from forgetting.study.fingerprints import study_fingerprint
+from forgetting.study.run import Run
+from forgetting.study.study import Study, construct
 
 if TYPE_CHECKING:
     from forgetting.executors.bars import Bars
@@ -38,7 +41,6 @@ def simulate(
     doses: Doses | None = None,
     shift: float | Sequence[float] | None = None,
     rate_multiple: float | Sequence[float] | None = None,
-    replay: float | Sequence[float] | None = None,
     mitigation: PartValue | Sequence[PartValue] | None = None,
     controls: Sequence[Control] | None = None,
     benchmarks: PartValue | Sequence[PartValue] | None = None,
@@ -69,8 +71,7 @@ def simulate(
         doses: the whole dose axis (spacing, first dose, ratio, cap of the stream); ``dose`` changes its end
         shift: share of contaminating samples in the stream, above 0, at most 1; one or several
         rate_multiple: multiple of the learning rate; one or several
-        replay: share of the stream replaced by original samples; one or several
-        mitigation: what may slow forgetting; one or several
+        mitigation: what may slow forgetting, such as ``{"name": "replay", "share": 0.05}``; one or several
         controls: the protocol's controls to run as further arms
         benchmarks: what is measured, by name or with settings; one or several
         evaluation: everything about measuring (perturbed variants, probes, length of answers); ``benchmarks`` changes
@@ -121,7 +122,6 @@ def simulate(
         contaminations=_several(contamination),
         shifts=_several(shift),
         rate_multiples=_several(rate_multiple),
-        replays=_several(replay),
         mitigations=_several(mitigation),
         controls=_several(controls),
         seeds=seeds,
@@ -143,7 +143,7 @@ def run_study(
 ) -> Result:
     """Run a study in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result."""
     study = construct(spec)
-    folder = output / f"{spec.name}-{study.fingerprint[:8]}"
+    folder = output / f"{spec.name}-{study_fingerprint(study)[:8]}"
     carry_out(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
     return _given(folder, quiet)
 
@@ -160,18 +160,19 @@ def resume(
     file = folder / "spec.json"
     require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
     try:
-        plan = json.loads(file.read_text())
-        spec = from_plain(plan["spec"])
+        plan = dict(json.loads(file.read_text()))
+        given, mark = plan["spec"], plan["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, UsageError):
-            raise
         raise UsageError(f"resume: {str(file)!r} is not readable as the spec of a study") from error
-    study = construct(spec)
+    try:
+        study = construct(from_plain(given))
+    except UsageError as error:
+        raise UsageError(f"resume: {folder} {other_version(plan)} ({error})") from error
     rule = "of a study that starts no other process, since nothing that a folder says is started; simulate it again"
-    command = list(spec.machine.backend.command)
+    command = list(study.spec.machine.backend.command)
     require(not command, "resume", rule, command)
-    rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
-    require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
+    if mark != study_fingerprint(study):
+        raise UsageError(f"resume: {folder} {other_version(plan)}")
     stack = stack_of(plan.get("stack", "off") if stack is None else stack)
     carry_out(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
     return _given(folder, quiet)
@@ -218,15 +219,15 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     made: dict[str, float] = {}
     make_students(study, store, executor, bars, made, stack=stack)
 
-    def complete(key: RunKey) -> bool:
-        return RunFolder(run_folder(folder, key)).complete.is_file()
+    def complete(run: Run) -> bool:
+        return RunFolder(run_folder(folder, run)).complete.is_file()
 
     measure = measuring(study, store, executor, bars, made)
     todo = [g for g in stacks(study, stack, store.root, measure, bars.say, complete) if not all(map(complete, g))]
-    todo.sort(key=lambda g: -study.students.index(study.architecture(g[0])))
+    todo.sort(key=lambda g: -study.students.index(g[0].student))
     tasks: list[Task] = []
     for group in todo:
-        keys, folders = [dataclasses.asdict(k) for k in group], [str(run_folder(folder, k)) for k in group]
+        keys, folders = [dataclasses.asdict(run.key) for run in group], [str(run_folder(folder, run)) for run in group]
         one: Task = {"make": "run", "key": keys[0], "folder": folders[0]}
         tasks.append({**common, **(one if len(group) == 1 else {"make": "stack", "keys": keys, "folders": folders})})
     carry_out_batch(executor, bars, "contamination", tasks, made)
@@ -234,7 +235,7 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
         bars.say(f"{name}: {noise['text']}")
     for group in filter(lambda g: len(g) > 1, todo):
         if why := json.loads(RunFolder(run_folder(folder, group[0])).complete.read_text()).get("not_stacked"):
-            bars.say(f"{why}; the runs of {group[0].student} were carried out one after another")
+            bars.say(f"{why}; the runs of {group[0].student.name} were carried out one after another")
     return made
 
 

@@ -310,8 +310,8 @@ class Machine:
 class Spec:
     """A study: students of a ladder, each contaminated in every arm with every seed, measured at every dose.
 
-    The arms are all combinations of ``contaminations``, ``shifts``, ``rate_multiples``, ``rate_policies``, ``replays``
-    and ``mitigations``; ``controls`` adds arms to each contamination at the first shift.
+    The arms are all combinations of ``contaminations``, ``shifts``, ``rate_multiples``, ``rate_policies`` and
+    ``mitigations``; ``controls`` adds arms to each contamination at the first shift.
 
     Args:
         name: names the study's folder; no result depends on it
@@ -320,8 +320,7 @@ class Spec:
         shifts: shares of contaminating samples in the stream, above 0, at most 1
         rate_multiples: multiples of the learning rate; 0 is the sham
         rate_policies: rate policies as an axis of the arms; empty: that of ``fine_tuning`` alone
-        replays: shares of the stream replaced by original samples, from 0 to below 1
-        mitigations: what may slow forgetting
+        mitigations: what may slow forgetting, such as none, or replay with its share of the stream
         controls: the controls of the protocol, as further arms
         doses: the dose axis
         fine_tuning: how the contaminating stream is trained on
@@ -339,7 +338,6 @@ class Spec:
     shifts: tuple[float, ...] = (1.0,)
     rate_multiples: tuple[float, ...] = (1.0,)
     rate_policies: tuple[RatePolicy, ...] = ()
-    replays: tuple[float, ...] = (0.0,)
     mitigations: tuple[PartValue, ...] = ("none",)
     controls: tuple[Control, ...] = ()
     doses: Doses = field(default_factory=Doses)
@@ -359,14 +357,12 @@ class Spec:
             "a file name without slashes or a leading dot",
             self.name,
         )
-        for name in ("contaminations", "shifts", "rate_multiples", "replays", "mitigations"):
+        for name in ("contaminations", "shifts", "rate_multiples", "mitigations"):
             require(len(getattr(self, name)) > 0, name, "at least one value", getattr(self, name))
         for shift in self.shifts:
             require(0 < shift <= 1, "shifts", "above 0 and at most 1", shift)
         for rate in self.rate_multiples:
             require(rate >= 0, "rate_multiples", "0 or more", rate)
-        for replay in self.replays:
-            require(0 <= replay < 1, "replays", "from 0 to below 1", replay)
         require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
         require(self.first_seed >= 0, "first_seed", "0 or more", self.first_seed)
 

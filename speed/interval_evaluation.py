@@ -76,7 +76,7 @@ def main() -> None:
     study = construct(dataclasses.replace(spec, evaluation=measured, seeds=options.seeds))
     real, rows, sides = looks.same_weights, [], {"before": Before, "now": Evaluator}
     with tempfile.TemporaryDirectory() as home:
-        keys = [key for name in options.students for key in study.runs() if key.student == name]
+        keys = [key for name in options.students for key in study.runs() if key.student.name == name]
         for place, key in enumerate(keys):
             row: dict[str, Any] = {"run": str(key)}
             for side in list(sides) if place % 2 == 0 else list(sides)[::-1]:

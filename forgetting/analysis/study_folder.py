@@ -41,7 +41,7 @@ class ArmCurves:
 
     @property
     def title(self) -> str:
-        """What a figure of this arm says of it: source, shift, rate, rate policy, mitigation, replay."""
+        """What a figure of this arm says of it: source, shift, rate, rate policy, mitigation."""
         known = self.settings
         parts = [str(self.name), f"shift {known.get('shift', 1):g}"]
         policy = str(known.get("rate_policy", "unknown")).replace("_", " ")
@@ -50,9 +50,10 @@ class ArmCurves:
         policy += f" ({rates})" if rates else ""
         parts.append(f"rate policy {policy}" + ("" if multiple == 1 else f", {multiple:g}× rate"))
         mitigation = part_name(known.get("mitigation", "none"))
-        parts += [mitigation] if mitigation != "none" else []
-        parts += [f"replay {100 * float(known['replay']):g}%"] if known.get("replay") else []
-        return " · ".join([*parts, "joint training"] if known.get("joint") else parts)
+        if mitigation == "replay":
+            mitigation += f" {100 * replayed(known):g}%"
+        parts += [] if mitigation == "none" else ["joint training" if mitigation == "joint" else mitigation]
+        return " · ".join(parts)
 
 
 class StudyFolder:
@@ -184,6 +185,12 @@ class StudyFolder:
         return {name: value[what] for name, value in self.record.get("benchmarks", {}).items()}
 
 
+def replayed(arm: dict[str, Any]) -> float:
+    """The share of an arm's stream that is replayed, from its settings in the record."""
+    mitigation = arm.get("mitigation", "none")
+    return float(mitigation["share"]) if isinstance(mitigation, dict) and part_name(mitigation) == "replay" else 0.0
+
+
 def open_study(path: Path | str) -> StudyFolder:
     """Read the folder of a finished study; ``UsageError`` says in one line what is wrong with it."""
     folder = Path(path)
@@ -211,7 +218,18 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not the record of a study ('arms' and 'students' must be lists)")
     if not any((folder / name).exists() for name in ("ledger.parquet", CURVES_FILE)):
         raise UsageError(f"{folder}: has neither ledger.parquet nor {CURVES_FILE}, so there is nothing to show")
-    return record
+    return {**record, "arms": [_as_now(arm) for arm in record["arms"]]} if "arms" in record else record
+
+
+def _as_now(arm: dict[str, Any]) -> dict[str, Any]:
+    """An arm as records say it now: in early ones replay and joint training stood beside the mitigation."""
+    share, joint = arm.get("replay"), arm.get("joint")
+    rest = {name: value for name, value in arm.items() if name not in ("replay", "joint")}
+    if part_name(arm.get("mitigation", "none")) != "none" and (share or joint):
+        return arm  # two mitigations at once, which no arm has now
+    if joint:
+        return {**rest, "mitigation": {"name": "joint"}}
+    return {**rest, "mitigation": {"name": "replay", "share": share}} if share else rest
 
 
 def _kept_scores(folder: Path) -> list[Any]:

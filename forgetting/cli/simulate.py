@@ -18,6 +18,7 @@ from forgetting.errors import UsageError
 from forgetting.executors.stacking import stack_of
 from forgetting.study import spec_files
 from forgetting.study.estimates import table
+from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.study import construct
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ def simulate(given: Namespace) -> int:
         return _print(table(study, given.estimate))
     workers, stack = arguments.workers_of(given), stack_of(given.get("stack") or "auto")
     output = Path(given.get("output", arguments.OUTPUT))
-    folder = output / f"{spec.name}-{study.fingerprint[:8]}"
+    folder = output / f"{spec.name}-{study_fingerprint(study)[:8]}"
     folders.check_writable(folder, "output")
     store = store_of(given)
     arguments.set_sandbox(given)

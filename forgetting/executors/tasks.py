@@ -16,7 +16,8 @@ from forgetting.executors.stacking import Measure, Stack, student_stacks
 from forgetting.models.ladder import Architecture
 from forgetting.record.store import Store
 from forgetting.spec import Spec
-from forgetting.study.study import Study, construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
+from forgetting.study.study import Study, construct
 
 if TYPE_CHECKING:
     from forgetting.executors.bars import Bars
@@ -40,8 +41,8 @@ def distil_ladder(
     study, own = construct(spec), Store(store, reference=None)
     rule = "a checkpoint, since without a teacher checkpoints are taken as they are"
     require(study.teacher is not None, "ladder.teacher", rule, spec.ladder.teacher)
-    students = [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
-    trained = [fingerprint(study.teacher_form())] if isinstance(study.teacher, Architecture) else []
+    students = [fingerprint(student_form(study, r.student, r.distillation_seed)) for r in study.runs()]
+    trained = [fingerprint(teacher_form(study))] if isinstance(study.teacher, Architecture) else []
     marks = list(dict.fromkeys([*trained, *students]))
     with of_workers(workers) as executor, Bars(quiet) as bars:
         shipped = [mark for mark in marks if own.find(mark) is None and Store(own.root).find(mark) is not None]
@@ -71,7 +72,7 @@ def make_students(
     if not missing:
         return
     trained = isinstance(study.teacher, Architecture)
-    if trained and store.find(fingerprint(study.teacher_form())) is None:
+    if trained and store.find(fingerprint(teacher_form(study))) is None:
         carry_out_batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
     plain = {(m["student"], m["distillation_seed"]) for m in missing if not m["arm"]}
     measure = measuring(study, store, executor, bars, made)
@@ -118,15 +119,14 @@ def check_machine(study: Study, executor: Executor) -> None:
 def missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
     """Students that some run needs and the store lacks, the largest first."""
     wanted: dict[str, dict[str, Any]] = {}
-    for key in reversed(study.runs()) if study.teacher else ():
-        arm, architecture = study.arm(key.arm), study.architecture(key)
-        for joint in (None, arm) if arm.joint else (None,):
-            mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))
+    for run in reversed(study.runs()) if study.teacher else ():
+        for also in (None, run.arm) if run.arm.at_once else (None,):
+            mark = fingerprint(student_form(study, run.student, run.distillation_seed, also))
             if store.find(mark) is None:
                 wanted[mark] = {
-                    "student": key.student,
-                    "distillation_seed": key.distillation_seed,
-                    "arm": joint and joint.name,
+                    "student": run.student.name,
+                    "distillation_seed": run.distillation_seed,
+                    "arm": also and also.name,
                 }
     return list(wanted.values())
 

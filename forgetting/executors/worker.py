@@ -42,7 +42,8 @@ def _make(task: dict[str, Any], report: Report) -> None:
     from forgetting.record.store import REFERENCE, Store
     from forgetting.spec import from_plain
     from forgetting.stages import contaminate, distil
-    from forgetting.study.study import RunKey, construct
+    from forgetting.study.run import RunKey
+    from forgetting.study.study import construct
 
     study = construct(from_plain(task["spec"]))
     store = Store(Path(task["store"]), reference=REFERENCE if task.get("shipped", True) else None)
@@ -50,8 +51,8 @@ def _make(task: dict[str, Any], report: Report) -> None:
         distil.teacher(study, store, report)
     elif task["make"] == "student":
         student = next(s for s in study.students if s.name == task["student"])
-        joint = study.arm(task["arm"]) if task.get("arm") else None
-        distil.student(study, student, task["distillation_seed"], store, report, joint)
+        also = study.arm(task["arm"]) if task.get("arm") else None
+        distil.student(study, student, task["distillation_seed"], store, report, also)
     elif task["make"] == "students":
         from forgetting.stages.distil_stack import distil_stack
 
@@ -69,12 +70,13 @@ def _make(task: dict[str, Any], report: Report) -> None:
     elif task["make"] == "stack":
         from forgetting.stages.contaminate_stack import contaminate_stack
 
-        keys = [RunKey(**key) for key in task["keys"]]
+        runs = [study.run(RunKey(**key)) for key in task["keys"]]
         rules = [rule and Rule.of(rule) for rule in task.get("rules", ())]
-        contaminate_stack(study, keys, [Path(folder) for folder in task["folders"]], store, report, rules)
+        contaminate_stack(study, runs, [Path(folder) for folder in task["folders"]], store, report, rules)
     else:
         rule = Rule.of(task["rule"]) if task.get("rule") else None
-        contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report, rule=rule)
+        run = study.run(RunKey(**task["key"]))
+        contaminate.contaminate(study, run, Path(task["folder"]), store, report, rule=rule)
 
 
 def serve() -> None:

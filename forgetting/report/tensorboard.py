@@ -16,7 +16,7 @@ from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, part_name
 from forgetting.evaluation.events import GROUPS, EventsWriter, HParam, scalar_values
 
-SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation replay".split()
+SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation".split()
 
 
 def write_run(folder: Path, rows: Iterable[Mapping[str, Any]], settings: Mapping[str, HParam], new_source: str) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from forgetting import __version__
 from forgetting.analysis.scores import passing
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
@@ -25,12 +26,14 @@ from forgetting.record.schema import PASSING_FILE, RUN_KEY
 from forgetting.record.store import Store, held, manifest
 from forgetting.sandbox.pool import layers
 from forgetting.study.arms import Arm
-from forgetting.study.study import RunKey, Study, fingerprint
+from forgetting.study.fingerprints import canonical, fingerprint, student_form, study_fingerprint
+from forgetting.study.run import Run
+from forgetting.study.study import Study
 
 
-def run_folder(folder: Path, key: RunKey) -> Path:
+def run_folder(folder: Path, run: Run) -> Path:
     """The folder of one run inside its study's."""
-    return folder / "runs" / str(key)
+    return folder / "runs" / str(run)
 
 
 @contextmanager
@@ -60,8 +63,9 @@ def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
         commits = json.loads(file.read_text()).get("commits", [])
     commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
     plan = {
-        "fingerprint": study.fingerprint,
+        "fingerprint": study_fingerprint(study),
         "spec": dataclasses.asdict(study.spec),
+        "version": __version__,
         "commits": commits,
         "stack": stack,
     }
@@ -85,7 +89,7 @@ def assemble(
     made: dict[str, float],
     wall_seconds: float,
     commits: list[str],
-    runs: Sequence[RunKey] | None = None,
+    runs: Sequence[Run] | None = None,
 ) -> None:
     """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last.
 
@@ -94,22 +98,20 @@ def assemble(
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
-    for key in runs:
-        run = RunFolder(run_folder(folder, key))
-        reached = study.reached(study.arm(key.arm))
-        expected = [reached[0], reached[-1]] if study.arm(key.arm).joint else list(reached)
-        if (ended := run.pruned_at()) is not None:
-            pruned.append({**dataclasses.asdict(key), "dose": ended})
+    for run in runs:
+        own, expected = RunFolder(run_folder(folder, run)), list(run.looks)
+        if (ended := own.pruned_at()) is not None:
+            pruned.append({**dataclasses.asdict(run.key), "dose": ended})
             expected = [dose for dose in expected if dose <= ended]
-        if run.doses() != expected:
+        if own.doses() != expected:
             raise UsageError(
-                f"study: {str(run.folder)!r} has doses {run.doses()}, not {expected}; delete it and resume"
+                f"study: {str(own.folder)!r} has doses {own.doses()}, not {expected}; delete it and resume"
             )
-        tables += [pq.ParquetFile(run.ledger_part(dose)).read(use_threads=False) for dose in run.doses()]
-        lines.append(run.scores.read_text())
-        marker = json.loads(run.complete.read_text())
+        tables += [pq.ParquetFile(own.ledger_part(dose)).read(use_threads=False) for dose in own.doses()]
+        lines.append(own.scores.read_text())
+        marker = json.loads(own.complete.read_text())
         if "matched" in marker:
-            rates.setdefault(key.arm, {})[key.student] = marker["matched"]
+            rates.setdefault(run.arm.name, {})[run.student.name] = marker["matched"]
         for name, value in marker["wall_seconds"].items():
             seconds[f"runs: {name}"] = round(seconds.get(f"runs: {name}", 0.0) + value, 2)
     buffer = pa.BufferOutputStream()
@@ -122,12 +124,12 @@ def assemble(
     write_json(folder / "record.json", record | ({"pruned": pruned} if pruned else {}))
 
 
-def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
+def _join_sampled(study: Study, folder: Path, runs: Sequence[Run]) -> None:
     """All sampled answers as one table, and pass@k with its interval for each run, dose and benchmark from it."""
     sampling = study.spec.evaluation.sampling
     if not sampling.samples:
         return
-    parts = [sorted(RunFolder(run_folder(folder, key)).passing_part(0).parent.glob("*.parquet")) for key in runs]
+    parts = [sorted(RunFolder(run_folder(folder, run)).passing_part(0).parent.glob("*.parquet")) for run in runs]
     answers = pd.concat([pd.read_parquet(part) for own in parts for part in own], ignore_index=True)
     buffer = io.BytesIO()
     answers.to_parquet(buffer, compression="zstd", index=False)
@@ -145,22 +147,22 @@ def _record(
     study: Study,
     store: Store,
     folder: Path,
-    runs: Sequence[RunKey],
+    runs: Sequence[Run],
     seconds: dict[str, float],
     commits: list[str],
     rates: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    spec, measured = study.spec, {key.arm for key in runs}
+    spec, measured = study.spec, {run.arm.name for run in runs}
     students: dict[str, dict[str, Any]] = {}
-    for key in runs:
-        about, weights = _student_record(study, key, store)
-        entry = students.setdefault(key.student, {"name": key.student, **about, "weights": {}})
-        entry["weights"][str(key.distillation_seed)] = weights
+    for run in runs:
+        about, weights = _student_record(study, run, store)
+        entry = students.setdefault(run.student.name, {"name": run.student.name, **about, "weights": {}})
+        entry["weights"][str(run.distillation_seed)] = weights
     return {
         "name": spec.name,
-        "fingerprint": study.fingerprint,
+        "fingerprint": study_fingerprint(study),
         "spec": dataclasses.asdict(spec),
-        "canonical": study.canonical(),
+        "canonical": canonical(study),
         "arms": [
             {**_arm_record(study, arm), **({"rates": rates[arm.name]} if arm.name in rates else {})}
             for arm in study.arms
@@ -169,8 +171,8 @@ def _record(
         **_teacher_record(study),
         "students": list(students.values()),
         "seeds": {
-            "distillation": sorted({k.distillation_seed for k in runs}),
-            "contamination": sorted({k.seed for k in runs}),
+            "distillation": sorted({run.distillation_seed for run in runs}),
+            "contamination": sorted({run.seed for run in runs}),
             "shared_students": not spec.ladder.fresh_students,
             **({"checkpoints": True} if study.teacher is None else {}),
         },
@@ -187,21 +189,21 @@ def _record(
     }
 
 
-def noise_floors(folder: Path, runs: Sequence[RunKey]) -> dict[str, dict[str, Any]]:
+def noise_floors(folder: Path, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """By run, what the process that wrote the answers adds to a score by itself, as far as runs have measured it."""
-    files = {str(key): RunFolder(run_folder(folder, key)).backend for key in runs}
+    files = {str(run): RunFolder(run_folder(folder, run)).backend for run in runs}
     return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
 
 
-def _student_record(study: Study, key: RunKey, store: Store) -> tuple[dict[str, Any], str]:
+def _student_record(study: Study, run: Run, store: Store) -> tuple[dict[str, Any], str]:
     """Sizes of a run's student, of a checkpoint also its source; and the hash of its weights."""
-    student = study.architecture(key)
+    student = run.student
     source = {"source": student.source} if isinstance(student, Checkpoint) else {}
     if study.teacher is None:
         assert isinstance(student, Checkpoint)
         taken = {"capacity": student.parameters(), "capacity_non_embedding": student.non_embedding()}
         return {**{n: s for n, s in taken.items() if s}, **source}, str(student.form()["weights"])
-    home = store.find(fingerprint(study.student_form(student, key.distillation_seed)))
+    home = store.find(fingerprint(student_form(study, student, run.distillation_seed)))
     assert home is not None
     made = manifest(home)
     sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
@@ -225,8 +227,7 @@ def _teacher_record(study: Study) -> dict[str, Any]:
 def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
     reached, spec = study.reached(arm), study.spec
     return {
-        "name": arm.name,
-        **arm.canonical(),
+        **arm.described(),
         **({"original": True} if study.language == "natural" and arm.contamination == study.original else {}),
         "rate_policy": arm.optimiser(spec.fine_tuning).rate_policy,
         "doses": list(reached),

@@ -25,8 +25,9 @@ from forgetting.record.store import Store, file_hash, verify
 from forgetting.spec import Fit
 from forgetting.stages.teach import Mentor
 from forgetting.study.arms import Arm
+from forgetting.study.fingerprints import fingerprint, settings_form, student_form, teacher_form
 from forgetting.study.students import Student
-from forgetting.study.study import Study, fingerprint
+from forgetting.study.study import Study
 from forgetting.training import checkpoints
 from forgetting.training.checkpoints import Snapshots, last, own_generators, restore_generators
 from forgetting.training.fit import Progress, device, fit, silent
@@ -42,7 +43,7 @@ def teacher(study: Study, store: Store, report: Report = silent) -> Home:
     """The teacher: a checkpoint, from the store, or trained on the original distribution and stored."""
     if isinstance(study.teacher, Checkpoint):
         return study.teacher
-    form = study.teacher_form()
+    form = teacher_form(study)
     mark = fingerprint(form)
     with store.making(mark) as found:
         return found or _teacher(study, store, form, mark, report)
@@ -54,16 +55,16 @@ def student(
     distillation_seed: int,
     store: Store,
     report: Report = silent,
-    joint: Arm | None = None,
+    also: Arm | None = None,
 ) -> Home:
-    """Where a student is: from the store, or distilled and stored; a joint one learns the contamination too.
+    """Where a student is: from the store, or distilled and stored. It learns the contamination of the arm ``also`` too.
 
     Without a teacher it is a checkpoint, taken as it is. A checkpoint that was distilled further is one in the store.
     """
     if study.teacher is None:
         assert isinstance(of, Checkpoint)
         return of
-    own = lesson(study, of, distillation_seed, joint)
+    own = lesson(study, of, distillation_seed, also)
     with store.making(own.mark) as found:
         home = found or _student(own, store, report)
     if isinstance(of, Architecture):
@@ -104,7 +105,7 @@ class Lesson:
     of: Student
     form: dict[str, Any]
     root: int
-    joint: Arm | None
+    also: Arm | None
 
     @property
     def mark(self) -> str:
@@ -121,7 +122,7 @@ class Lesson:
 
     def plan(self) -> MixPlan:
         """The stream laid out."""
-        return _plan(self.study, self.study.spec.ladder.distilling, self.root, self.joint)
+        return _plan(self.study, self.study.spec.ladder.distilling, self.root, self.also)
 
     def keep(self, model: HuggingFaceModel, watch: Stopwatch, store: Store, stack: int = 1) -> Path:
         """Store the student that was taught, ``stack`` of them together."""
@@ -129,10 +130,10 @@ class Lesson:
         return _add(self.study, store, self.mark, model, about, watch)
 
 
-def lesson(study: Study, of: Student, distillation_seed: int, joint: Arm | None = None) -> Lesson:
+def lesson(study: Study, of: Student, distillation_seed: int, also: Arm | None = None) -> Lesson:
     """The lesson of the student of a seed."""
     root = seeds.integer(study.spec.ladder.seed, "student", distillation_seed)
-    return Lesson(study, of, study.student_form(of, distillation_seed, joint), root, joint)
+    return Lesson(study, of, student_form(study, of, distillation_seed, also), root, also)
 
 
 def _student(own: Lesson, store: Store, report: Report) -> Path:
@@ -153,17 +154,17 @@ def _student(own: Lesson, store: Store, report: Report) -> Path:
 
 def mentor_of(home: Home, store: Store) -> Mentor:
     """The teacher, whose answers are kept in the store."""
-    mark = fingerprint(home.form()) if isinstance(home, Checkpoint) else file_hash(home / "model.safetensors")
+    mark = fingerprint(settings_form(home)) if isinstance(home, Checkpoint) else file_hash(home / "model.safetensors")
     mentor = Mentor(load(home), mark, store.root / "answers")
     mentor.network.to(device())
     return mentor
 
 
-def _plan(study: Study, training: Fit, root: int, joint: Arm | None = None) -> MixPlan:
+def _plan(study: Study, training: Fit, root: int, also: Arm | None = None) -> MixPlan:
     extra = []
-    if joint is not None:
-        last_dose = study.reached(joint)[-1]
-        offered = joint.contamination.samples(seeds.generator(root, "joint"))
+    if also is not None:
+        last_dose = study.reached(also)[-1]
+        offered = also.contamination.samples(seeds.generator(root, "joint"))
         extra = list(islice((s for s in offered if not is_held_out(s)), last_dose))
     return epochs(
         study.original,

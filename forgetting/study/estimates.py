@@ -217,11 +217,11 @@ def table(study: Study, gpu: str) -> str:
         )
     runs = len(study.runs())
     hours = {e.student: e.hours * study.spec.machine.devices for e in estimates(study, gpu)}
-    whole = sum(hours[key.student] for key in study.runs())
-    distilled = {(key.student, key.distillation_seed) for key in study.runs()} if study.teacher else set()
+    whole = sum(hours[run.student.name] for run in study.runs())
+    distilled = {(run.student.name, run.distillation_seed) for run in study.runs()} if study.teacher else set()
     once = {e.student: e.distillation_hours for e in estimates(study, gpu)}
     whole += sum(once[student] for student, _ in distilled)
     lines.append(
-        f"{runs} runs, at most {whole:,.0f} GPU-hours on {gpu}; by formula (forgetting/estimates.py), not measured"
+        f"{runs} runs, at most {whole:,.0f} GPU-hours on {gpu}; by formula (forgetting.study.estimates), not measured"
     )
     return "\n".join(lines) + "\n"

@@ -72,7 +72,7 @@ class Live:
         done, failed = counts[TrialState.COMPLETE], counts[TrialState.FAIL]
         for one in asked:
             if one.trial.state != TrialState.RUNNING:
-                self.working.pop(str(one.key), None)
+                self.working.pop(str(one.run), None)
         shown = "; ".join(_short(p) for p in found) or "-"
         if target != self.current:
             self.current, self.since, self.before = target, time.monotonic(), done + failed

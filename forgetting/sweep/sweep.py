@@ -18,12 +18,14 @@ from forgetting.executors.contract import Executor
 from forgetting.executors.stacking import Stack, stack_of
 from forgetting.executors.tasks import check_machine
 from forgetting.record.files import RunFolder, write_json
+from forgetting.record.provenance import other_version
 from forgetting.record.store import Store
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
 from forgetting.stages.assemble import alone, assemble, prepare, run_folder
+from forgetting.study.fingerprints import fingerprint, settings_form
+from forgetting.study.run import Run
 from forgetting.study.spec_files import built_from, to_mapping
-from forgetting.study.study import RunKey, fingerprint
 from forgetting.sweep import thresholds
 from forgetting.sweep.driver import Asked, Driver, Made
 from forgetting.sweep.layout import Sweep, construct_sweep
@@ -95,18 +97,23 @@ def resume_sweep(
     """
     try:
         plan = _earlier(folder)
-        spec = built_from(SweepSpec, plan["spec"])
+        given, mark = plan["spec"], plan["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"resume: no sweep in {str(folder)!r}: {error}") from error
-    made = construct_sweep(spec)
+    other = f"resume: {folder} {other_version({**plan, **_plan(folder)})}"
+    try:
+        spec = built_from(SweepSpec, given)
+        made = construct_sweep(spec)
+    except UsageError as error:
+        raise UsageError(f"{other} ({error})") from error
     rule = "of a sweep that starts no other process, since nothing that a folder says is started; sweep it again"
     command = list(spec.study.machine.backend.command)
     require(not command, "resume", rule, command)
-    rule = f"a sweep that this version can go on with (fingerprint {made.fingerprint})"
-    require(plan.get("fingerprint") == made.fingerprint, "resume", rule, plan.get("fingerprint"))
+    if mark != made.fingerprint:
+        raise UsageError(other)
     require(folder.name == made.folder_name, "resume", f"a folder that is called {made.folder_name}", folder.name)
     executor = executor or executor_of(spec.executor)
-    stack = _stack_before(folder) if stack is None else stack
+    stack = stack_of(_plan(folder).get("stack", "off")) if stack is None else stack
     return run_sweep(spec, executor=executor, output=folder.parent, store=store, stack=stack, quiet=quiet)
 
 
@@ -137,9 +144,9 @@ class _Whole:
         """Do a step that reads or tells, waiting while the storage is away."""
         return patiently(step, self.live.say)
 
-    def complete_runs(self) -> list[RunKey]:
+    def complete_runs(self) -> list[Run]:
         """Every complete run of the study in the record's order, whoever asked for it."""
-        return [key for key in self.sweep.study.runs() if self.runs.complete(key)]
+        return [run for run in self.sweep.study.runs() if self.runs.complete(run)]
 
     def keep_time(self) -> None:
         """Add this driver's wall time to what earlier ones left."""
@@ -172,7 +179,7 @@ class _Whole:
         return [
             {
                 **_trial(one),
-                **_marked(self.folder, one.key),
+                **_marked(self.folder, one.run),
                 "holdout": searched and check.is_holdout(one.trial.number),
             }
             for one in asked
@@ -184,7 +191,7 @@ class _Whole:
     def _driver(self, own: SweepSpace) -> Driver:
         spec = self.sweep.spec
         name = f"{self.sweep.folder_name}/{own.name}"
-        mark = fingerprint({"sweep": self.sweep.fingerprint, "target": to_mapping(own.target)})
+        mark = fingerprint({"sweep": self.sweep.fingerprint, "target": settings_form(own.target)})
         study = patiently(lambda: open_study(self.storage, name, mark, sampler(own, spec.search)), self.live.say)
         return Driver(own, spec.search, spec.stop, study, self.storage, self._spent, self.patient)
 
@@ -197,16 +204,15 @@ class _Whole:
         return f"budget: {stop.hours:g} hours" if stop.hours and self._hours() >= stop.hours else ""
 
     def _controls(self) -> None:
-        keys = self.sweep.controls()
-        for key, future in self.runs.submit(keys).items():
+        for run, future in self.runs.submit(self.sweep.controls()).items():
             if isinstance(error := future.exception(), UsageError | OSError):
                 raise error
-            self.live.control(str(key), "" if error is None else str(error))
+            self.live.control(str(run), "" if error is None else str(error))
 
     def _restore(self, driver: Driver) -> None:
         """Make again what the storage knows as done and the folder lacks: it was deleted, or another folder is used."""
-        done = [one.key for one in self.patient(driver.asked) if one.trial.state == TrialState.COMPLETE]
-        for future in self.runs.submit([k for k in done if k not in set(self.complete_runs())]).values():
+        done = [one.run for one in self.patient(driver.asked) if one.trial.state == TrialState.COMPLETE]
+        for future in self.runs.submit([run for run in done if run not in set(self.complete_runs())]).values():
             future.result()
 
     def _heard(self, driver: Driver) -> None:
@@ -217,20 +223,20 @@ class _Whole:
     def _show(self, driver: Driver) -> None:
         self.live.told(driver.space.name, self.patient(driver.asked), self.patient(driver.thresholds))
 
-    def _start(self, own: SweepSpace, keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
+    def _start(self, own: SweepSpace, runs: Sequence[Run]) -> dict[Run, Future[Made]]:
         """Have the runs made; each future gives what the run showed, or the reason of its failure."""
-        return {key: _then(future, partial(self._outcome, own, key)) for key, future in self.runs.submit(keys).items()}
+        return {run: _then(future, partial(self._outcome, own, run)) for run, future in self.runs.submit(runs).items()}
 
-    def _outcome(self, own: SweepSpace, key: RunKey) -> Made:
-        return outcome(own, RunFolder(run_folder(self.folder, key)).scores)
+    def _outcome(self, own: SweepSpace, run: Run) -> Made:
+        return outcome(own, RunFolder(run_folder(self.folder, run)).scores)
 
 
-def _stack_before(folder: Path) -> Stack:
-    """How the sweep's runs were stacked when it was interrupted."""
+def _plan(folder: Path) -> dict[str, Any]:
+    """What is written of the sweep's study, how its runs were stacked and by which version they were begun."""
     try:
-        return stack_of(json.loads((folder / "spec.json").read_text()).get("stack", "off"))
-    except (OSError, ValueError, AttributeError):  # not written yet, or damaged and written anew
-        return "off"
+        return dict(json.loads((folder / "spec.json").read_text()))
+    except (OSError, ValueError, TypeError):  # not written yet, or damaged and written anew
+        return {}
 
 
 def _earlier(folder: Path) -> dict[str, Any]:
@@ -250,20 +256,20 @@ def _trial(one: Asked) -> dict[str, Any]:
     return {
         "number": one.trial.number,
         "state": one.trial.state.name.lower(),
-        "run": str(one.key),
+        "run": str(one.run),
         "student": student,
         "shift": shift,
         **{name: one.trial.user_attrs.get(name) for name in ("retention", "variance", "flops", "status", "error")},
     }
 
 
-def _marked(folder: Path, key: RunKey) -> dict[str, Any]:
+def _marked(folder: Path, run: Run) -> dict[str, Any]:
     """Of a complete run, whoever asked for it: wall seconds inside it, and the dose at which it was ended early."""
-    run = RunFolder(run_folder(folder, key))
-    if not run.complete.is_file():
+    own = RunFolder(run_folder(folder, run))
+    if not own.complete.is_file():
         return {"seconds": None}
-    seconds = sum(json.loads(run.complete.read_text())["wall_seconds"].values())
-    ended = run.pruned_at()
+    seconds = sum(json.loads(own.complete.read_text())["wall_seconds"].values())
+    ended = own.pruned_at()
     return {"seconds": round(seconds, 2), **({} if ended is None else {"pruned_at": ended})}
 
 

@@ -17,7 +17,7 @@ from forgetting.analysis.metrics import Status
 from forgetting.analysis.thresholds.threshold import Threshold, ThresholdStatus
 from forgetting.record.files import RunFolder
 from forgetting.stages.assemble import run_folder
-from forgetting.study.study import RunKey
+from forgetting.study.run import Run
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.search_space import SweepPoint, SweepSpace
 from forgetting.sweep.sweep_spec import SweepAxis
@@ -53,15 +53,15 @@ def told(trials: Iterable[FrozenTrial]) -> list[Seen]:
     ]
 
 
-def observe(space: SweepSpace, keys: Iterable[RunKey], folder: Path) -> list[Seen]:
+def observe(space: SweepSpace, runs: Iterable[Run], folder: Path) -> list[Seen]:
     """What the complete runs in a sweep's folder show of a target, whichever search asked for them."""
     points = {space.run(point, repeat): point for point in space.points for repeat in range(space.repeats)}
     found = []
-    for key in keys:
-        if key in points:
-            one = outcome(space, RunFolder(run_folder(folder, key)).scores)
+    for run in runs:
+        if run in points:
+            one = outcome(space, RunFolder(run_folder(folder, run)).scores)
             if one.status == Status.ok.name:
-                found.append(Seen(points[key], one.retention, one.variance))
+                found.append(Seen(points[run], one.retention, one.variance))
     return found
 
 

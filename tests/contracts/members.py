@@ -77,7 +77,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "off_policy", "level": "word"},
         {"name": "off_policy", "max_new_tokens": 3},
     ),
-    "mitigation": ({"name": "l2_sp", "strength": 10.0},),
+    "mitigation": ({"name": "l2_sp", "strength": 10.0}, {"name": "replay", "share": 0.2}),
     "claims": (
         {"name": "dialogue_loss", "dose": 1000},
         {"name": "cause", "least_loss": 0.0, "most_replay": 0.01},

@@ -17,6 +17,7 @@ from forgetting.evaluation import backend_evaluator, looks
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Backend, Machine
+from forgetting.study.fingerprints import machine_form, study_fingerprint
 from forgetting.study.study import construct
 from tests.models.natural import checkpoint, corpora, study
 
@@ -131,9 +132,9 @@ def test_a_backend_that_dies_gives_no_score(
 def test_where_the_interpreter_lies_moves_no_fingerprint(tmp_path: Path) -> None:
     (tmp_path / Path(sys.executable).name).symlink_to(sys.executable)
     moved = backed(command=(str(tmp_path / Path(sys.executable).name), "/elsewhere/standin.py"))
-    assert construct(moved).fingerprint == construct(backed()).fingerprint
-    assert construct(backed(dtype="float32")).fingerprint != construct(backed()).fingerprint
-    assert "backend" not in construct(Spec(machine=Machine(micro_batches=2))).machine_form()["machine"]
+    assert study_fingerprint(construct(moved)) == study_fingerprint(construct(backed()))
+    assert study_fingerprint(construct(backed(dtype="float32"))) != study_fingerprint(construct(backed()))
+    assert "backend" not in machine_form(construct(Spec(machine=Machine(micro_batches=2))))
 
 
 def test_mistakes() -> None:

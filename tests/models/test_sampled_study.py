@@ -22,6 +22,7 @@ from forgetting.registry import build
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Sampled
+from forgetting.study.fingerprints import evaluation_form, study_fingerprint
 from forgetting.study.study import construct
 from tests.contracts.members import DATA
 from tests.models.natural import checkpoint, corpora, study
@@ -102,9 +103,9 @@ def test_an_interrupted_study_goes_on_to_the_same_answers(result: Result, tmp_pa
 
 def test_off_is_as_before_and_on_is_another_study() -> None:
     plain = construct(Spec())
-    assert "sampling" not in plain.evaluation_form()
+    assert "sampling" not in evaluation_form(plain)
     on = Spec(evaluation=replace(Evaluation(), sampling=Sampled(samples=1)))
-    assert construct(on).fingerprint != plain.fingerprint
+    assert study_fingerprint(construct(on)) != study_fingerprint(plain)
 
 
 @pytest.mark.parametrize(

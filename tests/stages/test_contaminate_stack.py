@@ -22,7 +22,8 @@ from forgetting.record.store import Store
 from forgetting.stages import contaminate_stack as stage
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.contaminate_stack import contaminate_stack
-from forgetting.study.study import RunKey, Study, construct
+from forgetting.study.run import Run
+from forgetting.study.study import Study, construct
 from forgetting.training.checkpoints import Snapshots, read
 from forgetting.training.module import FitModule
 from tests.contracts.small import spec
@@ -44,7 +45,7 @@ def study() -> Study:
     return construct(spec(keep="all", seeds=2, rate_multiples=(1.0, 0.25), mitigations=mitigations))
 
 
-def keys_of(study: Study) -> tuple[RunKey, ...]:
+def keys_of(study: Study) -> tuple[Run, ...]:
     """All runs, or of eight three that differ in seed, rate and mitigation."""
     runs = study.runs()
     return (runs[0], runs[3], runs[5]) if len(runs) == 8 else runs

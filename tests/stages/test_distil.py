@@ -17,7 +17,8 @@ from forgetting.models.checkpoint import load
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil
-from forgetting.study.study import Study, construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
+from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, words
 from forgetting.training.checkpoints import SnapshotWriter, last
 from tests.contracts.small import spec
@@ -54,10 +55,10 @@ def test_each_is_stored_under_the_fingerprint_of_what_made_it(
 ) -> None:
     (rung,) = study.students
     forms = {
-        "teacher": study.teacher_form(),
-        "student": study.student_form(rung, 0),
-        "second": study.student_form(rung, 1),
-        "joint": study.student_form(rung, 0, study.arm("dialogue-joint")),
+        "teacher": teacher_form(study),
+        "student": student_form(study, rung, 0),
+        "second": student_form(study, rung, 1),
+        "joint": student_form(study, rung, 0, study.arm("dialogue-joint")),
     }
     for name, form in forms.items():
         assert made[name] == store.root / fingerprint(form)
@@ -132,7 +133,7 @@ def test_an_interrupted_training_is_resumed_bit_for_bit(
     monkeypatch.setattr(SnapshotWriter, "put", put)
     with pytest.raises(Killed):
         distil.student(study, study.students[0], 0, store)
-    mark = fingerprint(study.student_form(study.students[0], 0))
+    mark = fingerprint(student_form(study, study.students[0], 0))
     assert store.find(mark) is None
     assert last(store.work(mark)).is_file()
     monkeypatch.setattr(SnapshotWriter, "put", real)
@@ -146,7 +147,7 @@ def test_an_interrupted_training_is_resumed_bit_for_bit(
 def test_a_students_training_continues_only_its_own(study: Study, made: dict[str, Path], tmp_path: Path) -> None:
     """A checkpoint of another fingerprint in the place of its own is not taken up."""
     store, other = Store(tmp_path, reference=None), construct(spec(ladder=longer()))
-    form = other.student_form(other.students[0], 0)
+    form = student_form(other, other.students[0], 0)
     work = store.work(fingerprint(form))
     work.mkdir(parents=True)
     (work / "last.safetensors").write_bytes(b"garbage")

@@ -11,9 +11,10 @@ import pytest
 
 from forgetting.analysis.level_set.estimate import estimate_threshold
 from forgetting.analysis.thresholds.threshold import Threshold
+from forgetting.models.ladder import architecture
 from forgetting.spec import Ladder
 from forgetting.stages.assemble import run_folder
-from forgetting.study.study import RunKey
+from forgetting.study.run import Run
 from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.sweep_spec import Target
 from forgetting.sweep.thresholds import Placed, Seen, arrays, estimate, estimate_both, known, observe
@@ -130,7 +131,7 @@ def test_runs_in_the_folder_are_observations_whoever_asked_for_them(tmp_path: Pa
     found = observe(own, keys, tmp_path)
     assert [one.point for one in found] == [("10k", 1.0), ("10k", 1.0), ("20k", 1.0)]
     assert {one.retention for one in found} == {0.5}
-    stranger = RunKey("34k", "dialogue", 0, 0)
+    stranger = Run(architecture("34k"), own.study.arms[0], own.study.runs()[0].doses, 0, 0)
     assert observe(own, [stranger], tmp_path) == []
 
 
