@@ -28,7 +28,7 @@ from forgetting.thresholds.threshold import CONFIDENCE, Axis, Threshold, Thresho
 GRID, PATHS, DRAWS = 129, 960, 16  # points along the axis, sample paths, draws of hyperparameters
 FEWEST_PLACES, FEWEST_RUNS = 3, 4  # different places along the axis and observations below which nothing is said
 CERTAIN = 0.95  # posterior probability from which a second crossing, or a threshold outside the range, is stated
-DOUBTFUL = 0.5  # from which paths are no longer taken to rise
+DOUBTFUL = 0.75  # from which paths are no longer taken to rise
 GAP_TAILS = 2.0  # a gap is covered whole unless fewer paths than so many tails of the interval cross in it or beyond
 NEAR = 0.1  # share of the range of each other coordinate within which a measured point is a neighbour of the line
 
@@ -38,10 +38,13 @@ class Crossings:
     """What sample paths say of the smallest place from which retention stays at or above a level.
 
     ``place_S`` in 0 to 1 along the axis, minus infinity where the path is never below the level, infinity where it ends
-    below; ``low_S`` and ``high_S`` are the neighbouring measured places. ``reversal`` is the greatest probability, over
-    pairs of measured points, that retention is above the level at the first and below it at the second.
+    below; ``low_S`` and ``high_S`` are the neighbouring measured places. ``value`` is the same place of the mean of the
+    paths: a path has the noise of the data twice, in the mean and about it, and noise on a plateau makes last crossings
+    late. ``reversal`` is the greatest probability, over pairs of measured points, that retention is above the level at
+    the first and below it at the second.
     """
 
+    value: float
     place_S: Floats
     low_S: Floats
     high_S: Floats
@@ -118,18 +121,21 @@ def crossings(best: Process, line: Floats, level: float, seed: int = 0) -> Cross
     grid_G = np.unique(np.concatenate([np.linspace(0, 1, GRID), measured_K]))
     x_GD = np.concatenate([grid_G[:, None], np.broadcast_to(line, (len(grid_G), len(line)))], axis=1)
     above_SG = np.concatenate([m.paths(x_GD, z) for m, z in models(best, len(grid_G), seed)])
-    above_SG -= float(process.logit(level))
+    above_SG -= level
     kept_SK = above_SG[:, np.searchsorted(grid_G, measured_K)] > 0
     pairs_KK = np.triu(kept_SK.T.astype(float) @ ~kept_SK / len(kept_SK), k=1)
     reversal = float(pairs_KK.max(initial=0.0))
-    place_S = _last_rise(grid_G, _rising(above_SG) if reversal < DOUBTFUL else above_SG)
+    mean_1G, weight_G = above_SG.mean(axis=0, keepdims=True), 1 / np.maximum(above_SG.var(axis=0), 1e-9)
+    if reversal < DOUBTFUL:
+        above_SG, mean_1G = _rising(above_SG, weight_G), _rising(mean_1G, weight_G)
+    place_S, value = _last_rise(grid_G, above_SG), float(_last_rise(grid_G, mean_1G)[0])
     ends = np.concatenate([[-np.inf], measured_K, [np.inf]])
     after_S = np.searchsorted(measured_K, place_S, side="left")
     low_S, high_S = (
         np.minimum(ends[after_S], place_S),
         np.maximum(ends[np.minimum(after_S + 1, len(ends) - 1)], place_S),
     )
-    return Crossings(place_S, low_S, high_S, reversal)
+    return Crossings(value, place_S, low_S, high_S, reversal)
 
 
 def _near(x_ND: Floats, line: Floats) -> NDArray[np.bool_]:
@@ -143,7 +149,7 @@ def _step(best: Process, unit_ND: Floats, retention_N: Floats, line: Floats, lev
     found = fit_step(unit_ND[near, 0], retention_N[near], level) if near.any() else None
     if found is None:
         return None
-    residual = float(np.sum((retention_N[near] - process.expit(best.mean(unit_ND[near]))) ** 2))
+    residual = float(np.sum((retention_N[near] - best.mean(unit_ND[near])) ** 2))
     freedom = float(best.freedom[_near(best.rows.x_MD, line)].sum())
     return found if is_rival(found, residual, freedom, int(near.sum())) else None
 
@@ -184,9 +190,8 @@ def _laplace(objective: Objective, theta_H: Floats, seed: int) -> tuple[Floats, 
     return draws, density + 0.5 * np.sum(normal**2, axis=1)
 
 
-def _rising(path_SG: Floats) -> Floats:
+def _rising(path_SG: Floats, weight_G: Floats) -> Floats:
     """Each path's nearest non-decreasing path, grid points weighted by their posterior precision (arXiv 1306.4041)."""
-    weight_G = 1 / np.maximum(path_SG.var(axis=0), 1e-9)
     return np.stack([optimize.isotonic_regression(path, weights=weight_G).x for path in path_SG])
 
 
@@ -207,9 +212,9 @@ def _verdict(found: Crossings, rival: Step | None, confidence: float) -> tuple[T
     """Status, value and ends of the interval, in 0 to 1 along the axis."""
     tail = (1 - confidence) / 2
     gap = min(GAP_TAILS * tail, 0.5)
-    value = _quantile(found.place_S, 0.5)
-    low = min(_quantile(found.place_S, tail), _quantile(found.low_S, gap))
-    high = max(_quantile(found.place_S, 1 - tail), _quantile(found.high_S, 1 - gap))
+    value = found.value
+    low = min(value, _quantile(found.place_S, tail), _quantile(found.low_S, gap))
+    high = max(value, _quantile(found.place_S, 1 - tail), _quantile(found.high_S, 1 - gap))
     if rival is not None:
         ends = rival.interval(tail)
         low, high = min(low, ends[0]), max(high, ends[1])

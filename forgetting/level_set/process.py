@@ -1,13 +1,17 @@
-"""A Gaussian process on logit-retention: retentions with known variances in, its mean, spread and sample paths out.
+"""A Gaussian process on retention: retentions with known variances in, its mean, spread and sample paths out.
 
 Observation i at point x: z_i = f(x) + seed noise + measurement noise, with a learned seed-to-seed variance tau² and a
-known measurement variance w_i (delta method). f has a constant and a linear part with wide priors, so that it goes on
-beyond the data as the data do, and a Matérn-5/2 part with one length scale for each dimension. Hyperparameters are
-those of greatest posterior density under weak priors. Replicates are pooled exactly: the process has one row a
-distinct point, whatever the number of runs.
+known measurement variance w_i. f has a constant and a linear part with wide priors, so that it goes on beyond the data
+as the data do, and a Matérn-5/2 part with one length scale for each dimension. Hyperparameters are those of greatest
+posterior density under weak priors. Replicates are pooled exactly: the process has one row a distinct point, whatever
+the number of runs.
+
+Retention is taken as it is measured, above 1 or below 0 too: noise has mean 0 on this scale and on no other, so that a
+plateau at 1 has its mean at 1. A logit would need retention cut off at 1, and would weigh runs by what they happen to
+show; both draw plateaus down and push thresholds at .9 out.
 
 Shapes: N observations, M rows (distinct points), Q query points, D dimensions, H hyperparameters, S samples.
-Points are in units of the search space, 0 to 1 in each dimension; the rest is on the logit scale.
+Points are in units of the search space, 0 to 1 in each dimension.
 """
 
 from __future__ import annotations
@@ -21,39 +25,12 @@ from scipy import linalg, optimize
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
+COMPARABLE = 10.0  # times the median variance of a row up to which a variance differs by luck
 MOST_ROWS = 256  # beyond it neighbouring points share a row, so that time and memory stay bounded
-ITEMS = (2.0, 1000.0)  # bounds of the number of items that a variance is taken to mean
-CONSTANT_SD, SLOPE_SD = 4.0, 4.0  # of the linear part: at the middle of the space, and over its whole width
-LENGTH_PRIOR, SIGNAL_PRIOR, SEED_PRIOR = (np.log(0.4), 0.7), (np.log(1.5), 0.7), (np.log(0.5), 0.6)  # of logarithms
+CONSTANT_SD, SLOPE_SD = 1.0, 1.0  # of the linear part: at the middle of the space, and over its whole width
+LENGTH_PRIOR, SIGNAL_PRIOR, SEED_PRIOR = (np.log(0.3), 0.5), (np.log(0.5), 0.5), (np.log(0.06), 0.6)  # of logarithms
 ROOT_5 = np.sqrt(5.0)
 JITTER = 1e-8
-
-
-def logit(share: ArrayLike) -> Floats:
-    """log(p / (1 - p))."""
-    p = np.asarray(share, float)
-    return np.asarray(np.log(p / (1 - p)))
-
-
-def expit(value: ArrayLike) -> Floats:
-    """The inverse of ``logit``."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(value, float))))
-
-
-def effective_items(retention: ArrayLike, variance: ArrayLike) -> Floats:
-    """The number n of items whose smoothed share p = (r n + .5) / (n + 1) has the variance p (1 - p) / n.
-
-    It is what lets a retention of 1 have a finite logit. Retention outside 0 to 1 counts as its nearer end.
-    """
-    share, known = np.clip(np.asarray(retention, float), 0, 1), np.asarray(variance, float)
-    low, high = (np.full(np.broadcast(share, known).shape, np.log(bound)) for bound in ITEMS)
-    for _ in range(40):
-        middle = (low + high) / 2
-        n = np.exp(middle)
-        p = (share * n + 0.5) / (n + 1)
-        fewer = p * (1 - p) / n < known
-        low, high = np.where(fewer, low, middle), np.where(fewer, middle, high)
-    return np.asarray(np.exp((low + high) / 2))
 
 
 @dataclass(frozen=True)
@@ -73,13 +50,15 @@ class Rows:
 
 
 def rows(x_ND: ArrayLike, retention_N: ArrayLike, variance_N: ArrayLike, most_rows: int = MOST_ROWS) -> Rows:
-    """Retentions with their variances as rows on the logit scale.
+    """Retentions with their variances as rows.
 
-    All observations of a row are made linear around their common smoothed mean, so that pooling them is pooling on the
-    scale of retention, where replicates have no bias. Where there are more than ``most_rows`` distinct points, those in
-    one cell of the finest halving of the space that has no more occupied cells share a row at their mean position.
+    Variances are computed from the same answers as retentions, so that a run which happens to come out high or low has
+    another variance than its replicates, and pooling would favour one side: those of a row are replaced by their mean.
+    One far beyond is of another kind (a run that was ended early) and stays. Where there are more than ``most_rows``
+    distinct points, those in one cell of the finest halving of the space that has no more occupied cells share a row at
+    their mean position.
     """
-    x, share = np.asarray(x_ND, float), np.clip(np.asarray(retention_N, float), 0, 1)
+    x, retention, variance = (np.asarray(values, float) for values in (x_ND, retention_N, variance_N))
     points, row, count = np.unique(np.round(x, 9), axis=0, return_inverse=True, return_counts=True)
     cells = 1024
     while len(points) > most_rows:
@@ -87,12 +66,16 @@ def rows(x_ND: ArrayLike, retention_N: ArrayLike, variance_N: ArrayLike, most_ro
         points = np.stack([np.bincount(row.reshape(-1), column) / count for column in x.T], axis=1)
         cells //= 2
     row = row.reshape(-1)
-    items_N = effective_items(share, variance_N)
-    items_M = np.bincount(row, items_N)
-    centre = ((np.bincount(row, items_N * share) + 0.5) / (items_M + 1))[row]
-    alone = (share + 0.5 / items_M[row]) / (1 + 1 / items_M[row])
-    slope = centre * (1 - centre)
-    return Rows(points, row, logit(centre) + (alone - centre) / slope, 1 / (items_N * slope))
+    return Rows(points, row, retention, _levelled(row, variance))
+
+
+def _levelled(row_N: Whole, variance_N: Floats) -> Floats:
+    """Variances, those that are comparable within a row replaced by their mean."""
+    order, count_M = np.lexsort((variance_N, row_N)), np.bincount(row_N)
+    median_M = variance_N[order][np.cumsum(count_M) - count_M // 2 - 1]
+    like_N = variance_N <= COMPARABLE * median_M[row_N]
+    total_M, like_M = np.bincount(row_N, variance_N * like_N), np.bincount(row_N, like_N)
+    return np.where(like_N, total_M[row_N] / like_M[row_N], variance_N)
 
 
 @dataclass(frozen=True)
@@ -117,7 +100,7 @@ class Process:
 
     @property
     def seed_sd(self) -> float:
-        """Seed-to-seed standard deviation on the logit scale."""
+        """Seed-to-seed standard deviation of retention."""
         return float(np.exp(self.theta_H[-1]))
 
     @property

@@ -37,7 +37,7 @@ def test_a_step_is_covered_by_the_bracket() -> None:
 
 def test_more_runs_narrow_the_interval() -> None:
     few, many = (np.repeat(np.linspace(4, 5.7, 18), k) for k in (1, 10))
-    decades = [estimate_threshold(x, *runs(smooth(x)), axis="capacity", level=0.5).decades for x in (few, many)]
+    decades = [estimate_threshold(x, *runs(smooth(x)), axis="capacity", level=0.9).decades for x in (few, many)]
     assert decades[1] < decades[0]
 
 

@@ -27,19 +27,19 @@ class Fitted:
     low_D: Floats
     width_D: Floats
 
-    def logits(self, points_QD: ArrayLike) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of logit-retention at points, each ``[Q]``; seed noise is not in it."""
+    def predict(self, points_QD: ArrayLike) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of retention at points, each ``[Q]``; seed noise is not in it."""
         return self.model.predict(self._unit(points_QD))
 
     def band(self, points_QD: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """Retention at points with its 90% interval, each ``[Q]``."""
-        mean, sd = self.logits(points_QD)
-        return process.expit(mean), process.expit(mean - Z_90 * sd), process.expit(mean + Z_90 * sd)
+        mean, sd = self.predict(points_QD)
+        return mean, mean - Z_90 * sd, mean + Z_90 * sd
 
     def draws(self, points_QD: ArrayLike) -> Floats:
         """Retention of sample paths at points, hyperparameters drawn as well, ``[S, Q]``."""
         unit = self._unit(points_QD)
-        return np.concatenate([process.expit(m.paths(unit, z)) for m, z in models(self.model, len(unit), 0)])
+        return np.concatenate([m.paths(unit, z) for m, z in models(self.model, len(unit), 0)])
 
     def _unit(self, points_QD: ArrayLike) -> Floats:
         points = np.asarray(points_QD, float)
