@@ -3,8 +3,8 @@
 Noise is as in real runs: a seed-to-seed standard deviation of .08 on retention, then the items. Capacity is searched as
 log10 of parameters, 4 to 5.7; shift from .05 to 1.
 
-Those of ``SURFACES`` are the ones that the estimator was tuned on; their retention never exceeds 1. Those of ``HELD_OUT``
-are for judging it: accuracy at dose 0 is .85 and measured too, so that single runs lie above 1 as often as real ones.
+The retention of ``SURFACES`` never exceeds 1. Those of ``HELD_OUT`` are harder: accuracy at dose 0 is .85 and measured
+too, so that single runs lie above 1 as real ones do.
 """
 
 from __future__ import annotations
