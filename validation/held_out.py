@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,19 @@ from forgetting.records import write_atomically, write_json
 
 LARGEST_ERROR, LEAST_COVERAGE = 0.03, 0.88  # what every case must keep: decades, share
 FIRST = 1000  # number of the first repetition
-CASES = [(name, design, level) for name in HELD_OUT for design in ("grid", "ladder") for level in (0.9, 0.5)]
+Case = tuple[str, str, float]  # surface, design, level
+CASES: list[Case] = [
+    (name, design, level) for name in HELD_OUT for design in ("grid", "ladder") for level in (0.9, 0.5)
+]
 
 
-def undone(repetitions: int, lines: list[dict[str, Any]]) -> Iterator[tuple[tuple[str, str, float], int]]:
+def undone(cases: Sequence[Case], repetitions: int, lines: list[dict[str, Any]]) -> Iterator[tuple[Case, int]]:
     """Cases and numbers that no line holds, number by number."""
     done = {(line["surface"], line["design"], line["level"], line["number"]) for line in lines}
-    return ((case, n) for n in range(FIRST, FIRST + repetitions) for case in CASES if (*case, n) not in done)
+    return ((case, n) for n in range(FIRST, FIRST + repetitions) for case in cases if (*case, n) not in done)
 
 
-def summary(case: tuple[str, str, float], lines: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(case: Case, lines: list[dict[str, Any]]) -> dict[str, Any]:
     """The row of one case: every verdict but ``covered`` counts as wrong."""
     own = [line for line in lines if (line["surface"], line["design"], line["level"]) == case]
     errors = [line["error"] for line in own if line["error"] is not None]
@@ -76,18 +79,24 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def study(
+    about: str | None,
+    name: str,
+    cases: Sequence[Case],
+    repetition: Callable[[Case, int], tuple[str, float, float]],
+    settings: dict[str, Any],
+) -> None:
     """Repeat, summarise, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--repetitions", type=int, default=1000, help="of each case")
     parser.add_argument("--minutes", type=float, default=30.0, help="after which no repetition is begun")
-    parser.add_argument("--raw", type=Path, default=Path("held_out.jsonl"), help="one line a repetition; not committed")
-    parser.add_argument("--output", type=Path, default=Path("results/validation/held_out.json"))
+    parser.add_argument("--raw", type=Path, default=Path(f"{name}.jsonl"), help="one line a repetition; not committed")
+    parser.add_argument("--output", type=Path, default=Path(f"results/validation/{name}.json"))
     options = parser.parse_args()
     lines = [json.loads(line) for line in options.raw.read_text().splitlines()] if options.raw.exists() else []
     start, made_by = time.perf_counter(), commit()
     with options.raw.open("a") as file:
-        for case, number in undone(options.repetitions, lines):
+        for case, number in undone(cases, options.repetitions, lines):
             if time.perf_counter() - start > 60 * options.minutes:
                 break
             verdict, error, decades = repetition(case, number)
@@ -100,15 +109,13 @@ def main() -> None:
             }
             lines.append(line)
             print(json.dumps(line), file=file, flush=True)
-    rows = [summary(case, lines) for case in CASES if any(line["surface"] == case[0] for line in lines)]
+    begun = {(line["surface"], line["design"], line["level"]) for line in lines}
+    rows = [summary(case, lines) for case in cases if case in begun]
     result = {
         "command": " ".join(["python", *sys.argv]),
         "what": f"signed median error within {LARGEST_ERROR} decades and 90% coverage of at least {LEAST_COVERAGE}",
         "rows": rows,
-        "baseline": BASELINE,
-        "items": MANY_ITEMS,
-        "seed_sd": SEED_SD,
-        "runs": {"grid": f"{len(COARSE)} rungs x {HELD_OUT_REPEATS}", "ladder": f"{HELD_OUT_RUNS} on {len(RUNGS)}"},
+        **settings,
         "hardware": hardware(),
         "versions": versions(),
     }
@@ -118,4 +125,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    runs = {"grid": f"{len(COARSE)} rungs x {HELD_OUT_REPEATS}", "ladder": f"{HELD_OUT_RUNS} on {len(RUNGS)}"}
+    settings = {"baseline": BASELINE, "items": MANY_ITEMS, "seed_sd": SEED_SD, "runs": runs}
+    study(__doc__, "held_out", CASES, repetition, settings)

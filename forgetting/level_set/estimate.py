@@ -62,6 +62,7 @@ def estimate_threshold(
     at: ArrayLike = (),
     confidence: float = CONFIDENCE,
     seed: int = 0,
+    students: ArrayLike | None = None,
 ) -> Threshold:
     """The threshold along one axis at fixed other coordinates, with its interval.
 
@@ -76,6 +77,8 @@ def estimate_threshold(
         at: the other coordinates of the line along which to look, in the order of their columns
         confidence: of the interval
         seed: of the sample paths
+        students: of every run, the label of the student it was made on, ``[N]``; runs on one student then count as
+            nested in it. Where no point has two students the interval excludes their scatter, and the threshold says so
 
     Returns:
         ``located`` with value and interval (in parameters, samples, or a share), or one of the other statuses. The
@@ -88,9 +91,13 @@ def estimate_threshold(
     x_ND = x_ND[:, None] if x_ND.ndim == 1 else x_ND
     line = np.asarray(at, float).reshape(-1)
     _check(x_ND, y_N, v_N, line, along, level, confidence)
+    labels_N = None if students is None else np.asarray(students)
+    if labels_N is not None:
+        require(labels_N.shape == y_N.shape, "students", f"of shape {y_N.shape}", labels_N.shape)
+    count = 0 if labels_N is None else len(np.unique(labels_N))
     x_ND = np.concatenate([x_ND[:, [along]], np.delete(x_ND, along, axis=1)], axis=1)
     if len(y_N) < FEWEST_RUNS or len(np.unique(x_ND[:, 0])) < FEWEST_PLACES:
-        return Threshold(axis, level, ThresholdStatus.too_little_data.name, confidence=confidence)
+        return Threshold(axis, level, ThresholdStatus.too_little_data.name, confidence=confidence, students=count)
     low_D = np.minimum(x_ND.min(axis=0), np.concatenate([[np.inf], line]))
     width_D = np.maximum(x_ND.max(axis=0), np.concatenate([[-np.inf], line])) - low_D
     width_D[width_D == 0] = 1.0
@@ -98,7 +105,7 @@ def estimate_threshold(
     falling = axis != "capacity"
     if falling:
         unit_ND[:, 0] = 1 - unit_ND[:, 0]
-    best = process.fit(process.rows(unit_ND, y_N, v_N))
+    best = process.fit(process.rows(unit_ND, y_N, v_N, students_N=labels_N))
     found = crossings(best, unit_line, level, seed)
     rival = _step(best, unit_ND, y_N, unit_line, level)
     status, value, low, high = _verdict(found, rival, confidence)
@@ -107,11 +114,11 @@ def estimate_threshold(
         if falling:
             ends = (1 - high, 1 - value, 1 - low)
         low, value, high = (_native(axis, float(low_D[0] + end * width_D[0])) for end in ends)
-        return Threshold(axis, level, status.name, value, low, high, confidence)
+        return Threshold(axis, level, status.name, value, low, high, confidence, count, best.student_sd)
     if falling and status in (ThresholdStatus.below_range, ThresholdStatus.above_range):
         below = status == ThresholdStatus.below_range
         status = ThresholdStatus.above_range if below else ThresholdStatus.below_range
-    return Threshold(axis, level, status.name, confidence=confidence)
+    return Threshold(axis, level, status.name, confidence=confidence, students=count, student_sd=best.student_sd)
 
 
 def crossings(best: Process, line: Floats, level: float, seed: int = 0) -> Crossings:

@@ -65,6 +65,70 @@ def test_pooled_prediction_is_that_of_all_observations(data: process.Rows) -> No
     np.testing.assert_allclose(np.cov(paths.T), spread, atol=0.05)
 
 
+@pytest.fixture(scope="module")
+def of_students() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Points, retentions, variances, students: six sizes of four students, each at two shifts and with two streams."""
+    rng = np.random.default_rng(3)
+    size, student, shift, _ = (a.reshape(-1) for a in np.meshgrid(np.linspace(0, 1, 6), range(4), [0.0, 1.0], range(2)))
+    label = np.unique(np.stack([size, student]), axis=1, return_inverse=True)[1].reshape(-1)
+    retention = 0.3 + 0.5 * size - 0.2 * shift + 0.1 * rng.normal(size=24)[label] + 0.03 * rng.normal(size=label.size)
+    return np.stack([size, shift], axis=1), retention, np.full(label.size, 0.0004), label
+
+
+WITH_STUDENTS = np.append(THETA, -2.0)
+
+
+def test_likelihood_and_gradient_with_students(of_students: tuple[np.ndarray, ...]) -> None:
+    """Against scipy's multivariate normal over all observations, those of a student correlated wherever they are."""
+    x, retention, variance, label = of_students
+    data = process.rows(x, retention, variance, students_N=label)
+    assert len(data.x_MD) == 48
+    total = process.covariance(x, x, THETA) + np.diag(variance + np.exp(2 * THETA[-1]))
+    total += np.exp(2 * WITH_STUDENTS[-1]) * (label[:, None] == label)
+    reference = stats.multivariate_normal.logpdf(retention, np.zeros(96), total) + 48 * np.log(2 * np.pi)
+    centre = np.array([np.log(0.3)] * 2 + [np.log(0.5), np.log(0.06), np.log(0.06)])
+    reference -= 0.5 * np.sum(((WITH_STUDENTS - centre) / [0.5, 0.5, 0.5, 0.6, 0.8]) ** 2)
+    objective = Objective.of(data)
+    assert -objective(WITH_STUDENTS)[0] == pytest.approx(reference, abs=1e-3)
+    slope = optimize.approx_fprime(WITH_STUDENTS, lambda theta: objective(theta)[0], 1e-6)
+    np.testing.assert_allclose(objective(WITH_STUDENTS)[1], slope, atol=1e-3)
+    model, query = Process.at(data, WITH_STUDENTS), np.array([[0.4, 0.5]])
+    cross = process.covariance(query, x, THETA)
+    spread = process.covariance(query, query, THETA) - cross @ np.linalg.solve(total, cross.T)
+    mean, sd = model.predict(query)
+    np.testing.assert_allclose(mean, cross @ np.linalg.solve(total, retention), atol=1e-4)
+    np.testing.assert_allclose(sd, np.sqrt(np.diag(spread)), atol=1e-4)
+
+
+def test_the_scatter_between_students_is_found_apart_from_that_between_streams(of_students: tuple) -> None:
+    x, retention, variance, label = of_students
+    model = process.fit(process.rows(x, retention, variance, students_N=label))
+    assert model.student_sd == pytest.approx(0.1, rel=0.35)
+    assert model.seed_sd == pytest.approx(0.03, rel=0.35)
+
+
+def test_more_streams_on_the_same_students_say_next_to_nothing(of_students: tuple) -> None:
+    """Ten streams a student for two: students told, the spread hardly shrinks; not told, it halves."""
+    x, retention, variance, label = (np.concatenate([values] * 5) for values in of_students)
+    middle = np.array([[0.4, 0.0]])
+    spreads = {}
+    for told in (True, False):
+        few, many = (
+            process.fit(process.rows(*a[:3], students_N=a[3] if told else None)).predict(middle)[1][0]
+            for a in (of_students, (x, retention, variance, label))
+        )
+        spreads[told] = many / few
+    assert spreads[True] > 0.85
+    assert spreads[False] < 0.6
+
+
+def test_one_student_a_point_has_no_effect_of_its_own(data: process.Rows) -> None:
+    x = data.x_MD[data.row_N]
+    told = process.rows(x, data.z_N, data.w_N, students_N=data.row_N)
+    assert told.student_M is None
+    assert process.fit(told).student_sd is None
+
+
 def test_points_under_way_narrow_the_spread_and_leave_the_mean(data: process.Rows) -> None:
     model, point = Process.at(data, THETA), np.array([[0.9, 0.9]])
     pending = model.with_pending(point)

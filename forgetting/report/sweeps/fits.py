@@ -56,7 +56,10 @@ def fitted(points_ND: ArrayLike, rows: pd.DataFrame) -> Fitted | None:
         return None
     low, width = points.min(axis=0), np.ptp(points, axis=0)
     width[width == 0] = 1.0
-    data = process.rows((points - low) / width, rows["retention"].to_numpy(float), rows["variance"].to_numpy(float))
+    students = rows["student"].astype(str) + "-d" + rows["distillation_seed"].astype(str)
+    data = process.rows(
+        (points - low) / width, rows["retention"], rows["variance"], students_N=students.to_numpy(object).astype(str)
+    )
     return Fitted(process.fit(data), low, width)
 
 
