@@ -1,7 +1,7 @@
 """A sampler for Optuna that looks where a retention surface crosses a level: a study's history in, the next point out.
 
 Randomised straddle (Inatsu et al., arXiv 2408.03144) on the Gaussian process of ``process.py``: the point where
-sqrt(beta) s - |mu - h| is greatest on the logit scale, beta drawn anew for each trial from the chi-squared distribution
+sqrt(beta) s - |mu - h| is greatest, beta drawn anew for each trial from the chi-squared distribution
 with two degrees of freedom; the greatest over the levels h where there are several.
 """
 
@@ -220,7 +220,7 @@ class Gain:
     def __call__(self, x_QD: Floats) -> Floats:
         """The gain at coordinates, ``[Q]``."""
         mean, sd = self.model.predict(x_QD)
-        distance = np.min([np.abs(mean - float(process.logit(h))) for h in self.levels], axis=0)
+        distance = np.min([np.abs(mean - h) for h in self.levels], axis=0)
         gain = self.root * sd - distance
         if self.cost is None or not np.any(gain > 0):
             return np.asarray(gain)

@@ -181,6 +181,7 @@ def _placed(held: dict[str, Any]) -> PlacedThreshold:
     for name, absent in (("value", math.nan), ("low", 0.0 if located else math.nan), ("high", math.inf)):
         if values[name] is None:
             values[name] = absent if located or name != "high" else math.nan
+    values |= {"students": int(held.get("students", 0)), "student_sd": held.get("student_sd")}
     return PlacedThreshold(held["place"], Threshold(**values))
 
 
