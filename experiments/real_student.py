@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from forgetting.training.progress import Progress
 
 from forgetting import losses, seeds
 from forgetting.batching import encode
@@ -30,7 +31,6 @@ from forgetting.spec import Fit
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.plan import epochs
-from forgetting.training.progress import Progress
 
 ORIGINAL = Mixture(
     parts=(

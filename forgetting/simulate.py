@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -11,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetting.errors import UsageError, checked, require
+from forgetting.errors import checked, require
 from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
 from forgetting.executors.stacking import Stack, stack_of, stacks
 from forgetting.executors.tasks import carry_out_batch, check_machine, make_students, measuring, missing_students
-from forgetting.record.files import RunFolder, write_json
+from forgetting.record.files import RunFolder
+from forgetting.record.run_files import read_marker
+from forgetting.record.seals import read_sealed, write_sealed
 from forgetting.record.store import Store
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stages.assemble import alone, assemble, noise_floors, prepare, run_folder
@@ -159,13 +160,8 @@ def resume(
     """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it."""
     file = folder / "spec.json"
     require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
-    try:
-        plan = json.loads(file.read_text())
-        spec = from_plain(plan["spec"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"resume: {str(file)!r} is not readable as the spec of a study") from error
+    plan = read_sealed(file, "simulate the same spec again to go on")
+    spec = from_plain(plan.get("spec"))
     study = construct(spec)
     rule = "of a study that starts no other process, since nothing that a folder says is started; simulate it again"
     command = list(spec.machine.backend.command)
@@ -181,11 +177,12 @@ def carry_out(
     study: Study, folder: Path, store: Store, executor: Executor, *, stack: Stack = "off", quiet: bool
 ) -> None:
     """Make everything of a study in ``folder`` that is not there yet, its views last."""
+    from forgetting.analysis.study_folder import read_record
     from forgetting.executors.bars import Bars
 
     begin, stack = time.perf_counter(), stack_of(stack)
     if (folder / "record.json").is_file():
-        done = "noise_floor" in json.loads((folder / "record.json").read_text())  # what views add to it last
+        done = "noise_floor" in read_record(folder)  # what views add to it last
         if not done or not (folder / "report.html").is_file():
             write_views(folder, begin)
         return
@@ -233,7 +230,7 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     for name, noise in noise_floors(folder, study.runs()).items():
         bars.say(f"{name}: {noise['text']}")
     for group in filter(lambda g: len(g) > 1, todo):
-        if why := json.loads(RunFolder(run_folder(folder, group[0])).complete.read_text()).get("not_stacked"):
+        if why := read_marker(RunFolder(run_folder(folder, group[0]))).get("not_stacked"):
             bars.say(f"{why}; the runs of {group[0].student} were carried out one after another")
     return made
 
@@ -256,7 +253,7 @@ def write_views(folder: Path, begin: float) -> None:
         "views": round(time.perf_counter() - start, 2),
         "study": round(time.perf_counter() - begin, 2),
     }
-    write_json(folder / "record.json", record)
+    write_sealed(folder / "record.json", record)
 
 
 def _given(folder: Path, quiet: bool) -> Result:

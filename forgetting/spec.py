@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, cast, get_type_hints
 
-from forgetting.errors import check_fields, require, unknown
+from forgetting.errors import check_fields, file_name, require, unknown
 
 PartValue = str | dict[str, Any]
 RatePolicy = Literal["constant", "inverse_width", "matched_plasticity"]
@@ -353,12 +353,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require(
-            bool(self.name) and not set(self.name) & set("/\\\0") and not self.name.startswith("."),
-            "name",
-            "a file name without slashes or a leading dot",
-            self.name,
-        )
+        file_name(self.name, "name")
         for name in ("contaminations", "shifts", "rate_multiples", "replays", "mitigations"):
             require(len(getattr(self, name)) > 0, name, "at least one value", getattr(self, name))
         for shift in self.shifts:

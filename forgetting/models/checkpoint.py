@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from forgetting.errors import UsageError, checked, require, unknown
+from forgetting.errors import UsageError, checked, file_name, require, unknown
 from forgetting.models.ladder import QWEN3
 from forgetting.models.weight_files import FILES, digest, hash_of, read_config, sizes, tokenizer_hash, weights_hash
 from forgetting.natural.corpora import expanded
@@ -64,9 +64,7 @@ class Checkpoint:
             raise unknown("checkpoint.attention", self.attention, ATTENTION)
         last = self.source.rstrip("/").rpartition("/")[2].partition("@")[0]
         name = self.name or "".join(c if c.isalnum() or c in "._-" else "_" for c in last).lstrip(".") or "checkpoint"
-        rule = "a file name without slashes or a leading dot"
-        require(not set(name) & set("/\\\0") and not name.startswith("."), "checkpoint.name", rule, name)
-        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "name", file_name(name, "checkpoint.name"))
 
     def folder(self) -> Path:
         """The folder with its files, fetched from the hub if need be.

@@ -24,7 +24,7 @@ PACKAGES = (
 
 def commit() -> str | None:
     """The checkout's commit, with ``+changes`` if files of the package differ from it; None outside a checkout."""
-    home = Path(__file__).parent
+    home = Path(__file__).parents[1]
 
     def git(*words: str) -> str:
         return subprocess.run(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,22 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from forgetting.analysis.scores import passing
+from forgetting.analysis.scores import passing, score_rows
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.record.files import RunFolder, write_atomically, write_json
+from forgetting.record.files import RunFolder, jsonl, write_atomically
+from forgetting.record.places import check_plain, clean, inside
 from forgetting.record.provenance import commit, hardware, versions
+from forgetting.record.reading import read_json
+from forgetting.record.run_files import read_marker, read_part
 from forgetting.record.schema import PASSING_FILE, RUN_KEY
+from forgetting.record.seals import file_hash, read_sealed, write_sealed
 from forgetting.record.store import Store, held, manifest
 from forgetting.sandbox.pool import layers
 from forgetting.study.arms import Arm
 from forgetting.study.study import RunKey, Study, fingerprint
+
+JOINED = ("ledger.parquet", "scores.jsonl", "passing.parquet")
 
 
 def run_folder(folder: Path, key: RunKey) -> Path:
@@ -35,19 +40,19 @@ def run_folder(folder: Path, key: RunKey) -> Path:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Makes and holds the study's folder for this process (where there is flock).
+    """Makes and holds the study's folder for this process (where there is flock), and clears what dead ones left.
 
     Raises:
-        UsageError: it cannot be made or written, or another process holds it
+        UsageError: it cannot be made or written, another process holds it, or a link in it leads elsewhere
     """
-    with _written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    with held(folder / ".lock", wait=False) as mine:
-        if not mine:
-            raise UsageError(f"output: another process is working on {str(folder)!r}")
+    with ExitStack() as lock:
+        with _written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            check_plain(*inside(folder))
+            if not lock.enter_context(held(folder / ".lock", wait=False)):
+                raise UsageError(f"output: another process is working on {str(folder)!r}")
+            clean(folder)
         yield
-    (folder / ".lock").unlink(missing_ok=True)
 
 
 def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
@@ -56,8 +61,8 @@ def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
     ``stack`` stands beside it, since going on otherwise would move the last bits of the numbers.
     """
     file, commits = folder / "spec.json", list[str]()
-    with suppress(OSError, ValueError, AttributeError):  # new, or damaged and to be written anew
-        commits = json.loads(file.read_text()).get("commits", [])
+    with suppress(OSError, ValueError):  # new, or damaged and to be written anew
+        commits = list(map(str, read_sealed(file, "").get("commits", [])))
     commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
     plan = {
         "fingerprint": study.fingerprint,
@@ -66,7 +71,7 @@ def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
         "stack": stack,
     }
     with _written(folder):
-        write_json(file, plan)
+        write_sealed(file, plan)
     return commits
 
 
@@ -94,20 +99,27 @@ def assemble(
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
+    unverified = list[str]()
+    chances = {b.short_name(): b.chance for b in study.benchmarks}
+    numbers = {b.short_name(): b.version for b in study.benchmarks}
     for key in runs:
         run = RunFolder(run_folder(folder, key))
+        marker = read_marker(run, fingerprint(study.run_form(key)))
         reached = study.reached(study.arm(key.arm))
         expected = [reached[0], reached[-1]] if study.arm(key.arm).joint else list(reached)
-        if (ended := run.pruned_at()) is not None:
+        if (ended := marker.get("pruned_at")) is not None:
             pruned.append({**dataclasses.asdict(key), "dose": ended})
             expected = [dose for dose in expected if dose <= ended]
         if run.doses() != expected:
             raise UsageError(
                 f"study: {str(run.folder)!r} has doses {run.doses()}, not {expected}; delete it and resume"
             )
-        tables += [pq.ParquetFile(run.ledger_part(dose)).read(use_threads=False) for dose in run.doses()]
-        lines.append(run.scores.read_text())
-        marker = json.loads(run.complete.read_text())
+        parts = [read_part(run, dose) for dose in run.doses()]
+        own = pa.concat_tables(part for part, _ in parts)
+        tables.append(own)
+        lines.append(jsonl(dataclasses.asdict(row) for row in score_rows(own.to_pandas(), chances, numbers)))
+        if "files" not in marker or marker.get("unverified") or not all(verified for _, verified in parts):
+            unverified.append(str(key))
         if "matched" in marker:
             rates.setdefault(key.arm, {})[key.student] = marker["matched"]
         for name, value in marker["wall_seconds"].items():
@@ -119,7 +131,9 @@ def assemble(
     _join_sampled(study, folder, runs)
     whole = {**seconds, "study": round(wall_seconds, 2)}
     record = _record(study, store, folder, runs, whole, commits, rates)
-    write_json(folder / "record.json", record | ({"pruned": pruned} if pruned else {}))
+    record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
+    record["files"] = {n: file_hash(folder / n) for n in (*JOINED, PASSING_FILE) if (folder / n).is_file()}
+    write_sealed(folder / "record.json", record)
 
 
 def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
@@ -190,7 +204,7 @@ def _record(
 def noise_floors(folder: Path, runs: Sequence[RunKey]) -> dict[str, dict[str, Any]]:
     """By run, what the process that wrote the answers adds to a score by itself, as far as runs have measured it."""
     files = {str(key): RunFolder(run_folder(folder, key)).backend for key in runs}
-    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    return {name: read_json(file) for name, file in files.items() if file.is_file()}
 
 
 def _student_record(study: Study, key: RunKey, store: Store) -> tuple[dict[str, Any], str]:

@@ -17,7 +17,9 @@ from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor
 from forgetting.executors.stacking import Stack, stack_of
 from forgetting.executors.tasks import check_machine
-from forgetting.record.files import RunFolder, write_json
+from forgetting.record.files import RunFolder
+from forgetting.record.run_files import read_marker
+from forgetting.record.seals import SEAL, read_sealed, write_sealed
 from forgetting.record.store import Store
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
@@ -65,7 +67,7 @@ def run_sweep(
         commits = prepare(sweep.study, folder, stack)
         live.say(f"sweep: {folder}")
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
-        write_json(folder / SWEEP_FILE, keep)
+        write_sealed(folder / SWEEP_FILE, keep)
         whole = _Whole(sweep, folder, Store(store), executor, live, stack)
         try:
             reasons = whole.search()
@@ -76,7 +78,7 @@ def run_sweep(
             (folder / "report.html").unlink(missing_ok=True)  # the sign that all of it is there, and up to date
             live.say("views: figures, TensorBoard, report.html")
             assemble(sweep.study, folder, whole.store, {"search": made}, made, commits, whole.complete_runs())
-            write_json(folder / SWEEP_FILE, {**_earlier(folder), **found})
+            write_sealed(folder / SWEEP_FILE, {**_earlier(folder), **found})
             write_views(folder, begin)
     return load(folder)
 
@@ -143,7 +145,7 @@ class _Whole:
 
     def keep_time(self) -> None:
         """Add this driver's wall time to what earlier ones left."""
-        write_json(self.folder / SWEEP_FILE, {**_earlier(self.folder), "hours": self._hours()})
+        write_sealed(self.folder / SWEEP_FILE, {**_earlier(self.folder), "hours": self._hours()})
 
     def found(self, reasons: Mapping[str, str]) -> dict[str, Any]:
         """What the sweep's file says at the end: by target its trials, thresholds, calibration, and why it ended."""
@@ -222,21 +224,24 @@ class _Whole:
         return {key: _then(future, partial(self._outcome, own, key)) for key, future in self.runs.submit(keys).items()}
 
     def _outcome(self, own: SweepSpace, key: RunKey) -> Made:
-        return outcome(own, RunFolder(run_folder(self.folder, key)).scores)
+        return outcome(own, RunFolder(run_folder(self.folder, key)))
 
 
 def _stack_before(folder: Path) -> Stack:
     """How the sweep's runs were stacked when it was interrupted."""
     try:
-        return stack_of(json.loads((folder / "spec.json").read_text()).get("stack", "off"))
-    except (OSError, ValueError, AttributeError):  # not written yet, or damaged and written anew
+        return stack_of(read_sealed(folder / "spec.json", "").get("stack", "off"))
+    except (OSError, ValueError):  # not written yet, or damaged and written anew
         return "off"
 
 
 def _earlier(folder: Path) -> dict[str, Any]:
     """What the sweep's file holds already; nothing if there is none."""
     path = folder / SWEEP_FILE
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    found = read_sealed(path, "delete it, and sweep the same spec again to go on")
+    return {name: value for name, value in found.items() if name != SEAL}
 
 
 def _changed(kept: dict[str, Any], found: dict[str, Any]) -> bool:
@@ -262,8 +267,8 @@ def _marked(folder: Path, key: RunKey) -> dict[str, Any]:
     run = RunFolder(run_folder(folder, key))
     if not run.complete.is_file():
         return {"seconds": None}
-    seconds = sum(json.loads(run.complete.read_text())["wall_seconds"].values())
-    ended = run.pruned_at()
+    marker = read_marker(run)
+    seconds, ended = sum(marker["wall_seconds"].values()), marker.get("pruned_at")
     return {"seconds": round(seconds, 2), **({} if ended is None else {"pruned_at": ended})}
 
 

@@ -59,7 +59,7 @@ def observe(space: SweepSpace, keys: Iterable[RunKey], folder: Path) -> list[See
     found = []
     for key in keys:
         if key in points:
-            one = outcome(space, RunFolder(run_folder(folder, key)).scores)
+            one = outcome(space, RunFolder(run_folder(folder, key)))
             if one.status == Status.ok.name:
                 found.append(Seen(points[key], one.retention, one.variance))
     return found

@@ -17,7 +17,7 @@ from forgetting.analysis.study_folder import open_study
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.sampling import Sampling
-from forgetting.record.store import file_hash
+from forgetting.record.seals import file_hash
 from forgetting.registry import build
 from forgetting.report.result import Result
 from forgetting.simulate import resume
