@@ -18,9 +18,11 @@ from forgetting.executors.tasks import carry_out_batch, check_machine, make_stud
 from forgetting.record.files import RunFolder
 from forgetting.record.run_files import read_marker
 from forgetting.record.seals import read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, check_trusted, is_ours
 from forgetting.record.store import Store
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stages.assemble import alone, assemble, noise_floors, prepare, run_folder
+from forgetting.study.needs import study_needs
 from forgetting.study.study import RunKey, Study, construct
 
 if TYPE_CHECKING:
@@ -156,12 +158,18 @@ def resume(
     workers: int | None = None,
     stack: Stack | None = None,
     quiet: bool = False,
+    trust: bool = False,
 ) -> Result:
-    """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it."""
+    """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it.
+
+    Of a folder that was not laid out on this machine nothing is imported, started or fetched without ``trust``.
+    """
     file = folder / "spec.json"
     require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
     plan = read_sealed(file, "simulate the same spec again to go on")
     spec = from_plain(plan.get("spec"))
+    ours = is_ours([plan["spec"], plan.get("fingerprint")], plan.get(SIGNATURE))
+    check_trusted(folder, study_needs(spec), ours=ours, trust=trust)
     study = construct(spec)
     rule = "of a study that starts no other process, since nothing that a folder says is started; simulate it again"
     command = list(spec.machine.backend.command)
@@ -187,6 +195,7 @@ def carry_out(
             write_views(folder, begin)
         return
     check_machine(study, executor)
+    store.clean()
     if missing_students(study, store):
         store.check_writable()
     with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:

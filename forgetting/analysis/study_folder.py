@@ -6,6 +6,8 @@ A folder that was committed small has no ledger; its curves then come from ``cur
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -208,6 +210,28 @@ class StudyFolder:
 
     def _benchmark(self, what: str) -> dict[str, Any]:
         return {name: value[what] for name, value in self.record.get("benchmarks", {}).items()}
+
+
+@contextmanager
+def shown(folder: Path) -> Iterator[None]:
+    """Whatever a record that nobody foresaw breaks becomes one line with the folder; Python's error is its cause."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        AssertionError,
+        pa.ArrowException,
+        MemoryError,
+    ) as error:
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise UsageError(f"{folder}: its record is damaged or not of a study, and cannot be shown ({what})") from error
 
 
 def open_study(path: Path | str) -> StudyFolder:

@@ -74,6 +74,8 @@ class Store:
             with suppress(OSError), held(self.work(fingerprint).with_suffix(".lock"), wait=False) as mine:
                 if mine:
                     self._remove_halves(fingerprint)
+                    if (self.root / fingerprint / MANIFEST).is_file():  # killed between the two last steps
+                        shutil.rmtree(self.work(fingerprint), ignore_errors=True)
 
     def _remove_halves(self, fingerprint: str) -> None:
         """To be called by whoever holds the entry: nobody else can be writing it."""

@@ -38,6 +38,7 @@ STYLE: Any = {
     "lines.linewidth": 1.5,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may have dollar signs in it
     "svg.hashsalt": "forgetting",
 }
 PANEL_WIDTH, PANEL_HEIGHT, COLUMNS = 2.6, 1.9, 3  # inches of a panel's axes; panels in a row

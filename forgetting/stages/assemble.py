@@ -25,6 +25,7 @@ from forgetting.record.reading import read_json
 from forgetting.record.run_files import read_marker, read_part
 from forgetting.record.schema import PASSING_FILE, RUN_KEY
 from forgetting.record.seals import file_hash, read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, signature
 from forgetting.record.store import Store, held, manifest
 from forgetting.sandbox.pool import layers
 from forgetting.study.arms import Arm
@@ -64,12 +65,9 @@ def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
     with suppress(OSError, ValueError):  # new, or damaged and to be written anew
         commits = list(map(str, read_sealed(file, "").get("commits", [])))
     commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
-    plan = {
-        "fingerprint": study.fingerprint,
-        "spec": dataclasses.asdict(study.spec),
-        "commits": commits,
-        "stack": stack,
-    }
+    spec = dataclasses.asdict(study.spec)
+    plan = {"fingerprint": study.fingerprint, "spec": spec, "commits": commits, "stack": stack}
+    plan[SIGNATURE] = signature([spec, study.fingerprint])
     with _written(folder):
         write_sealed(file, plan)
     return commits

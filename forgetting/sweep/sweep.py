@@ -20,10 +20,12 @@ from forgetting.executors.tasks import check_machine
 from forgetting.record.files import RunFolder
 from forgetting.record.run_files import read_marker
 from forgetting.record.seals import SEAL, read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, check_trusted, is_ours, signature
 from forgetting.record.store import Store
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
 from forgetting.stages.assemble import alone, assemble, prepare, run_folder
+from forgetting.study.needs import study_needs, sweep_needs
 from forgetting.study.spec_files import built_from, to_mapping
 from forgetting.study.study import RunKey, fingerprint
 from forgetting.sweep import thresholds
@@ -67,7 +69,9 @@ def run_sweep(
         commits = prepare(sweep.study, folder, stack)
         live.say(f"sweep: {folder}")
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
+        keep[SIGNATURE] = signature([keep["spec"], sweep.fingerprint])
         write_sealed(folder / SWEEP_FILE, keep)
+        Store(store).clean()
         whole = _Whole(sweep, folder, Store(store), executor, live, stack)
         try:
             reasons = whole.search()
@@ -90,16 +94,21 @@ def resume_sweep(
     store: Path | None = None,
     stack: Stack | None = None,
     quiet: bool = False,
+    trust: bool = False,
 ) -> Result:
     """Go on with the sweep in ``folder``, by default on its own executor and stacked as before.
 
-    ``UsageError`` if other code made it.
+    ``UsageError`` if other code made it. Of a folder that was not laid out on this machine nothing is imported,
+    started, fetched or connected to without ``trust``.
     """
     try:
         plan = _earlier(folder)
         spec = built_from(SweepSpec, plan["spec"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"resume: no sweep in {str(folder)!r}: {error}") from error
+    ours = is_ours([plan["spec"], plan.get("fingerprint")], plan.get(SIGNATURE))
+    needs = study_needs(spec.study) + sweep_needs("inline" if executor else spec.executor, spec.storage)
+    check_trusted(folder, needs, ours=ours, trust=trust)
     made = construct_sweep(spec)
     rule = "of a sweep that starts no other process, since nothing that a folder says is started; sweep it again"
     command = list(spec.study.machine.backend.command)
