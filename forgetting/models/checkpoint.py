@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, cast, get_type_hints
 
 from forgetting.errors import UsageError, checked, file_name, require, unknown
 from forgetting.models.ladder import QWEN3
@@ -175,7 +175,10 @@ class Checkpoint:
         for name, values in network.named_parameters():
             if not bool(torch.isfinite(values).all()):
                 raise UsageError(f"checkpoint: {self.source!r} has weights that are no finite numbers ({name})")
-        words, rows = max(tokenizer.get_vocab().values(), default=0), len(network.get_input_embeddings().weight)
+        words, rows = (
+            max(tokenizer.get_vocab().values(), default=0),
+            int(cast(Any, network.get_input_embeddings()).weight.shape[0]),
+        )
         if words >= rows:
             what = f"tokens up to number {words}, and the embedding has {rows} rows"
             raise UsageError(f"checkpoint: the tokenizer of {self.source!r} has {what}")

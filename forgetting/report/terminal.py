@@ -51,7 +51,8 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
 
 
 def _rates(study: StudyFolder) -> list[Text]:
-    return [Text(line, style="yellow") for line in tables.rate_lines(study)]
+    unverified = [Text(study.unverified, style="yellow")] if study.unverified else []
+    return unverified + [Text(line, style="yellow") for line in tables.rate_lines(study)]
 
 
 def retention_table(arm: ArmCurves, skills: list[str]) -> Table:
