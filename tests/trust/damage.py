@@ -36,14 +36,13 @@ def chosen(folder: Path, rng: random.Random) -> tuple[Path, int, int]:
     kinds: dict[str, list[Path]] = {}
     for path in files_of(folder):
         top = path.relative_to(folder).parts
-        kinds.setdefault("/".join([*(top[:1] if len(top) > 1 else ()), path.suffix or path.name]), []).append(path)
+        kind = "views" if top[0] in VIEWS else "/".join([*(top[:1] if len(top) > 1 else ()), path.suffix or path.name])
+        kinds.setdefault(kind, []).append(path)
     path = rng.choice(kinds[rng.choice(sorted(kinds))])
     return path, rng.randrange(path.stat().st_size), rng.randrange(8)
 
 
-def flip_once(
-    pristine: Path, work: Path, rng: random.Random, numbers: Callable[[Path], Any], expected: Any
-) -> Flip:
+def flip_once(pristine: Path, work: Path, rng: random.Random, numbers: Callable[[Path], Any], expected: Any) -> Flip:
     """Copy a study, flip one bit, go on with it by ``numbers``, and compare with what it gives unharmed."""
     shutil.rmtree(work.parent, ignore_errors=True)
     shutil.copytree(pristine, work)
