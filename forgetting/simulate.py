@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -16,12 +15,16 @@ from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
 from forgetting.executors.stacking import Stack, stack_of, stacks
 from forgetting.executors.tasks import carry_out_batch, check_machine, make_students, measuring, missing_students
-from forgetting.record.files import RunFolder, write_json
+from forgetting.record.files import RunFolder
 from forgetting.record.provenance import other_version
+from forgetting.record.run_files import read_marker
+from forgetting.record.seals import read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, check_trusted, is_ours
 from forgetting.record.store import Store
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stages.assemble import alone, assemble, noise_floors, prepare, run_folder
 from forgetting.study.fingerprints import study_fingerprint
+from forgetting.study.needs import study_needs
 from forgetting.study.run import Run
 from forgetting.study.study import Study, construct
 
@@ -155,24 +158,31 @@ def resume(
     workers: int | None = None,
     stack: Stack | None = None,
     quiet: bool = False,
+    trust: bool = False,
 ) -> Result:
-    """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it."""
+    """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it.
+
+    Of a folder that was not laid out on this machine nothing is imported, started or fetched without ``trust``.
+    """
     file = folder / "spec.json"
     require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
+    plan = read_sealed(file, "simulate the same spec again to go on")
+    mark, other = plan.get("fingerprint"), f"resume: {folder} {other_version(plan)}"
     try:
-        plan = dict(json.loads(file.read_text()))
-        given, mark = plan["spec"], plan["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"resume: {str(file)!r} is not readable as the spec of a study") from error
-    try:
-        study = construct(from_plain(given))
+        spec = from_plain(plan.get("spec"))
     except UsageError as error:
-        raise UsageError(f"resume: {folder} {other_version(plan)} ({error})") from error
+        raise UsageError(f"{other} ({error})") from error
+    ours = is_ours([plan["spec"], mark], plan.get(SIGNATURE))
+    check_trusted(folder, study_needs(spec), ours=ours, trust=trust)
+    try:
+        study = construct(spec)
+    except UsageError as error:
+        raise UsageError(f"{other} ({error})") from error
     rule = "of a study that starts no other process, since nothing that a folder says is started; simulate it again"
     command = list(study.spec.machine.backend.command)
     require(not command, "resume", rule, command)
     if mark != study_fingerprint(study):
-        raise UsageError(f"resume: {folder} {other_version(plan)}")
+        raise UsageError(other)
     stack = stack_of(plan.get("stack", "off") if stack is None else stack)
     carry_out(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
     return _given(folder, quiet)
@@ -182,15 +192,17 @@ def carry_out(
     study: Study, folder: Path, store: Store, executor: Executor, *, stack: Stack = "off", quiet: bool
 ) -> None:
     """Make everything of a study in ``folder`` that is not there yet, its views last."""
+    from forgetting.analysis.study_folder import read_record
     from forgetting.executors.bars import Bars
 
     begin, stack = time.perf_counter(), stack_of(stack)
     if (folder / "record.json").is_file():
-        done = "noise_floor" in json.loads((folder / "record.json").read_text())  # what views add to it last
+        done = "noise_floor" in read_record(folder)  # what views add to it last
         if not done or not (folder / "report.html").is_file():
             write_views(folder, begin)
         return
     check_machine(study, executor)
+    store.clean()
     if missing_students(study, store):
         store.check_writable()
     with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
@@ -234,7 +246,7 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     for name, noise in noise_floors(folder, study.runs()).items():
         bars.say(f"{name}: {noise['text']}")
     for group in filter(lambda g: len(g) > 1, todo):
-        if why := json.loads(RunFolder(run_folder(folder, group[0])).complete.read_text()).get("not_stacked"):
+        if why := read_marker(RunFolder(run_folder(folder, group[0]))).get("not_stacked"):
             bars.say(f"{why}; the runs of {group[0].student.name} were carried out one after another")
     return made
 
@@ -257,7 +269,7 @@ def write_views(folder: Path, begin: float) -> None:
         "views": round(time.perf_counter() - start, 2),
         "study": round(time.perf_counter() - begin, 2),
     }
-    write_json(folder / "record.json", record)
+    write_sealed(folder / "record.json", record)
 
 
 def _given(folder: Path, quiet: bool) -> Result:

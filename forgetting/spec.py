@@ -6,11 +6,13 @@ fields when it is made; ``forgetting.study.study`` constructs the parts, the arm
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, cast, get_type_hints
 
-from forgetting.errors import check_fields, require, unknown
+from forgetting.errors import check_fields, file_name, require, unknown
 
+MOST_LOOKS, MOST_RUNS = 1_000, 100_000
 PartValue = str | dict[str, Any]
 RatePolicy = Literal["constant", "inverse_width", "matched_plasticity"]
 Schedule = Literal["constant", "linear"]
@@ -140,6 +142,10 @@ class Doses:
         require(1 <= self.first <= self.dose, "first", f"from 1 to the dose ({self.dose})", self.first)
         require(self.ratio > 1, "ratio", "above 1", self.ratio)
         require(self.stream_cap >= 1, "stream_cap", "at least 1", self.stream_cap)
+        span = self.dose / self.first
+        looks = span if self.spacing == "linear" else math.log(span) / math.log(self.ratio)
+        rule = f"so that there are at most {MOST_LOOKS:,} of them (spacing {self.spacing}, first {self.first})"
+        require(looks <= MOST_LOOKS, "dose", rule, self.dose)
 
     def values(self) -> tuple[int, ...]:
         """All doses in samples, ascending: 0, the spaced ones, the last one."""
@@ -351,12 +357,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require(
-            bool(self.name) and not set(self.name) & set("/\\\0") and not self.name.startswith("."),
-            "name",
-            "a file name without slashes or a leading dot",
-            self.name,
-        )
+        file_name(self.name, "name")
         for name in ("contaminations", "shifts", "rate_multiples", "mitigations"):
             require(len(getattr(self, name)) > 0, name, "at least one value", getattr(self, name))
         for shift in self.shifts:
@@ -365,6 +366,9 @@ class Spec:
             require(rate >= 0, "rate_multiples", "0 or more", rate)
         require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
         require(self.first_seed >= 0, "first_seed", "0 or more", self.first_seed)
+        axes = (self.ladder.students, self.contaminations, self.shifts, self.rate_multiples)
+        runs = self.seeds * math.prod(map(len, (*axes, self.mitigations)))
+        require(runs <= MOST_RUNS, "seeds", f"so that there are at most {MOST_RUNS:,} runs", self.seeds)
 
 
 def from_plain(data: Any, kind: type[Any] = Spec, where: str = "spec") -> Any:

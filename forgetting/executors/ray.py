@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
+import forgetting
 from forgetting.contracts import Report
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor, Task
@@ -60,7 +63,8 @@ class Ray(Executor):
         """Have the task carried out somewhere in the cluster; progress within a task is not reported."""
         ray = self._connected()
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": self.retries}
-        reference = ray.remote(**options)(remotely).remote(task, os.environ.get(policy.VARIABLE))
+        carried = ray.remote(**options)(_from_safe_path())
+        reference = carried.remote(task, os.environ.get(policy.VARIABLE))
         self._running.append(reference)
         answered, future = reference.future(), Future[None]()
         answered.add_done_callback(lambda done: _settle(done, future))
@@ -89,6 +93,25 @@ class Ray(Executor):
                 raise UsageError(f"executor.address: no cluster at {self.address!r}: {first}") from error
             self._started.append(True)
         return ray
+
+
+def _from_safe_path() -> Callable[[Task, str | None], tuple[str, str]]:
+    """``remotely`` for a worker of Ray, which looks into this process's working folder first unless it is told not to.
+
+    A function inside a function is sent as it is, so that it is the first of ours that the worker runs.
+    """
+    here = os.getcwd()
+    unsafe = [] if Path(forgetting.__file__).parents[1] == Path(here) else [here, ""]
+
+    def started(task: Task, sandbox: str | None) -> tuple[str, str]:
+        import sys
+
+        sys.path[:] = [place for place in sys.path if place not in unsafe]
+        from forgetting.executors.ray import remotely
+
+        return remotely(task, sandbox)
+
+    return started
 
 
 def remotely(task: Task, sandbox: str | None) -> tuple[str, str]:

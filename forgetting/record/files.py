@@ -44,26 +44,26 @@ class RunFolder:
         """The sampled answers of one dose."""
         return self.folder / "passing" / f"dose-{dose:08d}.parquet"
 
-    def pruned_at(self) -> int | None:
-        """The dose at which a complete run was ended early; None if it was not."""
-        found: int | None = json.loads(self.complete.read_text()).get("pruned_at")
-        return found
-
     def doses(self) -> list[int]:
         """The doses whose ledger rows are on disk, ascending."""
         return sorted(int(p.stem.removeprefix("dose-")) for p in self.ledger.glob("dose-*.parquet"))
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write, fsync, rename: the file is either the old one or the whole new one."""
+    """Write, fsync, rename: the file is either the old one or the whole new one. No link is followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # a full disk does not say of itself where it is
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting import __version__
-from forgetting.analysis.scores import passing
+from forgetting.analysis.scores import passing, score_rows
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.record.files import RunFolder, write_atomically, write_json
+from forgetting.record.files import RunFolder, jsonl, write_atomically
+from forgetting.record.places import check_plain, clean, inside
 from forgetting.record.provenance import commit, hardware, versions
+from forgetting.record.reading import read_json
+from forgetting.record.run_files import read_marker, read_part
 from forgetting.record.schema import PASSING_FILE, RUN_KEY
+from forgetting.record.seals import file_hash, read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, signature
 from forgetting.record.store import Store, held, manifest
 from forgetting.sandbox.pool import layers
 from forgetting.study.arms import Arm
-from forgetting.study.fingerprints import canonical, fingerprint, student_form, study_fingerprint
+from forgetting.study.fingerprints import canonical, fingerprint, run_form, student_form, study_fingerprint
 from forgetting.study.run import Run
 from forgetting.study.study import Study
+
+JOINED = ("ledger.parquet", "scores.jsonl", "passing.parquet")
 
 
 def run_folder(folder: Path, run: Run) -> Path:
@@ -38,19 +44,19 @@ def run_folder(folder: Path, run: Run) -> Path:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Makes and holds the study's folder for this process (where there is flock).
+    """Makes and holds the study's folder for this process (where there is flock), and clears what dead ones left.
 
     Raises:
-        UsageError: it cannot be made or written, or another process holds it
+        UsageError: it cannot be made or written, another process holds it, or a link in it leads elsewhere
     """
-    with _written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    with held(folder / ".lock", wait=False) as mine:
-        if not mine:
-            raise UsageError(f"output: another process is working on {str(folder)!r}")
+    with ExitStack() as lock:
+        with _written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            check_plain(*inside(folder))
+            if not lock.enter_context(held(folder / ".lock", wait=False)):
+                raise UsageError(f"output: another process is working on {str(folder)!r}")
+            clean(folder)
         yield
-    (folder / ".lock").unlink(missing_ok=True)
 
 
 def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
@@ -59,18 +65,14 @@ def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
     ``stack`` stands beside it, since going on otherwise would move the last bits of the numbers.
     """
     file, commits = folder / "spec.json", list[str]()
-    with suppress(OSError, ValueError, AttributeError):  # new, or damaged and to be written anew
-        commits = json.loads(file.read_text()).get("commits", [])
+    with suppress(OSError, ValueError):  # new, or damaged and to be written anew
+        commits = list(map(str, read_sealed(file, "").get("commits", [])))
     commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
-    plan = {
-        "fingerprint": study_fingerprint(study),
-        "spec": dataclasses.asdict(study.spec),
-        "version": __version__,
-        "commits": commits,
-        "stack": stack,
-    }
+    spec, mark = dataclasses.asdict(study.spec), study_fingerprint(study)
+    plan = {"fingerprint": mark, "spec": spec, "version": __version__, "commits": commits, "stack": stack}
+    plan[SIGNATURE] = signature([spec, mark])
     with _written(folder):
-        write_json(file, plan)
+        write_sealed(file, plan)
     return commits
 
 
@@ -98,18 +100,25 @@ def assemble(
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
+    unverified = list[str]()
+    chances = {b.short_name(): b.chance for b in study.benchmarks}
+    numbers = {b.short_name(): b.version for b in study.benchmarks}
     for run in runs:
         own, expected = RunFolder(run_folder(folder, run)), list(run.looks)
-        if (ended := own.pruned_at()) is not None:
+        marker = read_marker(own, fingerprint(run_form(study, run)))
+        if (ended := marker.get("pruned_at")) is not None:
             pruned.append({**dataclasses.asdict(run.key), "dose": ended})
             expected = [dose for dose in expected if dose <= ended]
         if own.doses() != expected:
             raise UsageError(
                 f"study: {str(own.folder)!r} has doses {own.doses()}, not {expected}; delete it and resume"
             )
-        tables += [pq.ParquetFile(own.ledger_part(dose)).read(use_threads=False) for dose in own.doses()]
-        lines.append(own.scores.read_text())
-        marker = json.loads(own.complete.read_text())
+        parts = [read_part(own, dose) for dose in own.doses()]
+        ledger = pa.concat_tables(part for part, _ in parts)
+        tables.append(ledger)
+        lines.append(jsonl(dataclasses.asdict(row) for row in score_rows(ledger.to_pandas(), chances, numbers)))
+        if "files" not in marker or marker.get("unverified") or not all(verified for _, verified in parts):
+            unverified.append(str(run))
         if "matched" in marker:
             rates.setdefault(run.arm.name, {})[run.student.name] = marker["matched"]
         for name, value in marker["wall_seconds"].items():
@@ -121,7 +130,9 @@ def assemble(
     _join_sampled(study, folder, runs)
     whole = {**seconds, "study": round(wall_seconds, 2)}
     record = _record(study, store, folder, runs, whole, commits, rates)
-    write_json(folder / "record.json", record | ({"pruned": pruned} if pruned else {}))
+    record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
+    record["files"] = {n: file_hash(folder / n) for n in (*JOINED, PASSING_FILE) if (folder / n).is_file()}
+    write_sealed(folder / "record.json", record)
 
 
 def _join_sampled(study: Study, folder: Path, runs: Sequence[Run]) -> None:
@@ -192,7 +203,7 @@ def _record(
 def noise_floors(folder: Path, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """By run, what the process that wrote the answers adds to a score by itself, as far as runs have measured it."""
     files = {str(run): RunFolder(run_folder(folder, run)).backend for run in runs}
-    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    return {name: read_json(file) for name, file in files.items() if file.is_file()}
 
 
 def _student_record(study: Study, run: Run, store: Store) -> tuple[dict[str, Any], str]:

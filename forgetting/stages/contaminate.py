@@ -92,6 +92,8 @@ class Prepared:
         if not path.is_file():
             return None
         found = read(path)
+        if not found.verified:
+            self.recorder.unverified.add(path.name)
         earlier = {dose for step, dose in self.stops.items() if step < found.step}
         return found if found.fingerprint == self.mark and earlier <= set(self.folder.doses()) else None
 

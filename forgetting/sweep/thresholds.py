@@ -71,7 +71,7 @@ def observe(space: SweepSpace, runs: Iterable[Run], folder: Path) -> list[Seen]:
     found = []
     for run in runs:
         if run in points:
-            one = outcome(space, RunFolder(run_folder(folder, run)).scores)
+            one = outcome(space, RunFolder(run_folder(folder, run)))
             if one.status == Status.ok.name:
                 found.append(Seen(points[run], one.retention, one.variance, run.distillation_seed))
     return found

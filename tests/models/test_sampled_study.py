@@ -17,7 +17,7 @@ from forgetting.analysis.study_folder import open_study
 from forgetting.contracts import Sampling
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.record.store import file_hash
+from forgetting.record.seals import file_hash
 from forgetting.registry import build
 from forgetting.report.result import Result
 from forgetting.simulate import resume

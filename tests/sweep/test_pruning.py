@@ -18,6 +18,7 @@ from forgetting.claims.judging.evidence import Measured
 from forgetting.errors import UsageError
 from forgetting.evaluation.recorder import Recorder
 from forgetting.record.files import RunFolder
+from forgetting.record.run_files import read_marker
 from forgetting.report.sweeps import sweep_tables
 from forgetting.report.sweeps.read import read_sweep
 from forgetting.spec import Doses, Machine
@@ -47,7 +48,7 @@ def test_a_sweep_ends_hopeless_runs_marks_them_and_says_so(pruned: Path) -> None
     sweep = construct_sweep(SPEC)
     for key in sweep.study.runs():
         run = RunFolder(pruned / "runs" / str(key))
-        assert run.pruned_at() == ended.get(str(key))
+        assert read_marker(run).get("pruned_at") == ended.get(str(key))
         assert run.doses() == [dose for dose in (0, 160, 320, 640) if dose <= ended.get(str(key), 640)]
         assert sweep.rule(key) is not None or str(key) not in ended
     result = load(pruned)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from forgetting.analysis.level_set import process
-from forgetting.analysis.level_set.process import Floats
+from forgetting.analysis.metrics import Floats
 from forgetting.errors import require
 
 SHARES = (0.5, 0.8, 0.9)  # of predictive intervals

@@ -20,8 +20,9 @@ from scipy import optimize, special
 
 from forgetting import seeds
 from forgetting.analysis.level_set import process
-from forgetting.analysis.level_set.process import Floats, Objective, Process
+from forgetting.analysis.level_set.process import Objective, Process
 from forgetting.analysis.level_set.step import Step, fit_step, is_rival
+from forgetting.analysis.metrics import Floats
 from forgetting.analysis.thresholds.threshold import CONFIDENCE, Axis, Threshold, ThresholdStatus
 from forgetting.errors import require
 

@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial
 from forgetting import seeds
 from forgetting.analysis.level_set import process
 from forgetting.analysis.level_set.history import History, Point
-from forgetting.analysis.level_set.process import Floats, Process
+from forgetting.analysis.level_set.process import Process
 from forgetting.analysis.level_set.space import Coordinates, Space
+from forgetting.analysis.metrics import Floats
 from forgetting.errors import UsageError, require
 
 if TYPE_CHECKING:

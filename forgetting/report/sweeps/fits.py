@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from forgetting.analysis.level_set import process
 from forgetting.analysis.level_set.estimate import FEWEST_PLACES, FEWEST_RUNS, models
-from forgetting.analysis.level_set.process import Floats, Process
+from forgetting.analysis.level_set.process import Process
+from forgetting.analysis.metrics import Floats
 from forgetting.analysis.statistics import Z_90
 from forgetting.analysis.thresholds.zones import HIGH_SHIFT, LOW_SHIFT, zone_probabilities
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
