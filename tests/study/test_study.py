@@ -246,7 +246,10 @@ def test_the_rate_is_the_arms() -> None:
             Spec(machine=Machine(devices=2, strategy="fsdp"), keep="all"),
             "keep: must be last or none with strategy fsdp",
         ),
-        (Spec(machine=Machine(devices=2, strategy="fsdp"), mitigations=("l2_sp",)), "mitigations: must be none, or of the stream alone, with"),
+        (
+            Spec(machine=Machine(devices=2, strategy="fsdp"), mitigations=("l2_sp",)),
+            "mitigations: must be none, or of the stream alone, with",
+        ),
     ],
 )
 def test_mistakes_are_found_when_a_study_is_constructed(spec: Spec, words: str) -> None:
