@@ -348,6 +348,7 @@ class Benchmark(Part):
     skill: ClassVar[str]
     chance: ClassVar[float]
     variants: ClassVar[tuple[str, ...]] = ("original",)
+    sandboxed: ClassVar[bool] = False  # whether answers are run as programs, which the sandbox then holds
     asks: ClassVar[bool] = False  # whether a model is asked by ``ask`` and its prompts stand without a chat template
 
     def form(self) -> dict[str, Any]:

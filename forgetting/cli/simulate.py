@@ -166,7 +166,7 @@ def distil(given: Namespace) -> int:
     if export:
         folders.check_writable(export, "export")
 
-    from forgetting.executors.tasks import distil_ladder
+    from forgetting.executors.distilling import distil_ladder
 
     homes = training(
         lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),

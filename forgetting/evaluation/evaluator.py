@@ -99,7 +99,7 @@ class Evaluator:
     ) -> None:
         self.base = base
         self.evaluation = evaluation
-        self.sampled: list[pd.DataFrame] = []  # answers drawn from the base; shared by the evaluators of all probes
+        self._drawn: list[pd.DataFrame] = []  # sampled answers of the base; shared by the evaluators of all probes
         self._budget = Budget()
         self._benchmarks = list(benchmarks)
         self.originals = [self._set(b, "original") for b in benchmarks if not b.asks]
@@ -114,6 +114,12 @@ class Evaluator:
         other = copy.copy(self)
         other._take_probe(probe, probe_name)
         return other
+
+    def drawn_from_base(self, draw: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Sampled answers of the base, drawn once for all its runs."""
+        if not self._drawn:
+            self._drawn.append(draw())
+        return self._drawn[0]
 
     def _take_probe(self, probe: Sequence[Sample], probe_name: str) -> None:
         self.probe, self.probe_name, self._probe_traces = list(probe), probe_name, None

@@ -6,26 +6,21 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from forgetting.answering import sampled
 from forgetting.batching import Encoded
-from forgetting.contracts import Contamination, Model, Report
-from forgetting.evaluation.backend_evaluator import WrittenElsewhere, writer
+from forgetting.contracts import Model, Report
+from forgetting.evaluation.backend_evaluator import WrittenElsewhere
 from forgetting.evaluation.evaluator import Evaluator, same_weights
-from forgetting.evaluation.probe import probe
 from forgetting.evaluation.questions import together
 from forgetting.evaluation.recorder import Recorder
-from forgetting.models.checkpoint import Home, load
 from forgetting.models.stacked import StackedModel
 from forgetting.record.files import RunFolder, write_json
 from forgetting.study.study import Study
 from forgetting.training.plan import MixPlan
-
-EXCHANGE = "exchange"  # the folder of a run in which another process finds the weights to answer with
 
 
 @dataclass(frozen=True)
@@ -103,28 +98,8 @@ class Looks:
         if not study.spec.evaluation.sampling.samples:
             return None
         with self.recorder.watch("sampling"):
-            if student is not evaluator.base:
+
+            def draw() -> pd.DataFrame:
                 return sampled.look(student, study.benchmarks, study.spec.evaluation)
-            if not evaluator.sampled:
-                evaluator.sampled.append(sampled.look(student, study.benchmarks, study.spec.evaluation))
-            return evaluator.sampled[0]
 
-
-_kept: dict[str, Evaluator] = {}  # of the base that this process measured last
-
-
-def evaluator_of(study: Study, home: Home, contamination: Contamination, run: RunFolder) -> Evaluator:
-    """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
-    base = str(home.resolve()) if isinstance(home, Path) else home.form()
-    backend = study.spec.machine.backend
-    of = [base, [[b.form(), b.version] for b in study.benchmarks], study.spec.evaluation, backend]
-    if (key := repr(of)) not in _kept:
-        _kept.clear()
-        kind = WrittenElsewhere if backend.command else Evaluator
-        made = _kept[key] = kind(load(home), study.benchmarks, [], "", study.spec.evaluation)
-        if isinstance(made, WrittenElsewhere):
-            made.writer = writer(backend, made.base, run.folder / EXCHANGE)
-    found = _kept[key]
-    if isinstance(found, WrittenElsewhere):
-        found.writer.follow(found.base, run.folder / EXCHANGE)
-    return found.with_probe(probe(study, contamination), contamination.short_name())
+            return evaluator.drawn_from_base(draw) if student is evaluator.base else draw()

@@ -12,13 +12,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import forgetting
 from forgetting.contracts import Report
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor, Task
 from forgetting.sandbox import policy
+
+if TYPE_CHECKING:
+    from forgetting.evaluation.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -129,13 +132,21 @@ def remotely(task: Task, sandbox: str | None) -> tuple[str, str]:
         os.environ[policy.VARIABLE] = words
     from forgetting.executors.worker import carry_out, outcome
 
-    return outcome(lambda: carry_out(task, lambda done, total: None))
+    return outcome(lambda: carry_out(task, lambda done, total: None, _bench_of_node()))
 
 
 @cache
 def _of_node() -> str | None:
     """The node's own words, as they were before the first task of this process: workers are used again."""
     return os.environ.get(policy.VARIABLE)
+
+
+@cache
+def _bench_of_node() -> Bench:
+    """What this process keeps from task to task: it is Ray's, and nobody but the task itself could hand it in."""
+    from forgetting.evaluation.bench import Bench
+
+    return Bench()
 
 
 def _settle(done: Any, future: Future[None]) -> None:

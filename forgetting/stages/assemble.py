@@ -194,7 +194,7 @@ def _record(
         "versions": versions(),
         "hardware": hardware(),
         **({"backend": noise_floors(folder, runs)} if spec.machine.backend.command else {}),
-        **({"sandbox": layers()} if any(hasattr(b, "strict_sandbox") for b in study.benchmarks) else {}),
+        **({"sandbox": layers()} if any(b.sandboxed for b in study.benchmarks) else {}),
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

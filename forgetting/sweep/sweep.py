@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from forgetting.errors import UsageError, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor
+from forgetting.executors.distilling import check_machine
 from forgetting.executors.stacking import Stack, stack_of
-from forgetting.executors.tasks import check_machine
 from forgetting.record.files import RunFolder
 from forgetting.record.provenance import other_version
 from forgetting.record.run_files import read_marker
@@ -119,7 +119,7 @@ def resume_sweep(
     try:
         made = construct_sweep(spec)
     except UsageError as error:
-        raise UsageError(f"{other} ({error})") from error
+        raise UsageError(f"{other} ({str(error).partition(';')[0]})") from error
     rule = "of a sweep that starts no other process, since nothing that a folder says is started; sweep it again"
     command = list(spec.study.machine.backend.command)
     require(not command, "resume", rule, command)

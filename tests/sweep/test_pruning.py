@@ -197,7 +197,7 @@ def _both(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepSpace, dict[Ru
     own = wide_space(doses=Doses(2560, first=20))
     own = dataclasses.replace(own, target=Target(dose=640, levels=(0.5,)))
     folder, rule = tmp_path_factory.mktemp("runs"), Rule(0.05, 3, (Watched("maths", None, 0.5),))
-    whole = {key: _synthetic(own, key, folder) for key in sorted(own.keys, key=str)}
+    whole = {key: _synthetic(own, key, folder) for key in sorted(own.runs, key=str)}
     return own, whole, {key: _carried_out(file, rule) for key, file in whole.items()}
 
 
