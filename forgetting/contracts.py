@@ -470,6 +470,10 @@ class Answering(Part):
         told = {name: value for name, value in self.settings().items() if name in default and value != default[name]}
         return " ".join([self.short_name(), *(f"{name}={value}" for name, value in told.items())])
 
+    def passes(self) -> tuple[int, ...]:
+        """The k of each pass@k that is computed from its samples."""
+        return ()
+
     @abstractmethod
     def answers(
         self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int

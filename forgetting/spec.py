@@ -157,38 +157,6 @@ class Doses:
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """Sampled answers for pass@k, drawn at dose 0 and at the last dose beside the greedy ones; off by default.
-
-    Args:
-        samples: answers to each item; 0 for none
-        temperature: divides the logits; 1 samples from the student itself
-        top_p: draws come from the likeliest words that together have this probability
-        ks: the k of each pass@k, at most ``samples``
-        benchmarks: names of those that are sampled; empty for all
-        seed: of the draws, which are the same at both doses and for every student
-    """
-
-    samples: int = 0
-    temperature: float = 0.8
-    top_p: float = 0.95
-    ks: tuple[int, ...] = (1,)
-    benchmarks: tuple[str, ...] = ()
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        require(self.samples >= 0, "samples", "0 (none) or more", self.samples)
-        require(self.temperature > 0, "temperature", "above 0", self.temperature)
-        require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
-        most = self.samples or max(self.ks, default=0)
-        rule = f"one or several from 1 to the {self.samples} samples" if self.samples else "one or several, at least 1"
-        require(bool(self.ks) and all(1 <= k <= most for k in self.ks), "ks", rule, self.ks)
-        require(len(set(self.ks)) == len(self.ks), "ks", "free of repeats", self.ks)
-        require(self.seed >= 0, "seed", "0 or more", self.seed)
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """What is measured at every interval.
 
@@ -198,7 +166,8 @@ class Evaluation:
         probe_items: held-out samples of the contamination, for plasticity and KL on new inputs
         max_new_tokens: longest answer, in tokens
         batch_items: items decoded together; changes speed, and at most one verdict in a thousand
-        sampling: sampled answers beside the greedy ones, for pass@k
+        answering: ways of answering beside greedy decoding, measured at dose 0 and at the last dose
+        answering_benchmarks: names of the benchmarks that they are measured on; empty for all
     """
 
     benchmarks: tuple[PartValue, ...] = (
@@ -212,7 +181,8 @@ class Evaluation:
     probe_items: int = 200
     max_new_tokens: int = 48
     batch_items: int = 256
-    sampling: Sampled = field(default_factory=Sampled)
+    answering: tuple[PartValue, ...] = ()
+    answering_benchmarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -345,6 +315,7 @@ class Spec:
     rate_multiples: tuple[float, ...] = (1.0,)
     rate_policies: tuple[RatePolicy, ...] = ()
     mitigations: tuple[PartValue, ...] = ("none",)
+    interventions: tuple[PartValue, ...] = ()
     controls: tuple[Control, ...] = ()
     doses: Doses = field(default_factory=Doses)
     fine_tuning: Optimiser = field(default_factory=Optimiser)

@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 
 from forgetting.analysis import statistics
 from forgetting.analysis.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
-from forgetting.analysis.scores import PROBE, score_rows
+from forgetting.analysis.scores import PROBE, plain_rows, score_rows
 from forgetting.errors import UsageError, unknown
 from forgetting.record.checks import MOST_ROWS, check_names, check_record, check_words
 from forgetting.record.reading import first_line, opened, read_rows
-from forgetting.record.schema import LEDGER_COLUMNS, PASSING_FILE, RUN_KEY, ScoreRow
+from forgetting.record.schema import ADDED, ANSWERING_FILE, LEDGER_COLUMNS, PASSING_FILE, RUN_KEY, ScoreRow
 from forgetting.record.seals import SEAL, check_files, read_sealed
 
 CURVES_FILE = "curves.csv"
@@ -99,8 +99,18 @@ class StudyFolder:
         return self._table(PASSING_FILE) if (self.folder / PASSING_FILE).exists() else pd.DataFrame()
 
     @cached_property
+    def other_ways(self) -> pd.DataFrame:
+        """Accuracy by run, dose, intervention and way of answering; empty where greedy decoding is all there is."""
+        return self._table(ANSWERING_FILE) if (self.folder / ANSWERING_FILE).exists() else pd.DataFrame()
+
+    @cached_property
     def ledger(self) -> pd.DataFrame | None:
-        """One row per (run, dose, item); None in a folder without its ledger."""
+        """The greedy answers, one row per (run, dose, item); None in a folder without its ledger."""
+        return None if self.every_row is None else plain_rows(self.every_row)
+
+    @cached_property
+    def every_row(self) -> pd.DataFrame | None:
+        """The whole ledger: other ways of answering and interventions as well."""
         path = self.folder / "ledger.parquet"
         if not path.exists():
             return None
@@ -289,6 +299,7 @@ def _read_ledger(path: Path) -> pd.DataFrame:
         raise
     except (OSError, ValueError, pa.ArrowException, TypeError) as error:
         raise UsageError(f"{path}: not a readable parquet file ({first_line(error)}); {REMEDY}") from None
+    ledger = ledger.assign(**{name: value for name, value in ADDED.items() if name not in ledger})
     missing = [name for name in LEDGER_COLUMNS if name not in ledger and name != "answer"]
     if missing:
         raise UsageError(f"{path}: columns missing from the ledger: {', '.join(missing)}")

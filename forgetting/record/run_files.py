@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -46,12 +47,16 @@ def content_hash(table: pa.Table) -> str:
 
 
 def read_part(run: RunFolder, dose: int) -> tuple[pa.Table, bool]:
-    """The ledger rows of a dose, and whether they carry a hash, as those of older versions do not.
+    """The ledger rows of a dose, and whether they carry a hash, as those of older versions do not."""
+    return read_rows(run, run.ledger_part(dose))
+
+
+def read_rows(run: RunFolder, path: Path) -> tuple[pa.Table, bool]:
+    """Ledger rows of a file of the run, and whether they carry a hash.
 
     Raises:
         UsageError: they cannot be read, or are not what was written
     """
-    path = run.ledger_part(dose)
     try:
         with opened(path) as file:
             table = pq.ParquetFile(file).read(use_threads=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,15 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting import __version__
-from forgetting.analysis.scores import passing, score_rows
+from forgetting.analysis.other_ways import other_ways, passing_table
+from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.record.files import RunFolder, jsonl, write_atomically
 from forgetting.record.places import check_plain, clean, inside
 from forgetting.record.provenance import commit, hardware, versions
 from forgetting.record.reading import read_json
-from forgetting.record.run_files import read_marker, read_part
-from forgetting.record.schema import PASSING_FILE, RUN_KEY
+from forgetting.record.run_files import read_marker, read_part, read_rows
+from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE
 from forgetting.record.seals import file_hash, read_sealed, write_sealed
 from forgetting.record.signing import SIGNATURE, signature
 from forgetting.record.store import Store, held, manifest
@@ -34,7 +34,7 @@ from forgetting.study.fingerprints import canonical, fingerprint, run_form, stud
 from forgetting.study.run import Run
 from forgetting.study.study import Study
 
-JOINED = ("ledger.parquet", "scores.jsonl", "passing.parquet")
+JOINED = ("ledger.parquet", "scores.jsonl", ANSWERING_FILE, PASSING_FILE)
 
 
 def run_folder(folder: Path, run: Run) -> Path:
@@ -114,9 +114,13 @@ def assemble(
                 f"study: {str(own.folder)!r} has doses {own.doses()}, not {expected}; delete it and resume"
             )
         parts = [read_part(own, dose) for dose in own.doses()]
+        if own.interventions.is_file():
+            parts.append(read_rows(own, own.interventions))
         ledger = pa.concat_tables(part for part, _ in parts)
         tables.append(ledger)
-        lines.append(jsonl(dataclasses.asdict(row) for row in score_rows(ledger.to_pandas(), chances, numbers)))
+        lines.append(
+            jsonl(dataclasses.asdict(row) for row in score_rows(plain_rows(ledger.to_pandas()), chances, numbers))
+        )
         if "files" not in marker or marker.get("unverified") or not all(verified for _, verified in parts):
             unverified.append(str(run))
         if "matched" in marker:
@@ -127,31 +131,24 @@ def assemble(
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
-    _join_sampled(study, folder, runs)
+    _write_other_ways(study, folder, pa.concat_tables(tables).to_pandas())
     whole = {**seconds, "study": round(wall_seconds, 2)}
     record = _record(study, store, folder, runs, whole, commits, rates)
     record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
-    record["files"] = {n: file_hash(folder / n) for n in (*JOINED, PASSING_FILE) if (folder / n).is_file()}
+    record["files"] = {n: file_hash(folder / n) for n in JOINED if (folder / n).is_file()}
     write_sealed(folder / "record.json", record)
 
 
-def _join_sampled(study: Study, folder: Path, runs: Sequence[Run]) -> None:
-    """All sampled answers as one table, and pass@k with its interval for each run, dose and benchmark from it."""
-    sampling = study.spec.evaluation.sampling
-    if not sampling.samples:
+def _write_other_ways(study: Study, folder: Path, ledger: pd.DataFrame) -> None:
+    """Accuracy of other ways of answering and after interventions, and pass@k, from the joined ledger."""
+    if not (study.answering or study.interventions):
         return
-    parts = [sorted(RunFolder(run_folder(folder, run)).passing_part(0).parent.glob("*.parquet")) for run in runs]
-    answers = pd.concat([pd.read_parquet(part) for own in parts for part in own], ignore_index=True)
-    buffer = io.BytesIO()
-    answers.to_parquet(buffer, compression="zstd", index=False)
-    write_atomically(folder / "passing.parquet", buffer.getvalue())
-    names = [*RUN_KEY, "capacity", "dose", "benchmark", "skill"]
-    rows = []
-    for key, own in answers.groupby(names, sort=False):
-        told = pd.DataFrame([key] * len(sampling.ks), columns=names)
-        rows.append(pd.concat([told, passing(own, sampling.ks)], axis=1))
-    table = pd.concat(rows)
-    write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
+    table = other_ways(ledger, {b.short_name(): b.chance for b in study.benchmarks})
+    write_atomically(folder / ANSWERING_FILE, table.to_csv(index=False, float_format="%.6g"))
+    ks = {way.label: way.passes() for way in study.answering if way.passes()}
+    if ks:
+        table = passing_table(ledger, ks)
+        write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
 
 
 def _record(

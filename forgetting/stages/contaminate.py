@@ -28,6 +28,7 @@ from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.spec import Optimiser
 from forgetting.stages import distil, rate_matching
+from forgetting.stages.intervene import intervene
 from forgetting.study.fingerprints import fingerprint, run_form
 from forgetting.study.run import Run
 from forgetting.study.study import Study
@@ -219,6 +220,8 @@ def _contaminate(
     finally:
         snapshots.close()
     if leading:
+        if ending.dose() is None:
+            intervene(study, run, made.looks, made.looks.evaluator.base, model)
         made.recorder.finish(made.mark, why=why, pruned_at=ending.dose(), matched=made.matched)
         tidy(folder.checkpoint, study.spec.keep)
         shutil.rmtree(folder.folder / EXCHANGE, ignore_errors=True)

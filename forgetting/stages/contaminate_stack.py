@@ -20,6 +20,7 @@ from forgetting.models.stacked import StackedModel
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.stages.contaminate import Ending, Prepared, contaminate, prepared
+from forgetting.stages.intervene import intervene
 from forgetting.study.run import Run
 from forgetting.study.study import Study
 from forgetting.training.checkpoints import own_generators, tidy
@@ -124,6 +125,8 @@ def _left(members: Sequence[_Member], step: int, watch: Stopwatch) -> list[_Memb
         gone = [member for member in members if member.ending.dose() is not None]
     for member in gone:
         run = member.run
+        if member.ending.dose() is None:
+            intervene(run.study, run.run, run.looks, run.looks.evaluator.base, run.model)
         run.recorder.finish(run.mark, stack=len(members), pruned_at=member.ending.dose(), matched=run.matched)
     for member in gone:
         tidy(member.run.folder.checkpoint, member.run.study.spec.keep)

@@ -42,6 +42,8 @@ def _parts(spec: Spec) -> Iterator[tuple[str, str, dict[str, Any]]]:
     found += [("contamination", value) for value in spec.contaminations]
     found += [("mitigation", value) for value in spec.mitigations]
     found += [("benchmarks", value) for value in spec.evaluation.benchmarks]
+    found += [("answering", value) for value in spec.evaluation.answering]
+    found += [("intervention", value) for value in spec.interventions]
     while found:
         family, value = found.pop()
         settings = dict(value) if isinstance(value, Mapping) else {"name": value}
