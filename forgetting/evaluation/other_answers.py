@@ -44,6 +44,7 @@ def _rows(student: Model, way: Answering, benchmark: Benchmark, evaluation: Eval
         "gold_tokens": 0,
         **dict.fromkeys(("nll_sum", "base_ce_sum", "kl_sum"), np.nan),
         "answering": way.label,
+        "intervention": "",
         "sample": [number for _, number, _ in each],
         "generated": [one.generated for _, _, one in each],
     }
