@@ -103,7 +103,8 @@ def study(place: Path, runs: int) -> dict[str, Any]:
     events = time.process_time() - begin
     return {
         "runs": runs, "score_rows": frame, "files": sum(p.is_file() for p in folder.rglob("*")),
-        "cpu_seconds_written": round(written, 1), "cpu_seconds_joined": round(joined, 1), "cpu_seconds_loaded": round(loaded, 1),
+        "cpu_seconds_written": round(written, 1), "cpu_seconds_joined": round(joined, 1),
+        "cpu_seconds_loaded": round(loaded, 1),
         "cpu_seconds_report": round(page, 1), "report_mib": round((folder / "report.html").stat().st_size / 2**20, 2),
         "cpu_seconds_tensorboard": round(events, 1), "cpu_seconds_open": _opening(folder / "report.html"),
         "tensorboard_mib": round(sum(p.stat().st_size for p in folder.rglob("*tfevents*")) / 2**20, 1),
@@ -177,7 +178,8 @@ def _record() -> dict[str, Any]:
     settings = {"contamination": {"name": "dialogue"}, "rate_multiple": 1.0, "mitigation": {"name": "none"}}
     arms = dict.fromkeys(arm for _, arm, _ in _keys(len(STUDENTS) * ARMS))
     return {
-        "name": "load", "arms": [{"name": a, "shift": float(a.removeprefix("dialogue-shift")), **settings} for a in arms],
+        "name": "load",
+        "arms": [{"name": a, "shift": float(a.removeprefix("dialogue-shift")), **settings} for a in arms],
         "students": [{"name": s, "capacity": c} for s, c in STUDENTS.items()], "seconds": {"training": 1.0},
         "benchmarks": {"maths": {"version": 1, "chance": 0.0, "skill": "maths"}},
     }  # fmt: skip
