@@ -77,7 +77,17 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "off_policy", "level": "word"},
         {"name": "off_policy", "max_new_tokens": 3},
     ),
-    "mitigation": ({"name": "l2_sp", "strength": 10.0},),
+    "mitigation": (
+        {"name": "l2_sp", "strength": 10.0, "form": "penalty"},
+        {"name": "kl_to_base", "on": "replayed", "rows": 4, "pool": 16},
+        {"name": "kl_to_base", "on": "noise", "rows": 4},
+        {"name": "freezing", "layers": 0, "embedding": True},
+        {"name": "freezing", "modules": ("mlp", "q_proj"), "random": True},
+        {"name": "self_replay", "prompts": "given", "deduplicate": False},
+        {"name": "trim", "by": "singular"},
+        {"name": "trim", "by": "random"},
+        {"name": "gate", "budget": 1e-4, "every": 2, "pool": 8},
+    ),
     "claims": (
         {"name": "dialogue_loss", "dose": 1000},
         {"name": "cause", "least_loss": 0.0, "most_replay": 0.01},
