@@ -104,7 +104,7 @@ class Gate(Mitigation):
         """KL(base || student) on the original answers, in nats a token."""
         from forgetting.losses import forward_kl
 
-        return float(forward_kl(student, memory.base, memory.answers))
+        return float(forward_kl(student, memory.base, memory.answers).detach())
 
     def kept(self, memory: Checked | None) -> dict[str, Tensor]:
         """Where the block began, and the count of steps."""

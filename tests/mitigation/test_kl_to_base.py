@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -27,15 +26,16 @@ def test_the_term_is_beta_times_the_divergence_a_token(on: Any) -> None:
     plain = losses.cross_entropy(student, data)
     found = part.loss(student, memory, data, lambda b: losses.cross_entropy(student, b))
     assert found.shape == (1,)
-    assert float(found - plain) == pytest.approx(0.7 * float(kl(base, student, about)), abs=1e-6, rel=1e-5)
-    assert gradients(student, [found]) and not gradients(memory.base, [])  # type: ignore[arg-type]
+    assert (found - plain).item() == pytest.approx(0.7 * kl(base, student, about).item(), abs=1e-6, rel=1e-5)
+    assert gradients(student, [found]).keys() == dict(student.named_parameters()).keys()
+    assert all(p.grad is None for p in memory.base.network.parameters())
 
 
 def test_at_dose_0_there_is_nothing_to_keep_and_no_pull() -> None:
     student, part = model(0), KLToBase(3.0)
     memory, data = part.prepare(student, []), batch(4)
     term = part.loss(student, memory, data, lambda b: torch.zeros(1))
-    assert float(term) == pytest.approx(0.0, abs=1e-6)
+    assert term.item() == pytest.approx(0.0, abs=1e-6)
     assert all(g.abs().max() < 1e-6 for g in gradients(student, [term]).values())
 
 
@@ -46,7 +46,7 @@ def test_pieces_of_a_step_add_up_to_it(on: Any) -> None:
     moved(student)
 
     def loss(one: Any) -> float:
-        return float(part.loss(student, memory, one, lambda b: losses.cross_entropy(student, b)))
+        return part.loss(student, memory, one, lambda b: losses.cross_entropy(student, b)).item()
 
     assert sum(loss(piece(data, n, 3)) for n in range(3)) / 3 == pytest.approx(loss(data), rel=1e-5)
 
@@ -64,9 +64,7 @@ def test_rows_are_drawn_by_the_step_from_ordinary_words(on: Any) -> None:
     if on == "noise":
         assert first.tokens_RBT.shape == (1, 6, 20)
         assert not set(first.tokens_RBT.flatten().tolist()) & set(student.tokenizer.all_special_ids)
-    other = copy.copy(memory)
-    other.steps.copy_(part.kept(memory)["steps"])
-    assert int(other.steps) == 1
+    assert int(part.kept(memory)["steps"]) == 1
 
 
 def test_a_larger_beta_keeps_the_student_nearer() -> None:
@@ -74,7 +72,7 @@ def test_a_larger_beta_keeps_the_student_nearer() -> None:
     for beta in (0.0, 1.0, 30.0):
         student = model(0)
         fitted(student, KLToBase(beta))
-        found.append(float(kl(model(0), student, batch(16, seed=3))))
+        found.append(kl(model(0), student, batch(16, seed=3)).item())
     assert found[0] > found[1] > found[2] > 0
 
 
