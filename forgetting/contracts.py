@@ -16,7 +16,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
@@ -100,7 +100,8 @@ class Batch:
     0 to mask), ``reference_RB`` a number for each row (the log-probability of its answer under a reference), and
     ``group`` says how many rows that follow one another belong together and never part (pairs, samples of a prompt).
     ``predicted`` is what ``batching.answer_places`` gives, if that is known: finding it needs the values themselves, so
-    it is found before they go to a device, which no step then has to wait for.
+    it is found before they go to a device, which no step then has to wait for. ``notes`` are numbers that a method
+    wants recorded of a step (groups without a gradient, answers that were cut); they stay with the whole batch.
     """
 
     tokens_RBT: Tensor
@@ -110,6 +111,7 @@ class Batch:
     reference_RB: Tensor | None = None
     group: int = 1
     predicted: tuple[Tensor, Tensor] | None = None
+    notes: Mapping[str, float] = field(default_factory=dict)
 
 
 class Stream(ABC):
@@ -117,6 +119,8 @@ class Stream(ABC):
 
     ``batch_size`` is the full batch; a batch may be smaller (the last one before a dose is measured). Iteration begins
     at ``first_step``, counted from the fit's own start: a method that counts steps goes on from there after a resume.
+    ``start`` is the student as it was before the fit's first step, for a method that compares with it
+    (``keeps_start``); where it is None, the student is still as it was.
     """
 
     samples: Sequence[Sample]
@@ -125,6 +129,7 @@ class Stream(ABC):
     )  # bool, for each pool sample: of the contamination, whose answers are to be learned as they are
     batch_size: int
     first_step: int = 0
+    start: Model | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -311,6 +316,7 @@ class Distillation(Part):
 
     family: ClassVar[str] = "distillation"
     stacks: ClassVar[bool] = False  # whether students learn stacked too: no batch depends on what a student has learned
+    keeps_start: ClassVar[bool] = False  # whether it reads ``stream.start``
     kind: ClassVar[Literal["imitates", "rewards"]] = "imitates"
 
     @abstractmethod

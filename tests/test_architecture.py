@@ -24,7 +24,7 @@ ROOT = PACKAGE.parent
 LAYERS = {
     0: "spec seeds errors",
     1: "contracts registry batching losses world natural sandbox record",
-    2: "models distillation contamination benchmarks mitigation answering analysis",
+    2: "models distillation contamination benchmarks mitigation answering intervention analysis",
     3: "study",
     4: "training evaluation",
     5: "stages",
@@ -32,9 +32,9 @@ LAYERS = {
     7: "cli __main__ testing",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
-FAMILIES = set("models distillation contamination benchmarks mitigation".split())
+FAMILIES = set("models distillation contamination benchmarks mitigation answering intervention".split())
 # Files of these folders are named after a part or a command, and may share their name with what that is about.
-MEMBERS = {*FAMILIES - {"models"}, "answering", "claims", "world", "cli"}
+MEMBERS = {*FAMILIES - {"models"}, "claims", "world", "cli"}
 # Areas, or single modules, whose imports at import time bring no torch, however far they are followed.
 TORCH_FREE = """
 spec seeds errors contracts registry world record analysis study natural.corpora natural.grading natural.twins

@@ -110,11 +110,11 @@ class Looks:
         study, evaluator = self.study, self.evaluator
         if not study.answering:
             return None
+
+        def write() -> pd.DataFrame:
+            return other_answers(student, study.answering, study.benchmarks, study.spec.evaluation)
+
         with self.recorder.watch("answering"):
-
-            def write() -> pd.DataFrame:
-                return other_answers(student, study.answering, study.benchmarks, study.spec.evaluation)
-
             return evaluator.written_by_base(write) if student is evaluator.base else write()
 
 

@@ -35,6 +35,7 @@ VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 DATA = Path(__file__).parents[1] / "data"  # made by hand, in the schemas of the data sets
 
 WITHOUT_WORLD = ("thinking_budget",)  # closes a thought by a token that the world has not; tests/answering has it
+PARITY = "tests.distillation.parity.Parity"  # a judge whom an untrained student sometimes pleases
 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "benchmarks": (
@@ -78,6 +79,12 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "distillation": (
         {"name": "off_policy", "level": "word"},
         {"name": "off_policy", "max_new_tokens": 3},
+        {"name": "on_policy", "student_share": 0.5, "beta": 0.5, "max_new_tokens": 8},
+        {"name": "reward_guided", "samples": 4, "judge": PARITY},
+        {"name": "rejection", "samples": 2, "judge": PARITY},
+        {"name": "process", "steps": 3.0, "arrangement": "shuffled"},
+        {"name": "contrastive", "objective": "simpo", "samples": 2},
+        {"name": "contrastive", "objective": "nll", "negatives": "another", "samples": 2},
     ),
     "mitigation": (
         {"name": "replay", "share": 0.2},

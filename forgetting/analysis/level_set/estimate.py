@@ -20,7 +20,7 @@ from scipy import optimize, special
 
 from forgetting import seeds
 from forgetting.analysis.level_set import process
-from forgetting.analysis.level_set.process import Objective, Process
+from forgetting.analysis.level_set.process import Objective, RetentionProcess
 from forgetting.analysis.level_set.step import Step, fit_step, is_rival
 from forgetting.analysis.metrics import Floats
 from forgetting.analysis.thresholds.threshold import CONFIDENCE, Axis, Threshold, ThresholdStatus
@@ -122,7 +122,7 @@ def estimate_threshold(
     return Threshold(axis, level, status.name, confidence=confidence, students=count, student_sd=best.student_sd)
 
 
-def crossings(best: Process, line: Floats, level: float, seed: int = 0) -> Crossings:
+def crossings(best: RetentionProcess, line: Floats, level: float, seed: int = 0) -> Crossings:
     """Sample the crossing along the first dimension at the other coordinates ``line``; points are in the unit cube."""
     data = best.rows
     measured_K = np.unique(data.x_MD[_near(data.x_MD, line), 0])
@@ -151,7 +151,7 @@ def _near(x_ND: Floats, line: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.all(np.abs(x_ND[:, 1:] - line) <= NEAR, axis=1))
 
 
-def _step(best: Process, unit_ND: Floats, retention_N: Floats, line: Floats, level: float) -> Step | None:
+def _step(best: RetentionProcess, unit_ND: Floats, retention_N: Floats, line: Floats, level: float) -> Step | None:
     """The step near the line, unless the process explains the observations there better."""
     near = _near(unit_ND, line)
     found = fit_step(unit_ND[near, 0], retention_N[near], level) if near.any() else None
@@ -162,7 +162,7 @@ def _step(best: Process, unit_ND: Floats, retention_N: Floats, line: Floats, lev
     return found if is_rival(found, residual, freedom, int(near.sum())) else None
 
 
-def models(best: Process, size: int, seed: int) -> list[tuple[Process, Floats]]:
+def models(best: RetentionProcess, size: int, seed: int) -> list[tuple[RetentionProcess, Floats]]:
     """The process at several draws of hyperparameters, each with normal numbers for its share of the paths."""
     data, theta = best.rows, best.theta_H
     objective = Objective.of(data)
@@ -173,7 +173,7 @@ def models(best: Process, size: int, seed: int) -> list[tuple[Process, Floats]]:
     normal = seeds.generator(seed, "paths").standard_normal((PATHS, size))
     starts = edges - counts
     return [
-        (Process.at(data, draw), normal[start : start + count])
+        (RetentionProcess.at(data, draw), normal[start : start + count])
         for draw, start, count in zip(draws, starts, counts, strict=True)
         if count
     ]

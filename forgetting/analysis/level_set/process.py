@@ -106,7 +106,7 @@ def _levelled(row_N: Whole, variance_N: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Process:
+class RetentionProcess:
     """The posterior at given hyperparameters ``theta_H``.
 
     They are logarithms of D length scales, signal sd, seed sd and, where rows have students, student sd.
@@ -119,7 +119,7 @@ class Process:
     noise_M: Floats  # variances of the pooled rows
 
     @classmethod
-    def at(cls, data: Rows, theta_H: Floats) -> Process:
+    def at(cls, data: Rows, theta_H: Floats) -> RetentionProcess:
         """Condition on the rows."""
         size = data.x_MD.shape[1]
         mean_M, noise_M = data.pooled(float(np.exp(theta_H[size + 1])))
@@ -166,7 +166,7 @@ class Process:
         factor = linalg.cholesky(joint + 1e-7 * scale**2 * np.eye(len(x_QD)), lower=True, check_finite=False)
         return np.asarray(cross_QM @ self.weight_M + normal_SQ @ factor.T)
 
-    def with_pending(self, x_QD: Floats) -> Process:
+    def with_pending(self, x_QD: Floats) -> RetentionProcess:
         """The same process once points under way have told their posterior mean, at the variance a run has here."""
         if not len(x_QD):
             return self
@@ -174,7 +174,7 @@ class Process:
         own, student = len(self.rows.x_MD), self.rows.student_M
         if student is not None:  # each point under way is of a student of its own
             student = np.concatenate([student, student.max() + 1 + np.arange(len(x_QD))])
-        return Process.at(
+        return RetentionProcess.at(
             Rows(
                 np.concatenate([self.rows.x_MD, x_QD]),
                 np.concatenate([self.rows.row_N, own + np.arange(len(x_QD))]),
@@ -262,9 +262,9 @@ class Objective:
         return -(log_likelihood + log_prior), -(gradient - (theta_H - centre) / sd**2)
 
 
-def fit(data: Rows) -> Process:
+def fit(data: Rows) -> RetentionProcess:
     """The process at the hyperparameters of greatest posterior density for the rows."""
-    return Process.at(data, mode(data))
+    return RetentionProcess.at(data, mode(data))
 
 
 def mode(data: Rows) -> Floats:

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 from forgetting import seeds
 from forgetting.analysis.level_set import process
 from forgetting.analysis.level_set.history import History, Point
-from forgetting.analysis.level_set.process import Process
+from forgetting.analysis.level_set.process import RetentionProcess
 from forgetting.analysis.level_set.space import Coordinates, Space
 from forgetting.analysis.metrics import Floats
 from forgetting.errors import UsageError, require
@@ -188,7 +188,7 @@ class LevelSetSampler(BaseSampler):
         points = self._open_points(space, history)
         return points[int(np.argmin(np.abs(space.coordinates(points) - x_D).sum(axis=1)))]
 
-    def _model(self, space: Space, history: History) -> Process:
+    def _model(self, space: Space, history: History) -> RetentionProcess:
         """The process given all complete trials and those under way; hyperparameters from the last round number."""
         x = space.coordinates(history.points)
         used = fitting_size(len(x))
@@ -196,7 +196,7 @@ class LevelSetSampler(BaseSampler):
         key = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in first)).digest()
         if self._fitted is None or self._fitted[0] != key:
             self._fitted = (key, process.mode(process.rows(*first)))
-        model = Process.at(process.rows(x, history.retention_N, history.variance_N), self._fitted[1])
+        model = RetentionProcess.at(process.rows(x, history.retention_N, history.variance_N), self._fitted[1])
         return model.with_pending(space.coordinates(history.pending))
 
 
@@ -204,7 +204,7 @@ class LevelSetSampler(BaseSampler):
 class Gain:
     """What a run at given coordinates is worth to one trial: the straddle for its cost."""
 
-    model: Process
+    model: RetentionProcess
     space: Space
     history: History
     levels: tuple[float, ...]

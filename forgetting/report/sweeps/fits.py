@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from forgetting.analysis.level_set import process
 from forgetting.analysis.level_set.estimate import FEWEST_PLACES, FEWEST_RUNS, models
-from forgetting.analysis.level_set.process import Process
+from forgetting.analysis.level_set.process import RetentionProcess
 from forgetting.analysis.metrics import Floats
 from forgetting.analysis.statistics import Z_90
 from forgetting.analysis.thresholds.zones import HIGH_SHIFT, LOW_SHIFT, zone_probabilities
@@ -24,7 +24,7 @@ from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 class Fitted:
     """A process in the units of its points. ``low_D`` and ``width_D`` take them to the unit cube."""
 
-    model: Process
+    model: RetentionProcess
     low_D: Floats
     width_D: Floats
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
 from forgetting.analysis.level_set import process
-from forgetting.analysis.level_set.process import Objective, Process
+from forgetting.analysis.level_set.process import Objective, RetentionProcess
 
 THETA = np.array([-1.0, -0.5, -0.8, -2.5])
 
@@ -52,7 +52,7 @@ def test_the_gradient_is_the_slope_of_the_value(data: process.Rows) -> None:
 
 
 def test_pooled_prediction_is_that_of_all_observations(data: process.Rows) -> None:
-    model, query = Process.at(data, THETA), np.array([[0.2, 0.9], [0.8, 0.1], [1.0, 1.0]])
+    model, query = RetentionProcess.at(data, THETA), np.array([[0.2, 0.9], [0.8, 0.1], [1.0, 1.0]])
     x, total = dense(data)
     cross = process.covariance(query, x, THETA)
     spread = process.covariance(query, query, THETA) - cross @ np.linalg.solve(total, cross.T)
@@ -92,7 +92,7 @@ def test_likelihood_and_gradient_with_students(of_students: tuple[np.ndarray, ..
     assert -objective(WITH_STUDENTS)[0] == pytest.approx(reference, abs=1e-3)
     slope = optimize.approx_fprime(WITH_STUDENTS, lambda theta: objective(theta)[0], 1e-6)
     np.testing.assert_allclose(objective(WITH_STUDENTS)[1], slope, atol=1e-3)
-    model, query = Process.at(data, WITH_STUDENTS), np.array([[0.4, 0.5]])
+    model, query = RetentionProcess.at(data, WITH_STUDENTS), np.array([[0.4, 0.5]])
     cross = process.covariance(query, x, THETA)
     spread = process.covariance(query, query, THETA) - cross @ np.linalg.solve(total, cross.T)
     mean, sd = model.predict(query)
@@ -130,7 +130,7 @@ def test_one_student_a_point_has_no_effect_of_its_own(data: process.Rows) -> Non
 
 
 def test_points_under_way_narrow_the_spread_and_leave_the_mean(data: process.Rows) -> None:
-    model, point = Process.at(data, THETA), np.array([[0.9, 0.9]])
+    model, point = RetentionProcess.at(data, THETA), np.array([[0.9, 0.9]])
     pending = model.with_pending(point)
     (before, wide), (after, narrow) = model.predict(point), pending.predict(point)
     assert after == pytest.approx(before, abs=1e-5)
