@@ -35,7 +35,8 @@ class Sample:
     """One training sample: text in, text out. ``depth`` counts reasoning steps; ``template`` is the key of its form.
 
     A dialogue also has its ``turns`` (role, content), the answer's included: where the tokenizer has a chat template,
-    every assistant turn of them is learned instead of the answer alone, but for the first ``given_turns`` turns.
+    every assistant turn of them is learned instead of the answer alone, but for the first ``given_turns`` turns and
+    those at the places ``context_turns``. ``origin`` says where the sample was read, for messages about it.
     """
 
     prompt: str
@@ -45,6 +46,8 @@ class Sample:
     template: str
     turns: tuple[tuple[str, str], ...] = ()
     given_turns: int = 0
+    context_turns: tuple[int, ...] = ()
+    origin: str = dataclasses.field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ ROOT = PACKAGE.parent
 # Imports go to the same layer or to a lower one; docs/architecture.md shows this table.
 LAYERS = {
     0: "spec seeds errors",
-    1: "contracts registry batching losses world natural sandbox record",
+    1: "contracts registry chat batching losses world natural sandbox record",
     2: "models distillation contamination benchmarks mitigation answering analysis",
     3: "study",
     4: "training evaluation",

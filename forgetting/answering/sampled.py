@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from forgetting.analysis.scores import passing
-from forgetting.batching import prompts, texts, tokens
+from forgetting.batching import prompt_tokens, texts
 from forgetting.contracts import Benchmark, Item, Model
 from forgetting.errors import require
 from forgetting.models.sampling import Sampling, sample
@@ -44,7 +44,7 @@ def measure_passing(
         require(1 <= k <= sampling.samples, "pass@k", f"k from 1 to the {sampling.samples} samples", k)
     items = benchmark.items("test", variant)
     require(bool(items), "pass@k", "of a benchmark with test items", benchmark.short_name())
-    before = tokens(prompts(items, model.tokenizer), model.tokenizer)
+    before = prompt_tokens(items, model.tokenizer)
     greedy = model.generate([before], max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
     first = benchmark.grade(items, texts(greedy, model.tokenizer))
     answers = sampled(model, benchmark, items, sampling, max_new_tokens=max_new_tokens, batch_items=batch_items)
@@ -55,7 +55,7 @@ def sampled(
     model: Model, benchmark: Benchmark, items: list[Item], sampling: Sampling, *, max_new_tokens: int, batch_items: int
 ) -> pd.DataFrame:  # fmt: skip
     """Sampled answers to items, graded: one row per item and sample (item, sample, tokens, verdict, kind)."""
-    before = tokens(prompts(items, model.tokenizer), model.tokenizer)
+    before = prompt_tokens(items, model.tokenizer)
     drawn = sample(model, before, sampling, max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
     repeated = [item for item in items for _ in range(sampling.samples)]
     written = [own for answers in drawn for own in answers]

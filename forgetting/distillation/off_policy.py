@@ -38,10 +38,10 @@ class OffPolicy(Distillation):
 
         Of a dialogue it writes the last turn, and that alone is learned.
         """
-        from forgetting.batching import encode, prompts, texts, tokens
+        from forgetting.batching import encode, prompt_tokens, texts
 
         own = [i for i, foreign in enumerate(stream.contaminating) if not foreign]
-        asked = tokens(prompts([stream.samples[i] for i in own], teacher.tokenizer), teacher.tokenizer)
+        asked = prompt_tokens([stream.samples[i] for i in own], teacher.tokenizer)
         answers = teacher.generate([asked], max_new_tokens=self.max_new_tokens)[0]
         written = list(stream.samples)
         for i, answer in zip(own, texts(answers, teacher.tokenizer), strict=True):

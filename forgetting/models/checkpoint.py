@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from forgetting.errors import UsageError, checked, require, unknown
 from forgetting.models.ladder import QWEN3
-from forgetting.models.weight_files import FILES, digest, hash_of, read_config, sizes, tokenizer_hash, weights_hash
+from forgetting.models.weight_files import (
+    FILES,
+    digest,
+    hash_of,
+    read_config,
+    sizes,
+    text_hash,
+    tokenizer_hash,
+    weights_hash,
+)
 from forgetting.natural.corpora import expanded
 from forgetting.record.store import verify
 
@@ -31,6 +40,7 @@ ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_at
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 PICKLED = "pickled weights only, which could run code"
 THINKING = "{%- set enable_thinking = "
+LABELS_VERSION = 2  # 2: dialogues are rendered and tokenised as a whole; texts begin as the tokenizer begins them
 _CHANGING = ("transformers_version", "_name_or_path")  # of config.json: what says nothing about the model
 
 
@@ -128,17 +138,14 @@ class Checkpoint:
         told = {name: value for name, value in read_config(folder).items() if name not in _CHANGING}
         file = folder / "generation_config.json"
         ends = json.loads(file.read_text()).get("eos_token_id") if file.is_file() else None
-        words = [
-            p
-            for p in sorted(folder.iterdir())
-            if "token" in p.name
-            or p.name in ("chat_template.jinja", "vocab.json", "merges.txt")
-            or p.suffix == ".model"
-        ]
+        others = ("chat_template.jinja", "vocab.json", "merges.txt")
+        words = [p for p in sorted(folder.iterdir()) if "token" in p.name or p.name in others or p.suffix == ".model"]
+        marks = [text_hash(p) if p.name == "tokenizer.json" else hash_of(p) for p in words]
         return {
             "weights": weights_hash(folder),
             "config": digest(json.dumps(told, sort_keys=True).encode()),
-            "tokenizer": digest("".join(hash_of(p) for p in words).encode()),
+            "tokenizer": digest("".join(marks).encode()),
+            "labels": LABELS_VERSION,
             "dtype": self.dtype,
             "attention": self.attention,
             "chat_template": digest(self.template().encode()) if self.chat_template else "",
@@ -171,18 +178,28 @@ class Checkpoint:
         except Exception as error:
             raise self.why(error) from error
         network.train(False)
-        return HuggingFaceModel(network, self._prepared(tokenizer))
+        return HuggingFaceModel(network, self._prepared(tokenizer, len(network.get_input_embeddings().weight)))
 
-    def _prepared(self, tokenizer: Any) -> PreTrainedTokenizerFast:
+    def _prepared(self, tokenizer: Any, rows: int) -> PreTrainedTokenizerFast:
         from transformers import PreTrainedTokenizerFast
+
+        from forgetting.models.huggingface import whole_texts
 
         if not isinstance(tokenizer, PreTrainedTokenizerFast) or len(tokenizer) <= len(tokenizer.all_special_tokens):
             raise UsageError(f"checkpoint: no fast tokenizer in {self.source!r}")
         if tokenizer.eos_token_id is None:
             raise UsageError(f"checkpoint: the tokenizer of {self.source!r} has no end token")
-        if tokenizer.pad_token_id is None:
+        if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:  # of padding nothing is learned
             tokenizer.pad_token = tokenizer.eos_token
+        special = set(tokenizer.all_special_tokens) | {str(t) for t in tokenizer.added_tokens_decoder.values()}
+        without = [word for word, number in tokenizer.get_vocab().items() if number >= rows and word not in special]
+        if without or tokenizer.eos_token_id >= rows:
+            raise UsageError(
+                f"checkpoint: the tokenizer of {self.source!r} has {len(tokenizer)} tokens and the embedding {rows} "
+                "rows only; take the tokenizer that belongs to it, or resize the embedding"
+            )
         tokenizer.padding_side = "right"
+        whole_texts(tokenizer)
         if self.chat_template:
             tokenizer.chat_template = self.template()
         if self.thinking is not None:

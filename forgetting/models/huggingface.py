@@ -22,6 +22,7 @@ from transformers import (
 from transformers.utils import logging
 
 from forgetting import seeds
+from forgetting.chat import turn_end
 from forgetting.contracts import Layers, Model
 from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
@@ -58,6 +59,7 @@ class HuggingFaceModel(Model):
         self.capacity = sum(p.numel() for p in network.parameters())
         self.capacity_non_embedding = self.capacity - network.get_input_embeddings().weight.numel()
         self.hidden_size = int(network.config.hidden_size)
+        self._turn_end: tuple[str, int | None] | None = None  # of a chat template
 
     @property
     def device(self) -> torch.device:
@@ -67,10 +69,14 @@ class HuggingFaceModel(Model):
 
     @property
     def ends(self) -> frozenset[int]:
-        """The tokens that end an answer: the tokenizer's, and those of the checkpoint's generation settings."""
+        """The tokens that end an answer: the tokenizer's, the chat template's, those of the generation settings."""
         own = getattr(self.network.generation_config, "eos_token_id", None)
         more = own if isinstance(own, (list, tuple)) and self.tokenizer.eos_token_id in own else []
-        return frozenset([self.tokenizer.eos_token_id, *more])
+        template = str(self.tokenizer.chat_template or "")
+        if self._turn_end is None or self._turn_end[0] != template:
+            self._turn_end = template, turn_end(self.tokenizer)
+        turn = [] if self._turn_end[1] is None else [self._turn_end[1]]
+        return frozenset([self.tokenizer.eos_token_id, *more, *turn])
 
     @classmethod
     def create(cls, architecture: Architecture, tokenizer: PreTrainedTokenizerFast, seed: int) -> HuggingFaceModel:
@@ -126,6 +132,7 @@ class HuggingFaceModel(Model):
             raise UsageError(f"checkpoint: cannot be read, {str(folder)!r}: {reason}") from error
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise UsageError(f"checkpoint: no fast tokenizer in {str(folder)!r}")
+        whole_texts(tokenizer)
         return cls(network, tokenizer)
 
     def logits(self, tokens_RBT: Tensor) -> Tensor:
@@ -230,6 +237,12 @@ class HuggingFaceModel(Model):
         ends = [number * width + len(row) for number, row in enumerate(rows)]
         places = [place for end, count in zip(ends, asked, strict=True) for place in range(end - count, end)]
         return torch.tensor(tokens, device=self.device), torch.tensor(places, device=self.device)
+
+
+def whole_texts(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Have a tokenizer neither cut texts nor pad them, whatever it was saved with."""
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
 
 
 def _until(draft: Sequence[int], ends: frozenset[int]) -> list[int]:

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from forgetting import Evaluation, Fit, Ladder, Spec
-from forgetting.batching import encode, prompts, rendered
+from forgetting.batching import encode, prompts
+from forgetting.chat import rendered
 from forgetting.contracts import Sample
 from forgetting.distillation.off_policy import OffPolicy, _answered
 from forgetting.errors import UsageError
