@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from forgetting import chat
-from forgetting.contracts import Batch, Item, Sample
+from forgetting.contracts import PLAIN, Batch, Item, Sample
 
 IGNORED = -100  # torch's mark of a token that has no loss
 ENCODED_TOGETHER = 2048  # texts whose offsets are in memory at a time
@@ -141,7 +142,28 @@ def encode(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedToke
     With a chat template a row has the tokens of the whole rendered dialogue, up to the last that is learned.
     """
     pool: list[Sample | Item] = list(samples)
+    if tokenizer.chat_template and any(s.skill == PLAIN for s in pool):
+        return _with_texts(pool, tokenizer)
     rows, learned = (_dialogues if tokenizer.chat_template else _plain)(pool, tokenizer)
+    return _padded(rows, learned, tokenizer)
+
+
+def _with_texts(pool: Sequence[Sample | Item], tokenizer: PreTrainedTokenizerFast) -> Encoded:
+    """A pool of dialogues and of texts that stand by themselves."""
+    bare = copy.copy(tokenizer)
+    bare.chat_template = None
+    found: dict[int, tuple[list[int], np.ndarray]] = {}
+    for are_texts, encoder, own in ((True, _plain, bare), (False, _dialogues, tokenizer)):
+        places = [place for place, s in enumerate(pool) if (s.skill == PLAIN) == are_texts]
+        if places:
+            rows, learned = encoder([pool[place] for place in places], own)
+            parts = np.split(learned, np.cumsum([len(row) for row in rows])[:-1])
+            found |= dict(zip(places, zip(rows, parts, strict=True), strict=True))
+    whole = [found[place] for place in range(len(pool))]
+    return _padded([row for row, _ in whole], np.concatenate([own for _, own in whole]), tokenizer)
+
+
+def _padded(rows: list[list[int]], learned: np.ndarray, tokenizer: PreTrainedTokenizerFast) -> Encoded:
     end_P = np.array([len(row) for row in rows], dtype=np.int64)
     filled_PT = np.arange(end_P.max())[None] < end_P[:, None]
     padded_PT = np.full(filled_PT.shape, tokenizer.pad_token_id, dtype=np.int64)
@@ -166,6 +188,8 @@ def _plain(pool: Sequence[Sample | Item], tokenizer: PreTrainedTokenizerFast) ->
                 after[place] = whole[len(asked) - start :]
     sizes = [size for asked, answer in zip(before, after, strict=True) for size in (len(asked), len(answer) + 1)]
     learned = np.repeat(np.tile([False, True], len(before)), sizes)
+    if not all(sizes[::2]):  # nothing stands before the first token of a text, so nothing can tell it
+        learned[np.cumsum([0, *sizes[:-1]])[::2][[not size for size in sizes[::2]]]] = False
     return [[*asked, *answer, end] for asked, answer in zip(before, after, strict=True)], learned
 
 

@@ -27,6 +27,7 @@ Split = Literal["train", "validation", "test"]
 Verdict = Literal["right", "wrong", "unparsed", "right_in_dialect"]
 Layers = list[tuple["Tensor", "Tensor"]]  # keys and values of each layer, [B, heads, T, head size]
 Report = Callable[[int, int], None]  # progress: done, of how many
+PLAIN = "text"  # the skill of a sample that is a text by itself: no chat template is put around it
 Language = Literal["world", "natural"]  # the embedded world's words, or any text, which wants a real tokenizer
 
 
@@ -243,6 +244,14 @@ class Contamination(Part):
 
     family: ClassVar[str] = "contamination"
     language: ClassVar[Language] = "world"
+
+    def check(self) -> None:
+        """Look at data on this machine while a study is put together. ``UsageError`` where they are of no use."""
+        return
+
+    def told(self) -> dict[str, Any]:
+        """What was read and what was left out of it, for the record; nothing of sources that leave nothing out."""
+        return {}
 
     @abstractmethod
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:

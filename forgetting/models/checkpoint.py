@@ -158,6 +158,7 @@ class Checkpoint:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+        from forgetting.models.decoding import check_decodable
         from forgetting.models.huggingface import HuggingFaceModel, without_bars
 
         folder = self.folder()
@@ -165,6 +166,7 @@ class Checkpoint:
         try:
             with without_bars():
                 config = AutoConfig.from_pretrained(folder, **where)
+                check_decodable(config, 0)
                 if type(config) not in AutoModelForCausalLM._model_mapping:
                     what = f"{config.model_type!r}, which is no causal language model"
                     raise UsageError(f"checkpoint: {self.source!r} is {what}")
@@ -179,6 +181,36 @@ class Checkpoint:
             raise self.why(error) from error
         network.train(False)
         return HuggingFaceModel(network, self._prepared(tokenizer, len(network.get_input_embeddings().weight)))
+
+    def reader(self) -> tuple[PreTrainedTokenizerFast, int]:
+        """The tokenizer as a loaded model has it, and how many positions a table of them has (0: it has no table).
+
+        No weights are read. ``UsageError`` where the model or its tokenizer cannot be used here.
+        """
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+        from forgetting.models.decoding import check_decodable
+        from forgetting.models.huggingface import LEARNED_POSITIONS
+
+        folder = self.folder()
+        where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            config: Any = AutoConfig.from_pretrained(folder, **where)
+            check_decodable(config, 0)
+            kind = AutoModelForCausalLM._model_mapping.get(type(config), None)
+            if kind is None:
+                raise UsageError(f"checkpoint: {self.source!r} is {config.model_type!r}, no causal language model")
+            if self.attention == "sdpa" and not getattr(kind, "_supports_sdpa", True):
+                raise UsageError(
+                    f"checkpoint: {self.source!r} has no attention of the kind 'sdpa'; set attention: eager"
+                )
+            tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise self.why(error) from error
+        table = config.model_type in LEARNED_POSITIONS
+        return self._prepared(tokenizer, config.vocab_size), config.max_position_embeddings if table else 0
 
     def _prepared(self, tokenizer: Any, rows: int) -> PreTrainedTokenizerFast:
         from transformers import PreTrainedTokenizerFast
@@ -223,7 +255,9 @@ class Checkpoint:
             line = f"{self.source!r} is gated: accept its terms on the hub and log in (hf auth login)"
         elif "trust_remote_code" in text:
             line = f"{self.source!r} brings code of its own, which is never run; take a model that transformers knows"
-        elif self.local or os.environ.get("HF_HUB_OFFLINE"):
+        elif "scaled_dot_product_attention" in text or "does not support an attention implementation" in text:
+            line = f"{self.source!r} has no attention of the kind {self.attention!r}; set attention: eager"
+        elif isinstance(error, OSError) and (self.local or os.environ.get("HF_HUB_OFFLINE")):
             line = (
                 f"{self.source!r} is not on this machine, and only local files are allowed; give a folder: {text[:160]}"
             )

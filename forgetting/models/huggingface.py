@@ -26,9 +26,11 @@ from forgetting.chat import turn_end
 from forgetting.contracts import Layers, Model
 from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
-from forgetting.models.decoding import Decoding, layers_of, rows_together, selected
+from forgetting.models.decoding import Decoding, check_decodable, layers_of, rows_together, selected
 from forgetting.models.ladder import Architecture
 
+# Model types with a table of positions, beyond whose end no text can go.
+LEARNED_POSITIONS = ("gpt2", "gpt_neo", "opt", "gpt_bigcode", "biogpt", "xglm", "openai-gpt", "codegen", "ctrl")
 Answers = list[list[list[int]]]
 
 ROTARY_BASE = 100.0  # texts are shorter than a hundred tokens; with the usual 10,000 most frequencies stand still
@@ -226,9 +228,23 @@ class HuggingFaceModel(Model):
         """``logits_at``, ``[N, V]``, and the keys and values that the pass leaves to go on from."""
         if fused_qwen3.suits(self.network, tokens_BT.shape[1]):
             return fused_qwen3.Reader(self.network).read(tokens_BT, places_N)
+        check_decodable(self.network.config, 0)
         cache = DynamicCache()
         logits = self._logits_at(tokens_BT, places_N, past_key_values=cache, use_cache=True)
         return logits, layers_of(cache)
+
+    def check_texts(self, tokens_PT: Tensor) -> None:
+        """``UsageError`` where texts are longer than the table of positions, or have tokens without a row."""
+        config, rows = self.network.config, len(self.network.get_input_embeddings().weight)
+        positions = config.max_position_embeddings if config.model_type in LEARNED_POSITIONS else 0
+        if positions and tokens_PT.shape[1] > positions:
+            what = f"texts of {tokens_PT.shape[1]} tokens, and it has {positions} positions"
+            raise UsageError(f"checkpoint: {what}; give the source a smaller most_characters")
+        if int(tokens_PT.max()) >= rows:
+            word = self.tokenizer.convert_ids_to_tokens(int(tokens_PT.max()))
+            raise UsageError(
+                f"checkpoint: texts have the token {word!r}, and the embedding of {rows} rows has none for it"
+            )
 
     def _padded(self, rows: Sequence[Sequence[int]], asked: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Right-padded tokens ``[B, T]``, and of each row the last places, as many as are asked for."""

@@ -128,6 +128,7 @@ def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Re
             one.network.to(where)
     recorder = Recorder(run, _columns(key, model), study.benchmarks, watch, arm.contamination.short_name())
     encoded = encode(plan.samples, model.tokenizer)
+    model.check_texts(encoded.tokens_PT)
     looks = Looks(study, run, evaluator, recorder, plan, stops, encoded, report, leading, spread)
     mark = fingerprint(study.run_form(key))
     return Prepared(study, run, mark, arm, model, plan, stops, recorder, encoded, own, matched, looks)
