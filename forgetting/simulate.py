@@ -20,6 +20,7 @@ from forgetting.record.files import RunFolder, write_json
 from forgetting.record.store import Store
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
 from forgetting.stages.assemble import alone, assemble, noise_floors, prepare, run_folder
+from forgetting.study.handed import handed, several
 from forgetting.study.study import RunKey, Study, construct
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def simulate(
         teacher: the teacher's capacity by name, or a checkpoint as in ``students``; empty: of capacities the ladder's
             own, of checkpoints none
         original: the original distribution, by name or with settings; checkpoints need one of natural text
-        contamination: one source of competing data or several, by name or with settings
+        contamination: one source of competing data or several, by name or with settings; or one's own data: the path of
+            a file, a list of rows, a ``datasets.Dataset`` or a pandas frame
         dose: contaminating samples at the end of each run
         doses: the whole dose axis (spacing, first dose, ratio, cap of the stream); ``dose`` changes its end
         shift: share of contaminating samples in the stream, above 0, at most 1; one or several
@@ -101,9 +103,9 @@ def simulate(
     require(workers is None or workers >= 0, "workers", "0 (in this process) or more", workers)
     ladder = _with(
         spec.ladder,
-        students=_several(students),
-        teacher=teacher,
-        original=original,
+        students=several(students, "students"),
+        teacher=handed(teacher, "teacher"),
+        original=handed(original, "original"),
         fresh_students=fresh_students,
     )
     doses = checked(spec.doses if doses is None else doses, Doses, "doses")
@@ -116,13 +118,13 @@ def simulate(
         doses=doses,
         evaluation=_with(
             checked(spec.evaluation if evaluation is None else evaluation, Evaluation, "evaluation"),
-            benchmarks=_several(benchmarks),
+            benchmarks=several(benchmarks, "benchmarks"),
         ),
-        contaminations=_several(contamination),
+        contaminations=several(contamination, "contamination"),
         shifts=_several(shift),
         rate_multiples=_several(rate_multiple),
         replays=_several(replay),
-        mitigations=_several(mitigation),
+        mitigations=several(mitigation, "mitigation"),
         controls=_several(controls),
         seeds=seeds,
         name=name,
