@@ -13,7 +13,7 @@ import numpy as np
 from forgetting.contracts import PLAIN, Contamination, Language, Sample
 from forgetting.errors import UsageError, require, unknown
 from forgetting.natural.corpora import TextRow, local_path, numbered
-from forgetting.natural.forms import BadRowError, Dialogue, columns_of, dialogue_of
+from forgetting.natural.forms import BadRowError, ParsedRow, columns_of, dialogue_of
 from forgetting.natural.local_rows import Bad
 
 MESSAGES = "messages"
@@ -139,7 +139,7 @@ def _columns(row: TextRow, part: Conversations) -> tuple[str, ...]:
     return found
 
 
-def _sample(dialogue: Dialogue, part: Conversations, origin: str) -> Sample | str:
+def _sample(dialogue: ParsedRow, part: Conversations, origin: str) -> Sample | str:
     """The dialogue up to its last assistant turn that fits; why, where nothing is asked and answered."""
     if dialogue.text:
         if len(dialogue.text) > part.most_characters:

@@ -180,7 +180,8 @@ class Checkpoint:
         except Exception as error:
             raise self.why(error) from error
         network.train(False)
-        return HuggingFaceModel(network, self._prepared(tokenizer, len(network.get_input_embeddings().weight)))
+        embedding: Any = network.get_input_embeddings()
+        return HuggingFaceModel(network, self._prepared(tokenizer, len(embedding.weight)))
 
     def reader(self) -> tuple[PreTrainedTokenizerFast, int]:
         """The tokenizer as a loaded model has it, and how many positions a table of them has (0: it has no table).

@@ -31,7 +31,7 @@ class BadRowError(ValueError):
 
 
 @dataclass
-class Dialogue:
+class ParsedRow:
     """Turns (role, content), the places of those that are context only, and the keys of messages that were ignored."""
 
     turns: list[tuple[str, str]]
@@ -56,7 +56,7 @@ def columns_of(
     return next(iter([*((name,) for name in lists), *pairs, *texts, *named]), None)
 
 
-def dialogue_of(row: dict[str, Any], columns: tuple[str, ...]) -> Dialogue:
+def dialogue_of(row: dict[str, Any], columns: tuple[str, ...]) -> ParsedRow:
     """The dialogue of a row. Raises ``BadRowError``."""
     if len(columns) == 2:
         return _pair(row, *columns)
@@ -66,10 +66,10 @@ def dialogue_of(row: dict[str, Any], columns: tuple[str, ...]) -> Dialogue:
             raise BadRowError(f"{columns[0]!r} is a text, and a list of messages is wanted")
         if not value.strip():
             raise BadRowError(f"{columns[0]!r} is empty")
-        return Dialogue([], text=value.strip())
+        return ParsedRow([], text=value.strip())
     if not isinstance(value, list):
         raise BadRowError(f"{columns[0]!r} is {_named(value)}, and a list of messages is wanted")
-    found = Dialogue([])
+    found = ParsedRow([])
     for place, message in enumerate(value):
         _take(found, message, place)
     if row.get("system") and isinstance(row["system"], str) and (not found.turns or found.turns[0][0] != "system"):
@@ -78,12 +78,12 @@ def dialogue_of(row: dict[str, Any], columns: tuple[str, ...]) -> Dialogue:
     return found
 
 
-def _pair(row: dict[str, Any], prompt: str, answer: str) -> Dialogue:
+def _pair(row: dict[str, Any], prompt: str, answer: str) -> ParsedRow:
     asked, told = _opened(row[prompt]), _opened(row[answer])
     if isinstance(asked, list) or isinstance(told, list):  # both as messages
         before = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
         after = told if isinstance(told, list) else [{"role": "assistant", "content": told}]
-        found = Dialogue([])
+        found = ParsedRow([])
         for place, message in enumerate([*before, *after]):
             _take(found, message, place)
         found.context += [i for i in range(len(before)) if found.turns[i][0] == "assistant"]
@@ -100,10 +100,10 @@ def _pair(row: dict[str, Any], prompt: str, answer: str) -> Dialogue:
     system = row.get("system")
     turns = [("system", system.strip())] if isinstance(system, str) and system.strip() else []
     plain = asked if prompt == "prompt" and not turns else None
-    return Dialogue([*turns, ("user", question), ("assistant", told.strip())], asked=plain)
+    return ParsedRow([*turns, ("user", question), ("assistant", told.strip())], asked=plain)
 
 
-def _take(found: Dialogue, message: Any, place: int) -> None:
+def _take(found: ParsedRow, message: Any, place: int) -> None:
     """One message more. Raises ``BadRowError`` for what is neither text nor known."""
     turn = f"message {place + 1}"
     if not isinstance(message, dict):

@@ -15,7 +15,7 @@ from typing import Any
 from forgetting.errors import UsageError
 from forgetting.record.files import write_json
 
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = Path(__file__).parent.parent / "reference"
 MANIFEST = "manifest.json"
 
 
