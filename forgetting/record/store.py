@@ -15,7 +15,7 @@ from typing import Any
 from forgetting.errors import UsageError
 from forgetting.record.files import write_json
 
-REFERENCE = Path(__file__).parent.parent / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"  # the students that ship with the package
 MANIFEST = "manifest.json"
 
 
