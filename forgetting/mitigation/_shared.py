@@ -51,6 +51,6 @@ def put_back(student: Model, weights: dict[str, Tensor]) -> None:
 
 def asked(samples: Sequence[Sample], student: Model) -> list[list[int]]:
     """The prompts of samples as the student sees them, in tokens."""
-    from forgetting.batching import prompts, tokens
+    from forgetting.batching import prompt_tokens
 
-    return tokens(prompts(samples, student.tokenizer), student.tokenizer)
+    return prompt_tokens(samples, student.tokenizer)
