@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -15,9 +16,11 @@ import pytest
 from forgetting import registry
 from forgetting.batching import encode
 from forgetting.contamination.conversations import Conversations
+from forgetting.contamination.mixture import Mixture
 from forgetting.contamination.worked_answers import WorkedAnswers
 from forgetting.contracts import PLAIN, Sample
 from forgetting.errors import UsageError
+from forgetting.executors.own_data import left_out
 from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from forgetting.seeds import generator
@@ -281,3 +284,25 @@ def test_a_worked_answer_that_is_no_text_is_named_by_its_row(value: Any, tmp_pat
     if value != "":
         with pytest.raises(UsageError, match=r"row 5 of .*r\.jsonl': 'answer' must be a text, got"):
             GSM8K(source=str(file)).items()
+
+
+def test_what_was_left_out_is_a_line_for_each_source(tmp_path: Path) -> None:
+    whole = Conversations(source=str(lines(tmp_path / "whole.jsonl", FORMS["messages"])))
+    rows = [*FORMS["messages"], FORMS["messages"][0], messages(message("user", "alone")), {"messages": None}]
+    partly = Conversations(source=str(lines(tmp_path / "partly.jsonl", rows)))
+    both = Mixture(parts=(whole.settings(), partly.settings()), shares=(0.5, 0.5))
+    study: Any = SimpleNamespace(arms=[SimpleNamespace(contamination=part) for part in (whole, partly, both, partly)])
+    alone, mixed = left_out(study)
+    expected = "30 samples of 33 rows; 1 said before, 1 no answer to learn, 1 of no use (line 33: "
+    assert alone.startswith(f"conversations {partly.source!r}: {expected}")
+    assert mixed.startswith(f"mixture, conversations 2: {expected}")
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.gz", "r.csv", "r.txt", "r.json"])
+def test_rows_and_files_without_bounds_are_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forgetting.record.reading.MOST_LINE", 500)
+    monkeypatch.setattr("forgetting.natural.local_rows.MOST_JSON", 500)
+    text = json.dumps([{"text": "x" * 1000}]).encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    with pytest.raises(UsageError, match="which is the limit"):
+        Conversations(source=str(tmp_path / name)).check()

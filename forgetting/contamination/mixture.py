@@ -58,8 +58,9 @@ class Mixture(Contamination):
             part.check()
 
     def told(self) -> dict[str, Any]:
-        """What each part tells."""
-        return {part.short_name(): told for part in self._built() if (told := part.told())}
+        """What each part tells, by its name and its place among the parts."""
+        parts = enumerate(self._built(), 1)
+        return {f"{part.short_name()} {place}": told for place, part in parts if (told := part.told())}
 
     def _built(self) -> list[Contamination]:
         where = "contamination.mixture.parts"

@@ -56,8 +56,13 @@ def _check_words(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerFast, 
 def left_out(study: Study) -> list[str]:
     """A line for each of the study's own sources of which rows were left out or could not be used: how many and why."""
     sources = dict.fromkeys(arm.contamination for arm in study.arms)
-    found = {name: told for part in sources for name, told in _told(part.short_name(), part.told())}
-    return [f"{name}: {line}" for name, told in found.items() if (line := _left_out(told))]
+    found = [one for part in sources for one in _told(_named(part), part.told())]
+    return [f"{name}: {line}" for name, told in found if (line := _left_out(told))]
+
+
+def _named(part: Contamination) -> str:
+    source = part.settings().get("source", "")
+    return f"{part.short_name()} {source!r}" if source else part.short_name()
 
 
 def _told(name: str, told: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

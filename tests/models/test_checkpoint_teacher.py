@@ -28,7 +28,7 @@ from forgetting.report.result import Result
 from forgetting.spec import PartValue
 from forgetting.stages import distil
 from forgetting.study.estimates import ANSWERED_TOGETHER, Lengths, estimates
-from forgetting.study.fingerprints import student_form, study_fingerprint
+from forgetting.study.fingerprints import settings_form, student_form, study_fingerprint
 from forgetting.study.study import Study, construct
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -142,7 +142,7 @@ def test_checkpoints_are_distilled_further(
     (student,) = record["students"]
     assert student["source"] == str(pupil) and student["name"] == "pupil"
     assert student["weights"]["0"] == manifest(home)["files"]["model.safetensors"]
-    assert record["canonical"]["students"] == [Checkpoint(**given).form()]
+    assert record["canonical"]["students"] == [settings_form(Checkpoint(**given))]
     # The stored one is what is measured at dose 0, and it kept the switch that was asked for.
     asked = rendered([("user", "Where?")], load(home).tokenizer, answering=True)
     assert asked.endswith("<think>\n\n</think>\n\n")

@@ -145,6 +145,34 @@ def test_every_turn_is_learned_to_its_end_and_nothing_else(kind: str, template: 
 
 
 @pytest.mark.parametrize(("kind", "template"), MOST)
+@settings(max_examples=20, deadline=None)
+@given(turns=dialogues)
+def test_of_a_cut_answer_no_end_is_learned(kind: str, template: str, turns: Any) -> None:
+    """The row ends with the last word that was said, and is otherwise that of the whole dialogue."""
+    t = words(kind, template)
+    (row, learned), (complete, _) = one(turns, t, ended=False), one(turns, t)
+    assert learned[-1] and row[-1] not in {t.eos_token_id, chat.turn_end(t)}
+    text = chat.rendered(turns, t, answering=False)
+    said = text[: text.rindex(turns[-1][1].strip()) + len(turns[-1][1].strip())]
+    whole_text = t.decode(row)
+    assert whole_text.strip() == t.decode(tokens([said], t)[0]).strip()
+    ends = {t.eos_token_id, chat.turn_end(t)}
+    own = sum(token in ends for token, flag in zip(row, learned, strict=True) if flag)
+    assert own == sum(TEMPLATES[template][1] is not None for _ in turns[1::2]) - (TEMPLATES[template][1] is not None)
+    assert complete[-1] in ends
+
+
+@pytest.mark.parametrize("chat_too", [True, False])
+def test_of_a_cut_plain_answer_no_end_is_learned(chat_too: bool) -> None:
+    t = byte_level_bpe(WORDS, 400, chat=chat_too)
+    samples = [Sample("2 + 2?", " It is", "maths", 1, "x", ended=ended) for ended in (True, False)]
+    encoded = encode(samples, t)
+    whole, cut = encoded.answers()
+    assert whole[:-1] == cut and t.decode(cut).strip() == "It is"
+    assert whole[-1] == (chat.turn_end(t) if chat_too else t.eos_token_id)
+
+
+@pytest.mark.parametrize(("kind", "template"), MOST)
 def test_what_is_learned_goes_on_from_the_prompt(kind: str, template: str) -> None:
     """The first learned token comes right after the tokens that a model is asked with."""
     t = words(kind, template)
