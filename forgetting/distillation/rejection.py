@@ -82,9 +82,8 @@ def _batch(student: Model, seen: list[Rollouts], full: int, given: int) -> Batch
 
     kept = _kept(seen)[:full]
     rows = kept or [(one.prompt, answer) for one in seen for answer in one.answers][:full]
-    made = encode_answers(*zip(*rows, strict=True), int(student.tokenizer.pad_token_id)).batch(
-        np.arange(len(rows)), len(rows)
-    )
+    encoded = encode_answers([p for p, _ in rows], [a for _, a in rows], int(student.tokenizer.pad_token_id))
+    made = encoded.batch(np.arange(len(rows)), len(rows))
     weight_RBT = torch.full(made.tokens_RBT.shape, 1.0 if kept else 0.0)
     notes = {
         **told([answer for one in seen for answer in one.answers], student.ends),
