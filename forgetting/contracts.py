@@ -359,6 +359,7 @@ class Benchmark(Part):
     skill: ClassVar[str]
     chance: ClassVar[float]
     variants: ClassVar[tuple[str, ...]] = ("original",)
+    sandboxed: ClassVar[bool] = False  # whether answers are run as programs, which the sandbox then holds
     asks: ClassVar[bool] = False  # whether a model is asked by ``ask`` and its prompts stand without a chat template
 
     def form(self) -> dict[str, Any]:
@@ -479,6 +480,10 @@ class Answering(Part):
         default = {f.name: f.default for f in dataclasses.fields(self)}
         told = {name: value for name, value in self.settings().items() if name in default and value != default[name]}
         return " ".join([self.short_name(), *(f"{name}={value}" for name, value in told.items())])
+
+    def passes(self) -> tuple[int, ...]:
+        """The k of each pass@k that is computed from its samples."""
+        return ()
 
     @abstractmethod
     def answers(

@@ -6,11 +6,13 @@ fields when it is made; ``forgetting.study.study`` constructs the parts, the arm
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, cast, get_type_hints
 
-from forgetting.errors import check_fields, require, unknown
+from forgetting.errors import check_fields, file_name, require, unknown
 
+MOST_LOOKS, MOST_RUNS = 1_000, 100_000
 PartValue = str | dict[str, Any]
 RatePolicy = Literal["constant", "inverse_width", "matched_plasticity"]
 Schedule = Literal["constant", "linear"]
@@ -186,6 +188,10 @@ class Doses:
         require(1 <= self.first <= self.dose, "first", f"from 1 to the dose ({self.dose})", self.first)
         require(self.ratio > 1, "ratio", "above 1", self.ratio)
         require(self.stream_cap >= 1, "stream_cap", "at least 1", self.stream_cap)
+        span = self.dose / self.first
+        looks = span if self.spacing == "linear" else math.log(span) / math.log(self.ratio)
+        rule = f"so that there are at most {MOST_LOOKS:,} of them (spacing {self.spacing}, first {self.first})"
+        require(looks <= MOST_LOOKS, "dose", rule, self.dose)
 
     def values(self) -> tuple[int, ...]:
         """All doses in samples, ascending: 0, the spaced ones, the last one."""
@@ -194,38 +200,6 @@ class Doses:
             doses.append(round(position))
             position = position * self.ratio if self.spacing == "geometric" else position + self.first
         return tuple(sorted({*doses, self.dose}))
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Sampled answers for pass@k, drawn at dose 0 and at the last dose beside the greedy ones; off by default.
-
-    Args:
-        samples: answers to each item; 0 for none
-        temperature: divides the logits; 1 samples from the student itself
-        top_p: draws come from the likeliest words that together have this probability
-        ks: the k of each pass@k, at most ``samples``
-        benchmarks: names of those that are sampled; empty for all
-        seed: of the draws, which are the same at both doses and for every student
-    """
-
-    samples: int = 0
-    temperature: float = 0.8
-    top_p: float = 0.95
-    ks: tuple[int, ...] = (1,)
-    benchmarks: tuple[str, ...] = ()
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        require(self.samples >= 0, "samples", "0 (none) or more", self.samples)
-        require(self.temperature > 0, "temperature", "above 0", self.temperature)
-        require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
-        most = self.samples or max(self.ks, default=0)
-        rule = f"one or several from 1 to the {self.samples} samples" if self.samples else "one or several, at least 1"
-        require(bool(self.ks) and all(1 <= k <= most for k in self.ks), "ks", rule, self.ks)
-        require(len(set(self.ks)) == len(self.ks), "ks", "free of repeats", self.ks)
-        require(self.seed >= 0, "seed", "0 or more", self.seed)
 
 
 @dataclass(frozen=True)
@@ -238,7 +212,8 @@ class Evaluation:
         probe_items: held-out samples of the contamination, for plasticity and KL on new inputs
         max_new_tokens: longest answer, in tokens
         batch_items: items decoded together; changes speed, and at most one verdict in a thousand
-        sampling: sampled answers beside the greedy ones, for pass@k
+        answering: ways of answering beside greedy decoding, measured at dose 0 and at the last dose
+        answering_benchmarks: names of the benchmarks that they are measured on; empty for all
     """
 
     benchmarks: tuple[PartValue, ...] = (
@@ -252,7 +227,8 @@ class Evaluation:
     probe_items: int = 200
     max_new_tokens: int = 48
     batch_items: int = 256
-    sampling: Sampled = field(default_factory=Sampled)
+    answering: tuple[PartValue, ...] = ()
+    answering_benchmarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -385,6 +361,7 @@ class Spec:
     rate_multiples: tuple[float, ...] = (1.0,)
     rate_policies: tuple[RatePolicy, ...] = ()
     mitigations: tuple[PartValue, ...] = ("none",)
+    interventions: tuple[PartValue, ...] = ()
     controls: tuple[Control, ...] = ()
     doses: Doses = field(default_factory=Doses)
     fine_tuning: Optimiser = field(default_factory=Optimiser)
@@ -397,12 +374,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require(
-            bool(self.name) and not set(self.name) & set("/\\\0") and not self.name.startswith("."),
-            "name",
-            "a file name without slashes or a leading dot",
-            self.name,
-        )
+        file_name(self.name, "name")
         for name in ("contaminations", "shifts", "rate_multiples", "mitigations"):
             require(len(getattr(self, name)) > 0, name, "at least one value", getattr(self, name))
         for shift in self.shifts:
@@ -411,6 +383,9 @@ class Spec:
             require(rate >= 0, "rate_multiples", "0 or more", rate)
         require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
         require(self.first_seed >= 0, "first_seed", "0 or more", self.first_seed)
+        axes = (self.ladder.students, self.contaminations, self.shifts, self.rate_multiples)
+        runs = self.seeds * math.prod(map(len, (*axes, self.mitigations)))
+        require(runs <= MOST_RUNS, "seeds", f"so that there are at most {MOST_RUNS:,} runs", self.seeds)
 
 
 def from_plain(data: Any, kind: type[Any] = Spec, where: str = "spec") -> Any:

@@ -21,7 +21,6 @@ from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.natural import lm_eval_tasks
 from forgetting.report.result import Result
-from forgetting.spec import Sampled
 from forgetting.study.fingerprints import evaluation_form
 from forgetting.study.study import construct
 from tests.contracts.members import DATA
@@ -243,10 +242,10 @@ def test_a_missing_package_is_told_before_anything_is_made(monkeypatch: pytest.M
 
 
 def test_what_is_chosen_is_not_sampled() -> None:
-    with pytest.raises(UsageError, match=r"^evaluation\.sampling\.benchmarks: unknown name 'lm_eval'"):
-        construct(spec(sampling=Sampled(samples=2, benchmarks=("lm_eval",))))
+    with pytest.raises(UsageError, match=r"^evaluation\.answering_benchmarks: unknown name 'lm_eval'"):
+        construct(spec(answering=("sampled",), answering_benchmarks=("lm_eval",)))
     with pytest.raises(UsageError, match=r"^evaluation\.benchmarks: must be one at least whose answers are written"):
-        construct(spec(sampling=Sampled(samples=2)))
+        construct(spec(answering=("sampled",)))
 
 
 @pytest.mark.parametrize(

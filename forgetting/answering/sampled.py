@@ -38,6 +38,10 @@ class Sampled(Answering):
         """Answers to each prompt."""
         return self.samples
 
+    def passes(self) -> tuple[int, ...]:
+        """``ks``."""
+        return self.ks
+
     def answers(
         self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int
     ) -> list[list[Answered]]:

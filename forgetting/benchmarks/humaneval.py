@@ -44,6 +44,7 @@ class HumanEval(TextBenchmark):
     strict_sandbox: bool = False
 
     version: ClassVar[int] = 1
+    sandboxed: ClassVar[bool] = True
     skill: ClassVar[str] = "code"
     variants: ClassVar[tuple[str, ...]] = ("original", *FORMS)
 

@@ -59,6 +59,7 @@ class LiveCodeBench(TextBenchmark):
     strict_sandbox: bool = False
 
     version: ClassVar[int] = 1
+    sandboxed: ClassVar[bool] = True
     skill: ClassVar[str] = "code"
 
     def __post_init__(self) -> None:

@@ -41,6 +41,7 @@ class MBPP(TextBenchmark):
     strict_sandbox: bool = False
 
     version: ClassVar[int] = 1
+    sandboxed: ClassVar[bool] = True
     skill: ClassVar[str] = "code"
     train_split: ClassVar[str] = "train"
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 OBJECTIVES, NEGATIVES = ("dpo", "simpo", "nll"), ("own", "another")
 DISPLACED = -0.1  # change of the chosen answers' log-probability, in nats a token, below which a run is displaced
 
-Pair = tuple[list[int], list[int], list[int]]  # tokens: what both share, the chosen and the rejected continuation
+ContrastPair = tuple[
+    list[int], list[int], list[int]
+]  # tokens: what both share, the chosen and the rejected continuation
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Contrastive(Distillation):
         wanted = max(1, stream.batch_size // 2)
         for step, (index, tries) in enumerate(zip(stream, steps, strict=True), stream.first_step):
             seen: list[Rollouts] = []
-            pairs: list[Pair] = []
+            pairs: list[ContrastPair] = []
             for found in tries:
                 seen += found
                 pairs += [pair for one in found for pair in self._pairs(one, gold[id(one.sample)], student.tokenizer)]
@@ -115,7 +117,7 @@ class Contrastive(Distillation):
             made = dataclasses.replace(made, denominator=made.denominator * stream.batch_size / len(index), notes=notes)
             yield referred(made, student, reference)
 
-    def _pairs(self, one: Rollouts, gold: list[int], tokenizer: PreTrainedTokenizerFast) -> list[Pair]:
+    def _pairs(self, one: Rollouts, gold: list[int], tokenizer: PreTrainedTokenizerFast) -> list[ContrastPair]:
         """A pair for each distinct wrong answer: what it shares with the gold one, to the end of a step; both rests."""
         wrong = dict.fromkeys(tuple(a) for a, right in zip(one.answers, one.right, strict=True) if not right)
         found = []
@@ -159,7 +161,7 @@ def shared_steps(
     return agree
 
 
-def paired(pairs: Sequence[Pair], pad: int, weight: float = 1.0) -> Batch:
+def paired(pairs: Sequence[ContrastPair], pad: int, weight: float = 1.0) -> Batch:
     """Pairs as rows, chosen and rejected in turn; the denominator is their number."""
     import torch
 
@@ -205,7 +207,9 @@ def referred(batch: Batch, student: Model, reference: Model) -> Batch:
     return dataclasses.replace(batch, reference_RB=past_RB.to(batch.tokens_RBT.device), notes=notes)
 
 
-def _of_others(pairs: Sequence[Pair], gold: Sequence[list[int]], rng: np.random.Generator) -> list[Pair]:
+def _of_others(
+    pairs: Sequence[ContrastPair], gold: Sequence[list[int]], rng: np.random.Generator
+) -> list[ContrastPair]:
     """The same pairs with the gold answer of another prompt as the rejected continuation."""
     found = []
     for shared, chosen, _ in pairs:

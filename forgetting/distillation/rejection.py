@@ -82,7 +82,8 @@ def _batch(student: Model, seen: list[Rollouts], full: int, given: int) -> Batch
 
     kept = _kept(seen)[:full]
     rows = kept or [(one.prompt, answer) for one in seen for answer in one.answers][:full]
-    encoded = encode_answers([p for p, _ in rows], [a for _, a in rows], int(student.tokenizer.pad_token_id))
+    asked, answered = [prompt for prompt, _ in rows], [answer for _, answer in rows]
+    encoded = encode_answers(asked, answered, int(student.tokenizer.pad_token_id))
     made = encoded.batch(np.arange(len(rows)), len(rows))
     weight_RBT = torch.full(made.tokens_RBT.shape, 1.0 if kept else 0.0)
     notes = {

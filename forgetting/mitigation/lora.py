@@ -21,6 +21,8 @@ class LoRA(Mitigation):
     Args:
         rank: of the adapters; 0 switches them off
         alpha: the adapters' output is multiplied by alpha / rank
+        rank_stabilised: by alpha / sqrt(rank) instead (arXiv 2312.03732)
+        multiple: of the arm's learning rate; adapters want about ten times that of the weights
         targets: modules that get one, by the end of their names; ``all-linear`` for every linear one but the head
         seed: draws the adapters' first matrices (the second ones start at zero)
     """
@@ -29,15 +31,23 @@ class LoRA(Mitigation):
 
     rank: int = 8
     alpha: float = 16.0
+    rank_stabilised: bool = False
+    multiple: float = 1.0
     targets: tuple[str, ...] = (ALL,)
     seed: int = 0
 
     def __post_init__(self) -> None:
         require(self.rank >= 0, "lora.rank", "0 or more", self.rank)
         require(math.isfinite(self.alpha) and self.alpha > 0, "lora.alpha", "a finite number above 0", self.alpha)
+        fits = math.isfinite(self.multiple) and self.multiple > 0
+        require(fits, "lora.multiple", "a finite number above 0", self.multiple)
         named = bool(self.targets) and all(self.targets)
         require(named, "lora.targets", "names of modules", self.targets)
         require(self.seed >= 0, "lora.seed", "0 or more", self.seed)
+
+    def rate(self) -> float:
+        """The factor, where there are adapters."""
+        return self.multiple if self.rank else 1.0
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> Any:
         """Put adapters into the network; from here on only they are trainable."""
@@ -51,7 +61,13 @@ class LoRA(Mitigation):
         from forgetting import seeds
 
         wanted: Any = ALL if self.targets == (ALL,) else list(self.targets)
-        config = peft.LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=wanted, lora_dropout=0.0)  # type: ignore[arg-type]
+        config = peft.LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            use_rslora=self.rank_stabilised,
+            target_modules=wanted,
+            lora_dropout=0.0,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.integer(self.seed, "lora"))
             try:

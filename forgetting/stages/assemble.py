@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting import __version__
-from forgetting.analysis.scores import passing
+from forgetting.analysis.other_ways import other_ways, passing_table
+from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.record.files import RunFolder, write_atomically, write_json
+from forgetting.record.files import RunFolder, jsonl, write_atomically
+from forgetting.record.places import check_plain, clean, inside
 from forgetting.record.provenance import commit, hardware, versions
-from forgetting.record.schema import PASSING_FILE, RUN_KEY
+from forgetting.record.reading import read_json
+from forgetting.record.run_files import read_marker, read_part, read_rows
+from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE
+from forgetting.record.seals import file_hash, read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, signature
 from forgetting.record.store import Store, held, manifest
 from forgetting.sandbox.pool import layers
 from forgetting.study.arms import Arm
-from forgetting.study.fingerprints import canonical, fingerprint, student_form, study_fingerprint
+from forgetting.study.fingerprints import canonical, fingerprint, run_form, student_form, study_fingerprint
 from forgetting.study.run import Run
 from forgetting.study.study import Study
+
+JOINED = ("ledger.parquet", "scores.jsonl", ANSWERING_FILE, PASSING_FILE)
 
 
 def run_folder(folder: Path, run: Run) -> Path:
@@ -38,19 +44,19 @@ def run_folder(folder: Path, run: Run) -> Path:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Makes and holds the study's folder for this process (where there is flock).
+    """Makes and holds the study's folder for this process (where there is flock), and clears what dead ones left.
 
     Raises:
-        UsageError: it cannot be made or written, or another process holds it
+        UsageError: it cannot be made or written, another process holds it, or a link in it leads elsewhere
     """
-    with _written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    with held(folder / ".lock", wait=False) as mine:
-        if not mine:
-            raise UsageError(f"output: another process is working on {str(folder)!r}")
+    with ExitStack() as lock:
+        with _written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            check_plain(*inside(folder))
+            if not lock.enter_context(held(folder / ".lock", wait=False)):
+                raise UsageError(f"output: another process is working on {str(folder)!r}")
+            clean(folder)
         yield
-    (folder / ".lock").unlink(missing_ok=True)
 
 
 def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
@@ -59,18 +65,14 @@ def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
     ``stack`` stands beside it, since going on otherwise would move the last bits of the numbers.
     """
     file, commits = folder / "spec.json", list[str]()
-    with suppress(OSError, ValueError, AttributeError):  # new, or damaged and to be written anew
-        commits = json.loads(file.read_text()).get("commits", [])
+    with suppress(OSError, ValueError):  # new, or damaged and to be written anew
+        commits = list(map(str, read_sealed(file, "").get("commits", [])))
     commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
-    plan = {
-        "fingerprint": study_fingerprint(study),
-        "spec": dataclasses.asdict(study.spec),
-        "version": __version__,
-        "commits": commits,
-        "stack": stack,
-    }
+    spec, mark = dataclasses.asdict(study.spec), study_fingerprint(study)
+    plan = {"fingerprint": mark, "spec": spec, "version": __version__, "commits": commits, "stack": stack}
+    plan[SIGNATURE] = signature([spec, mark])
     with _written(folder):
-        write_json(file, plan)
+        write_sealed(file, plan)
     return commits
 
 
@@ -98,18 +100,29 @@ def assemble(
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
+    unverified = list[str]()
+    chances = {b.short_name(): b.chance for b in study.benchmarks}
+    numbers = {b.short_name(): b.version for b in study.benchmarks}
     for run in runs:
         own, expected = RunFolder(run_folder(folder, run)), list(run.looks)
-        if (ended := own.pruned_at()) is not None:
+        marker = read_marker(own, fingerprint(run_form(study, run)))
+        if (ended := marker.get("pruned_at")) is not None:
             pruned.append({**dataclasses.asdict(run.key), "dose": ended})
             expected = [dose for dose in expected if dose <= ended]
         if own.doses() != expected:
             raise UsageError(
                 f"study: {str(own.folder)!r} has doses {own.doses()}, not {expected}; delete it and resume"
             )
-        tables += [pq.ParquetFile(own.ledger_part(dose)).read(use_threads=False) for dose in own.doses()]
-        lines.append(own.scores.read_text())
-        marker = json.loads(own.complete.read_text())
+        parts = [read_part(own, dose) for dose in own.doses()]
+        if own.interventions.is_file():
+            parts.append(read_rows(own, own.interventions))
+        ledger = pa.concat_tables(part for part, _ in parts)
+        tables.append(ledger)
+        lines.append(
+            jsonl(dataclasses.asdict(row) for row in score_rows(plain_rows(ledger.to_pandas()), chances, numbers))
+        )
+        if "files" not in marker or marker.get("unverified") or not all(verified for _, verified in parts):
+            unverified.append(str(run))
         if "matched" in marker:
             rates.setdefault(run.arm.name, {})[run.student.name] = marker["matched"]
         for name, value in marker["wall_seconds"].items():
@@ -118,29 +131,24 @@ def assemble(
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
-    _join_sampled(study, folder, runs)
+    _write_other_ways(study, folder, pa.concat_tables(tables).to_pandas())
     whole = {**seconds, "study": round(wall_seconds, 2)}
     record = _record(study, store, folder, runs, whole, commits, rates)
-    write_json(folder / "record.json", record | ({"pruned": pruned} if pruned else {}))
+    record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
+    record["files"] = {n: file_hash(folder / n) for n in JOINED if (folder / n).is_file()}
+    write_sealed(folder / "record.json", record)
 
 
-def _join_sampled(study: Study, folder: Path, runs: Sequence[Run]) -> None:
-    """All sampled answers as one table, and pass@k with its interval for each run, dose and benchmark from it."""
-    sampling = study.spec.evaluation.sampling
-    if not sampling.samples:
+def _write_other_ways(study: Study, folder: Path, ledger: pd.DataFrame) -> None:
+    """Accuracy of other ways of answering and after interventions, and pass@k, from the joined ledger."""
+    if not (study.answering or study.interventions):
         return
-    parts = [sorted(RunFolder(run_folder(folder, run)).passing_part(0).parent.glob("*.parquet")) for run in runs]
-    answers = pd.concat([pd.read_parquet(part) for own in parts for part in own], ignore_index=True)
-    buffer = io.BytesIO()
-    answers.to_parquet(buffer, compression="zstd", index=False)
-    write_atomically(folder / "passing.parquet", buffer.getvalue())
-    names = [*RUN_KEY, "capacity", "dose", "benchmark", "skill"]
-    rows = []
-    for key, own in answers.groupby(names, sort=False):
-        told = pd.DataFrame([key] * len(sampling.ks), columns=names)
-        rows.append(pd.concat([told, passing(own, sampling.ks)], axis=1))
-    table = pd.concat(rows)
-    write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
+    table = other_ways(ledger, {b.short_name(): b.chance for b in study.benchmarks})
+    write_atomically(folder / ANSWERING_FILE, table.to_csv(index=False, float_format="%.6g"))
+    ks = {way.label: way.passes() for way in study.answering if way.passes()}
+    if ks:
+        table = passing_table(ledger, ks)
+        write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
 
 
 def _record(
@@ -183,7 +191,7 @@ def _record(
         "versions": versions(),
         "hardware": hardware(),
         **({"backend": noise_floors(folder, runs)} if spec.machine.backend.command else {}),
-        **({"sandbox": layers()} if any(hasattr(b, "strict_sandbox") for b in study.benchmarks) else {}),
+        **({"sandbox": layers()} if any(b.sandboxed for b in study.benchmarks) else {}),
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -192,7 +200,7 @@ def _record(
 def noise_floors(folder: Path, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """By run, what the process that wrote the answers adds to a score by itself, as far as runs have measured it."""
     files = {str(run): RunFolder(run_folder(folder, run)).backend for run in runs}
-    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    return {name: read_json(file) for name, file in files.items() if file.is_file()}
 
 
 def _student_record(study: Study, run: Run, store: Store) -> tuple[dict[str, Any], str]:

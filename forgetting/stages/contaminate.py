@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from forgetting.analysis.early_stop import Rule
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Model, Report, Sample
 from forgetting.errors import UsageError
-from forgetting.evaluation.looks import EXCHANGE, Looks, evaluator_of
+from forgetting.evaluation.bench import EXCHANGE, Bench
+from forgetting.evaluation.looks import Looks
 from forgetting.evaluation.probe import remembered
 from forgetting.evaluation.recorder import Recorder
 from forgetting.models.checkpoint import load
@@ -26,6 +28,7 @@ from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.spec import Optimiser
 from forgetting.stages import distil, rate_matching
+from forgetting.stages.intervene import intervene
 from forgetting.study.fingerprints import fingerprint, run_form
 from forgetting.study.run import Run
 from forgetting.study.study import Study
@@ -55,18 +58,20 @@ def contaminate(
     report: Report = silent,
     why: str = "",
     rule: Rule | None = None,
+    bench: Bench | None = None,
 ) -> None:
     """Carry a run out, or on from its last durable checkpoint; nothing is done if it is complete.
 
     ``why`` is noted: what kept a run from a stack. ``rule`` may end it early, and the marker then says at which dose.
+    ``bench`` is what the runs before left known; a run without one measures on its own.
 
     The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
     if RunFolder(folder).complete.is_file():
         tidy(RunFolder(folder).checkpoint, study.spec.keep)
-    else:
-        with own_generators(seeds.integer(run.seed, "generators")):
-            _contaminate(study, run, RunFolder(folder), store, report, why, rule)
+        return
+    with nullcontext(bench) if bench else Bench() as own, own_generators(seeds.integer(run.seed, "generators")):
+        _contaminate(study, run, RunFolder(folder), store, own, report, why, rule)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Prepared:
         if not path.is_file():
             return None
         found = read(path)
+        if not found.verified:
+            self.recorder.unverified.add(path.name)
         earlier = {dose for step, dose in self.stops.items() if step < found.step}
         return found if found.fingerprint == self.mark and earlier <= set(self.folder.doses()) else None
 
@@ -119,7 +126,9 @@ class Prepared:
             self.looks.measure(self.stops[first], student)
 
 
-def prepared(study: Study, run: Run, folder: RunFolder, store: Store, report: Report, watch: Stopwatch) -> Prepared:
+def prepared(
+    study: Study, run: Run, folder: RunFolder, store: Store, bench: Bench, report: Report, watch: Stopwatch
+) -> Prepared:
     """Everything that a run needs, made anew or taken from the store."""
     arm, leading, spread = run.arm, _leading(study), _spread(study)
     own, matched = rate_matching.optimiser(study, run.student, arm, store)  # its pilots before this run's own models
@@ -136,7 +145,7 @@ def prepared(study: Study, run: Run, folder: RunFolder, store: Store, report: Re
     )  # fmt: skip
     _check_template(plan.samples, model, run.student.name)
     stops = plan.stops(run.doses)
-    evaluator = evaluator_of(study, home, arm.contamination, folder)
+    evaluator = bench.evaluator(study, home, arm.contamination, folder)
     if not spread:
         evaluator.base.network.to(device(study.spec.machine))
     recorder = Recorder(folder, columns, study.benchmarks, watch, arm.contamination.short_name())
@@ -150,11 +159,11 @@ def prepared(study: Study, run: Run, folder: RunFolder, store: Store, report: Re
 
 
 def _contaminate(
-    study: Study, run: Run, folder: RunFolder, store: Store, report: Report, why: str, rule: Rule | None
+    study: Study, run: Run, folder: RunFolder, store: Store, bench: Bench, report: Report, why: str, rule: Rule | None
 ) -> None:
     watch = Stopwatch()
     with watch("preparing"):
-        made = prepared(study, run, folder, store, report, watch)
+        made = prepared(study, run, folder, store, bench, report, watch)
     arm, model, plan, stops, measure = run.arm, made.model, made.plan, made.stops, made.looks.measure
     leading = _leading(study)
     if arm.at_once and not leading:
@@ -211,6 +220,8 @@ def _contaminate(
     finally:
         snapshots.close()
     if leading:
+        if ending.dose() is None:
+            intervene(study, run, made.looks, made.looks.evaluator.base, model)
         made.recorder.finish(made.mark, why=why, pruned_at=ending.dose(), matched=made.matched)
         tidy(folder.checkpoint, study.spec.keep)
         shutil.rmtree(folder.folder / EXCHANGE, ignore_errors=True)

@@ -13,12 +13,14 @@ from forgetting import losses, seeds
 from forgetting.analysis.early_stop import Rule
 from forgetting.contracts import Batch, Report
 from forgetting.errors import UsageError
+from forgetting.evaluation.bench import Bench
 from forgetting.evaluation.looks import Looks
 from forgetting.models.graphs import check_device
 from forgetting.models.stacked import StackedModel
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.stages.contaminate import Ending, Prepared, contaminate, prepared
+from forgetting.stages.intervene import intervene
 from forgetting.study.run import Run
 from forgetting.study.study import Study
 from forgetting.training.checkpoints import own_generators, tidy
@@ -38,6 +40,7 @@ def contaminate_stack(
     store: Store,
     report: Report = silent,
     rules: Sequence[Rule | None] = (),
+    bench: Bench | None = None,
 ) -> None:
     """Carry runs out together, or on from the last checkpoint that all of them have.
 
@@ -51,15 +54,16 @@ def contaminate_stack(
     left = [one for one in asked if not done(one[1])]  # the others ended, and the stack went on without them
     if not left:
         return
-    with own_generators(seeds.integer(left[0][0].seed, "generators")):
+    numbers = own_generators(seeds.integer(left[0][0].seed, "generators"))
+    with nullcontext(bench) if bench else Bench() as own, numbers:
         watch = Stopwatch()
         with watch("preparing"):
-            ready = [prepared(study, run, RunFolder(folder), store, report, watch) for run, folder, _ in left]
+            ready = [prepared(study, run, RunFolder(folder), store, own, report, watch) for run, folder, _ in left]
         try:
             _together(ready, [rule for *_, rule in left], watch, report)
         except CannotStack as reason:
             for run, folder, rule in left:
-                contaminate(study, run, folder, store, report, why=str(reason), rule=rule)
+                contaminate(study, run, folder, store, report, why=str(reason), rule=rule, bench=own)
 
 
 class CannotStack(Exception):
@@ -121,6 +125,8 @@ def _left(members: Sequence[_Member], step: int, watch: Stopwatch) -> list[_Memb
         gone = [member for member in members if member.ending.dose() is not None]
     for member in gone:
         run = member.run
+        if member.ending.dose() is None:
+            intervene(run.study, run.run, run.looks, run.looks.evaluator.base, run.model)
         run.recorder.finish(run.mark, stack=len(members), pruned_at=member.ending.dose(), matched=run.matched)
     for member in gone:
         tidy(member.run.folder.checkpoint, member.run.study.spec.keep)

@@ -21,7 +21,8 @@ from forgetting.models.checkpoint import Checkpoint, Home, load
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import Architecture
 from forgetting.models.scratch import fresh
-from forgetting.record.store import Store, file_hash, verify
+from forgetting.record.seals import file_hash
+from forgetting.record.store import Store, verify
 from forgetting.spec import Fit
 from forgetting.stages.teach import Mentor
 from forgetting.stages.train import Training, train

@@ -62,7 +62,7 @@ def optimiser(study: Study, student: Student, arm: Arm, store: Store) -> tuple[O
     if not study.is_matched(arm):
         return own, None
     found = matched(study, student, arm, store)
-    rate = found.learning_rate * arm.rate_multiple
+    rate = found.learning_rate * arm.rate_multiple * arm.mitigation.rate()
     return dataclasses.replace(own, learning_rate=rate, rate_policy="constant"), found
 
 

@@ -63,10 +63,10 @@ class Arm:
         }
 
     def optimiser(self, fine_tuning: Optimiser) -> Optimiser:
-        """The study's optimiser with the arm's rate and rate policy."""
+        """The study's optimiser with the arm's rate, of which its mitigation may take a part, and rate policy."""
         return dataclasses.replace(
             fine_tuning,
-            learning_rate=fine_tuning.learning_rate * self.rate_multiple,
+            learning_rate=fine_tuning.learning_rate * self.rate_multiple * self.mitigation.rate(),
             rate_policy=self.rate_policy or fine_tuning.rate_policy,
         )
 

@@ -113,6 +113,7 @@ def canonical(study: Study) -> dict[str, Any]:
             "matching": _matching_settings(study) if matched else None,
             "machine": machine_form(study),
             "evaluation": evaluation_form(study),
+            "interventions": [settings_form(one) for one in study.interventions] or None,
             "results_version": RESULTS_VERSION,
         }
     )
@@ -176,7 +177,8 @@ def student_form(
 def evaluation_form(study: Study) -> dict[str, Any]:
     """What the scores depend on beside the weights."""
     benchmarks = [{**settings_form(b), "version": b.version, **b.made_by()} for b in study.benchmarks]
-    return {**settings_form(study.spec.evaluation), "benchmarks": benchmarks}
+    form = {**settings_form(study.spec.evaluation), "benchmarks": benchmarks}
+    return {**form, "answering": [settings_form(way) for way in study.answering]} if study.answering else form
 
 
 def machine_form(study: Study) -> dict[str, Any]:
@@ -199,6 +201,7 @@ def run_form(study: Study, run: Run) -> dict[str, Any]:
             **_some(study.spec, "fine_tuning"),
             "machine": machine_form(study),
             "evaluation": evaluation_form(study),
+            "interventions": [settings_form(one) for one in study.interventions] or None,
             "seed": run.seed,
             "results_version": RESULTS_VERSION,
         }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from forgetting import registry
-from forgetting.contracts import Benchmark, Contamination, Distillation, Language
+from forgetting.contracts import Answering, Benchmark, Contamination, Distillation, Intervention, Language
 from forgetting.errors import require, unknown
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.spec import Evaluation, Fit, Ladder, Spec
@@ -38,6 +38,8 @@ class Study:
     original: Contamination
     stages: tuple[DistillationStage, ...]  # of distillation, in order
     benchmarks: tuple[Benchmark, ...]
+    answering: tuple[Answering, ...]
+    interventions: tuple[Intervention, ...]
     arms: tuple[Arm, ...]
 
     @property
@@ -121,6 +123,11 @@ def construct(spec: Spec) -> Study:
         original=cast(Contamination, registry.build("contamination", ladder.original, "ladder.original")),
         stages=_stages(ladder),
         benchmarks=_benchmarks(spec.evaluation),
+        answering=_answering(spec.evaluation),
+        interventions=tuple(
+            cast(Intervention, registry.build("intervention", value, f"interventions[{i}]"))
+            for i, value in enumerate(spec.interventions)
+        ),
         arms=arms_of(spec, natural=isinstance(teacher or students[0], Checkpoint)),
     )
     parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
@@ -151,6 +158,12 @@ def construct(spec: Spec) -> Study:
     for fit in (ladder.teaching, *(stage.fit for stage in study.stages)):
         if fit.until.benchmark:
             registry.build("benchmarks", fit.until.benchmark, "ladder.until.benchmark")
+    if study.interventions:
+        sharded = spec.machine.devices > 1 and spec.machine.strategy == "fsdp"
+        require(not sharded, "machine.strategy", "ddp where there are interventions", "fsdp")
+        whole = all(arm.mitigation.stacks for arm in study.arms)
+        rule = "of those that leave the network's form as it is where there are interventions"
+        require(whole, "mitigations", rule, list(spec.mitigations))
     _check_matching(study)
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
@@ -185,9 +198,20 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
     names = [b.short_name() for b in built]
     require(len(set(names)) == len(names), "evaluation.benchmarks", "free of repeats", names)
     written = [b.short_name() for b in built if not b.asks]
-    for name in evaluation.sampling.benchmarks:
+    for name in evaluation.answering_benchmarks:
         if name not in written:
-            raise unknown("evaluation.sampling.benchmarks", name, written)
-    if evaluation.sampling.samples:
-        require(bool(written), "evaluation.benchmarks", "one at least whose answers are written, to be sampled", names)
+            raise unknown("evaluation.answering_benchmarks", name, written)
+    if evaluation.answering:
+        require(bool(written), "evaluation.benchmarks", "one at least whose answers are written", names)
+    return built
+
+
+def _answering(evaluation: Evaluation) -> tuple[Answering, ...]:
+    built = tuple(
+        cast(Answering, registry.build("answering", value, f"evaluation.answering[{i}]"))
+        for i, value in enumerate(evaluation.answering)
+    )
+    labels = [one.label for one in built]
+    rule = "free of repeats, and without greedy, which is always measured"
+    require(len({*labels, "greedy"}) == len(labels) + 1, "evaluation.answering", rule, labels)
     return built

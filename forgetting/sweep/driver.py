@@ -102,7 +102,7 @@ class Driver:
 
     def thresholds(self) -> list[Placed]:
         """The target's thresholds from what was told so far."""
-        return estimate(self.space, told(self._trials()))
+        return estimate(self.space, told(self.space, self._trials()))
 
     def running(self) -> list[Asked]:
         """Trials that were asked for and not told."""
@@ -147,7 +147,7 @@ class Driver:
             return f"budget: {self.stop.runs} runs"
         if not self._free():
             return "every point has all its seeds"
-        width, seen = self.stop.width_decades, told(trials)
+        width, seen = self.stop.width_decades, told(self.space, trials)
         if not width or len(trials) < self.search.startup_runs:
             return ""
         if not known(self.space, estimate(self.space, seen), seen, width):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 from forgetting.contracts import Report
 from forgetting.executors.contract import Executor, Task
 from forgetting.executors.stacking import Sizes, Stack, in_stacks
+from forgetting.executors.tasks import StackingTask, common_of, run_task
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.stages.assemble import run_folder
@@ -28,7 +28,7 @@ class Runs:
 
     def __init__(self, sweep: Sweep, folder: Path, store: Store, executor: Executor, live: Live, stack: Stack) -> None:
         self.sweep, self.folder, self.executor, self.live = sweep, folder, executor, live
-        self.common: Task = {"spec": dataclasses.asdict(sweep.spec.study), "store": str(store.root)}
+        self.common = common_of(sweep.study, store)
         batch_size = sweep.spec.study.fine_tuning.batch_size
         self._size = Sizes(sweep.study, stack, store.root, batch_size, self._measure, live.say)
 
@@ -49,16 +49,13 @@ class Runs:
         return RunFolder(run_folder(self.folder, run)).complete.is_file()
 
     def _task(self, part: Sequence[Run]) -> Task:
-        folders = [str(run_folder(self.folder, run)) for run in part]
-        rules = [rule.to_plain() if (rule := self.sweep.rule(run)) else None for run in part]
-        keys = [dataclasses.asdict(run.key) for run in part]
-        if len(part) > 1:
-            return {**self.common, "make": "stack", "keys": keys, "folders": folders, "rules": rules}
-        return {**self.common, "make": "run", "key": keys[0], "folder": folders[0], "rule": rules[0]}
+        folders = tuple(run_folder(self.folder, run) for run in part)
+        task = run_task(tuple(run.key for run in part), folders, tuple(map(self.sweep.rule, part)))
+        return task.to_plain(self.common)
 
     def _measure(self, student: str, batch_size: int, file: Path) -> None:
-        asked = {"make": "stacking", "student": student, "batch_size": batch_size, "file": str(file)}
-        self.executor.submit({**self.common, **asked}, lambda *_: None).result()
+        task = StackingTask(student, batch_size, str(file)).to_plain(self.common)
+        self.executor.submit(task, lambda *_: None).result()
 
     def _seconds(self, run: Run) -> float:
         """About how long a run takes, in any unit: its operations, and what a step costs whatever its size."""

@@ -15,15 +15,19 @@ from optuna.trial import TrialState
 from forgetting.errors import UsageError, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor
+from forgetting.executors.distilling import check_machine
 from forgetting.executors.stacking import Stack, stack_of
-from forgetting.executors.tasks import check_machine
-from forgetting.record.files import RunFolder, write_json
+from forgetting.record.files import RunFolder
 from forgetting.record.provenance import other_version
+from forgetting.record.run_files import read_marker
+from forgetting.record.seals import SEAL, read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, check_trusted, is_ours, signature
 from forgetting.record.store import Store
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
 from forgetting.stages.assemble import alone, assemble, prepare, run_folder
 from forgetting.study.fingerprints import fingerprint, settings_form
+from forgetting.study.needs import study_needs, sweep_needs
 from forgetting.study.run import Run
 from forgetting.study.spec_files import built_from, to_mapping
 from forgetting.sweep import thresholds
@@ -67,7 +71,9 @@ def run_sweep(
         commits = prepare(sweep.study, folder, stack)
         live.say(f"sweep: {folder}")
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
-        write_json(folder / SWEEP_FILE, keep)
+        keep[SIGNATURE] = signature([keep["spec"], sweep.fingerprint])
+        write_sealed(folder / SWEEP_FILE, keep)
+        Store(store).clean()
         whole = _Whole(sweep, folder, Store(store), executor, live, stack)
         try:
             reasons = whole.search()
@@ -78,7 +84,7 @@ def run_sweep(
             (folder / "report.html").unlink(missing_ok=True)  # the sign that all of it is there, and up to date
             live.say("views: figures, TensorBoard, report.html")
             assemble(sweep.study, folder, whole.store, {"search": made}, made, commits, whole.complete_runs())
-            write_json(folder / SWEEP_FILE, {**_earlier(folder), **found})
+            write_sealed(folder / SWEEP_FILE, {**_earlier(folder), **found})
             write_views(folder, begin)
     return load(folder)
 
@@ -90,10 +96,12 @@ def resume_sweep(
     store: Path | None = None,
     stack: Stack | None = None,
     quiet: bool = False,
+    trust: bool = False,
 ) -> Result:
     """Go on with the sweep in ``folder``, by default on its own executor and stacked as before.
 
-    ``UsageError`` if other code made it.
+    ``UsageError`` if other code made it. Of a folder that was not laid out on this machine nothing is imported,
+    started, fetched or connected to without ``trust``.
     """
     try:
         plan = _earlier(folder)
@@ -103,9 +111,15 @@ def resume_sweep(
     other = f"resume: {folder} {other_version({**plan, **_plan(folder)})}"
     try:
         spec = built_from(SweepSpec, given)
-        made = construct_sweep(spec)
     except UsageError as error:
         raise UsageError(f"{other} ({error})") from error
+    ours = is_ours([given, mark], plan.get(SIGNATURE))
+    needs = study_needs(spec.study) + sweep_needs("inline" if executor else spec.executor, spec.storage)
+    check_trusted(folder, needs, ours=ours, trust=trust)
+    try:
+        made = construct_sweep(spec)
+    except UsageError as error:
+        raise UsageError(f"{other} ({str(error).partition(';')[0]})") from error
     rule = "of a sweep that starts no other process, since nothing that a folder says is started; sweep it again"
     command = list(spec.study.machine.backend.command)
     require(not command, "resume", rule, command)
@@ -150,7 +164,7 @@ class _Whole:
 
     def keep_time(self) -> None:
         """Add this driver's wall time to what earlier ones left."""
-        write_json(self.folder / SWEEP_FILE, {**_earlier(self.folder), "hours": self._hours()})
+        write_sealed(self.folder / SWEEP_FILE, {**_earlier(self.folder), "hours": self._hours()})
 
     def found(self, reasons: Mapping[str, str]) -> dict[str, Any]:
         """What the sweep's file says at the end: by target its trials, thresholds, calibration, and why it ended."""
@@ -228,21 +242,24 @@ class _Whole:
         return {run: _then(future, partial(self._outcome, own, run)) for run, future in self.runs.submit(runs).items()}
 
     def _outcome(self, own: SweepSpace, run: Run) -> Made:
-        return outcome(own, RunFolder(run_folder(self.folder, run)).scores)
+        return outcome(own, RunFolder(run_folder(self.folder, run)))
 
 
 def _plan(folder: Path) -> dict[str, Any]:
     """What is written of the sweep's study, how its runs were stacked and by which version they were begun."""
     try:
-        return dict(json.loads((folder / "spec.json").read_text()))
-    except (OSError, ValueError, TypeError):  # not written yet, or damaged and written anew
+        return dict(read_sealed(folder / "spec.json", ""))
+    except (OSError, ValueError):  # not written yet, or damaged and written anew
         return {}
 
 
 def _earlier(folder: Path) -> dict[str, Any]:
     """What the sweep's file holds already; nothing if there is none."""
     path = folder / SWEEP_FILE
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    found = read_sealed(path, "delete it, and sweep the same spec again to go on")
+    return {name: value for name, value in found.items() if name != SEAL}
 
 
 def _changed(kept: dict[str, Any], found: dict[str, Any]) -> bool:
@@ -268,8 +285,8 @@ def _marked(folder: Path, run: Run) -> dict[str, Any]:
     own = RunFolder(run_folder(folder, run))
     if not own.complete.is_file():
         return {"seconds": None}
-    seconds = sum(json.loads(own.complete.read_text())["wall_seconds"].values())
-    ended = own.pruned_at()
+    marker = read_marker(own)
+    seconds, ended = sum(marker["wall_seconds"].values()), marker.get("pruned_at")
     return {"seconds": round(seconds, 2), **({} if ended is None else {"pruned_at": ended})}
 
 

@@ -70,10 +70,33 @@ def test_rank_0_is_full_fine_tuning() -> None:
     assert all(torch.equal(v, weights(other)[n]) for n, v in weights(one).items())
 
 
+@pytest.mark.parametrize(("stabilised", "scale"), [(False, 6 / 4), (True, 6 / 2)])
+def test_what_adapters_add_is_scaled_by_the_rank_or_its_root(stabilised: bool, scale: float) -> None:
+    student = model(0)
+    LoRA(rank=4, alpha=6.0, rank_stabilised=stabilised).prepare(student, [])
+    first = dict(student.network.named_modules())["model.layers.0.mlp.up_proj"]
+    draw = torch.Generator().manual_seed(0)
+    rows, down, up = (
+        torch.randn(3, 16, generator=draw),
+        torch.randn(4, 16, generator=draw),
+        torch.randn(16, 4, generator=draw),
+    )
+    with torch.no_grad():
+        first.lora_A["default"].weight.copy_(down)
+        first.lora_B["default"].weight.copy_(up)
+        expected = rows.double() @ (first.base_layer.weight.double() + scale * up.double() @ down.double()).T
+        assert torch.allclose(first(rows).double(), expected, atol=1e-4, rtol=1e-6)
+
+
 def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"^lora\.targets: Target modules"):
         LoRA(targets=("no_such_module",)).prepare(model(0), [])
-    for settings, message in (({"rank": -1}, "rank"), ({"alpha": 0.0}, "alpha"), ({"targets": ()}, "targets")):
+    for settings, message in (
+        ({"rank": -1}, "rank"),
+        ({"alpha": 0.0}, "alpha"),
+        ({"multiple": 0.0}, "multiple"),
+        ({"targets": ()}, "targets"),
+    ):
         with pytest.raises(UsageError, match=f"lora.{message}"):
             LoRA(**settings)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -42,7 +42,7 @@ def made(study: Study, store: Store) -> dict[str, Path]:
         "teacher": distil.teacher(study, store),
         "student": distil.student(study, rung, 0, store),
         "second": distil.student(study, rung, 1, store),
-        "joint": distil.student(study, rung, 0, store, joint=study.arm("dialogue-joint")),
+        "joint": distil.student(study, rung, 0, store, also=study.arm("dialogue-joint")),
     }
 
 

@@ -60,12 +60,12 @@ def another(path: str, value: Any) -> Any:
         return next(v for v in typing.get_args(hint) if v != value)
     if hint is bool:
         return not value
-    if path == "evaluation.sampling.ks":
-        return [2]
-    if path == "evaluation.sampling.top_p":
-        return 0.5
-    if path == "evaluation.sampling.benchmarks":
+    if path == "evaluation.answering_benchmarks":
         return ["maths"]
+    if path == "evaluation.answering":
+        return ["sampled"]
+    if path == "interventions":
+        return ["average"]
     if path == "doses.stream_cap":
         return 1_000  # only a cap that leaves a dose out can change a result
     if hint is int:

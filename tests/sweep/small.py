@@ -126,7 +126,7 @@ def a_driver(
 
 def sequence(driver: Driver) -> list[tuple[int, str, str, float | None]]:
     """Number, run, state and value of every trial."""
-    return [(one.trial.number, str(one.key), one.trial.state.name, one.trial.value) for one in driver.asked()]
+    return [(one.trial.number, str(one.run), one.trial.state.name, one.trial.value) for one in driver.asked()]
 
 
 def nothing() -> None:

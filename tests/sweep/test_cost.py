@@ -57,7 +57,7 @@ def test_the_small_sweep_is_the_sweeps_own_setting_made_small(doses: Doses, kept
     whole = construct_sweep(small)
     assert small.study.doses.values() == kept
     assert (small.study.fine_tuning, small.study.evaluation) == (study.fine_tuning, study.evaluation)
-    assert len(whole.study.runs()) == len(whole.spaces[0].keys) == small.stop.runs == 3 * 4  # one more than workers
+    assert len(whole.study.runs()) == len(whole.spaces[0].runs) == small.stop.runs == 3 * 4  # one more than workers
 
 
 def test_rates_are_not_matched_to_measure_what_a_run_costs() -> None:

@@ -274,9 +274,9 @@ def test_the_trials_say_what_the_runs_showed() -> None:
     driver: Driver = a_driver(own, search=ROUNDS, stop=Stop(0.0, runs=4))
     driver.go(made_at_once(own), nothing)
     for one in driver.asked():
-        seen = surface(own, one.key)
+        seen = surface(own, one.run)
         assert one.trial.value == pytest.approx(seen.retention - 0.5)  # the signed margin over the first level
         assert one.trial.user_attrs["retention"] == seen.retention
         assert one.trial.user_attrs["variance"] == seen.variance
-        assert one.trial.user_attrs["run"] == str(one.key)
+        assert one.trial.user_attrs["run"] == str(one.run)
         assert one.trial.user_attrs["flops"] == own.flops(one.point)

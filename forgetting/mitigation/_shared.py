@@ -1,0 +1,56 @@
+"""What mitigations share: the weights of dose 0, others in place of the trained ones, prompts as tokens."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from forgetting.contracts import Model, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def start_of(student: Model) -> dict[str, Tensor]:
+    """A copy of the trainable weights as they are, by name."""
+    return {name: weight.detach().clone() for name, weight in student.named_parameters()}
+
+
+def frozen_copy(student: Model) -> Model:
+    """The student as it is, once more: it shares the tokenizer, learns nothing, and is in evaluation mode."""
+    base = copy.copy(student)
+    base.network = copy.deepcopy(student.network).requires_grad_(False).eval()
+    return base
+
+
+@contextmanager
+def standing_in(student: Model, other: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
+    """Inside, ``other(name, weight)`` stands in the place of each weight; afterwards all are as they were."""
+    import torch
+
+    trained = start_of(student)
+    try:
+        with torch.no_grad():
+            for name, weight in student.named_parameters():
+                weight.copy_(other(name, trained[name]))
+        yield
+    finally:
+        put_back(student, trained)
+
+
+def put_back(student: Model, weights: dict[str, Tensor]) -> None:
+    """Write these weights into the student."""
+    import torch
+
+    with torch.no_grad():
+        for name, weight in student.named_parameters():
+            weight.copy_(weights[name])
+
+
+def asked(samples: Sequence[Sample], student: Model) -> list[list[int]]:
+    """The prompts of samples as the student sees them, in tokens."""
+    from forgetting.batching import prompts, tokens
+
+    return tokens(prompts(samples, student.tokenizer), student.tokenizer)
