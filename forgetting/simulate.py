@@ -27,7 +27,7 @@ from forgetting.study.arguments import Arguments, explained, merged
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.needs import study_needs
 from forgetting.study.run import Run
-from forgetting.study.study import Study, construct
+from forgetting.study.study import Study, construct, warm_up_note
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -79,6 +79,8 @@ def lay_out(study: Study, folder: Path, store: Store, executor: Executor, stack:
             work.commits = record.prepare(study, folder, work.stack)
             count = len(study.runs())
             work.bars.say(f"study: {folder}, {count} run{'' if count == 1 else 's'}")
+            if note := warm_up_note(study):
+                work.bars.say(note)
         yield work
 
 

@@ -112,6 +112,20 @@ def _stages(ladder: Ladder) -> tuple[DistillationStage, ...]:
     )
 
 
+def warm_up_note(study: Study) -> str:
+    """Which doses are reached before the rate is, where it is warmed up; empty where none is.
+
+    At such a dose arms with more stream for a dose (replay, a low shift) have taken more steps, at a higher rate.
+    """
+    optimiser = study.spec.fine_tuning
+    samples = optimiser.batch_size * optimiser.warmup_steps
+    early = [d for d in study.spec.doses.values()[1:] if any(d < samples * arm.share() for arm in study.arms)]
+    if not early:
+        return ""
+    which = f"dose {early[0]:,} lies" if len(early) == 1 else f"doses {early[0]:,} to {early[-1]:,} lie"
+    return f"{which} in the warm-up of {optimiser.warmup_steps} steps of {optimiser.batch_size} samples"
+
+
 def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
     ladder, teacher = spec.ladder, teacher_of(spec)
