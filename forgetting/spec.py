@@ -71,16 +71,19 @@ class Until:
         benchmark: whose items of the split ``validation`` are asked, by name or with settings; empty: no target
         accuracy: reached where two checks running find it
         every: steps between checks
+        max_new_tokens: longest answer of a check, in tokens
     """
 
     benchmark: PartValue = ""
     accuracy: float = 0.95
     every: int = 100
+    max_new_tokens: int = 48
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require(0 < self.accuracy <= 1, "until.accuracy", "above 0 and at most 1", self.accuracy)
-        require(self.every >= 1, "until.every", "at least 1", self.every)
+        require(0 < self.accuracy <= 1, "accuracy", "above 0 and at most 1", self.accuracy)
+        for name in ("every", "max_new_tokens"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
 
 
 @dataclass(frozen=True)

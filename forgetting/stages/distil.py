@@ -87,9 +87,7 @@ def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report
         return (encoded.batch(index, stream.batch_size) for index in stream)
 
     fit, watch = study.spec.ladder.teaching, Stopwatch()
-    training = Training(
-        fit, plan, lambda b: losses.cross_entropy(model, b), batches, study.spec.evaluation, store, mark
-    )
+    training = Training(fit, plan, lambda b: losses.cross_entropy(model, b), batches, store, mark)
     with own_generators(seeds.integer(seed, "teaching", "generators")):
         told = train(model, training, watch, report)
     return _add(study, store, mark, model, {"role": "teacher", "made_from": form, **told}, watch)
@@ -160,7 +158,7 @@ def _student(own: Lesson, store: Store, report: Report) -> Path:
         return method.batches(model, mentor, stream)
 
     training = Training(
-        own.stage.fit, plan, lambda b: method.loss(model, mentor, b), batches, study.spec.evaluation, store, own.mark,
+        own.stage.fit, plan, lambda b: method.loss(model, mentor, b), batches, store, own.mark,
         method.keeps_start,
     )  # fmt: skip
     with own_generators(seeds.integer(own.root, "generators")):

@@ -21,7 +21,7 @@ from forgetting.errors import require
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.record.files import jsonl, write_atomically
 from forgetting.record.store import Store
-from forgetting.spec import Evaluation, Fit
+from forgetting.spec import Fit
 from forgetting.training import checkpoints
 from forgetting.training.checkpoints import Snapshots, last, restore_generators
 from forgetting.training.fit import Progress, fit
@@ -41,7 +41,6 @@ class Training:
     plan: MixPlan
     loss: Callable[[Batch], torch.Tensor]
     batches: Callable[[MixPlan], Iterator[Batch]]
-    evaluation: Evaluation
     store: Store
     mark: str
     keeps_start: bool = False
@@ -93,9 +92,7 @@ def _accuracy(model: HuggingFaceModel, of: Training, watch: Stopwatch) -> Callab
 
     def measured() -> float:
         with watch("evaluation"):
-            answers = model.generate(
-                [asked], max_new_tokens=of.evaluation.max_new_tokens, batch_items=of.evaluation.batch_items
-            )[0]
+            answers = model.generate([asked], max_new_tokens=of.fit.until.max_new_tokens)[0]
             said = texts(without_end(answers, model.ends), model.tokenizer)
             return sum(grade.verdict == "right" for grade in benchmark.grade(items, said)) / len(items)
 

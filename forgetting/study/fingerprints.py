@@ -11,12 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from forgetting import registry
 from forgetting.contracts import Benchmark, Part
 from forgetting.models.checkpoint import Checkpoint, check_tokenizers
-from forgetting.spec import Ladder
+from forgetting.spec import Fit, Ladder
 from forgetting.study.arms import Arm
 from forgetting.study.run import Run
 from forgetting.study.students import Student
@@ -135,7 +135,8 @@ def teacher_form(study: Study) -> dict[str, Any]:
             "world": WORLD_VERSION,
             "architecture": settings_form(study.teacher),
             "original": settings_form(study.original),
-            **_some(ladder, "teaching", "seed"),
+            "teaching": _fit_form(ladder.teaching, "teaching"),
+            **_some(ladder, "seed"),
             "results_version": STUDENTS_VERSION,
         }
     )
@@ -148,9 +149,17 @@ def _taught_form(study: Study, stages: int | None = None) -> dict[str, Any]:
 
 
 def _stage_form(stage: DistillationStage) -> dict[str, Any]:
-    usual = _defaults(Ladder)["distilling"]
-    fit = settings_form(stage.fit, usual)
+    fit = _fit_form(stage.fit, "distilling")
     return {"distillation": settings_form(stage.method), **({"distilling": fit} if fit else {})}
+
+
+def _fit_form(fit: Fit, name: str) -> dict[str, Any]:
+    """A fit of the ladder; the benchmark of its target by what its items and grades depend on."""
+    form: dict[str, Any] = settings_form(fit, _defaults(Ladder)[name])
+    if fit.until.benchmark:
+        target = cast(Benchmark, registry.build("benchmarks", fit.until.benchmark, f"ladder.{name}.until.benchmark"))
+        form["until"]["benchmark"] = {**settings_form(target), "version": target.version, **target.made_by()}
+    return form
 
 
 def student_form(

@@ -217,7 +217,7 @@ def test_the_measured_accuracy_is_that_of_the_split_validation(teachers: Path, t
     of = study(distilling=Fit(samples=320, pool=160, until=Until(MATHS)))
     model = load(next(e for e in teachers.iterdir() if (e / "manifest.json").is_file()))
     training = train.Training(
-        of.stages[0].fit, None, None, None, of.spec.evaluation, Store(tmp_path, reference=None), "mark"  # type: ignore[arg-type]
+        of.stages[0].fit, None, None, None, Store(tmp_path, reference=None), "mark"  # type: ignore[arg-type]
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train.registry, "build", lambda *_: Watched(items_per_depth=2, depths=(1,)))

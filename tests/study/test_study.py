@@ -43,6 +43,10 @@ OTHERS: dict[str, Any] = {
     "machine.backend.command": [sys.executable],
     "matching.reference": "34k",
     "matching.dose": 40,
+    "ladder.teaching.until.benchmark": "maths",
+    "ladder.distilling.until.benchmark": "maths",
+    "ladder.teaching.until.accuracy": 0.5,
+    "ladder.distilling.until.accuracy": 0.5,
 }
 
 
