@@ -40,7 +40,7 @@ class MBPP(TextBenchmark):
     cpu_seconds: int = 5
     strict_sandbox: bool = False
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: programs are read out of answers in every form
     skill: ClassVar[str] = "code"
     train_split: ClassVar[str] = "train"
 
@@ -72,7 +72,8 @@ class MBPP(TextBenchmark):
 
 def _job(item: Item, answer: str) -> Asserts:
     entry, prelude, tests = item.check
-    return Asserts(programs.of_answer("```python\n", f"```python\n{answer}", entry), entry, tests, prelude=prelude)
+    program = programs.function_of(answer, lambda text: programs.defines(text, entry), entry)
+    return Asserts(program, entry, tests, prelude=prelude)
 
 
 def _names(source: str) -> set[str]:

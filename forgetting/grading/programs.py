@@ -1,55 +1,105 @@
-"""The program in a model's answer: a continuation of the prompt, or the fenced block that defines the function."""
+"""The program in a model's answer, whatever form it answers in: a continuation, whole functions, fences, words around.
+
+A prompt of code is continued (HumanEval), or a prompt has opened a fence (MBPP, LiveCodeBench): then what comes before
+the first fence of an answer is the program where it is one, as a base model answers, and what follows is running on.
+Else the last block that has what is asked is the program, with what it needs of the other blocks.
+"""
 
 from __future__ import annotations
 
 import ast
-import re
+import textwrap
+from collections.abc import Callable, Iterator
 
-VERSION = 1
-_FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:\n?```|\Z)", re.DOTALL)
+from forgetting.grading.continuation import continued
+from forgetting.grading.fences import Piece, after_thought, pieces, plain_lines
+from forgetting.grading.syntax_trees import (
+    chunks,
+    defines,
+    is_program,
+    joined,
+    parsed,
+    with_helpers,
+    without_demonstration,
+)
+
+__all__ = [
+    "as_a_function_where_it_returns",
+    "continuation_of",
+    "defines",
+    "function_of",
+    "joined",
+    "parsed",
+    "script_of",
+]
+
+VERSION = 2
+_READS = ("input(", "stdin", "open(0", "fileinput")
 
 
-def defines(source: str, name: str) -> bool:
-    """Whether the source parses and defines the function at its top level."""
-    tree = parsed(source)
-    return tree is not None and any(isinstance(n, ast.FunctionDef) and n.name == name for n in tree.body)
-
-
-def parsed(source: str) -> ast.Module | None:
-    """The syntax tree, or None where there is none."""
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def blocks(answer: str) -> list[str]:
-    """The contents of fenced blocks, of Python or of no language, in order."""
-    return [body for language, body in _FENCE.findall(answer) if language.lower() in ("", "python", "python3", "py")]
-
-
-def of_answer(prompt: str, answer: str, entry: str) -> str:
+def continuation_of(prompt: str, answer: str, entry: str) -> str:
     """The program that an answer to a prompt of code stands for.
 
-    The last fenced block that defines ``entry``; else the last fenced block, or the whole answer, as a program of its
-    own where it defines ``entry``; else the prompt continued by it, up to the first line that begins at the margin.
+    Either the answer defines ``entry`` (in the last fenced block that does, or as it stands), and is a program of its
+    own; or the prompt continued by it, up to the first line that begins at the margin and defines nothing.
     """
-    fenced = blocks(answer)
-    whole = [text for text in (*fenced, answer) if defines(text, entry)]
-    if whole:
-        chosen = next((text for text in reversed(fenced) if defines(text, entry)), whole[-1])
-        return f"{imports(prompt)}\n{chosen}"
-    body = fenced[-1] if fenced else answer
-    return prompt + body_only(body)
+    found = pieces(_spoken(answer))
+    first = found[0] if found and found[0].language is None else None
+    if first and first.text[:1].isspace() and not _whole(first.text, entry):
+        program = continued(prompt, _as_given(answer), entry)
+        if program is not None:
+            return program
+    if (whole := _of_pieces(found, lambda text: defines(text, entry), first_of_all=False)) is not None:
+        return joined(imports(prompt), without_demonstration(whole, entry))
+    for piece in reversed(found):
+        program = continued(prompt, piece.text, entry)
+        if program is not None:
+            return program
+    return prompt + (found[-1].text if found else answer)
 
 
-def body_only(continuation: str) -> str:
-    """A continuation of a function's head, up to the first line that begins at the margin and is no comment."""
-    lines = continuation.split("\n")
-    for index, line in enumerate(lines):
-        if index and line and not line[0].isspace() and not line.startswith(("#", ")", "]", "}")):
-            return "\n".join(lines[:index]) + "\n"
-    return continuation
+def function_of(answer: str, wanted: Callable[[str], bool], entry: str) -> str:
+    """The program in an answer to a prompt that has opened a fence; ``wanted``: whether a text has what is asked."""
+    found = pieces(_spoken(answer))
+    whole = _of_pieces(found, wanted, first_of_all=True)
+    return without_demonstration(whole, entry) if whole is not None else _nearest(found, answer)
+
+
+def script_of(answer: str) -> str:
+    """The same where a script is asked: the last block that is a program, best one that reads its input."""
+    found = pieces(_spoken(answer))
+    if found and found[0].language is None and is_program(found[0].text):
+        return joined(found[0].text)
+    texts = [p.text if is_program(p.text) else textwrap.dedent(p.text) for p in found]
+    running = [(p, text) for p, text in zip(found, texts, strict=True) if is_program(text)]
+    if running:
+        best = max(running, key=lambda pair: (any(r in pair[1] for r in _READS), pair[0].python))
+        chosen = [text for p, text in running if (_rank(p, text)) == _rank(*best)][-1]
+        return with_helpers(chosen, [text for text in texts if text is not chosen])
+    for piece in found:
+        if kept := [text for text in chunks(piece.text) if is_program(text)]:
+            return joined(*kept)
+    return _nearest(found, answer)
+
+
+def as_a_function_where_it_returns(script: str) -> str:
+    """A script that returns at its top level, which LiveCodeBench's own runner allows, as a function and its call."""
+    tree = parsed(script)
+    if tree is None or not any(isinstance(n, ast.Return) for n in _outside_functions(tree)):
+        return script
+    outside: list[ast.stmt] = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    inside = [n for n in tree.body if n not in outside]
+    head = ast.unparse(ast.Module(outside, []))
+    return f"{head}\ndef _script():\n{textwrap.indent(ast.unparse(ast.Module(inside, [])), '    ')}\n_script()\n"
+
+
+def _outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    left = list(ast.iter_child_nodes(tree))
+    while left:
+        node = left.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            left += ast.iter_child_nodes(node)
 
 
 def imports(prompt: str) -> str:
@@ -59,3 +109,56 @@ def imports(prompt: str) -> str:
         return ""
     kept = tree.body[:-1] if isinstance(tree.body[-1], ast.FunctionDef) else tree.body
     return "\n".join(ast.unparse(node) for node in kept)
+
+
+def _rank(piece: Piece, text: str) -> tuple[bool, bool]:
+    return any(r in text for r in _READS), piece.python
+
+
+def _spoken(answer: str) -> str:
+    text = plain_lines(answer)
+    spoken = after_thought(text)
+    return spoken if spoken.strip() else text
+
+
+def _as_given(answer: str) -> str:
+    """What comes before the first fence, with its first line's indentation."""
+    return pieces(_spoken(answer))[0].text
+
+
+def _of_pieces(found: list[Piece], wanted: Callable[[str], bool], *, first_of_all: bool) -> str | None:
+    """The last piece that has what is wanted (``first_of_all``: the one before all fences, if it has), with helpers."""
+    texts = [piece.text for piece in found]
+    having = [(place, text) for place, text in enumerate(_having(t, wanted) for t in texts) if text is not None]
+    if having:
+        unfenced = first_of_all and found[0].language is None and having[0][0] == 0
+        place, chosen = having[0] if unfenced else having[-1]
+        return with_helpers(chosen, [] if unfenced else [*texts[:place], *texts[place + 1 :]])
+    for text in texts:
+        parts = [part for part in chunks(text) if parsed(part) is not None]
+        if chosen := next((part for part in parts if wanted(part)), ""):
+            return with_helpers(chosen, [part for part in (*parts, *texts) if part is not chosen])
+    return None
+
+
+def _having(text: str, wanted: Callable[[str], bool]) -> str | None:
+    return next((reading for reading in _readings(text) if wanted(reading)), None)
+
+
+def _whole(text: str, entry: str) -> bool:
+    return _having(text, lambda reading: defines(reading, entry)) is not None
+
+
+def _readings(text: str) -> Iterator[str]:
+    """A text as it is, without a common indentation, and where its first line has lost that of the others."""
+    yield text
+    if "\n " in text or "\n\t" in text or text[:1].isspace():
+        yield textwrap.dedent(text)
+        first, _, rest = text.lstrip("\n").partition("\n")
+        yield f"{first.lstrip()}\n{textwrap.dedent(rest)}"
+
+
+def _nearest(found: list[Piece], answer: str) -> str:
+    """What is run where nothing is a program, so that its error is told: the last block of Python, or all."""
+    named = [piece.text for piece in found if piece.python]
+    return named[-1] if named else found[0].text if found else answer

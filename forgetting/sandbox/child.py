@@ -20,7 +20,6 @@ import json
 import os
 import random
 import select
-import signal
 import sys
 import time
 import types
@@ -30,6 +29,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from forgetting.sandbox import codec, confinement, wire
+from forgetting.sandbox.ending import end, finish
 from forgetting.sandbox.proxy import DETAIL, CandidateError, Over, Proxy, described
 
 del sys.path[0]
@@ -43,7 +43,6 @@ WARM = (
 ).split()
 JOBS, REPLIES = 0, 1
 GONE, DECIDED = b"?", b"="
-PATIENCE_SECONDS = 1.0  # between the closing of a dying process's pipes and its end
 
 Control = dict[str, Any]
 
@@ -54,8 +53,6 @@ def _run(work: Callable[[], bytes], most: int) -> bytes:
         answer = b"v" + work()
     except MemoryError:
         return b"m"
-    except codec.NotPlain as error:
-        return b"n" + described(error)
     except SyntaxError as error:
         return b"s" + described(error)
     except BaseException as error:  # noqa: BLE001 (whatever a program raises, SystemExit too)
@@ -95,7 +92,7 @@ def _candidate(control: Control, calls: int, answers: int) -> None:
     while True:
         arguments, named = codec.loads(wire.receive(calls))
         function = loaded.__dict__.get(job["entry"])
-        wire.send(answers, _run(lambda: codec.dumps(function(*arguments, **named)), most))  # type: ignore[misc] # noqa: B023
+        wire.send(answers, _run(lambda: _answer(function(*arguments, **named)), most))  # type: ignore[misc] # noqa: B023
 
 
 def _script(control: Control, _: int, answers: int) -> None:
@@ -111,13 +108,21 @@ def _script(control: Control, _: int, answers: int) -> None:
         try:
             _load(source, "__main__")
         except SystemExit as left:
-            if left.code not in (None, 0):
+            if left.code not in (None, 0) and not control["lenient"]:
                 raise
         finally:
-            sys.stdout.flush()
+            finish()
         return b""
 
     wire.send(answers, _run(main, 1 + DETAIL))
+
+
+def _answer(value: Any) -> bytes:
+    """A result as a raw answer: its plain value, or of what is none no more than its truth."""
+    try:
+        return codec.dumps(value)
+    except codec.NotPlain as error:
+        return codec.dumps(codec.Opaque(str(error), truth=bool(value)))
 
 
 def _judge(control: Control, calls: int, answers: int, verdicts: int) -> None:
@@ -141,7 +146,8 @@ def _calls(proxy: Proxy, job: dict[str, Any]) -> dict[str, Any]:
     raw: list[str] = []
     for call in job["calls"]:
         answer = proxy.ask(call.encode())
-        proxy.value(answer)
+        if isinstance(found := proxy.value(answer), codec.Opaque):
+            return {"outcome": "wrong", "detail": found.what}
         raw.append(answer[1:].decode("latin-1"))
     return {"outcome": "passed", "answers": raw}
 
@@ -222,7 +228,7 @@ def _one(control: Control, *, first_of_namespace: bool) -> None:
     if not late:
         with suppress(wire.Ended):
             verdict = wire.receive(awaited, 1 + DETAIL if script else 2**31)
-    head = _end(candidate, judge, gone=not late and verdict[:1] in (b"", GONE), sweep=first_of_namespace)
+    head = end(candidate, judge, gone=not late and verdict[:1] in (b"", GONE), sweep=first_of_namespace)
     printed = b""
     if script:
         printed = os.pread(control["output"], control["output_bytes"] + 1, 0)
@@ -233,32 +239,6 @@ def _one(control: Control, *, first_of_namespace: bool) -> None:
     wire.send(REPLIES, json.dumps({**head, "late": late}).encode())
     wire.send(REPLIES, verdict)
     wire.send(REPLIES, printed)
-
-
-def _end(candidate: int, judge: int, *, gone: bool, sweep: bool) -> dict[str, Any]:
-    """Kill both process groups (and ``sweep`` the namespace); how the candidate ended, where it ended by itself."""
-    patience = time.monotonic() + (PATIENCE_SECONDS if gone else 0)
-    while time.monotonic() < patience and os.waitid(os.P_PID, candidate, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        time.sleep(0.0005)
-    for process in filter(None, (candidate, judge)):
-        with suppress(OSError):
-            os.killpg(process, signal.SIGKILL)
-        with suppress(OSError):
-            os.kill(process, signal.SIGKILL)
-    _, status, usage = os.wait4(candidate, 0)
-    if judge:
-        os.waitpid(judge, 0)
-    if sweep:
-        with suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            while True:
-                os.wait()
-    return {
-        "signal": os.WTERMSIG(status) if gone and os.WIFSIGNALED(status) else 0,
-        "status": os.WEXITSTATUS(status) if gone and os.WIFEXITED(status) else 0,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-    }
 
 
 def _attempt(layers: dict[str, str], name: str, work: Callable[[], Any]) -> Any:

@@ -1,8 +1,9 @@
 """Plain values in, JSON bytes out, and back: all that ever crosses the border of a sandboxed process.
 
-Plain values are None, bool, int, float, complex, str, bytes, list, tuple, dict, set and frozenset of plain values. What
-comes back consists of exactly these types, so that no comparison of it runs code of the program. An instance of a
-subclass (a Counter, a named tuple) travels as its base type's content, read by the base type's own methods.
+Plain values are None, bool, int, float, complex, str, bytes, list, tuple, dict, set and frozenset of plain values, and
+these types themselves, as arguments of functions that ask for one. What comes back consists of exactly these types, so
+that no comparison of it runs code of the program. An instance of a subclass (a Counter, a named tuple) travels as its
+base type's content, read by the base type's own methods.
 """
 
 from __future__ import annotations
@@ -11,7 +12,24 @@ import json
 from typing import Any
 
 MAX_DEPTH = 100
+_WORDS = 300  # characters of what an opaque value is
 _SMALL = 2**53  # whole numbers beyond it travel as hexadecimal digits, which are read in linear time
+
+
+TYPES: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, object, type(None))
+}
+
+
+class Opaque:
+    """A result that is no plain value, as tests see it: equal to nothing else, and true or false as it was."""
+
+    def __init__(self, what: str, *, truth: bool) -> None:
+        self.what, self._truth = what, truth
+
+    def __bool__(self) -> bool:
+        return self._truth
 
 
 class NotPlain(ValueError):
@@ -70,6 +88,10 @@ def _tagged(value: Any, depth: int) -> Any:
     for kind in (list, tuple, set, frozenset):
         if isinstance(value, kind):
             return [kind.__name__, *(_tagged(item, depth + 1) for item in kind.__iter__(value))]
+    if type(value) is type and TYPES.get(value.__name__) is value:
+        return ["type", value.__name__]
+    if type(value) is Opaque and depth == 0:
+        return ["opaque", value.what[:_WORDS], bool(value)]
     raise NotPlain(f"an object of type {type(value).__name__}")
 
 
@@ -89,5 +111,9 @@ def _plain(value: Any, depth: int) -> Any:
         return bytes.fromhex(content[0])
     if tag == "dict":
         return {_plain(k, depth + 1): _plain(v, depth + 1) for k, v in content}
+    if tag == "type":
+        return TYPES[content[0]]
+    if tag == "opaque" and depth == 0:
+        return Opaque(str(content[0]), truth=content[1] is True)
     kinds = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
     return kinds[tag](_plain(item, depth + 1) for item in content)

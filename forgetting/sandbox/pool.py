@@ -29,6 +29,7 @@ from typing import Any
 
 from forgetting.errors import UsageError, require
 from forgetting.sandbox import codec, wire
+from forgetting.sandbox.comparison import same_text, same_value
 from forgetting.sandbox.limits import Limits, Outcome, Verdict
 from forgetting.sandbox.policy import Policy, policy
 
@@ -60,15 +61,17 @@ class Calls:
     entry: str
     arguments: tuple[Any, ...]
     expected: tuple[Any, ...]
+    lenient: bool = False  # see comparison.py
 
 
 @dataclass(frozen=True)
 class Script:
-    """A program that reads its standard input and prints; lines are compared without the blanks at their ends."""
+    """A program that reads its standard input and prints. Leniently, any ``SystemExit`` is a regular end."""
 
     program: str
     stdin: str
     expected: str
+    lenient: bool = False  # see comparison.py
 
 
 Job = Asserts | Calls | Script
@@ -217,6 +220,7 @@ class Sandbox:
             "output_bytes": self.limits.output_bytes,
         }
         if isinstance(job, Script):
+            control["lenient"] = job.lenient
             head, answer, printed = cell.run(control, {"program": job.program, "input": job.stdin})
             return _of_script(head, answer, printed, job, self.limits)
         nonce = secrets.token_hex(16)
@@ -261,22 +265,18 @@ def _of_script(head: dict[str, Any], answer: bytes, printed: bytes, job: Script,
     bad = {b"s": Outcome.syntax_error, b"m": Outcome.memory_limit, b"e": Outcome.runtime_error}
     if answer[:1] in bad or (left and head["status"]):
         return Verdict(bad.get(answer[:1], Outcome.runtime_error), answer[1:].decode(errors="replace"), cpu)
-    right = _lines(printed.decode(errors="replace")) == _lines(job.expected)
+    right = same_text(printed.decode(errors="replace"), job.expected, lenient=job.lenient)
     return Verdict(Outcome.passed if right else Outcome.wrong, "", cpu)
-
-
-def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().split("\n")]
 
 
 def _compared(job: Calls, answers: Sequence[str], verdict: Verdict) -> Verdict:
     """Expected and given values, compared here, in this process, as exact builtin types."""
     for index, (raw, expected) in enumerate(zip(answers, job.expected, strict=True)):
         try:
-            right = codec.same(codec.loads(raw.encode()), codec.loads(codec.dumps(expected)))
+            value, wanted = codec.loads(raw.encode()), codec.loads(codec.dumps(expected))
         except codec.NotPlain as error:
             return Verdict(Outcome.wrong, f"call {index}: {error}", verdict.cpu_seconds)
-        if not right:
+        if not same_value(value, wanted, lenient=job.lenient):
             return Verdict(Outcome.wrong, f"call {index}: {raw[:100]}", verdict.cpu_seconds)
     return verdict
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import enum
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,7 +88,9 @@ def test_a_subclass_travels_as_its_content(value: Any, plain: Any) -> None:
     assert given_back == plain and type(given_back) is type(plain)
 
 
-@pytest.mark.parametrize("value", [object(), range(3), map(str, []), len, int, {1: object()}, bytearray(b"x")])
+@pytest.mark.parametrize(
+    "value", [object(), range(3), map(str, []), len, codec.NotPlain, {1: object()}, bytearray(b"x")]
+)
 def test_no_plain_value(value: Any) -> None:
     with pytest.raises(codec.NotPlain):
         codec.dumps(value)
