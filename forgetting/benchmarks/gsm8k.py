@@ -40,7 +40,7 @@ class GSM8K(TextBenchmark):
     limit: int = 0
     annotations: bool = True
 
-    version: ClassVar[int] = 2  # 2: numeric twins keep the order of the numbers
+    version: ClassVar[int] = 3  # 3: numbers in LaTeX, the first answer of a model that runs on
     skill: ClassVar[str] = "maths"
     config: ClassVar[str] = "main"
     train_split: ClassVar[str] = "train"

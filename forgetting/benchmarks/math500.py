@@ -32,7 +32,7 @@ class Math500(TextBenchmark):
     limit: int = 0
     levels: tuple[int, ...] = (1, 2, 3, 4, 5)
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: the last box alone, intervals, bases, sets and large numbers by their own rules
     skill: ClassVar[str] = "maths"
 
     def __post_init__(self) -> None:

@@ -17,6 +17,8 @@ _WHOLE = ("def ", "class ", "async def ", "@", "import ", "from ")
 
 def continued(prompt: str, answer: str, entry: str) -> str | None:
     """The program, or None where no reading of the answer as a body parses."""
+    if "\n\t" not in prompt:
+        answer = "\n".join(_without_tabs(line) for line in answer.split("\n"))
     for body in _readings(answer, _margin(prompt)):
         for read in (_whole, _cut):
             if (program := read(prompt, body, entry)) is not None:
@@ -46,6 +48,12 @@ def _readings(answer: str, margin: int) -> Iterator[str]:
     inside = next((i for i in range(place + 1, len(lines)) if _indent(lines[i]) >= margin), None)
     if inside is not None and lines[inside].strip():
         yield "\n".join(lines[inside:])
+
+
+def _without_tabs(line: str) -> str:
+    """Tabs at the beginning as four blanks each: Python refuses both in one body."""
+    rest = line.lstrip("\t")
+    return "    " * (len(line) - len(rest)) + rest
 
 
 def _indent(line: str) -> int:

@@ -1,4 +1,4 @@
-"""An answer in Markdown as a list of pieces between its fences, in one pass over its lines.
+r"""An answer in Markdown as a list of pieces between its fences, in one pass over its lines (which end in ``\n``).
 
 A fence is a line of three or more backticks or tildes with at most a word after them, or such marks at the end of a
 line of words or code. Whether a fence opens or closes cannot be known where a prompt has opened one already, or an
@@ -38,16 +38,6 @@ class _Fence:
     inside: str | None = None  # of a block that opens and closes in this line
 
 
-def plain_lines(text: str) -> str:
-    """The text with one kind of line end."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def after_thought(text: str) -> str:
-    """What follows the last closed thought; the whole text where none is closed."""
-    return text.rpartition("</think>")[2]
-
-
 def pieces(answer: str) -> list[Piece]:
     """The pieces of an answer in order, without the marks of lists and quotations that its fences stand in."""
     found: list[Piece] = []
@@ -60,7 +50,7 @@ def pieces(answer: str) -> list[Piece]:
         found.append(Piece(language, _outside(lines, opener.before if opener else "")))
         lines, language = [], following
 
-    for line in plain_lines(answer).split("\n"):
+    for line in answer.split("\n"):
         fence = _fence(line)
         if fence is None or (opener and _is_content(fence, opener)):
             lines.append(line)

@@ -12,7 +12,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 
 from forgetting.grading.continuation import continued
-from forgetting.grading.fences import Piece, after_thought, pieces, plain_lines
+from forgetting.grading.fences import Piece, pieces
+from forgetting.grading.spoken import spoken
 from forgetting.grading.syntax_trees import (
     chunks,
     defines,
@@ -43,7 +44,7 @@ def continuation_of(prompt: str, answer: str, entry: str) -> str:
     Either the answer defines ``entry`` (in the last fenced block that does, or as it stands), and is a program of its
     own; or the prompt continued by it, up to the first line that begins at the margin and defines nothing.
     """
-    found = pieces(_spoken(answer))
+    found = pieces(spoken(answer))
     first = found[0] if found and found[0].language is None else None
     if first and first.text[:1].isspace() and not _whole(first.text, entry):
         program = continued(prompt, _as_given(answer), entry)
@@ -60,14 +61,14 @@ def continuation_of(prompt: str, answer: str, entry: str) -> str:
 
 def function_of(answer: str, wanted: Callable[[str], bool], entry: str) -> str:
     """The program in an answer to a prompt that has opened a fence; ``wanted``: whether a text has what is asked."""
-    found = pieces(_spoken(answer))
+    found = pieces(spoken(answer))
     whole = _of_pieces(found, wanted, first_of_all=True)
     return without_demonstration(whole, entry) if whole is not None else _nearest(found, answer)
 
 
 def script_of(answer: str) -> str:
     """The same where a script is asked: the last block that is a program, best one that reads its input."""
-    found = pieces(_spoken(answer))
+    found = pieces(spoken(answer))
     if found and found[0].language is None and is_program(found[0].text):
         return joined(found[0].text)
     texts = [p.text if is_program(p.text) else textwrap.dedent(p.text) for p in found]
@@ -115,15 +116,9 @@ def _rank(piece: Piece, text: str) -> tuple[bool, bool]:
     return any(r in text for r in _READS), piece.python
 
 
-def _spoken(answer: str) -> str:
-    text = plain_lines(answer)
-    spoken = after_thought(text)
-    return spoken if spoken.strip() else text
-
-
 def _as_given(answer: str) -> str:
     """What comes before the first fence, with its first line's indentation."""
-    return pieces(_spoken(answer))[0].text
+    return pieces(spoken(answer))[0].text
 
 
 def _of_pieces(found: list[Piece], wanted: Callable[[str], bool], *, first_of_all: bool) -> str | None:

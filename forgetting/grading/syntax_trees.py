@@ -36,9 +36,9 @@ def bound(node: ast.stmt) -> set[str]:
 def defines(source: str, name: str) -> bool:
     """Whether the source parses and binds the name to a function, a class or a value at its top level."""
     tree = parsed(source)
-    return tree is not None and any(
-        name in bound(n) for n in tree.body if isinstance(n, (*_DEFINITIONS[:3], ast.Assign))
-    )
+    if tree is None or any(isinstance(n, ast.Return) for n in tree.body):  # which parses, but is the end of a body
+        return False
+    return any(name in bound(n) for n in tree.body if isinstance(n, (*_DEFINITIONS[:3], ast.Assign)))
 
 
 def lines_of(source: str, nodes: Iterable[ast.stmt]) -> str:
