@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from forgetting.errors import UsageError
 from forgetting.grading.process import Ended, Helper
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
