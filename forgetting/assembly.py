@@ -176,6 +176,7 @@ def _record(
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
         },
+        **({"left_out": left_out} if (left_out := _left_out(study)) else {}),
         "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
@@ -184,6 +185,12 @@ def _record(
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _left_out(study: Study) -> dict[str, dict[str, int]]:
+    """By benchmark, how many rows of its source are not asked, by the reason; those that ask all are not named."""
+    found = {b.short_name(): b.left_out() for b in study.benchmarks}
+    return {name: counts for name, counts in found.items() if counts}
 
 
 def noise_floors(folder: Path, runs: Sequence[RunKey]) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
 from forgetting.corpora import Row
 from forgetting.errors import require
+from forgetting.grading import numbers
 from forgetting.grading.verdicts import of_number
 from forgetting.twins import wording
 from forgetting.twins.renumber import ANNOTATION, Refused, Twin, renumber
@@ -51,6 +52,8 @@ class GSM8K(TextBenchmark):
 
     def item(self, row: Row, index: int, variant: str) -> Item | None:
         require("####" in row["answer"], f"{self.short_name()}.source", "rows with an answer after ####", row["answer"])
+        if numbers.strict(row["answer"]) is None:
+            return None
         twin = _twin(row["question"].strip(), row["answer"].strip(), variant)
         if twin is None:
             return None

@@ -45,6 +45,7 @@ _PRELUDE = "\n".join(
         "sys.setrecursionlimit(50000)",
     ]
 )
+NO_SOLUTION = "pass"  # most rows have none
 MEMORY_MEBIBYTES = 2048  # it sets no limit of its own
 
 
@@ -94,9 +95,13 @@ class LiveCodeBench(TextBenchmark):
         form = FUNCTION.format(starter=starter) if starter else SCRIPT
         return self.made(
             row, index, variant, prompt=PROMPT.format(question=row["question_content"].strip(), form=form),
-            answer=(row.get("solution") or "pass").strip() + "\n```", depth=DEPTHS.get(row["difficulty"], 1),
+            answer=(row.get("solution") or NO_SOLUTION).strip() + "\n```", depth=DEPTHS.get(row["difficulty"], 1),
             template=row["platform"], check=(entry, tuple((t["input"], t["output"]) for t in tests)),
         )  # fmt: skip
+
+    def reference(self, item: Item) -> str | None:
+        """The row's solution, where it has one."""
+        return None if item.answer == f"{NO_SOLUTION}\n```" else item.answer
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where every test's output is right; the program runs once for each test."""

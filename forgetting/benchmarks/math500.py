@@ -13,6 +13,7 @@ from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
 from forgetting.corpora import Row
 from forgetting.errors import require
+from forgetting.grading import expressions
 from forgetting.grading.verdicts import of_expressions
 
 PROMPT = "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}.\n"
@@ -51,6 +52,10 @@ class Math500(TextBenchmark):
             row, index, variant, prompt=PROMPT.format(problem=row["problem"].strip()), answer=row["solution"].strip(),
             depth=int(row["level"]), template=row["subject"], check=(row["answer"],),
         )  # fmt: skip
+
+    def reference(self, item: Item) -> str | None:
+        """The worked solution, where there is something to grade it with."""
+        return item.answer if expressions.available() else None
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the expression in the last box equals the gold one."""
