@@ -19,6 +19,9 @@ from forgetting.grading.syntax_trees import (
     defines,
     is_program,
     joined,
+    loaded,
+    names_of,
+    only_defines,
     parsed,
     with_helpers,
     without_demonstration,
@@ -47,7 +50,7 @@ def continuation_of(prompt: str, answer: str, entry: str) -> str:
     found = pieces(spoken(answer))
     first = found[0] if found and found[0].language is None else None
     if first and first.text[:1].isspace() and not _whole(first.text, entry):
-        program = continued(prompt, _as_given(answer), entry)
+        program = continued(prompt, first.text, entry)
         if program is not None:
             return program
     if (whole := _of_pieces(found, lambda text: defines(text, entry), first_of_all=False)) is not None:
@@ -74,8 +77,7 @@ def script_of(answer: str) -> str:
     texts = [p.text if is_program(p.text) else textwrap.dedent(p.text) for p in found]
     running = [(p, text) for p, text in zip(found, texts, strict=True) if is_program(text)]
     if running:
-        best = max(running, key=lambda pair: (any(r in pair[1] for r in _READS), pair[0].python))
-        chosen = [text for p, text in running if (_rank(p, text)) == _rank(*best)][-1]
+        chosen = _acting(running)
         return with_helpers(chosen, [text for text in texts if text is not chosen])
     for piece in found:
         if kept := [text for text in chunks(piece.text) if is_program(text)]:
@@ -89,7 +91,7 @@ def as_a_function_where_it_returns(script: str) -> str:
     if tree is None or not any(isinstance(n, ast.Return) for n in _outside_functions(tree)):
         return script
     outside: list[ast.stmt] = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
-    inside = [n for n in tree.body if n not in outside]
+    inside = [n for n in tree.body if not isinstance(n, (ast.Import, ast.ImportFrom))]
     head = ast.unparse(ast.Module(outside, []))
     return f"{head}\ndef _script():\n{textwrap.indent(ast.unparse(ast.Module(inside, [])), '    ')}\n_script()\n"
 
@@ -112,13 +114,19 @@ def imports(prompt: str) -> str:
     return "\n".join(ast.unparse(node) for node in kept)
 
 
-def _rank(piece: Piece, text: str) -> tuple[bool, bool]:
-    return any(r in text for r in _READS), piece.python
+def _acting(running: list[tuple[Piece, str]]) -> str:
+    """Of the blocks that are programs the last one that reads its input, itself or by a function of another block."""
+    doing = [(p, text, only_defines(text)) for p, text in running]
+    readers = {name for _, text, defining in doing if defining and _reads(text) for name in names_of(text)}
+
+    def rank(piece: Piece, text: str, defining: bool) -> tuple[bool, bool, bool]:
+        return not defining, _reads(text) or not readers.isdisjoint(loaded(text)), piece.python
+
+    return max(enumerate(doing), key=lambda pair: (*rank(*pair[1]), pair[0]))[1][1]
 
 
-def _as_given(answer: str) -> str:
-    """What comes before the first fence, with its first line's indentation."""
-    return pieces(spoken(answer))[0].text
+def _reads(text: str) -> bool:
+    return any(word in text for word in _READS)
 
 
 def _of_pieces(found: list[Piece], wanted: Callable[[str], bool], *, first_of_all: bool) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -55,6 +56,24 @@ def is_definition(node: ast.stmt) -> bool:
     return isinstance(node, (*_DEFINITIONS, ast.Assign, ast.AnnAssign))
 
 
+def only_defines(source: str) -> bool:
+    """Whether the text parses and nothing happens when it is run."""
+    tree = parsed(source)
+    return tree is not None and all(isinstance(node, _DEFINITIONS) for node in tree.body)
+
+
+def names_of(source: str) -> set[str]:
+    """The names that a text binds at its top level."""
+    tree = parsed(source)
+    return {name for node in tree.body for name in bound(node)} if tree else set()
+
+
+def loaded(source: str) -> set[str]:
+    """The names that a text reads, at any depth."""
+    tree = parsed(source)
+    return _loaded(tree) if tree else set()
+
+
 def is_program(source: str) -> bool:
     """Whether the text parses and does something: words and numbers alone may parse as well."""
     tree = parsed(source)
@@ -84,45 +103,48 @@ def with_helpers(chosen: str, others: Sequence[str]) -> str:
     tree = parsed(chosen)
     if tree is None:
         return chosen
-    known: dict[str, tuple[str, ast.stmt]] = {}
-    stars: list[tuple[str, ast.stmt]] = []
-    for text in others:
+    known: dict[str, tuple[int, ast.stmt]] = {}
+    taken: list[tuple[int, ast.stmt]] = []
+    for place, text in enumerate(others):
         other = parsed(text)
-        for node in other.body if other else []:
-            if is_definition(node):
-                names = bound(node)
-                stars += [(text, node)] if "*" in names else []
-                known |= dict.fromkeys(names - {"*"}, (text, node))
+        for node in filter(is_definition, other.body if other else []):
+            names = bound(node)
+            taken += [(place, node)] if "*" in names else []
+            known |= dict.fromkeys(names - {"*"}, (place, node))
     have = {name for node in tree.body for name in bound(node)} | set(dir(builtins))
-    wanted, taken = _loaded(tree), list[tuple[str, ast.stmt]]()
+    wanted = _loaded(tree)
     while wanted:
         name = wanted.pop()
         if name in known and name not in have:
             taken.append(known[name])
             have |= bound(known[name][1])
             wanted |= _loaded(known[name][1])
-    first = [pair for pair in taken if isinstance(pair[1], (ast.Import, ast.ImportFrom))]
-    rest = [pair for pair in taken if not isinstance(pair[1], (ast.Import, ast.ImportFrom))]
-    rest.sort(key=lambda pair: (others.index(pair[0]), pair[1].lineno))
-    return joined(*(lines_of(text, [node]) for text, node in (*stars, *first, *rest)), chosen)
+    taken.sort(key=lambda pair: (not isinstance(pair[1], (ast.Import, ast.ImportFrom)), pair[0], pair[1].lineno))
+    by_text = itertools.groupby(taken, key=lambda pair: pair[0])
+    return joined(*(lines_of(others[place], [node for _, node in pairs]) for place, pairs in by_text), chosen)
 
 
 def joined(*parts: str) -> str:
     """Texts as one program, with what they import from ``__future__`` at its head, as the language wants it."""
     if not any("__future__" in part for part in parts):
         return "\n".join(part for part in parts if part)
-    head: list[str] = []
+    head: dict[str, None] = {}
     rest: list[str] = []
     for part in parts:
         tree = parsed(part)
-        future = [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "__future__"] if tree else []
-        head += [ast.unparse(node) for node in future]
+        future = [node for node in tree.body if _is_future(node)] if tree else []
+        head |= dict.fromkeys(ast.unparse(node) for node in future)
         taken = {place for node in future for place in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
-        if tree and any(n not in future and not taken.isdisjoint((n.lineno, n.end_lineno)) for n in tree.body):
-            rest.append("\n".join(ast.unparse(node) for node in tree.body if node not in future))
+        others = [node for node in tree.body if not _is_future(node)] if tree else []
+        if any(not taken.isdisjoint((node.lineno, node.end_lineno)) for node in others):  # on one line
+            rest.append("\n".join(ast.unparse(node) for node in others))
         else:
             rest.append("\n".join(line for place, line in enumerate(part.split("\n"), 1) if place not in taken))
     return "\n".join([*head, *(part for part in rest if part)])
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def without_demonstration(source: str, entry: str) -> str:
