@@ -71,8 +71,7 @@ def lenient(text: str) -> Number | None:
     for place in _places(text):
         if not _HEADING.match(place) and (number := _result(place)) is not None:
             return number
-    numbers = _all(text)
-    return numbers[-1] if numbers else None
+    return next(_all(text, last=True), None)
 
 
 def _strict(text: str) -> Number | None:
@@ -111,12 +110,13 @@ def _alone(text: str) -> Number | None:
 
 def _result(place: str) -> Number | None:
     """The number of a place with words: after the last equals sign where there is one, else the first one."""
-    found = _all(place.rpartition("=")[2]) or _all(place)
-    return found[0] if found else None
+    return next(_all(place.rpartition("=")[2]), None) or next(_all(place), None)
 
 
-def _all(text: str) -> list[Number]:
-    return [number for match in _NUMBER.finditer(_plain(text)) if (number := _number(match)) is not None]
+def _all(text: str, *, last: bool = False) -> Iterator[Number]:
+    """The numbers of a text in order; ``last``: from the end."""
+    found = list(_NUMBER.finditer(_plain(text)))
+    return (number for match in (reversed(found) if last else found) if (number := _number(match)) is not None)
 
 
 def _number(match: re.Match[str]) -> Number | None:
