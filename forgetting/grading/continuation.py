@@ -79,9 +79,12 @@ def _whole(prompt: str, body: str, entry: str) -> str | None:
 
 def _cut(prompt: str, body: str, entry: str) -> str | None:
     """The body up to the margin, and the definitions after it up to the first text that is none."""
-    first, *rest = chunks(body)
-    while parsed(prompt + first) is None and rest and first.count('"""') % 2:
-        first += "\n" + rest.pop(0)  # a text in triple quotes comes back to the margin
+    parts = list(chunks(body))
+    end, open_texts = 1, parts[0].count('"""')
+    while open_texts % 2 and end < len(parts):  # a text in triple quotes comes back to the margin
+        open_texts += parts[end].count('"""')
+        end += 1
+    first, rest = "\n".join(parts[:end]), parts[end:]
     tree = parsed(prompt + first)
     if tree is None or not first.strip():
         return None

@@ -53,7 +53,12 @@ def continuation_of(prompt: str, answer: str, entry: str) -> str:
         program = continued(prompt, first.text, entry)
         if program is not None:
             return program
-    if (whole := _of_pieces(found, lambda text: defines(text, entry), first_of_all=False)) is not None:
+
+    def wanted(text: str) -> bool:
+        return defines(text, entry)
+
+    whole = _having(spoken(answer), wanted) or _of_pieces(found, wanted, first_of_all=False)
+    if whole is not None:
         return joined(imports(prompt), without_demonstration(whole, entry))
     for piece in reversed(found):
         program = continued(prompt, piece.text, entry)
@@ -64,8 +69,9 @@ def continuation_of(prompt: str, answer: str, entry: str) -> str:
 
 def function_of(answer: str, wanted: Callable[[str], bool], entry: str) -> str:
     """The program in an answer to a prompt that has opened a fence; ``wanted``: whether a text has what is asked."""
-    found = pieces(spoken(answer))
-    whole = _of_pieces(found, wanted, first_of_all=True)
+    text = spoken(answer)
+    found = pieces(text)
+    whole = _having(text, wanted) or _of_pieces(found, wanted, first_of_all=True)
     return without_demonstration(whole, entry) if whole is not None else _nearest(found, answer)
 
 
