@@ -57,7 +57,7 @@ def continuation_of(prompt: str, answer: str, entry: str) -> str:
     def wanted(text: str) -> bool:
         return defines(text, entry)
 
-    whole = _having(spoken(answer), wanted) or _of_pieces(found, wanted, first_of_all=False)
+    whole = _all_of_it(spoken(answer), wanted) or _of_pieces(found, wanted, first_of_all=False)
     if whole is not None:
         return joined(imports(prompt), without_demonstration(whole, entry))
     for piece in reversed(found):
@@ -71,7 +71,7 @@ def function_of(answer: str, wanted: Callable[[str], bool], entry: str) -> str:
     """The program in an answer to a prompt that has opened a fence; ``wanted``: whether a text has what is asked."""
     text = spoken(answer)
     found = pieces(text)
-    whole = _having(text, wanted) or _of_pieces(found, wanted, first_of_all=True)
+    whole = _all_of_it(text, wanted) or _of_pieces(found, wanted, first_of_all=True)
     return without_demonstration(whole, entry) if whole is not None else _nearest(found, answer)
 
 
@@ -148,6 +148,11 @@ def _of_pieces(found: list[Piece], wanted: Callable[[str], bool], *, first_of_al
         if chosen := next((part for part in parts if wanted(part)), ""):
             return with_helpers(chosen, [part for part in (*parts, *texts) if part is not chosen])
     return None
+
+
+def _all_of_it(text: str, wanted: Callable[[str], bool]) -> str | None:
+    """The whole text, where it is one program: its fences stand in docstrings (tildes are Python's too)."""
+    return None if "~~~" in text else _having(text, wanted)
 
 
 def _having(text: str, wanted: Callable[[str], bool]) -> str | None:
