@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 from collections.abc import Sequence
 
 from forgetting.contracts import Grade
 from forgetting.grading import expressions, numbers
-from forgetting.sandbox import pool
+from forgetting.sandbox import codec, pool
 from forgetting.sandbox.limits import Limits, Outcome, Verdict
 
 FORMAT, ANSWER, NOTHING = "right_but_format", "wrong_answer", "no_answer"
@@ -66,7 +65,7 @@ def _verdicts(sandbox: pool.Sandbox, limits: Limits, jobs: Sequence[pool.Job]) -
 
     So an answer that did not change since the last interval is not run again.
     """
-    keys = [(limits, pickle.dumps(job)) for job in jobs]  # no repr: it refuses whole numbers of many digits
+    keys = [(limits, _written(job)) for job in jobs]
     missing = {key: job for key, job in zip(keys, jobs, strict=True) if key not in _known}
     fresh = dict(zip(missing, sandbox.run(list(missing.values())), strict=True))
     for verdict in fresh.values():
@@ -77,6 +76,11 @@ def _verdicts(sandbox: pool.Sandbox, limits: Limits, jobs: Sequence[pool.Job]) -
         _known.clear()
     _known.update({key: verdict for key, verdict in fresh.items() if verdict.outcome in _REMEMBERED})
     return found
+
+
+def _written(job: pool.Job) -> bytes:
+    """A job as bytes that no other job has; its repr would refuse whole numbers of many digits."""
+    return codec.dumps((type(job).__name__, *vars(job).values()))
 
 
 def _of_failure(failed: Verdict) -> Grade:

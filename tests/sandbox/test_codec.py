@@ -125,3 +125,26 @@ def test_too_deep() -> None:
 def test_equality(one: Any, other: Any, equal: bool) -> None:
     assert codec.same(one, other) is equal
     assert codec.same(other, one) is equal
+
+
+@pytest.mark.parametrize("kind", codec.TYPES.values())
+def test_types_of_plain_values_are_themselves(kind: type) -> None:
+    assert codec.loads(codec.dumps([kind, {"a": kind}])) == [kind, {"a": kind}]
+
+
+def test_a_type_of_the_programs_own_is_none_whatever_it_calls_itself() -> None:
+    with pytest.raises(codec.NotPlain):
+        codec.dumps(type("int", (int,), {}))
+    with pytest.raises(codec.NotPlain):
+        codec.loads(b'["type","type"]')
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_an_opaque_value_is_true_or_false_and_equal_to_nothing(truth: bool) -> None:
+    found = codec.loads(codec.dumps(codec.Opaque("an object of type Match", truth=truth)))
+    assert bool(found) is truth and found.what == "an object of type Match"
+    assert found != truth and not codec.same(found, truth)
+    with pytest.raises(codec.NotPlain):
+        codec.dumps([codec.Opaque("inside", truth=truth)])
+    with pytest.raises(codec.NotPlain):
+        codec.loads(b'["list",["opaque","inside",true]]')
