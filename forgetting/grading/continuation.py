@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from forgetting.grading.syntax_trees import chunks, is_definition, lines_of, parsed
 
@@ -19,11 +20,28 @@ def continued(prompt: str, answer: str, entry: str) -> str | None:
     """The program, or None where no reading of the answer as a body parses."""
     if "\n\t" not in prompt:
         answer = "\n".join(_without_tabs(line) for line in answer.split("\n"))
+    first = None
     for body in _readings(answer, _margin(prompt)):
-        for read in (_whole, _cut):
-            if (program := read(prompt, body, entry)) is not None:
-                return program
-    return None
+        program = _whole(prompt, body, entry) or _cut(prompt, body, entry)
+        if program is not None and _returns(program, entry):
+            return program
+        first = first or program
+    return first
+
+
+def _returns(program: str, entry: str) -> bool:
+    """Whether the function gives something back, by a statement of its own and not of a function inside it."""
+    tree = parsed(program)
+    left: list[ast.AST] = (
+        [statement for node in tree.body if _is_entry(node, entry) for statement in node.body] if tree else []
+    )
+    while left:
+        node = left.pop()
+        if isinstance(node, (ast.Return, ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            left += ast.iter_child_nodes(node)
+    return False
 
 
 def _margin(prompt: str) -> int:
@@ -97,5 +115,5 @@ def _cut(prompt: str, body: str, entry: str) -> str | None:
     return "\n".join(kept) + "\n"
 
 
-def _is_entry(node: ast.stmt, entry: str) -> bool:
+def _is_entry(node: ast.stmt, entry: str) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
     return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == entry

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-PATIENCE_SECONDS = 1.0  # between the closing of a dying process's pipes and its end
+PATIENCE_SECONDS = 4.0  # between the closing of a dying process's pipes and its end
 
 
 def finish() -> None:

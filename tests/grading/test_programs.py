@@ -40,6 +40,7 @@ def value(program: str) -> Any:
         "result = 0\nfor n in numbers:\n    result += n\nreturn result\n",
         "   result = 0\n    for n in numbers:\n        result += n\n    return result\n",
         "def go(x):\n    return sum(x)\nreturn go(numbers)\n",
+        "import math\n\ndef go(x):\n    return sum(x)\n\nresult = go(numbers)\nreturn math.floor(result)\n",
         "    return helper(numbers)\n\n\ndef helper(x):\n    return sum(x)\n",
         "    return helper(numbers)\n\n\ndef helper(x):\n    return sum(x)\n\nprint(total([1]))\n\ndef cut(",
         "    return int(math.fsum(numbers))\n\nimport math\n",
