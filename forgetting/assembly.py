@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.arms import Arm
+from forgetting.contracts import Benchmark
 from forgetting.errors import UsageError
 from forgetting.pretrained import Pretrained
 from forgetting.provenance import commit, hardware, versions
@@ -176,7 +177,7 @@ def _record(
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
         },
-        **({"left_out": left_out} if (left_out := _left_out(study)) else {}),
+        **({"left_out": counts} if (counts := left_out(study.benchmarks)) else {}),
         "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
@@ -187,9 +188,9 @@ def _record(
     }
 
 
-def _left_out(study: Study) -> dict[str, dict[str, int]]:
+def left_out(benchmarks: Sequence[Benchmark]) -> dict[str, dict[str, int]]:
     """By benchmark, how many rows of its source are not asked, by the reason; those that ask all are not named."""
-    found = {b.short_name(): b.left_out() for b in study.benchmarks}
+    found = {b.short_name(): b.left_out() for b in benchmarks}
     return {name: counts for name, counts in found.items() if counts}
 
 

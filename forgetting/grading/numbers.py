@@ -35,6 +35,7 @@ _NUMBER = re.compile(
 _NOISE = str.maketrans({"*": " ", "`": " ", "{": " ", "}": " "})
 _VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215e]")
 _MARK = re.compile(r"#{4,}")
+_CALCULATION = re.compile(r"\d\s*(?:[+*\u00d7\u00b7]|\\times|\\cdot|\s[-\u2212x]\s)\s*[$(]?\d")
 _HEADING = re.compile(
     r"\W*(?:(?:step|part|case|stage|phase|section|method|option|approach|round|note|example|question|problem)\b"
     r"|[1-9][.):]\s+[^\W\d])",
@@ -69,9 +70,14 @@ def lenient(text: str) -> Number | None:
     if (found := _strict(text)) is not None:
         return found
     for place in _places(text):
-        if not _HEADING.match(place) and (number := _result(place)) is not None:
+        if not _HEADING.match(place) and not _unfinished(place) and (number := _result(place)) is not None:
             return number
     return next(_all(text, last=True), None)
+
+
+def _unfinished(place: str) -> bool:
+    """Whether a place holds a calculation without its result."""
+    return "=" not in place and bool(_CALCULATION.search(place))
 
 
 def _strict(text: str) -> Number | None:

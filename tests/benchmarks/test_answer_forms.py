@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from forgetting.assembly import left_out
 from forgetting.benchmarks._text import NO_ITEM, WRONG_REFERENCE
 from forgetting.benchmarks.gsm8k import GSM8K
 from forgetting.benchmarks.humaneval import HumanEval
@@ -74,6 +75,11 @@ def test_items_whose_own_reference_cannot_pass_are_left_out_and_counted(tmp_path
     assert part.left_out() == {NO_ITEM: 1, WRONG_REFERENCE: 2}
     with pytest.raises(UsageError, match=r"^mbpp\.source: must be rows whose own references pass"):
         MBPP(source=rows(tmp_path, BROKEN), limit=1).items()
+
+
+def test_the_record_counts_what_is_left_out(tmp_path: Path) -> None:
+    parts = (MBPP(source=rows(tmp_path, BROKEN, VOWEL)), HumanEval(source=f"{DATA}/humaneval.jsonl"))
+    assert left_out(parts) == {"mbpp": {WRONG_REFERENCE: 1}}
 
 
 def test_a_variant_of_what_is_left_out_is_left_out(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ FORMATS = [
     ("####\n\n18", 18, True),
     ("#### Answer\n18", 18, False),
     ("#### 9 * 2 = 18", 18, False),
+    ("#### 9 * 2\n= 18", 18, False),
     ("#### 3 eggs * 6 = $18 in all", 18, False),
     ("#### Step 1: eggs\n16 - 7 = 9\n#### Step 2: money\n9 * 2 = 18\n\nShe makes $18.", 18, False),
     ("#### Step 2: 9 * 2\n#### 18", 18, True),
