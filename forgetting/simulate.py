@@ -233,6 +233,9 @@ def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Ba
     carry_out_batch(executor, bars, "contamination", tasks, made)
     for name, noise in noise_floors(folder, study.runs()).items():
         bars.say(f"{name}: {noise['text']}")
+    for benchmark in study.benchmarks:
+        for reason, count in benchmark.left_out().items():
+            bars.say(f"{benchmark.short_name()}: {count} rows are not asked: {reason}")
     for group in filter(lambda g: len(g) > 1, todo):
         if why := json.loads(RunFolder(run_folder(folder, group[0])).complete.read_text()).get("not_stacked"):
             bars.say(f"{why}; the runs of {group[0].student.name} were carried out one after another")
