@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ class SealedJournal(JournalFileBackend):
         """Add lines."""
         super().append_logs([{**log, SEAL: seal(log)} for log in logs])
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """The lines from that number on. ``UsageError`` at one that is not what was written."""
         remedy = "delete it and go on: the search is made again from its runs, which stay"
         try:
