@@ -37,7 +37,7 @@ class KLToBase(Mitigation):
 
     Args:
         beta: the factor; 0 switches it off
-        inputs: tokens of the ``new`` stream's answers, of ``replayed`` original answers, or ``noise``: words drawn evenly
+        inputs: the stream's answers (``new``), original ones (``replayed``), or ``noise``: words drawn evenly
         rows: samples of each step, where they are not the stream's
         pool: distinct original samples that the replayed ones are drawn from
         length: of a row of noise, in tokens
