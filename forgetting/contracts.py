@@ -319,6 +319,11 @@ class Distillation(Part):
     keeps_start: ClassVar[bool] = False  # whether it reads ``stream.start``
     kind: ClassVar[Literal["imitates", "rewards"]] = "imitates"
 
+    @property
+    def compares(self) -> bool:
+        """Whether the loss asks the teacher too, at every step: it takes time and memory then."""
+        return False
+
     @abstractmethod
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """The batches of the stream's steps, in order; on-policy methods let the student, as it is then, write."""
