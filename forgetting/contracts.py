@@ -381,6 +381,10 @@ class Benchmark(Part):
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
         """The items of one split and variant, always the same ones in the same order."""
 
+    def left_out(self, split: Split = "test", variant: str = "original") -> dict[str, int]:
+        """How many rows of the source are not asked in this split and variant, by the reason."""
+        return {}
+
     @abstractmethod
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """One grade per answer, in bulk."""

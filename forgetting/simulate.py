@@ -110,6 +110,9 @@ def contaminate(work: Work) -> None:
     distilling.carry_out_batch(work.executor, bars, "contamination", tasks, common_of(study, store), work.seconds)
     for name, noise in record.noise_floors(work.folder, study.runs()).items():
         bars.say(f"{name}: {noise['text']}")
+    for benchmark in study.benchmarks:
+        for reason, count in benchmark.left_out().items():
+            bars.say(f"{benchmark.short_name()}: {count} rows are not asked: {reason}")
     for group in filter(lambda g: len(g) > 1, todo):
         if why := read_marker(RunFolder(place(group[0]))).get("not_stacked"):
             bars.say(f"{why}; the runs of {group[0].student.name} were carried out one after another")

@@ -346,6 +346,7 @@ class Spec:
         rate_multiples: multiples of the learning rate; 0 is the sham
         rate_policies: rate policies as an axis of the arms; empty: that of ``fine_tuning`` alone
         mitigations: what may slow forgetting, such as none, or replay with its share of the stream
+        interventions: what is done to finished students before they are measured once more
         controls: the controls of the protocol, as further arms
         doses: the dose axis
         fine_tuning: how the contaminating stream is trained on

@@ -68,6 +68,10 @@ def another(path: str, value: Any) -> Any:
         return ["maths"]
     if path == "evaluation.answering":
         return ["sampled"]
+    if path.endswith("until.benchmark"):
+        return "maths"
+    if path.endswith("until.accuracy"):
+        return 0.5
     if path == "interventions":
         return ["average"]
     if path == "doses.stream_cap":
