@@ -16,8 +16,10 @@ from transformers import PreTrainedTokenizerFast
 
 from forgetting.contracts import Batch, Item, Sample
 from forgetting.errors import UsageError
+from forgetting.record.time_limit import time_limit
 
 IGNORED = -100  # torch's mark of a token that has no loss
+TEMPLATE_SECONDS = 5.0  # of one conversation
 
 
 def tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
@@ -53,7 +55,16 @@ def prompts(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedTok
 def rendered(turns: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, *, answering: bool) -> str:
     """Turns in the tokenizer's chat template; ``answering``: with the head of an assistant turn at the end."""
     messages = [{"role": role, "content": content} for role, content in turns]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering)
+    try:
+        with time_limit(TEMPLATE_SECONDS, "chat template"):
+            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering)
+    except UsageError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(
+            f"chat template: cannot be filled in: {first[:200]}; give the student chat_template"
+        ) from error
     assert isinstance(text, str)
     return text
 

@@ -16,7 +16,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
@@ -100,7 +100,8 @@ class Batch:
     0 to mask), ``reference_RB`` a number for each row (the log-probability of its answer under a reference), and
     ``group`` says how many rows that follow one another belong together and never part (pairs, samples of a prompt).
     ``predicted`` is what ``batching.answer_places`` gives, if that is known: finding it needs the values themselves, so
-    it is found before they go to a device, which no step then has to wait for.
+    it is found before they go to a device, which no step then has to wait for. ``notes`` are numbers that a method
+    wants recorded of a step (groups without a gradient, answers that were cut); they stay with the whole batch.
     """
 
     tokens_RBT: Tensor
@@ -110,6 +111,7 @@ class Batch:
     reference_RB: Tensor | None = None
     group: int = 1
     predicted: tuple[Tensor, Tensor] | None = None
+    notes: Mapping[str, float] = field(default_factory=dict)
 
 
 class Stream(ABC):
@@ -117,6 +119,8 @@ class Stream(ABC):
 
     ``batch_size`` is the full batch; a batch may be smaller (the last one before a dose is measured). Iteration begins
     at ``first_step``, counted from the fit's own start: a method that counts steps goes on from there after a resume.
+    ``start`` is the student as it was before the fit's first step, for a method that compares with it
+    (``keeps_start``); where it is None, the student is still as it was.
     """
 
     samples: Sequence[Sample]
@@ -125,6 +129,7 @@ class Stream(ABC):
     )  # bool, for each pool sample: of the contamination, whose answers are to be learned as they are
     batch_size: int
     first_step: int = 0
+    start: Model | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -311,7 +316,13 @@ class Distillation(Part):
 
     family: ClassVar[str] = "distillation"
     stacks: ClassVar[bool] = False  # whether students learn stacked too: no batch depends on what a student has learned
+    keeps_start: ClassVar[bool] = False  # whether it reads ``stream.start``
     kind: ClassVar[Literal["imitates", "rewards"]] = "imitates"
+
+    @property
+    def compares(self) -> bool:
+        """Whether the loss asks the teacher too, at every step: it takes time and memory then."""
+        return False
 
     @abstractmethod
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
@@ -348,6 +359,7 @@ class Benchmark(Part):
     skill: ClassVar[str]
     chance: ClassVar[float]
     variants: ClassVar[tuple[str, ...]] = ("original",)
+    sandboxed: ClassVar[bool] = False  # whether answers are run as programs, which the sandbox then holds
     asks: ClassVar[bool] = False  # whether a model is asked by ``ask`` and its prompts stand without a chat template
 
     def form(self) -> dict[str, Any]:
@@ -368,6 +380,10 @@ class Benchmark(Part):
     @abstractmethod
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
         """The items of one split and variant, always the same ones in the same order."""
+
+    def left_out(self, split: Split = "test", variant: str = "original") -> dict[str, int]:
+        """How many rows of the source are not asked in this split and variant, by the reason."""
+        return {}
 
     @abstractmethod
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
@@ -394,6 +410,9 @@ class Mitigation(Part):
     def memory_samples(self) -> int:
         """How many original samples ``prepare`` is given."""
         return 0
+
+    stream_only: ClassVar[bool] = False  # whether it changes what is trained on, and no other seam
+    at_once: ClassVar[bool] = False  # whether the student learns old and new in its distillation, and no run follows
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> Any:
         """Called before anything else of a run with the student as it is at dose 0; the other seams get its result."""
@@ -434,6 +453,69 @@ class Mitigation(Part):
 
 
 @dataclass(frozen=True)
+class Answered:
+    """One answer: the ``tokens`` that are graded, without an end token; all tokens ``generated`` for it, the end token
+    and thoughts included; whether a limit ``cut`` it.
+    """
+
+    tokens: list[int]
+    generated: int
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Answering(Part):
+    """How answers come about from a model.
+
+    Laws: as many answers to each prompt as ``count`` says, the same every time, whatever the batch; no answer is longer
+    than the limit; the model is left as it was.
+    """
+
+    family: ClassVar[str] = "answering"
+
+    @property
+    def count(self) -> int:
+        """Answers to each prompt."""
+        return 1
+
+    @property
+    def label(self) -> str:
+        """What the record calls it: the name, with the settings that are not at their defaults."""
+        default = {f.name: f.default for f in dataclasses.fields(self)}
+        told = {name: value for name, value in self.settings().items() if name in default and value != default[name]}
+        return " ".join([self.short_name(), *(f"{name}={value}" for name, value in told.items())])
+
+    def passes(self) -> tuple[int, ...]:
+        """The k of each pass@k that is computed from its samples."""
+        return ()
+
+    @abstractmethod
+    def answers(
+        self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int
+    ) -> list[list[Answered]]:
+        """For each prompt its answers, from a model of one replica."""
+
+
+@dataclass(frozen=True)
+class Intervention(Part):
+    """What is done to a finished student before it is measured again.
+
+    Laws: variants are the same every time, have labels that differ, and weights of the tuned student's names and
+    shapes; neither model is changed.
+    """
+
+    family: ClassVar[str] = "intervention"
+
+    def memory_samples(self) -> int:
+        """How many original samples ``variants`` is given."""
+        return 0
+
+    @abstractmethod
+    def variants(self, base: Model, tuned: Model, samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Labels and weights, from the student at dose 0 and after its last dose."""
+
+
+@dataclass(frozen=True)
 class Claim(Part):
     """A claim as a hypothesis: what is computed to judge it. Its entry in the rules file says by which margins.
 
@@ -457,5 +539,7 @@ FAMILIES: dict[str, type[Part]] = {
     "contamination": Contamination,
     "benchmarks": Benchmark,
     "mitigation": Mitigation,
+    "answering": Answering,
+    "intervention": Intervention,
     "claims": Claim,
 }

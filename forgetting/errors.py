@@ -23,6 +23,14 @@ def require(condition: bool, field: str, rule: str, value: object) -> None:
         raise UsageError(f"{field}: must be {rule}, got {shown!r}")
 
 
+def file_name(value: object, field: str) -> str:
+    """A name that becomes part of a path, whether a spec or a record gives it; ``UsageError`` where it must not."""
+    name = value if isinstance(value, str) else ""
+    plain = bool(name) and not set(name) & set("/\\\0") and not name.startswith(".") and name.isprintable()
+    require(plain, field, "a file name without slashes, control characters or a leading dot", value)
+    return name
+
+
 def unknown(field: str, value: object, known: Iterable[str]) -> UsageError:
     """The error for a name outside a list: gives the nearest name in the list, and the list."""
     names = list(known)

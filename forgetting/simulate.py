@@ -2,56 +2,157 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forgetting.errors import UsageError, checked, require
-from forgetting.executors import of_workers
-from forgetting.executors.contract import Executor, Task
+from forgetting.executors import distilling, of_workers
+from forgetting.executors.contract import Executor
 from forgetting.executors.stacking import Stack, stack_of, stacks
-from forgetting.executors.tasks import carry_out_batch, check_machine, make_students, measuring, missing_students
-from forgetting.record.files import RunFolder, write_json
+from forgetting.executors.tasks import StudyTask, common_of, run_task
+from forgetting.record.files import RunFolder
+from forgetting.record.provenance import other_version
+from forgetting.record.run_files import read_marker
+from forgetting.record.seals import read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, check_trusted, is_ours
 from forgetting.record.store import Store
-from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec, from_plain
-from forgetting.stages.assemble import alone, assemble, noise_floors, prepare, run_folder
-from forgetting.study.study import RunKey, Study, construct
+from forgetting.spec import Spec, from_plain
+from forgetting.stages import assemble as record
+from forgetting.study.arguments import Arguments, explained, merged
+from forgetting.study.fingerprints import study_fingerprint
+from forgetting.study.needs import study_needs
+from forgetting.study.run import Run
+from forgetting.study.study import Study, construct, warm_up_note
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from forgetting.executors.bars import Bars
     from forgetting.report.result import Result
 
 
+def tell(study: Study, folder: Path, store: Store, executor: Executor, *, stack: Stack, quiet: bool) -> Result:
+    """A study from its spec to its result. What is there already is not made again."""
+    with lay_out(study, folder, store, executor, stack, quiet) as work:
+        teach_and_distil(work)
+        contaminate(work)
+        assemble(work)
+    return show(folder, quiet)
+
+
+@dataclass
+class Work:
+    """A study that is being carried out in its folder. ``complete`` says that nothing is left to do."""
+
+    study: Study
+    folder: Path
+    store: Store
+    executor: Executor
+    stack: Stack
+    bars: Bars
+    complete: bool
+    begin: float = field(default_factory=time.perf_counter)
+    commits: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)  # of wall time, by stage
+
+
+@contextmanager
+def lay_out(study: Study, folder: Path, store: Store, executor: Executor, stack: Stack, quiet: bool) -> Iterator[Work]:
+    """Check that all can be carried out, hold the folder, and write the spec into it before anything else."""
+    from forgetting.executors.bars import Bars
+
+    complete = (folder / "record.json").is_file()
+    work = Work(study, folder, store, executor, stack_of(stack), Bars(quiet or complete), complete)
+    with ExitStack() as held:
+        if not complete:
+            distilling.check_machine(study, executor)
+            store.clean()
+            if distilling.missing_students(study, store):
+                store.check_writable()
+            for one in (record.alone(folder), _going_on(folder), executor, work.bars):
+                held.enter_context(one)
+            work.commits = record.prepare(study, folder, work.stack)
+            count = len(study.runs())
+            work.bars.say(f"study: {folder}, {count} run{'' if count == 1 else 's'}")
+            if note := warm_up_note(study):
+                work.bars.say(note)
+        yield work
+
+
+def teach_and_distil(work: Work) -> None:
+    """The teacher and every student that the store lacks."""
+    if not work.complete:
+        distilling.make_students(work.study, work.store, work.executor, work.bars, work.seconds, stack=work.stack)
+
+
+def contaminate(work: Work) -> None:
+    """Every run that is not complete. The largest go first, so that no worker waits for one at the end."""
+    if work.complete:
+        return
+    study, store, bars = work.study, work.store, work.bars
+
+    def place(run: Run) -> Path:
+        return record.run_folder(work.folder, run)
+
+    def complete(run: Run) -> bool:
+        return RunFolder(place(run)).complete.is_file()
+
+    measure = distilling.measuring(study, store, work.executor, bars, work.seconds)
+    groups = stacks(study, work.stack, store.root, measure, bars.say, complete)
+    todo = [group for group in groups if not all(map(complete, group))]
+    todo.sort(key=lambda group: -study.students.index(group[0].student))
+    tasks: list[StudyTask] = [run_task(tuple(r.key for r in group), tuple(map(place, group))) for group in todo]
+    distilling.carry_out_batch(work.executor, bars, "contamination", tasks, common_of(study, store), work.seconds)
+    for name, noise in record.noise_floors(work.folder, study.runs()).items():
+        bars.say(f"{name}: {noise['text']}")
+    for benchmark in study.benchmarks:
+        for reason, count in benchmark.left_out().items():
+            bars.say(f"{benchmark.short_name()}: {count} rows are not asked: {reason}")
+    for group in filter(lambda g: len(g) > 1, todo):
+        if why := read_marker(RunFolder(place(group[0]))).get("not_stacked"):
+            bars.say(f"{why}; the runs of {group[0].student.name} were carried out one after another")
+
+
+def assemble(work: Work) -> None:
+    """The runs' ledgers and scores joined, the record, and the views of it."""
+    from forgetting.analysis.study_folder import read_record
+
+    if not work.complete:
+        took = time.perf_counter() - work.begin
+        record.assemble(work.study, work.folder, work.store, work.seconds, took, work.commits)
+        work.bars.say("views: figures, TensorBoard, report.html")
+    done = "noise_floor" in read_record(work.folder)  # what views add to it last
+    if not done or not (work.folder / "report.html").is_file():
+        write_views(work.folder, work.begin)
+
+
+def show(folder: Path, quiet: bool) -> Result:
+    """The result in ``folder``, shown on the terminal unless quiet."""
+    from forgetting.report.result import load
+
+    result = load(folder)
+    if not quiet:
+        from forgetting.report.terminal import show
+
+        show(result)
+    return result
+
+
+@explained
 def simulate(
     spec: Spec | None = None,
     *,
-    students: PartValue | Sequence[PartValue] | None = None,
-    teacher: PartValue | None = None,
-    original: PartValue | None = None,
-    contamination: PartValue | Sequence[PartValue] | None = None,
-    dose: int | None = None,
-    doses: Doses | None = None,
-    shift: float | Sequence[float] | None = None,
-    rate_multiple: float | Sequence[float] | None = None,
-    replay: float | Sequence[float] | None = None,
-    mitigation: PartValue | Sequence[PartValue] | None = None,
-    controls: Sequence[Control] | None = None,
-    benchmarks: PartValue | Sequence[PartValue] | None = None,
-    evaluation: Evaluation | None = None,
-    seeds: int | None = None,
-    fresh_students: bool | None = None,
-    name: str | None = None,
-    keep: Keep | None = None,
     output: str | Path = "runs",
     store: str | Path | None = None,
     workers: int | None = None,
     stack: Stack = "auto",
     quiet: bool = False,
+    **arguments: Unpack[Arguments],
 ) -> Result:
     """Measure how much students forget. Plain arguments change the given spec (by default the quick one).
 
@@ -59,26 +160,7 @@ def simulate(
 
     Args:
         spec: the study to start from
-        students: capacities by name, ascending, such as ``["10k", "34k"]``; or checkpoints: folders, hub names, or
-            mappings with ``source``, ``dtype`` and so on (``help(forgetting.models.checkpoint.Checkpoint)``)
-        teacher: the teacher's capacity by name, or a checkpoint as in ``students``; empty: of capacities the ladder's
-            own, of checkpoints none
-        original: the original distribution, by name or with settings; checkpoints need one of natural text
-        contamination: one source of competing data or several, by name or with settings
-        dose: contaminating samples at the end of each run
-        doses: the whole dose axis (spacing, first dose, ratio, cap of the stream); ``dose`` changes its end
-        shift: share of contaminating samples in the stream, above 0, at most 1; one or several
-        rate_multiple: multiple of the learning rate; one or several
-        replay: share of the stream replaced by original samples; one or several
-        mitigation: what may slow forgetting; one or several
-        controls: the protocol's controls to run as further arms
-        benchmarks: what is measured, by name or with settings; one or several
-        evaluation: everything about measuring (perturbed variants, probes, length of answers); ``benchmarks`` changes
-            its benchmarks
-        seeds: contamination seeds
-        fresh_students: distil a fresh student for each seed instead of sharing one
-        name: names the study's folder
-        keep: which checkpoints stay after completion
+        arguments: changes of the spec in plain words
         output: the folder that holds study folders; a study found there is continued, or given back if complete
         store: where trained students are kept; by default the user's cache folder
         workers: worker processes, one thread each; by default as many as cores; 0 runs everything in this process
@@ -95,41 +177,13 @@ def simulate(
     """
     rule = "a Spec (forgetting.study.spec_files.load_spec reads one from a file)"
     require(spec is None or isinstance(spec, Spec), "spec", rule, spec)
-    spec, path = spec or Spec(), str | os.PathLike
+    path: Any = str | os.PathLike
     output, store = Path(checked(output, path, "output")), checked(store, path | None, "store")
     workers, quiet = checked(workers, int | None, "workers"), checked(quiet, bool, "quiet")
     require(workers is None or workers >= 0, "workers", "0 (in this process) or more", workers)
-    ladder = _with(
-        spec.ladder,
-        students=_several(students),
-        teacher=teacher,
-        original=original,
-        fresh_students=fresh_students,
-    )
-    doses = checked(spec.doses if doses is None else doses, Doses, "doses")
-    if dose is not None:
-        require(type(dose) is int and dose >= 1, "dose", "a whole number, at least 1", dose)
-        doses = dataclasses.replace(doses, dose=dose, first=min(doses.first, dose))
-    spec = _with(
-        spec,
-        ladder=ladder,
-        doses=doses,
-        evaluation=_with(
-            checked(spec.evaluation if evaluation is None else evaluation, Evaluation, "evaluation"),
-            benchmarks=_several(benchmarks),
-        ),
-        contaminations=_several(contamination),
-        shifts=_several(shift),
-        rate_multiples=_several(rate_multiple),
-        replays=_several(replay),
-        mitigations=_several(mitigation),
-        controls=_several(controls),
-        seeds=seeds,
-        name=name,
-        keep=keep,
-    )
     where = Path(store) if store else None
-    return run_study(spec, output=output, store=where, workers=workers, stack=stack, quiet=quiet)
+    whole = merged(spec or Spec(), arguments)
+    return run_study(whole, output=output, store=where, workers=workers, stack=stack, quiet=quiet)
 
 
 def run_study(
@@ -143,9 +197,8 @@ def run_study(
 ) -> Result:
     """Run a study in ``output/NAME-FINGERPRINT``, or go on with the one that is there, and give its result."""
     study = construct(spec)
-    folder = output / f"{spec.name}-{study.fingerprint[:8]}"
-    carry_out(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
-    return _given(folder, quiet)
+    folder = output / f"{spec.name}-{study_fingerprint(study)[:8]}"
+    return tell(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
 
 
 def resume(
@@ -155,87 +208,33 @@ def resume(
     workers: int | None = None,
     stack: Stack | None = None,
     quiet: bool = False,
+    trust: bool = False,
 ) -> Result:
-    """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it."""
+    """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it.
+
+    Of a folder that was not laid out on this machine nothing is imported, started or fetched without ``trust``.
+    """
     file = folder / "spec.json"
     require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
+    plan = read_sealed(file, "simulate the same spec again to go on")
+    mark, other = plan.get("fingerprint"), f"resume: {folder} {other_version(plan)}"
     try:
-        plan = json.loads(file.read_text())
-        spec = from_plain(plan["spec"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"resume: {str(file)!r} is not readable as the spec of a study") from error
-    study = construct(spec)
+        spec = from_plain(plan.get("spec"))
+    except UsageError as error:
+        raise UsageError(f"{other} ({str(error).partition(';')[0]})") from error
+    ours = is_ours([plan["spec"], mark], plan.get(SIGNATURE))
+    check_trusted(folder, study_needs(spec), ours=ours, trust=trust)
+    try:
+        study = construct(spec)
+    except UsageError as error:
+        raise UsageError(f"{other} ({str(error).partition(';')[0]})") from error
     rule = "of a study that starts no other process, since nothing that a folder says is started; simulate it again"
-    command = list(spec.machine.backend.command)
+    command = list(study.spec.machine.backend.command)
     require(not command, "resume", rule, command)
-    rule = f"a study that this version can go on with (fingerprint {study.fingerprint})"
-    require(study.fingerprint == plan.get("fingerprint"), "resume", rule, plan.get("fingerprint"))
+    if mark != study_fingerprint(study):
+        raise UsageError(other)
     stack = stack_of(plan.get("stack", "off") if stack is None else stack)
-    carry_out(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
-    return _given(folder, quiet)
-
-
-def carry_out(
-    study: Study, folder: Path, store: Store, executor: Executor, *, stack: Stack = "off", quiet: bool
-) -> None:
-    """Make everything of a study in ``folder`` that is not there yet, its views last."""
-    from forgetting.executors.bars import Bars
-
-    begin, stack = time.perf_counter(), stack_of(stack)
-    if (folder / "record.json").is_file():
-        done = "noise_floor" in json.loads((folder / "record.json").read_text())  # what views add to it last
-        if not done or not (folder / "report.html").is_file():
-            write_views(folder, begin)
-        return
-    check_machine(study, executor)
-    if missing_students(study, store):
-        store.check_writable()
-    with alone(folder), _going_on(folder), executor, Bars(quiet) as bars:
-        commits = prepare(study, folder, stack)
-        count = len(study.runs())
-        bars.say(f"study: {folder}, {count} run{'' if count == 1 else 's'}")
-        made = _make(study, folder, store, executor, bars, stack)
-        assemble(study, folder, store, made, time.perf_counter() - begin, commits)
-        bars.say("views: figures, TensorBoard, report.html")
-        write_views(folder, begin)
-
-
-@contextmanager
-def _going_on(folder: Path) -> Iterator[None]:
-    """An interruption carries a note that says how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt as interruption:
-        interruption.add_note(f"interrupted; to go on, make the same call again, or run: forgetting resume {folder}")
-        raise
-
-
-def _make(study: Study, folder: Path, store: Store, executor: Executor, bars: Bars, stack: Stack) -> dict[str, float]:
-    """Students, then runs; wall seconds by stage. The largest go first, so that no worker waits for one at the end."""
-    common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root)}
-    made: dict[str, float] = {}
-    make_students(study, store, executor, bars, made, stack=stack)
-
-    def complete(key: RunKey) -> bool:
-        return RunFolder(run_folder(folder, key)).complete.is_file()
-
-    measure = measuring(study, store, executor, bars, made)
-    todo = [g for g in stacks(study, stack, store.root, measure, bars.say, complete) if not all(map(complete, g))]
-    todo.sort(key=lambda g: -study.students.index(study.architecture(g[0])))
-    tasks: list[Task] = []
-    for group in todo:
-        keys, folders = [dataclasses.asdict(k) for k in group], [str(run_folder(folder, k)) for k in group]
-        one: Task = {"make": "run", "key": keys[0], "folder": folders[0]}
-        tasks.append({**common, **(one if len(group) == 1 else {"make": "stack", "keys": keys, "folders": folders})})
-    carry_out_batch(executor, bars, "contamination", tasks, made)
-    for name, noise in noise_floors(folder, study.runs()).items():
-        bars.say(f"{name}: {noise['text']}")
-    for group in filter(lambda g: len(g) > 1, todo):
-        if why := json.loads(RunFolder(run_folder(folder, group[0])).complete.read_text()).get("not_stacked"):
-            bars.say(f"{why}; the runs of {group[0].student} were carried out one after another")
-    return made
+    return tell(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
 
 
 def write_views(folder: Path, begin: float) -> None:
@@ -248,34 +247,22 @@ def write_views(folder: Path, begin: float) -> None:
 
     start, study = time.perf_counter(), open_study(folder)
     build.write_views(study)
-    record = study.record
+    about = study.record
     kept = {"noise_floor": study.noise_floor, "statuses": statuses(study), "differences": differences(study)}
     for name, table in kept.items():
-        record[name] = plain(table.astype(object).where(table.notna(), None))
-    record["seconds"] |= {
+        about[name] = plain(table.astype(object).where(table.notna(), None))
+    about["seconds"] |= {
         "views": round(time.perf_counter() - start, 2),
         "study": round(time.perf_counter() - begin, 2),
     }
-    write_json(folder / "record.json", record)
+    write_sealed(folder / "record.json", about)
 
 
-def _given(folder: Path, quiet: bool) -> Result:
-    """The result in ``folder``, shown on the terminal unless quiet."""
-    from forgetting.report.result import load
-
-    result = load(folder)
-    if not quiet:
-        from forgetting.report.terminal import show
-
-        show(result)
-    return result
-
-
-def _several(value: Any) -> tuple[Any, ...] | None:
-    if value is None:
-        return None
-    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
-
-
-def _with(thing: Any, **changes: Any) -> Any:
-    return dataclasses.replace(thing, **{name: value for name, value in changes.items() if value is not None})
+@contextmanager
+def _going_on(folder: Path) -> Iterator[None]:
+    """An interruption carries a note that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        interruption.add_note(f"interrupted; to go on, make the same call again, or run: forgetting resume {folder}")
+        raise

@@ -6,11 +6,13 @@ fields when it is made; ``forgetting.study.study`` constructs the parts, the arm
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+import math
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, cast, get_type_hints
 
-from forgetting.errors import check_fields, require, unknown
+from forgetting.errors import check_fields, file_name, require, unknown
 
+MOST_LOOKS, MOST_RUNS = 1_000, 100_000
 PartValue = str | dict[str, Any]
 RatePolicy = Literal["constant", "inverse_width", "matched_plasticity"]
 Schedule = Literal["constant", "linear"]
@@ -58,12 +60,37 @@ class Optimiser:
 
 
 @dataclass(frozen=True)
+class Until:
+    """Where a fit stops before its last sample: at an accuracy, so that students start from equal skill.
+
+    Until then the rate is constant after warm-up; then it falls to 0 over a tenth of the steps taken. A fit that gains
+    less than .01 in a fifth of its steps, or that would pass its samples, ends in the same way; the student's manifest
+    says which.
+
+    Args:
+        benchmark: whose items of the split ``validation`` are asked, by name or with settings; empty: no target
+        accuracy: reached where two checks running find it
+        every: steps between checks
+    """
+
+    benchmark: PartValue = ""
+    accuracy: float = 0.95
+    every: int = 100
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require(0 < self.accuracy <= 1, "until.accuracy", "above 0 and at most 1", self.accuracy)
+        require(self.every >= 1, "until.every", "at least 1", self.every)
+
+
+@dataclass(frozen=True)
 class Fit(Optimiser):
     """One training from scratch: an optimiser and the data it sees.
 
     Args:
-        samples: samples trained on, in all
+        samples: samples trained on, in all, or at most where there is a target
         pool: distinct samples that they are drawn from, one epoch after another
+        until: a target at which it stops, in place of ``schedule``
     """
 
     batch_size: int = 64
@@ -73,6 +100,7 @@ class Fit(Optimiser):
     warmup_steps: int = 100
     samples: int = 192_000
     pool: int = 48_000
+    until: Until = field(default_factory=Until)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,7 +121,8 @@ class Ladder:
             capacities the ladder's own (1m), of checkpoints none, so that these are taken as they are
         original: the original distribution, a source of samples with its shares of skills
         teaching: how the teacher is trained
-        distillation: how students learn from the teacher
+        distillation: how students learn from the teacher; or a list of stages, one after another, each a mapping with
+            its ``method`` and those settings of ``distilling`` that differ for it
         distilling: how long and at which rate
         seed: root of the teacher's and the students' randomness
         fresh_students: distil a fresh student for each seed (a published verdict) or share one (exploratory)
@@ -103,7 +132,7 @@ class Ladder:
     teacher: PartValue = ""
     original: PartValue = "original"
     teaching: Fit = field(default_factory=lambda: Fit(samples=96_000))
-    distillation: PartValue = "off_policy"
+    distillation: PartValue | tuple[dict[str, Any], ...] = "off_policy"
     distilling: Fit = field(default_factory=Fit)
     seed: int = 0
     fresh_students: bool = False
@@ -114,6 +143,25 @@ class Ladder:
         repeats = len({repr(s) for s in self.students}) < len(self.students)
         require(not repeats, "students", "free of repeats", self.students)
         require(self.seed >= 0, "seed", "0 or more", self.seed)
+        self.stages()
+
+    def stages(self) -> list[tuple[PartValue, Fit]]:
+        """The stages of distillation: each one's method and fit."""
+        if not isinstance(self.distillation, tuple):
+            return [(self.distillation, self.distilling)]
+        require(len(self.distillation) > 0, "distillation", "a method, or at least one stage", self.distillation)
+        return [self._stage(f"distillation[{i}]", one) for i, one in enumerate(self.distillation)]
+
+    def _stage(self, where: str, given: dict[str, Any]) -> tuple[PartValue, Fit]:
+        own = dict(given)
+        require("method" in own, where, "a mapping with its method", given)
+        method, known = own.pop("method"), [f.name for f in fields(Fit)]
+        for name in own:
+            if name not in known:
+                raise unknown(where, name, ["method", *known])
+        if "until" in own:
+            own["until"] = from_plain(own["until"], Until, f"{where}.until")
+        return method, replace(self.distilling, **own)
 
 
 @dataclass(frozen=True)
@@ -140,6 +188,10 @@ class Doses:
         require(1 <= self.first <= self.dose, "first", f"from 1 to the dose ({self.dose})", self.first)
         require(self.ratio > 1, "ratio", "above 1", self.ratio)
         require(self.stream_cap >= 1, "stream_cap", "at least 1", self.stream_cap)
+        span = self.dose / self.first
+        looks = span if self.spacing == "linear" else math.log(span) / math.log(self.ratio)
+        rule = f"so that there are at most {MOST_LOOKS:,} of them (spacing {self.spacing}, first {self.first})"
+        require(looks <= MOST_LOOKS, "dose", rule, self.dose)
 
     def values(self) -> tuple[int, ...]:
         """All doses in samples, ascending: 0, the spaced ones, the last one."""
@@ -148,38 +200,6 @@ class Doses:
             doses.append(round(position))
             position = position * self.ratio if self.spacing == "geometric" else position + self.first
         return tuple(sorted({*doses, self.dose}))
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Sampled answers for pass@k, drawn at dose 0 and at the last dose beside the greedy ones; off by default.
-
-    Args:
-        samples: answers to each item; 0 for none
-        temperature: divides the logits; 1 samples from the student itself
-        top_p: draws come from the likeliest words that together have this probability
-        ks: the k of each pass@k, at most ``samples``
-        benchmarks: names of those that are sampled; empty for all
-        seed: of the draws, which are the same at both doses and for every student
-    """
-
-    samples: int = 0
-    temperature: float = 0.8
-    top_p: float = 0.95
-    ks: tuple[int, ...] = (1,)
-    benchmarks: tuple[str, ...] = ()
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        require(self.samples >= 0, "samples", "0 (none) or more", self.samples)
-        require(self.temperature > 0, "temperature", "above 0", self.temperature)
-        require(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
-        most = self.samples or max(self.ks, default=0)
-        rule = f"one or several from 1 to the {self.samples} samples" if self.samples else "one or several, at least 1"
-        require(bool(self.ks) and all(1 <= k <= most for k in self.ks), "ks", rule, self.ks)
-        require(len(set(self.ks)) == len(self.ks), "ks", "free of repeats", self.ks)
-        require(self.seed >= 0, "seed", "0 or more", self.seed)
 
 
 @dataclass(frozen=True)
@@ -192,7 +212,8 @@ class Evaluation:
         probe_items: held-out samples of the contamination, for plasticity and KL on new inputs
         max_new_tokens: longest answer, in tokens
         batch_items: items decoded together; changes speed, and at most one verdict in a thousand
-        sampling: sampled answers beside the greedy ones, for pass@k
+        answering: ways of answering beside greedy decoding, measured at dose 0 and at the last dose
+        answering_benchmarks: names of the benchmarks that they are measured on; empty for all
     """
 
     benchmarks: tuple[PartValue, ...] = (
@@ -206,7 +227,8 @@ class Evaluation:
     probe_items: int = 200
     max_new_tokens: int = 48
     batch_items: int = 256
-    sampling: Sampled = field(default_factory=Sampled)
+    answering: tuple[PartValue, ...] = ()
+    answering_benchmarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -310,8 +332,8 @@ class Machine:
 class Spec:
     """A study: students of a ladder, each contaminated in every arm with every seed, measured at every dose.
 
-    The arms are all combinations of ``contaminations``, ``shifts``, ``rate_multiples``, ``rate_policies``, ``replays``
-    and ``mitigations``; ``controls`` adds arms to each contamination at the first shift.
+    The arms are all combinations of ``contaminations``, ``shifts``, ``rate_multiples``, ``rate_policies`` and
+    ``mitigations``; ``controls`` adds arms to each contamination at the first shift.
 
     Args:
         name: names the study's folder; no result depends on it
@@ -320,8 +342,7 @@ class Spec:
         shifts: shares of contaminating samples in the stream, above 0, at most 1
         rate_multiples: multiples of the learning rate; 0 is the sham
         rate_policies: rate policies as an axis of the arms; empty: that of ``fine_tuning`` alone
-        replays: shares of the stream replaced by original samples, from 0 to below 1
-        mitigations: what may slow forgetting
+        mitigations: what may slow forgetting, such as none, or replay with its share of the stream
         controls: the controls of the protocol, as further arms
         doses: the dose axis
         fine_tuning: how the contaminating stream is trained on
@@ -339,8 +360,8 @@ class Spec:
     shifts: tuple[float, ...] = (1.0,)
     rate_multiples: tuple[float, ...] = (1.0,)
     rate_policies: tuple[RatePolicy, ...] = ()
-    replays: tuple[float, ...] = (0.0,)
     mitigations: tuple[PartValue, ...] = ("none",)
+    interventions: tuple[PartValue, ...] = ()
     controls: tuple[Control, ...] = ()
     doses: Doses = field(default_factory=Doses)
     fine_tuning: Optimiser = field(default_factory=Optimiser)
@@ -353,22 +374,18 @@ class Spec:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require(
-            bool(self.name) and not set(self.name) & set("/\\\0") and not self.name.startswith("."),
-            "name",
-            "a file name without slashes or a leading dot",
-            self.name,
-        )
-        for name in ("contaminations", "shifts", "rate_multiples", "replays", "mitigations"):
+        file_name(self.name, "name")
+        for name in ("contaminations", "shifts", "rate_multiples", "mitigations"):
             require(len(getattr(self, name)) > 0, name, "at least one value", getattr(self, name))
         for shift in self.shifts:
             require(0 < shift <= 1, "shifts", "above 0 and at most 1", shift)
         for rate in self.rate_multiples:
             require(rate >= 0, "rate_multiples", "0 or more", rate)
-        for replay in self.replays:
-            require(0 <= replay < 1, "replays", "from 0 to below 1", replay)
         require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
         require(self.first_seed >= 0, "first_seed", "0 or more", self.first_seed)
+        axes = (self.ladder.students, self.contaminations, self.shifts, self.rate_multiples)
+        runs = self.seeds * math.prod(map(len, (*axes, self.mitigations)))
+        require(runs <= MOST_RUNS, "seeds", f"so that there are at most {MOST_RUNS:,} runs", self.seeds)
 
 
 def from_plain(data: Any, kind: type[Any] = Spec, where: str = "spec") -> Any:

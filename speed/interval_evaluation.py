@@ -19,13 +19,16 @@ import pyarrow.parquet as pq
 import torch
 from before import Before
 
+from forgetting.contracts import Model
 from forgetting.evaluation import looks
+from forgetting.evaluation.bench import Bench
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.record.files import RunFolder, write_json
 from forgetting.record.provenance import commit, hardware, versions
 from forgetting.record.store import Store
 from forgetting.spec import Doses, PartValue
 from forgetting.stages import contaminate
+from forgetting.study.run import Run
 from forgetting.study.spec_files import load_spec
 from forgetting.study.study import Study, construct
 
@@ -38,14 +41,20 @@ BENCHMARKS: tuple[PartValue, ...] = (
 )
 
 
-def run(study: Study, key: Any, folder: Path, store: Store, side: type[Evaluator]) -> tuple[dict[str, float], float]:
+class BeforeBench(Bench):
+    """Evaluators as they were."""
+
+    def _made(self, study: Study, base: Model, run: RunFolder) -> Evaluator:
+        return Before(base, study.benchmarks, [], "", study.spec.evaluation)
+
+
+def run(study: Study, key: Run, folder: Path, store: Store, bench: Bench) -> tuple[dict[str, float], float]:
     """Wall seconds by stage of one run, and in all."""
-    looks.Evaluator = side  # type: ignore[misc]
-    looks.same_weights = looks.same_weights if side is Evaluator else lambda *_: False
-    if side is Before or any(isinstance(kept, Before) for kept in looks._kept.values()):
-        looks._kept.clear()
+    looks.same_weights = (lambda *_: False) if isinstance(bench, BeforeBench) else looks.same_weights
+    if isinstance(bench, BeforeBench):
+        bench.stop()  # it knew nothing of the run before
     start = time.perf_counter()
-    contaminate.contaminate(study, key, folder, store)
+    contaminate.contaminate(study, key, folder, store, bench=bench)
     return json.loads(RunFolder(folder).complete.read_text())["wall_seconds"], time.perf_counter() - start
 
 
@@ -74,9 +83,9 @@ def main() -> None:
         measured = dataclasses.replace(measured, benchmarks=few, probe_items=1)
         spec = dataclasses.replace(spec, doses=Doses(dose=64, first=32), controls=())
     study = construct(dataclasses.replace(spec, evaluation=measured, seeds=options.seeds))
-    real, rows, sides = looks.same_weights, [], {"before": Before, "now": Evaluator}
+    real, rows, sides = looks.same_weights, [], {"before": BeforeBench(), "now": Bench()}
     with tempfile.TemporaryDirectory() as home:
-        keys = [key for name in options.students for key in study.runs() if key.student == name]
+        keys = [key for name in options.students for key in study.runs() if key.student.name == name]
         for place, key in enumerate(keys):
             row: dict[str, Any] = {"run": str(key)}
             for side in list(sides) if place % 2 == 0 else list(sides)[::-1]:

@@ -5,7 +5,6 @@ One worker process of either kind carries out the same runs, in turns; what it i
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from measuring import in_turns, parser, ratio, spread, study_spec, timed, write
 
 from forgetting.executors import processes
 from forgetting.executors.processes import WorkerProcess
+from forgetting.executors.tasks import common_of, run_task
 from forgetting.record.store import Store
 from forgetting.spec import Doses
 from forgetting.study.study import construct
@@ -37,7 +37,8 @@ def main() -> None:
     options = options_of.parse_args()
     doses, per_depth = (Doses(dose=32, first=32), 2) if options.tiny else (Doses(dose=10_240, first=160), 50)
     spec = study_spec("memory", options.student, doses, per_depth)
-    plain, keys, store = dataclasses.asdict(spec), construct(spec).runs(), Store()
+    study, store = construct(spec), Store()
+    every, common = study.runs(), common_of(study, store)
     kept, processes.KEEPING_MEMORY = processes.KEEPING_MEMORY, {}
     given_back = WorkerProcess()
     processes.KEEPING_MEMORY = kept
@@ -49,12 +50,12 @@ def main() -> None:
             before = faults(workers[name])
 
             def work() -> None:
-                for key in keys:
-                    task = {"spec": plain, "store": str(store.root), "make": "run", "key": dataclasses.asdict(key)}
-                    workers[name].run({**task, "folder": f"{folder}/{key}"}, lambda done, total: None)
+                for one in every:
+                    task = run_task((one.key,), (Path(folder) / str(one),))
+                    workers[name].run(task.to_plain(common), lambda done, total: None)
 
             seconds = timed(work)
-            counts[name].append((faults(workers[name]) - before) // len(keys))
+            counts[name].append((faults(workers[name]) - before) // len(every))
         return seconds
 
     sides = {"kept": lambda: runs("kept"), "given_back": lambda: runs("given_back")}
@@ -72,7 +73,7 @@ def main() -> None:
         "what": "wall seconds of a run in a worker that gives freed memory back, over one that keeps it",
         "student": options.student,
         "times_faster": ratio(seconds, "given_back", "kept"),
-        "seconds_per_run": {name: spread([s / len(keys) for s in each]) for name, each in seconds.items()},
+        "seconds_per_run": {name: spread([s / len(every) for s in each]) for name, each in seconds.items()},
         "page_faults_per_run": {name: spread(each) for name, each in counts.items()},
         "peak_mib": peaks,
     }

@@ -24,7 +24,7 @@ ROOT = PACKAGE.parent
 LAYERS = {
     0: "spec seeds errors",
     1: "contracts registry batching losses world natural sandbox record",
-    2: "models distillation contamination benchmarks mitigation answering analysis",
+    2: "models distillation contamination benchmarks mitigation answering intervention analysis",
     3: "study",
     4: "training evaluation",
     5: "stages",
@@ -32,9 +32,9 @@ LAYERS = {
     7: "cli __main__ testing",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
-FAMILIES = set("models distillation contamination benchmarks mitigation".split())
+FAMILIES = set("models distillation contamination benchmarks mitigation answering intervention".split())
 # Files of these folders are named after a part or a command, and may share their name with what that is about.
-MEMBERS = {*FAMILIES - {"models"}, "answering", "claims", "world", "cli"}
+MEMBERS = {*FAMILIES - {"models"}, "claims", "world", "cli"}
 # Areas, or single modules, whose imports at import time bring no torch, however far they are followed.
 TORCH_FREE = """
 spec seeds errors contracts registry world record analysis study natural.corpora natural.grading natural.twins
@@ -42,6 +42,15 @@ natural.syntax sandbox contamination benchmarks mitigation distillation models.l
 models.checkpoint evaluation.events simulate
 executors sweep claims report cli
 """.split()
+MOST_IMPORTS, MOST_LINES = 15, 300
+LONG: dict[str, str] = {
+    "forgetting.contracts": "the one page that somebody with a part of his own reads",
+    "forgetting.spec": "the settings of a study, a class for each group",
+    "forgetting.sandbox.child": "runs in an interpreter of its own, where it can import next to nothing of the package",
+    "forgetting.natural.lm_eval_tasks": "everything that touches lm-eval, whose interface moves, is in one place",
+    "forgetting.world.dialects": "one grammar",
+    "forgetting.natural.syntax.python_dialects": "one grammar",
+}
 # The one file that executes text as Python: a script for an interpreter of its own, which nothing imports.
 RUNS_PROGRAMS = "forgetting.sandbox.child"
 HEAVY = {"torch", "lightning", "pytorch_lightning"}
@@ -103,6 +112,17 @@ def test_every_module_has_a_layer() -> None:
     assert {area(name) for name in modules()} - {""} == set(LAYER)
 
 
+def layers_table() -> str:
+    rows = [f"| {layer} | {', '.join(f'`{name}`' for name in names.split())} |" for layer, names in LAYERS.items()]
+    return "\n".join(["| layer | modules |", "| --- | --- |", *reversed(rows)])
+
+
+def test_the_document_shows_these_layers() -> None:
+    """After a change: python -m tests.test_architecture."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    assert text.partition("<!-- LAYERS -->\n")[2].partition("\n<!-- /LAYERS -->")[0] == layers_table()
+
+
 @pytest.mark.parametrize("name", modules())
 def test_imports_go_downward(name: str) -> None:
     if not area(name):
@@ -128,6 +148,14 @@ def test_one_name_one_thing() -> None:
         if path.stem != "__init__" and area(name) not in MEMBERS:
             files.setdefault(path.stem, []).append(name)
     assert not {k: v for k, v in (classes | files).items() if len(v) > 1}
+
+
+def test_few_things_are_imported_and_files_are_short() -> None:
+    """Own modules that a file imports when it is imported, and lines; a longer file says why beside its name here."""
+    imports = {name: len(own(name, run_time=True, inner=False)) for name in modules()}
+    assert not {name: count for name, count in imports.items() if count > MOST_IMPORTS}
+    lines = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
+    assert {name for name, count in lines.items() if count > MOST_LINES} <= set(LONG)
 
 
 def test_no_import_cycles() -> None:
@@ -269,3 +297,11 @@ def _is_nested(name: str, node: ast.FunctionDef) -> bool:
             bases = {ast.unparse(b).split(".")[-1].split("[")[0] for b in parent.bases}
             return parent.name.startswith("_") or bool(bases & {"Callback", "LightningModule", "LightningDataModule"})
     return False
+
+
+if __name__ == "__main__":
+    page = ROOT / "docs" / "architecture.md"
+    before, _, rest = page.read_text().partition("<!-- LAYERS -->\n")
+    page.write_text(
+        f"{before}<!-- LAYERS -->\n{layers_table()}\n<!-- /LAYERS -->{rest.partition('<!-- /LAYERS -->')[2]}"
+    )

@@ -105,7 +105,7 @@ FILES = {
     "no shifts": ("shifts: []", ["shifts", "at least one"]),
     "shift twice": ("shifts: [1.0, 1.0]", ["shifts", "repeats"]),
     "rate negative": ("rate_multiples: [-1]", ["rate_multiples", "0 or more"]),
-    "replay of all": ("replays: [1.0]", ["replays", "below 1"]),
+    "replay of all": ("mitigations: [{name: replay, share: 1.0}]", ["replay.share", "below 1"]),
     "empty ladder": ("ladder: {students: []}", ["ladder.students", "at least one"]),
     "student twice": ("ladder: {students: [10k, 10k]}", ["ladder.students", "repeats"]),
     "students descending": ("ladder: {students: [34k, 10k]}", ["ladder.students", "ascending"]),
@@ -256,10 +256,11 @@ def test_a_file_where_a_folder_should_be(option: str, command: Callable[..., Out
 @pytest.mark.usefixtures("nothing_trains")
 def test_a_file_in_the_place_of_the_study(command: Callable[..., Outcome], here: Path) -> None:
     from forgetting import Spec
+    from forgetting.study.fingerprints import study_fingerprint
     from forgetting.study.study import construct
 
     (here / "runs").mkdir()
-    taken = here / "runs" / f"quick-{construct(Spec()).fingerprint[:8]}"
+    taken = here / "runs" / f"quick-{study_fingerprint(construct(Spec()))[:8]}"
     taken.write_text("")
     assert_refused(command("simulate"), ["output", taken.name])
 
@@ -304,13 +305,14 @@ def test_a_damaged_ledger(command: Callable[..., Outcome], here: Path) -> None:
 @pytest.mark.parametrize("damage", ["another hash", "no tensors"])
 def test_an_unreadable_student(damage: str, command: Callable[..., Outcome], here: Path) -> None:
     from forgetting import Ladder, Spec
-    from forgetting.study.study import construct, fingerprint
+    from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
+    from forgetting.study.study import construct
 
     study = construct(Spec(ladder=Ladder(students=("10k",))))
-    form = study.student_form(study.students[0], 0)
+    form = student_form(study, study.students[0], 0)
     content = b"this is no checkpoint"
     mark = hashlib.sha256(content).hexdigest() if damage == "no tensors" else "0" * 64
-    for entry in (here / "store" / fingerprint(form), here / "store" / fingerprint(study.teacher_form())):
+    for entry in (here / "store" / fingerprint(form), here / "store" / fingerprint(teacher_form(study))):
         entry.mkdir(parents=True)
         (entry / "model.safetensors").write_bytes(content)
         (entry / "manifest.json").write_text(json.dumps({"files": {"model.safetensors": mark}}))

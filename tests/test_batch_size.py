@@ -16,11 +16,12 @@ from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import architecture
 from forgetting.record.store import Store
 from forgetting.spec import Evaluation, Spec
-from forgetting.study.study import construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, student_form
+from forgetting.study.study import construct
 
 
 def _shipped(name: str) -> HuggingFaceModel:
-    mark = fingerprint(construct(Spec()).student_form(architecture(name), 0))
+    mark = fingerprint(student_form(construct(Spec()), architecture(name), 0))
     home = Store(Path("nowhere")).find(mark)
     assert home is not None
     return load(home)

@@ -21,7 +21,7 @@ from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.natural import lm_eval_tasks
 from forgetting.report.result import Result
-from forgetting.spec import Sampled
+from forgetting.study.fingerprints import evaluation_form
 from forgetting.study.study import construct
 from tests.contracts.members import DATA
 from tests.models.natural import checkpoint, corpora, study
@@ -180,9 +180,9 @@ def test_a_studys_fingerprint_follows_the_files(tasks: Path, tmp_path: Path, mon
         for folder in (tasks, tmp_path / "copy")
     ]
     one, two = (construct(dataclasses.replace(spec(), evaluation=e)) for e in evaluations)
-    assert one.evaluation_form() == two.evaluation_form()
+    assert evaluation_form(one) == evaluation_form(two)
     (tmp_path / "copy" / "capitals_choice.yaml").write_text("task: capitals_choice\n")
-    assert one.evaluation_form() != two.evaluation_form()
+    assert evaluation_form(one) != evaluation_form(two)
 
 
 def test_loaded_tasks_do_not_outlive_a_change_of_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,14 +238,14 @@ def spec(**settings: Any) -> Spec:
 def test_a_missing_package_is_told_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"^lm-eval: is not installed; pip install 'forgetting\[harness\]'$"):
-        construct(spec()).evaluation_form()
+        evaluation_form(construct(spec()))
 
 
 def test_what_is_chosen_is_not_sampled() -> None:
-    with pytest.raises(UsageError, match=r"^evaluation\.sampling\.benchmarks: unknown name 'lm_eval'"):
-        construct(spec(sampling=Sampled(samples=2, benchmarks=("lm_eval",))))
+    with pytest.raises(UsageError, match=r"^evaluation\.answering_benchmarks: unknown name 'lm_eval'"):
+        construct(spec(answering=("sampled",), answering_benchmarks=("lm_eval",)))
     with pytest.raises(UsageError, match=r"^evaluation\.benchmarks: must be one at least whose answers are written"):
-        construct(spec(sampling=Sampled(samples=2)))
+        construct(spec(answering=("sampled",)))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from forgetting.models.ladder import architecture
 from forgetting.record.store import REFERENCE, Store, manifest, verify
 from forgetting.stages import distil
 from forgetting.study import spec_files
-from forgetting.study.study import Study, construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
+from forgetting.study.study import Study, construct
 
 SHIPPED = ("10k", "20k", "34k", "100k", "175k", "455k")
 SPEC = Path(__file__).parents[1] / "experiments" / "reference_ladder.yaml"
@@ -24,7 +25,7 @@ def _study() -> Study:
 
 
 def _home(study: Study, name: str) -> Path:
-    found = Store(Path("nowhere")).find(fingerprint(study.student_form(architecture(name), 0)))
+    found = Store(Path("nowhere")).find(fingerprint(student_form(study, architecture(name), 0)))
     assert found is not None, f"no shipped student {name}: its spec has changed, rebuild with forgetting distil"
     return found
 
@@ -32,7 +33,7 @@ def _home(study: Study, name: str) -> Path:
 def test_everything_that_is_shipped_is_what_the_reference_spec_makes() -> None:
     study = _study()
     assert tuple(s.name for s in study.students) == SHIPPED
-    homes = {_home(study, name).name for name in SHIPPED} | {fingerprint(study.teacher_form())}
+    homes = {_home(study, name).name for name in SHIPPED} | {fingerprint(teacher_form(study))}
     assert {p.name for p in REFERENCE.iterdir() if p.is_dir()} == homes
     assert sum(p.stat().st_size for p in REFERENCE.rglob("*") if p.is_file()) <= 6_000_000
 

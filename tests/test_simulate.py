@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from forgetting import Result, load, simulate
 from forgetting.errors import UsageError
+from forgetting.simulate import resume
 from forgetting.spec import Doses, Evaluation, Spec
 
 SMALL = Evaluation(
@@ -170,3 +173,27 @@ def test_the_command_leaves_everything_that_it_promises(tmp_path: Path) -> None:
     )
     assert again.returncode == 0
     assert json.loads((folder / "record.json").read_text()) == record
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"commits": ["abc", "def"]}, "was made by an earlier version (commit abc, def), and this one can report"),
+        ({"version": "0.0.9"}, "was made by version 0.0.9, and this one can report and load it only"),
+    ],
+)
+@pytest.mark.parametrize("old", [{}, {"replays": [0.0]}])
+def test_to_resume_a_folder_of_another_version_says_which(
+    plan: dict[str, Any], words: str, old: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = {**dataclasses.asdict(Spec()), **old}
+    (tmp_path / "spec.json").write_text(json.dumps({**plan, "fingerprint": "0123456789abcdef", "spec": spec}))
+    with pytest.raises(UsageError) as caught:
+        resume(tmp_path)
+    assert words in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert ("replays" in str(caught.value)) == bool(old)
+
+
+def test_an_argument_that_does_not_exist_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="argument: unknown name 'sheeds'; did you mean 'seeds'"):
+        simulate(sheeds=3)  # type: ignore[call-arg]

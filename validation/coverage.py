@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from surfaces import AT_SHIFT, ITEMS, RUNGS, SEED_SD, SHIFTS, SURFACES, Search
+from surfaces import AT_SHIFT, COARSE, HELD_OUT, ITEMS, RUNGS, SEED_SD, SHIFTS, SURFACES, Search
 
 from forgetting import seeds
 from forgetting.analysis.level_set.estimate import estimate_threshold
@@ -23,31 +23,35 @@ from forgetting.record.files import write_atomically, write_json
 from forgetting.record.provenance import commit, hardware, versions
 
 RUNS = {False: 40, True: 80}  # of a search in one and in two dimensions
+HELD_OUT_RUNS, HELD_OUT_REPEATS = 35, 5  # of a held-out surface: seven rungs, five seeds
 DESIGNS = ("ladder", "continuous", "grid")  # searched on a ladder, searched everywhere, all rungs in turn
 CASES = [(name, design, level) for name in SURFACES for design in DESIGNS for level in (0.9, 0.5)]
 
 
-def repetition(case: tuple[str, str, float], number: int) -> tuple[str, float]:
-    """One search and its verdict: ``covered``, ``missed``, or a status; and the width in decades."""
+def repetition(case: tuple[str, str, float], number: int) -> tuple[str, float, float]:
+    """One search and its verdict: ``covered``, ``missed``, or a status; its signed error and width in decades."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name, design, level = case
-    surface, rng = SURFACES[name], seeds.generator(number, name, design, str(level))
+    held_out = name in HELD_OUT
+    surface, rng = (SURFACES | HELD_OUT)[name], seeds.generator(number, name, design, str(level))
     edge = float(rng.uniform(*surface.edges))
-    space = surface.space(ladder=design != "continuous")
+    rungs = COARSE if held_out and design == "grid" else RUNGS
+    space = surface.space(ladder=design != "continuous", rungs=rungs)
     sampler = LevelSetSampler(level=level, space=space, most_repeats=5 if design == "ladder" else None, seed=number)
     study = optuna.create_study(sampler=sampler)
-    for params in grid(space, repeats=4) if design == "grid" else ():
+    for params in grid(space, repeats=HELD_OUT_REPEATS if held_out else 4) if design == "grid" else ():
         study.enqueue_trial(params)
     search = Search(surface, space, study, edge, level, rng)
-    search.go_on(RUNS[surface.two])
+    search.go_on(HELD_OUT_RUNS if held_out else RUNS[surface.two])
     found = estimate_threshold(
         search.points, search.retention, search.variance, axis="capacity", level=level,
         at=[AT_SHIFT] if surface.two else [],
     )  # fmt: skip
     if not found.located:
-        return found.status, float("inf")
-    covered = found.low <= 10 ** surface.truth(edge, level) <= found.high
-    return "covered" if covered else "missed", found.decades
+        return found.status, float("nan"), float("inf")
+    truth = surface.truth(edge, level)
+    covered = found.low <= 10**truth <= found.high
+    return "covered" if covered else "missed", float(np.log10(found.value)) - truth, found.decades
 
 
 def right(case: tuple[str, str, float], verdicts: Counter[str]) -> int:
@@ -82,8 +86,8 @@ def main() -> None:
     with ProcessPoolExecutor(options.processes) as pool:
         for case in sorted(chosen, key=lambda c: DESIGNS.index(c[1])):
             done = list(pool.map(repetition, [case] * len(numbers), numbers, chunksize=10))
-            verdicts = Counter(verdict for verdict, _ in done)
-            width = float(np.median([decades for _, decades in done]))
+            verdicts = Counter(verdict for verdict, _, _ in done)
+            width = float(np.median([decades for _, _, decades in done]))
             row = {
                 "surface": case[0],
                 "design": case[1],

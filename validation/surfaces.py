@@ -1,7 +1,10 @@
 """Synthetic retention surfaces with known boundaries, and what runs say of them: parameters in, noisy retention out.
 
-Noise is as in real runs: a seed-to-seed standard deviation of .08 on retention, then 120 items. Capacity is searched as
+Noise is as in real runs: a seed-to-seed standard deviation of .08 on retention, then the items. Capacity is searched as
 log10 of parameters, 4 to 5.7; shift from .05 to 1.
+
+The retention of ``SURFACES`` never exceeds 1. Those of ``HELD_OUT`` are harder: accuracy at dose 0 is .85 and measured
+too, so that single runs lie above 1 as real ones do.
 """
 
 from __future__ import annotations
@@ -16,12 +19,19 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from scipy import special
 
+from forgetting.analysis.metrics import retention_variance
+
 Floats = NDArray[np.float64]
 
 LOW, HIGH = 4.0, 5.7  # log10 of parameters
 ITEMS, SEED_SD = 120, 0.08
 RUNGS = [float(r) for r in np.round(np.linspace(LOW, HIGH, 13), 4)]
 SHIFTS = [0.05, 0.2, 0.5, 0.8, 0.95, 1.0]
+COARSE = [float(r) for r in np.round(np.linspace(LOW, HIGH, 7), 4)]  # rungs of the grid on held-out surfaces
+BASELINE, MANY_ITEMS = 0.85, 240  # of held-out surfaces
+ALIKE = 0.02  # correlation of the answers of a run to items that are alike: the variance of 240 is that of 42
+TAILS = 3  # degrees of freedom of heavy tails
+ROOM = 0.05  # of a low plateau above the level
 AT_SHIFT = 0.5  # where the threshold of a two-dimensional surface is asked for
 
 
@@ -46,15 +56,25 @@ def non_monotone(capacity: Floats, shift: Floats, edge: float, level: float) -> 
     return rise * (1 - 0.75 * np.exp(-(((capacity - edge + 0.12) / 0.14) ** 2)))
 
 
+def plateau(capacity: Floats, shift: Floats, edge: float, level: float) -> Floats:
+    """Logistic up to no more than .05 above the level, which it crosses at the edge."""
+    top = level + ROOM
+    return top * special.expit(special.logit(level / top) + 8 * (capacity - edge))
+
+
 @dataclass(frozen=True)
 class Surface:
-    """A surface, where its edge may lie, and whether shift is searched too."""
+    """A surface, where its edge may lie, whether shift is searched too, and how its runs are measured."""
 
     name: str
     retention: Callable[[Floats, Floats, float, float], Floats]
     edges: tuple[float, float]
     two: bool = False
     monotone: bool = True
+    baseline: float = 1.0  # accuracy at dose 0; measured by each run if below 1
+    items: int = ITEMS
+    alike: float = 0.0  # correlation of the answers of one run
+    tails: int | None = None  # degrees of freedom of the noise between seeds; normal if None
 
     def truth(self, edge: float, level: float) -> float:
         """The smallest log10 capacity from which retention stays at or above the level, at ``AT_SHIFT``."""
@@ -62,10 +82,10 @@ class Surface:
         below = np.flatnonzero(self.retention(fine, np.full_like(fine, AT_SHIFT), edge, level) < level)
         return float(fine[below[-1] + 1])
 
-    def space(self, *, ladder: bool) -> dict[str, BaseDistribution]:
+    def space(self, *, ladder: bool, rungs: list[float] = RUNGS) -> dict[str, BaseDistribution]:
         """The search space: a ladder of students and a list of shifts, or continuous."""
         if ladder:
-            found: dict[str, BaseDistribution] = {"capacity": CategoricalDistribution(RUNGS)}
+            found: dict[str, BaseDistribution] = {"capacity": CategoricalDistribution(rungs)}
             return found | ({"shift": CategoricalDistribution(SHIFTS)} if self.two else {})
         found = {"capacity": FloatDistribution(LOW, HIGH)}
         return found | ({"shift": FloatDistribution(0.05, 1.0)} if self.two else {})
@@ -74,9 +94,26 @@ class Surface:
         """Retention and its variance as one run measures them."""
         capacity, shift = np.asarray(params["capacity"]), np.asarray(params.get("shift", AT_SHIFT))
         mean = float(self.retention(capacity, shift, edge, level))
-        right = rng.binomial(ITEMS, np.clip(mean + SEED_SD * rng.standard_normal(), 0, 1))
-        p = (right + 0.5) / (ITEMS + 1)
-        return right / ITEMS, p * (1 - p) / ITEMS
+        right = self._right(self.baseline * (mean + SEED_SD * self._noise(rng)), rng)
+        if self.baseline == 1:
+            p = (right + 0.5) / (self.items + 1)
+            return right / self.items, p * (1 - p) / self.items
+        accuracy, start = right / self.items, self._right(self.baseline, rng) / self.items
+        return accuracy / start, retention_variance(accuracy, start, self.items, 0.0)
+
+    def _noise(self, rng: np.random.Generator) -> float:
+        """Of mean 0 and variance 1."""
+        if self.tails is None:
+            return float(rng.standard_normal())
+        return float(rng.standard_t(self.tails)) * np.sqrt((self.tails - 2) / self.tails)
+
+    def _right(self, accuracy: float, rng: np.random.Generator) -> int:
+        """Right answers at an accuracy; those to items that are alike come from a beta-binomial distribution."""
+        p = float(np.clip(accuracy, 0, 1))
+        if self.alike and 0 < p < 1:
+            size = 1 / self.alike - 1
+            p = float(rng.beta(p * size, (1 - p) * size))
+        return int(rng.binomial(self.items, p))
 
 
 SURFACES = {
@@ -86,6 +123,23 @@ SURFACES = {
         Surface("stepped", stepped, (4.4, 5.4)),
         Surface("diagonal", diagonal, (4.6, 5.1), two=True),
         Surface("non_monotone", non_monotone, (4.9, 5.2), monotone=False),
+    )
+}
+
+
+def _held_out(name: str, retention: Callable[..., Floats], low: float, high: float, **how: Any) -> Surface:
+    return Surface(name, retention, (low, high), baseline=BASELINE, items=MANY_ITEMS, **how)
+
+
+HELD_OUT = {
+    s.name: s
+    for s in (
+        _held_out("low_baseline", smooth, 4.5, 5.2),
+        _held_out("items_alike", smooth, 4.5, 5.2, alike=ALIKE),
+        _held_out("low_plateau", plateau, 4.5, 5.2),
+        _held_out("heavy_tails", smooth, 4.5, 5.2, tails=TAILS),
+        _held_out("near_low_end", smooth, 4.1, 4.4),
+        _held_out("near_high_end", smooth, 5.2, 5.5),
     )
 }
 

@@ -27,6 +27,14 @@ PAIR_KEY = [*RUN_KEY, "benchmark", "variant", "item"]
 SUMS = ("gold_tokens", "nll_sum", "base_ce_sum", "kl_sum", "steps_right", "steps_total")
 
 
+def plain_rows(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The greedy answers of students as training left them: what scores and curves are made of."""
+    if "answering" not in ledger:  # of an older version, or made by hand
+        return ledger
+    plain = (ledger["answering"] == "greedy") & (ledger["intervention"] == "")
+    return ledger if plain.all() else ledger[plain]
+
+
 def score_rows(
     ledger: pd.DataFrame,
     chances: Mapping[str, float],

@@ -6,8 +6,8 @@ A folder that was committed small has no ledger; its curves then come from ``cur
 
 from __future__ import annotations
 
-import gzip
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +15,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from forgetting.analysis import statistics
 from forgetting.analysis.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
-from forgetting.analysis.scores import PROBE, score_rows
+from forgetting.analysis.scores import PROBE, plain_rows, score_rows
 from forgetting.errors import UsageError, unknown
-from forgetting.record.schema import LEDGER_COLUMNS, PASSING_FILE, RUN_KEY, ScoreRow
+from forgetting.record.checks import MOST_ROWS, check_names, check_record, check_words
+from forgetting.record.reading import first_line, opened, read_rows
+from forgetting.record.schema import ADDED, ANSWERING_FILE, LEDGER_COLUMNS, PASSING_FILE, RUN_KEY, ScoreRow
+from forgetting.record.seals import SEAL, check_files, read_sealed
 
 CURVES_FILE = "curves.csv"
+SCORES_FILES = ("scores.jsonl", "scores.jsonl.gz")
+REMEDY = "take the folder from where it came again, or delete record.json and resume it: it is joined again"
 FLOOR_COLUMNS = ("student", "arm", "skill", "dose", "items", "accuracy", "difference", "standard_error", "seed_spread")
 
 
@@ -41,7 +48,7 @@ class ArmCurves:
 
     @property
     def title(self) -> str:
-        """What a figure of this arm says of it: source, shift, rate, rate policy, mitigation, replay."""
+        """What a figure of this arm says of it: source, shift, rate, rate policy, mitigation."""
         known = self.settings
         parts = [str(self.name), f"shift {known.get('shift', 1):g}"]
         policy = str(known.get("rate_policy", "unknown")).replace("_", " ")
@@ -50,9 +57,10 @@ class ArmCurves:
         policy += f" ({rates})" if rates else ""
         parts.append(f"rate policy {policy}" + ("" if multiple == 1 else f", {multiple:g}× rate"))
         mitigation = part_name(known.get("mitigation", "none"))
-        parts += [mitigation] if mitigation != "none" else []
-        parts += [f"replay {100 * float(known['replay']):g}%"] if known.get("replay") else []
-        return " · ".join([*parts, "joint training"] if known.get("joint") else parts)
+        if mitigation == "replay":
+            mitigation += f" {100 * replayed(known):g}%"
+        parts += [] if mitigation == "none" else ["joint training" if mitigation == "joint" else mitigation]
+        return " · ".join(parts)
 
 
 class StudyFolder:
@@ -71,26 +79,43 @@ class StudyFolder:
         """The study's name."""
         return str(self.record.get("name", self.folder.name))
 
+    @property
+    def unverified(self) -> str:
+        """Why what is shown may have been changed since it was measured; nothing where every file had its hash."""
+        if SEAL not in self.record:
+            return "unverified: this record was written before records had hashes"
+        runs = self.record.get("unverified", [])
+        return f"unverified, made from files without hashes: {', '.join(map(str, runs))}" if runs else ""
+
+    @property
+    def _hashes(self) -> dict[str, str]:
+        """The hashes of the files that the record was written with, by name."""
+        found = self.record.get("files")
+        return found if isinstance(found, dict) else {}
+
     @cached_property
     def passing(self) -> pd.DataFrame:
         """pass@k by run, dose, benchmark and k, with its interval; empty where no answers were sampled."""
-        path = self.folder / PASSING_FILE
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+        return self._table(PASSING_FILE) if (self.folder / PASSING_FILE).exists() else pd.DataFrame()
+
+    @cached_property
+    def other_ways(self) -> pd.DataFrame:
+        """Accuracy by run, dose, intervention and way of answering; empty where greedy decoding is all there is."""
+        return self._table(ANSWERING_FILE) if (self.folder / ANSWERING_FILE).exists() else pd.DataFrame()
 
     @cached_property
     def ledger(self) -> pd.DataFrame | None:
-        """One row per (run, dose, item); None in a folder without its ledger."""
+        """The greedy answers, one row per (run, dose, item); None in a folder without its ledger."""
+        return None if self.every_row is None else plain_rows(self.every_row)
+
+    @cached_property
+    def every_row(self) -> pd.DataFrame | None:
+        """The whole ledger: other ways of answering and interventions as well."""
         path = self.folder / "ledger.parquet"
         if not path.exists():
             return None
-        try:
-            ledger = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: not a readable parquet file ({_first_line(error)})") from None
-        missing = [name for name in LEDGER_COLUMNS if name not in ledger and name != "answer"]
-        if missing:
-            raise UsageError(f"{path}: columns missing from the ledger: {', '.join(missing)}")
-        return ledger
+        check_files(self.folder, {path.name: mark} if (mark := self._hashes.get(path.name)) else {}, REMEDY)
+        return _read_ledger(path)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -100,7 +125,10 @@ class StudyFolder:
             runs = (own for _, own in self.ledger.groupby(list(RUN_KEY)))
             rows: list[Any] = [vars(row) for own in runs for row in score_rows(own, chances, versions)]
         else:
-            rows = _kept_scores(self.folder)
+            path = next(filter(Path.is_file, (self.folder / name for name in SCORES_FILES)), None)
+            if path is not None and (mark := self._hashes.get(path.name)):
+                check_files(self.folder, {path.name: mark}, REMEDY)
+            rows = [] if path is None else read_rows(path)
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
 
     @cached_property
@@ -174,14 +202,53 @@ class StudyFolder:
 
     @cached_property
     def _kept_curves(self) -> pd.DataFrame:
-        path = self.folder / CURVES_FILE
+        return self._table(CURVES_FILE) if (self.folder / CURVES_FILE).exists() else Curves().to_frame()
+
+    def _table(self, name: str) -> pd.DataFrame:
+        """A CSV file of the folder, as it was when the record was written."""
+        path = self.folder / name
+        if mark := self._hashes.get(name):
+            check_files(self.folder, {name: mark}, REMEDY)
         try:
-            return pd.read_csv(path) if path.exists() else Curves().to_frame()
+            with opened(path) as file:
+                found = pd.read_csv(file)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: not a readable table ({_first_line(error)})") from None
+            raise UsageError(f"{path}: not a readable table ({first_line(error)})") from None
+        for column in ("student", "arm"):
+            if column in found:
+                check_names(found[column].unique(), column, path)
+        return found
 
     def _benchmark(self, what: str) -> dict[str, Any]:
         return {name: value[what] for name, value in self.record.get("benchmarks", {}).items()}
+
+
+def replayed(arm: dict[str, Any]) -> float:
+    """The share of an arm's stream that is replayed, from its settings in the record."""
+    mitigation = arm.get("mitigation", "none")
+    return float(mitigation["share"]) if isinstance(mitigation, dict) and part_name(mitigation) == "replay" else 0.0
+
+
+@contextmanager
+def shown(folder: Path) -> Iterator[None]:
+    """Whatever a record that nobody foresaw breaks becomes one line with the folder; Python's error is its cause."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        AssertionError,
+        pa.ArrowException,
+        MemoryError,
+    ) as error:
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise UsageError(f"{folder}: its record is damaged or not of a study, and cannot be shown ({what})") from error
 
 
 def open_study(path: Path | str) -> StudyFolder:
@@ -201,29 +268,48 @@ def read_record(folder: Path) -> dict[str, Any]:
         unfinished = (folder / "runs").is_dir()
         hint = "unfinished: continue it with 'forgetting resume'" if unfinished else "not the folder of a study"
         raise UsageError(f"{folder}: has no record.json ({hint})")
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not readable as JSON ({_first_line(error)})") from None
-    if not isinstance(record, dict) or not isinstance(record.get("benchmarks"), dict):
-        raise UsageError(f"{path}: not the record of a study (no 'benchmarks')")
-    if not all(isinstance(record.get(name, []), list) for name in ("arms", "students", "statuses")):
-        raise UsageError(f"{path}: not the record of a study ('arms' and 'students' must be lists)")
+    record = read_sealed(path, REMEDY)
+    check_record(record, path)
     if not any((folder / name).exists() for name in ("ledger.parquet", CURVES_FILE)):
         raise UsageError(f"{folder}: has neither ledger.parquet nor {CURVES_FILE}, so there is nothing to show")
-    return record
+    return {**record, "arms": [_as_now(arm) for arm in record["arms"]]} if "arms" in record else record
 
 
-def _kept_scores(folder: Path) -> list[Any]:
-    """The rows of ``scores.jsonl``, plain or compressed; none where there is neither."""
-    for path, open_text in ((folder / "scores.jsonl", open), (folder / "scores.jsonl.gz", gzip.open)):
-        if path.exists():
-            try:
-                with open_text(path, "rt") as file:
-                    return [json.loads(line) for line in file]
-            except (OSError, EOFError, ValueError) as error:
-                raise UsageError(f"{path}: not readable as JSON lines ({_first_line(error)})") from None
-    return []
+def _as_now(arm: dict[str, Any]) -> dict[str, Any]:
+    """An arm as records say it now: in early ones replay and joint training stood beside the mitigation."""
+    share, joint = arm.get("replay"), arm.get("joint")
+    rest = {name: value for name, value in arm.items() if name not in ("replay", "joint")}
+    if part_name(arm.get("mitigation", "none")) != "none" and (share or joint):
+        return arm  # two mitigations at once, which no arm has now
+    if joint:
+        return {**rest, "mitigation": {"name": "joint"}}
+    return {**rest, "mitigation": {"name": "replay", "share": share}} if share else rest
+
+
+def _read_ledger(path: Path) -> pd.DataFrame:
+    """The ledger, checked to have its columns, each of its kind, and names that can be shown and become paths."""
+    try:
+        with opened(path) as file:
+            about = pq.ParquetFile(file)
+            if about.metadata.num_rows > MOST_ROWS:
+                rows = f"{about.metadata.num_rows:,} rows, and the limit is {MOST_ROWS:,}"
+                raise UsageError(f"{path}: has {rows}")
+            ledger: pd.DataFrame = about.read().to_pandas()
+    except UsageError:
+        raise
+    except (OSError, ValueError, pa.ArrowException, TypeError) as error:
+        raise UsageError(f"{path}: not a readable parquet file ({first_line(error)}); {REMEDY}") from None
+    ledger = ledger.assign(**{name: value for name, value in ADDED.items() if name not in ledger})
+    missing = [name for name in LEDGER_COLUMNS if name not in ledger and name != "answer"]
+    if missing:
+        raise UsageError(f"{path}: columns missing from the ledger: {', '.join(missing)}")
+    for name, kind in LEDGER_COLUMNS.items():
+        if kind == "string":
+            words = ledger[name].unique()
+            (check_names if name in ("student", "arm") else check_words)(words, name, path)
+        elif name != "answer" and not pd.api.types.is_numeric_dtype(ledger[name]):
+            raise UsageError(f"{path}: column {name} must be numbers, got {ledger[name].dtype}")
+    return ledger
 
 
 def part_name(value: Any) -> str:
@@ -239,7 +325,3 @@ def _floor(rows: pd.DataFrame) -> tuple[int, float, float, float, float]:
     floor = statistics.noise_floor(right[first].to_numpy(), [str(p) for p in rows.loc[first, "problem"]])
     spread = float(accuracies.std()) if len(accuracies) > 1 else float("nan")
     return floor.items, floor.accuracy, floor.difference, floor.standard_error, spread
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,81 +1,56 @@
-"""pass@k of a benchmark: a model, a benchmark and a way of sampling in; every answer's grade and the estimates out.
-
-In a study the sampled answers of one look are rows of one file; the estimates are computed from these rows.
-"""
+"""Sampled answers, several to each prompt; pass@k is computed from their grades (unbiased, arXiv 2107.03374)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
-from forgetting.analysis.scores import passing
-from forgetting.batching import prompts, texts, tokens, without_end
-from forgetting.contracts import Benchmark, Item, Model, Sampling
+from forgetting.contracts import Answered, Answering, Model, Sampling
 from forgetting.errors import require
-from forgetting.spec import Evaluation
 
 
 @dataclass(frozen=True)
-class Passing:
-    """``answers``: one row per item and sample (item, sample, tokens, verdict, kind). ``estimates``: one row per k
-    (k, value, low, high, items, samples), the mean over items with its 95% interval by the standard error over items;
-    ``greedy``: the share that greedy decoding gets right.
+class Sampled(Answering):
+    """Answers drawn from the student, the same draws at every dose and for every student.
+
+    Args:
+        samples: answers to each item
+        temperature: divides the logits; 1 samples from the student itself
+        top_p: draws come from the likeliest words that together have this probability
+        ks: the k of each pass@k, at most ``samples``
+        seed: of the draws
     """
 
-    answers: pd.DataFrame
-    estimates: pd.DataFrame
-    greedy: float
+    samples: int = 10
+    temperature: float = 0.8
+    top_p: float = 0.95
+    ks: tuple[int, ...] = (1,)
+    seed: int = 0
 
+    def __post_init__(self) -> None:
+        Sampling(self.temperature, self.top_p, self.seed, samples=self.samples)  # checks them
+        rule = f"one or several from 1 to the {self.samples} samples"
+        require(bool(self.ks) and all(1 <= k <= self.samples for k in self.ks), "sampled.ks", rule, self.ks)
+        require(len(set(self.ks)) == len(self.ks), "sampled.ks", "free of repeats", self.ks)
 
-def measure_passing(
-    model: Model, benchmark: Benchmark, sampling: Sampling, *, ks: Sequence[int] = (1,), variant: str = "original",
-    max_new_tokens: int = 256, batch_items: int = 32,
-) -> Passing:  # fmt: skip
-    """pass@1 of greedy decoding and pass@k of sampled answers (unbiased, arXiv 2107.03374), for a model of R = 1.
+    @property
+    def count(self) -> int:
+        """Answers to each prompt."""
+        return self.samples
 
-    Raises ``UsageError`` where k is more than there are samples: the estimator has no value there.
-    """
-    require(model.replicas == 1, "pass@k", "of a model of one replica", model.replicas)
-    for k in ks:
-        require(1 <= k <= sampling.samples, "pass@k", f"k from 1 to the {sampling.samples} samples", k)
-    items = benchmark.items("test", variant)
-    require(bool(items), "pass@k", "of a benchmark with test items", benchmark.short_name())
-    before = tokens(prompts(items, model.tokenizer), model.tokenizer)
-    greedy = model.generate([before], max_new_tokens=max_new_tokens, batch_items=batch_items)[0]
-    first = benchmark.grade(items, texts(without_end(greedy, model.ends), model.tokenizer))
-    answers = sampled(model, benchmark, items, sampling, max_new_tokens=max_new_tokens, batch_items=batch_items)
-    return Passing(answers, passing(answers, ks), float(np.mean([g.verdict == "right" for g in first])))
+    def passes(self) -> tuple[int, ...]:
+        """``ks``."""
+        return self.ks
 
+    def answers(
+        self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int
+    ) -> list[list[Answered]]:
+        """``samples`` answers to each prompt."""
+        from forgetting.batching import without_end
 
-def sampled(
-    model: Model, benchmark: Benchmark, items: list[Item], sampling: Sampling, *, max_new_tokens: int, batch_items: int
-) -> pd.DataFrame:  # fmt: skip
-    """Sampled answers to items, graded: one row per item and sample (item, sample, tokens, verdict, kind)."""
-    before = tokens(prompts(items, model.tokenizer), model.tokenizer)
-    asked = [row for row in before for _ in range(sampling.samples)]
-    drawn = model.generate([asked], max_new_tokens=max_new_tokens, batch_items=batch_items, sampling=sampling)[0]
-    written = without_end(drawn, model.ends)
-    repeated = [item for item in items for _ in range(sampling.samples)]
-    grades = benchmark.grade(repeated, texts(written, model.tokenizer))
-    return pd.DataFrame({
-        "item": [item.id for item in repeated], "sample": list(range(sampling.samples)) * len(items), "tokens": written,
-        "verdict": [g.verdict for g in grades], "kind": [g.kind for g in grades],
-    })  # fmt: skip
-
-
-def look(model: Model, benchmarks: Sequence[Benchmark], evaluation: Evaluation) -> pd.DataFrame:
-    """Rows of one look of a study at the unperturbed test items: ``sampled``'s, with ``benchmark`` and ``skill``."""
-    wanted = evaluation.sampling
-    how = Sampling(wanted.temperature, wanted.top_p, wanted.seed, samples=wanted.samples)
-    frames = []
-    for b in benchmarks:
-        if b.asks or (wanted.benchmarks and b.short_name() not in wanted.benchmarks):
-            continue
-        rows = sampled(
-            model, b, b.items(), how, max_new_tokens=evaluation.max_new_tokens, batch_items=evaluation.batch_items
-        )
-        frames.append(rows.assign(benchmark=b.short_name(), skill=b.skill))
-    return pd.concat(frames, ignore_index=True)
+        how = Sampling(self.temperature, self.top_p, self.seed, samples=self.samples)
+        asked = [prompt for prompt in prompts for _ in range(self.samples)]
+        written = model.generate([asked], max_new_tokens=max_new_tokens, batch_items=batch_items, sampling=how)[0]
+        whole = without_end(written, model.ends)
+        flat = [Answered(own, len(w), len(own) == len(w)) for own, w in zip(whole, written, strict=True)]
+        return [flat[start : start + self.samples] for start in range(0, len(flat), self.samples)]

@@ -55,8 +55,8 @@ class CapacityCause(Claim):
         if not arms:
             return Finding.nothing(rule, f"no plain arm of {pair.contamination}", conditions)
         arm = arms[0]
-        joint = [a for a in _beside(study, arm) if a.joint]
-        replayed = [a for a in _beside(study, arm) if not a.joint and 0 < a.replay <= self.most_replay]
+        joint = [a for a in _beside(study, arm) if a.mitigation == "joint"]
+        replayed = [a for a in _beside(study, arm) if 0 < a.replay <= self.most_replay]
         most = max(replayed, key=lambda a: a.replay, default=None)
         gap = _gap(study, arm, joint[0], pair.skill) if joint else None
         replay = _gap(study, arm, most, pair.skill) if most else None
@@ -76,7 +76,7 @@ def _beside(study: Measured, arm: MeasuredArm) -> list[MeasuredArm]:
     """Arms with the same contamination, shift, rate and rate policy."""
     same = (arm.contamination, arm.form, *arm.exposure)
     arms = [a for a in study.arms if (a.contamination, a.form, *a.exposure) == same]
-    return [a for a in arms if a.mitigation == "none" and a.name != arm.name]
+    return [a for a in arms if a.name != arm.name]
 
 
 def _gap(study: Measured, arm: MeasuredArm, other: MeasuredArm, skill: str) -> _Gap | None:

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from forgetting.analysis.metrics import Floats, hazard
-from forgetting.claims.judging.accuracy import Cell, Run, seed_count, shared_doses, shared_runs
+from forgetting.claims.judging.accuracy import Cell, SeedPair, seed_count, shared_doses, shared_runs
 from forgetting.claims.judging.comparisons import control_of, treated_arms
 from forgetting.claims.judging.decision import ClaimPart, Counts, decide, interval, untestable
 from forgetting.claims.judging.evidence import Measured, MeasuredArm
@@ -38,7 +38,7 @@ class Look:
     student: str
     capacity: int
     dose: int
-    runs: tuple[Run, ...]
+    runs: tuple[SeedPair, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import __version__
-from forgetting.cli import arguments, budget, claims, folders, listing, report, simulate, sweep
+from forgetting.cli import arguments, budget, claims, folders, listing, report, simulate, streams, sweep
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
 from forgetting.study import settings
@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Status: 0 done, 2 bad input or a failed write (one line on stderr), 130 interrupted."""
+    streams.make_safe()
     try:
         status = _command(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -68,6 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:
             _close_stdout()
         return _fail(f"{error.filename or 'standard output'}: cannot be read or written: {folders.reason(error)}")
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError) as error:
+        if "FORGETTING_TRACEBACK" in os.environ:
+            raise
+        return _fail(
+            f"{type(error).__name__}: {str(error) or 'no more is known'}; set FORGETTING_TRACEBACK=1 to see where"
+        )
     return status
 
 
@@ -78,7 +85,7 @@ def _command(argv: list[str]) -> int:
         given = parser.parse_args(argv, defaults=False)
     except SystemExit as done:
         return int(done.code or 0)
-    except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
+    except (argparse.ArgumentError, TypeError, ValueError, KeyError, RecursionError) as error:
         options = [o for action in (command or parser)._actions for o in action.option_strings]
         raise settings.one_line(str(error), SweepSpec if chosen == "sweep" else Spec, options) from None
     if "command" not in given:
@@ -100,7 +107,8 @@ def _parser(chosen: str) -> tuple[ArgumentParser, ArgumentParser | None]:
 
 
 def _fail(message: str) -> int:
-    sys.stderr.write(f"forgetting: error: {settings.shorten(message, 600)}\n")
+    line = "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in message)
+    sys.stderr.write(f"forgetting: error: {settings.shorten(line, 600)}\n")
     return 2
 
 

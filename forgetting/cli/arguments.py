@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -103,7 +104,8 @@ def set_sandbox(given: Namespace) -> None:
     os.environ[policy.VARIABLE] = given.sandbox
     missing = pool.missing(pool.layers())
     if not given.get("quiet"):
-        sys.stdout.write(f"sandbox: {f'lacks {missing}' if missing else 'every layer holds'}\n")
+        with contextlib.suppress(OSError, ValueError):  # nobody who reads is no reason to end
+            sys.stdout.write(f"sandbox: {f'lacks {missing}' if missing else 'every layer holds'}\n")
 
 
 def add_stack(command: ArgumentParser, default: str = "auto, which stacks where it pays") -> None:

@@ -53,7 +53,7 @@ def budget(given: Namespace) -> int:
 
     import torch
 
-    from forgetting.answering.budget import accuracy_by_budget
+    from forgetting.evaluation.budgets import accuracy_by_budget
     from forgetting.record.files import write_atomically
     from forgetting.report import drawing
     from forgetting.report.budget import budget_curve

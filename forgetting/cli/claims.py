@@ -61,7 +61,9 @@ def claims(given: Namespace) -> int:
 
     try:
         verdicts = judge(paths, given.get("rules"))
-    except (ArrowException, KeyError, TypeError) as error:
+    except UsageError:
+        raise
+    except (ArrowException, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UsageError(f"results: must be readable studies, got {named} ({type(error).__name__}: {error})") from error
     plain = [verdict.to_dict() for verdict in verdicts]
     if output is not None:

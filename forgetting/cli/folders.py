@@ -29,6 +29,12 @@ def check_writable(folder: Path, field: str) -> None:
         _remove(probe, made)
 
 
+def check_study(folder: Path, field: str) -> None:
+    """``check_writable``, unless the study is finished: it is only shown, perhaps from a disk that is read only."""
+    if not all((folder / name).is_file() for name in ("record.json", "report.html")):
+        check_writable(folder, field)
+
+
 def existing(value: str, field: str) -> Path:
     """A folder that is there; what must be in it is checked by whoever reads it."""
     folder = Path(value)

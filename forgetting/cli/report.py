@@ -28,7 +28,7 @@ def parser() -> ArgumentParser:
 
 def report(given: Namespace) -> int:
     """Rebuild the views."""
-    from forgetting.analysis.study_folder import read_record
+    from forgetting.analysis.study_folder import read_record, shown
 
     named = given.get("folders") or []
     if not named and given.get("index") is None:
@@ -39,15 +39,11 @@ def report(given: Namespace) -> int:
         read_record(study)
         folders.check_writable(study, "folder")
 
-    from pyarrow import ArrowException
-
     from forgetting.report.build import build_views
 
     for study in studies:
-        try:
+        with shown(study):
             written = build_views(study)
-        except (ArrowException, KeyError) as error:
-            raise UsageError(f"folder: must be a readable study, got {str(study)!r} ({error})") from error
         sys.stdout.write("".join(f"{path}\n" for path in written))
     if index is not None:
         from forgetting.report.index import write_index

@@ -18,6 +18,7 @@ from forgetting.errors import UsageError
 from forgetting.executors.stacking import stack_of
 from forgetting.study import spec_files
 from forgetting.study.estimates import table
+from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.study import construct
 
 T = TypeVar("T")
@@ -70,6 +71,11 @@ def resume_parser() -> ArgumentParser:
     )
     parser.add_argument("folder", type=str, metavar="FOLDER", help="a study's folder")
     parser.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="go on with a folder from elsewhere although that runs code, starts programs or fetches what it names",
+    )
     arguments.add_workers(parser)
     arguments.add_stack(parser, "as before")
     return parser
@@ -99,8 +105,8 @@ def simulate(given: Namespace) -> int:
         return _print(table(study, given.estimate))
     workers, stack = arguments.workers_of(given), stack_of(given.get("stack") or "auto")
     output = Path(given.get("output", arguments.OUTPUT))
-    folder = output / f"{spec.name}-{study.fingerprint[:8]}"
-    folders.check_writable(folder, "output")
+    folder = output / f"{spec.name}-{study_fingerprint(study)[:8]}"
+    folders.check_study(folder, "output")
     store = store_of(given)
     arguments.set_sandbox(given)
 
@@ -121,21 +127,21 @@ def resume(given: Namespace) -> int:
     folder = folders.existing(given.folder, "folder")
     workers, stack = arguments.workers_of(given), stack_of(given.stack) if "stack" in given else None
     store = store_of(given)
-    folders.check_writable(folder, "folder")
+    folders.check_study(folder, "folder")
     arguments.set_sandbox(given)
 
-    quiet = bool(given.get("quiet"))
+    quiet, trust = bool(given.get("quiet")), bool(given.get("trust"))
     if (folder / "sweep.json").is_file():
         from forgetting.executors import executor_of
         from forgetting.sweep.sweep import resume_sweep
 
         own = {"name": "processes", "workers": workers} if workers else "inline"
         executor = None if workers is None else executor_of(own)
-        work = partial(resume_sweep, folder, executor=executor, store=store, stack=stack, quiet=quiet)
+        work = partial(resume_sweep, folder, executor=executor, store=store, stack=stack, quiet=quiet, trust=trust)
     else:
         from forgetting.simulate import resume
 
-        work = partial(resume, folder, store=store, workers=workers, stack=stack, quiet=quiet)
+        work = partial(resume, folder, store=store, workers=workers, stack=stack, quiet=quiet, trust=trust)
     try:
         result = training(work, folder, _resume_command(given, folder))
     except UsageError as error:
@@ -160,7 +166,7 @@ def distil(given: Namespace) -> int:
     if export:
         folders.check_writable(export, "export")
 
-    from forgetting.executors.tasks import distil_ladder
+    from forgetting.executors.distilling import distil_ladder
 
     homes = training(
         lambda: distil_ladder(spec, store=store, export=export, workers=workers, quiet=bool(given.get("quiet"))),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from forgetting.contracts import Batch, Distillation, Model, Sample, Stream
+from forgetting.contracts import Batch, Distillation, Model, Stream
+from forgetting.distillation._written import taught
 from forgetting.errors import require, unknown
 
 if TYPE_CHECKING:
@@ -33,22 +33,16 @@ class OffPolicy(Distillation):
             raise unknown("off_policy.level", self.level, ("sequence", "word"))
         require(self.max_new_tokens >= 1, "off_policy.max_new_tokens", "at least 1", self.max_new_tokens)
 
+    @property
+    def compares(self) -> bool:
+        """At word level."""
+        return self.level == "word"
+
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
-        """The stream's batches; the teacher writes the answers of original samples, greedily, before the first step.
+        """The stream's batches; the teacher writes the answers of original samples, greedily, before the first step."""
+        from forgetting.batching import encode
 
-        Of a dialogue it writes the last turn, and that alone is learned.
-        """
-        from forgetting.batching import encode, prompts, texts, tokens, without_end
-
-        own = [i for i, foreign in enumerate(stream.contaminating) if not foreign]
-        asked = tokens(prompts([stream.samples[i] for i in own], teacher.tokenizer), teacher.tokenizer)
-        answers = teacher.generate([asked], max_new_tokens=self.max_new_tokens)[0]
-        written = list(stream.samples)
-        whole = [bool(answer) and answer[-1] in teacher.ends for answer in answers]
-        said = texts(without_end(answers, teacher.ends), teacher.tokenizer)
-        for i, answer, ended in zip(own, said, whole, strict=True):
-            written[i] = _answered(written[i], answer, ended)
-        encoded = encode(written, student.tokenizer)
+        encoded = encode(taught(teacher, stream, self.max_new_tokens), student.tokenizer)
         for index in stream:
             yield encoded.batch(index, stream.batch_size)
 
@@ -61,13 +55,3 @@ class OffPolicy(Distillation):
             if self.level == "sequence"
             else losses.forward_kl(student, teacher, batch)
         )
-
-
-def _answered(sample: Sample, answer: str, ended: bool) -> Sample:
-    """The sample with another answer; of a dialogue another last turn, the only one to be learned.
-
-    An answer that was cut at the limit is no whole one: a student that learned an end there would learn to stop short.
-    """
-    before = sample.turns[:-1]
-    turns = (*before, ("assistant", answer)) if sample.turns else ()
-    return dataclasses.replace(sample, answer=answer, turns=turns, given_turns=len(before), ended=ended)

@@ -7,24 +7,31 @@ hidden in some answers and not in others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from forgetting.batching import without_end
-from forgetting.contracts import Model
+from forgetting.contracts import Benchmark, Model, Sample
 from forgetting.evaluation.evaluator import Earlier, Evaluator, _Set
 from forgetting.evaluation.questions import Asking
-from forgetting.models.backend import BackedModel, vllm_command
-from forgetting.spec import Backend
-
-_writers: dict[tuple[str, ...], BackedModel] = {}  # one process for all runs of this one, since it starts slowly
+from forgetting.models.backend import BackedModel
+from forgetting.spec import Evaluation
 
 
 class WrittenElsewhere(Evaluator):
     """An evaluator whose answers ``writer`` writes."""
 
-    writer: BackedModel
+    def __init__(
+        self,
+        base: Model,
+        benchmarks: Sequence[Benchmark],
+        probe: Sequence[Sample],
+        probe_name: str,
+        evaluation: Evaluation,
+        writer: BackedModel,
+    ) -> None:
+        super().__init__(base, benchmarks, probe, probe_name, evaluation)
+        self.writer = writer
 
     def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> Asking[list[pd.DataFrame]]:
         sums = []
@@ -36,20 +43,3 @@ class WrittenElsewhere(Evaluator):
         limit = self.evaluation.max_new_tokens
         answers = iter(without_end(self.writer.generate([asked], max_new_tokens=limit)[0], self.writer.ends))
         return [self._rows(s, [next(answers) for _ in s.items], found) for s, found in zip(sets, sums, strict=True)]
-
-
-def writer(backend: Backend, model: Model, folder: Path) -> BackedModel:
-    """The backend's process, started if need be, for a student of its own; its noise floor is to be measured anew."""
-    command = vllm_command(
-        *backend.command,
-        dtype=backend.dtype,
-        max_length=backend.max_length,
-        memory_share=backend.memory_share,
-        gpus=backend.gpus,
-    )
-    if tuple(command) not in _writers:
-        made = BackedModel(model, command, folder, noise_prompts=backend.noise_prompts, quiet=True)
-        _writers[tuple(command)] = made
-    found = _writers[tuple(command)].follow(model, folder)
-    found.noise = None
-    return found

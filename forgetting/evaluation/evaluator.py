@@ -9,7 +9,7 @@ in fp32 token for token, two tokens aside whose logits are equal to within round
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -99,7 +99,7 @@ class Evaluator:
     ) -> None:
         self.base = base
         self.evaluation = evaluation
-        self.sampled: list[pd.DataFrame] = []  # answers drawn from the base; shared by the evaluators of all probes
+        self._others: list[pd.DataFrame] = []  # what the base answers in other ways; shared by all probes
         self._budget = Budget()
         self._benchmarks = list(benchmarks)
         self.originals = [self._set(b, "original") for b in benchmarks if not b.asks]
@@ -114,6 +114,12 @@ class Evaluator:
         other = copy.copy(self)
         other._take_probe(probe, probe_name)
         return other
+
+    def written_by_base(self, write: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Answers of the base in other ways than greedy decoding, written once for all its runs."""
+        if not self._others:
+            self._others.append(write())
+        return self._others[0]
 
     def _take_probe(self, probe: Sequence[Sample], probe_name: str) -> None:
         self.probe, self.probe_name, self._probe_traces = list(probe), probe_name, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -39,7 +40,7 @@ class EventsWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         for old in self.folder.glob("*tfevents*"):
             old.unlink()
-        self._file = open(self.folder / f"events.out.tfevents.{time.time():.0f}.forgetting", "wb")  # noqa: SIM115
+        self._file = open(self.folder / f"events.out.tfevents.{time.time():.0f}.forgetting", "xb")  # noqa: SIM115
         self._records = RecordWriter(self._file)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
@@ -126,7 +127,10 @@ def _known(value: Any) -> float | None:
 
 
 def _category(title: str, tags: list[str]) -> layout_pb2.Category:
-    charts = [layout_pb2.Chart(title=tag, multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$"])) for tag in tags]
+    charts = [
+        layout_pb2.Chart(title=tag, multiline=layout_pb2.MultilineChartContent(tag=[f"^{re.escape(tag)}$"]))
+        for tag in tags
+    ]
     return layout_pb2.Category(title=title, chart=charts)
 
 

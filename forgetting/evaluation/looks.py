@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
-from forgetting.answering import sampled
 from forgetting.batching import Encoded
-from forgetting.contracts import Contamination, Model, Report
-from forgetting.evaluation.backend_evaluator import WrittenElsewhere, writer
+from forgetting.contracts import Model, Report
+from forgetting.evaluation.backend_evaluator import WrittenElsewhere
 from forgetting.evaluation.evaluator import Evaluator, same_weights
-from forgetting.evaluation.probe import probe
+from forgetting.evaluation.other_answers import other_answers
 from forgetting.evaluation.questions import together
 from forgetting.evaluation.recorder import Recorder
-from forgetting.models.checkpoint import Home, load
 from forgetting.models.stacked import StackedModel
 from forgetting.record.files import RunFolder, write_json
+from forgetting.record.schema import ADDED
 from forgetting.study.study import Study
 from forgetting.training.plan import MixPlan
-
-EXCHANGE = "exchange"  # the folder of a run in which another process finds the weights to answer with
 
 
 @dataclass(frozen=True)
@@ -77,54 +74,50 @@ class Looks:
         return dose in (0, max(self.stops.values()))
 
     def _write(self, dose: int, student: Model, rows: pd.DataFrame) -> None:
-        sampled = self._sampled(student) if self._at_an_end(dose) else None
+        others = self._others(student) if self._at_an_end(dose) else None
         if not self.leading:
             return
-        step = next(step for step, reached in self.stops.items() if reached == dose)
-        trained = self.plan.trained(step)
-        clock = {
-            "dose": dose,
-            "dose_tokens": self.encoded.answer_tokens(trained[self.plan.contaminating[trained]]),
-            "stream_samples": len(trained),
-        }
         with self.recorder.watch("logging"):
             of = self.evaluator
             if isinstance(of, WrittenElsewhere) and of.writer.noise and not self.run.backend.is_file():
                 noise = of.writer.noise
                 write_json(self.run.backend, {**dataclasses.asdict(noise), "text": str(noise)})
-            if sampled is not None:
-                self.recorder.add_sampled(sampled, dose)
-            self.recorder.add(rows, clock)
-        self.report(step, self.plan.steps)
+            self.recorder.add(rows if others is None else pd.concat([_plain(rows), others]), self._clock(dose))
+        self.report(self._step(dose), self.plan.steps)
 
-    def _sampled(self, student: Model) -> pd.DataFrame | None:
-        """Sampled answers, where they are asked for; those of a base are drawn once for all its runs."""
+    def measure_variants(self, dose: int, student: Model, variants: Iterator[tuple[str, dict[str, Tensor]]]) -> None:
+        """The finished student with other weights, one after another; it is left as it was."""
+        frames = []
+        for label, weights in variants:
+            own = {name: tensor.clone() for name, tensor in student.state().items()}
+            student.load_state(weights)
+            with self.recorder.watch("interventions"):
+                rows = self.evaluator.measure(student, perturbed=False, earlier=self.recorder.answers)
+            frames.append(_plain(rows).assign(intervention=label))
+            student.load_state(own)
+        self.recorder.add_interventions(pd.concat(frames, ignore_index=True), self._clock(dose))
+
+    def _step(self, dose: int) -> int:
+        return next(step for step, reached in self.stops.items() if reached == dose)
+
+    def _clock(self, dose: int) -> dict[str, int]:
+        trained = self.plan.trained(self._step(dose))
+        tokens = self.encoded.answer_tokens(trained[self.plan.contaminating[trained]])
+        return {"dose": dose, "dose_tokens": tokens, "stream_samples": len(trained)}
+
+    def _others(self, student: Model) -> pd.DataFrame | None:
+        """Answers in other ways, where they are asked for; those of a base are written once for all its runs."""
         study, evaluator = self.study, self.evaluator
-        if not study.spec.evaluation.sampling.samples:
+        if not study.answering:
             return None
-        with self.recorder.watch("sampling"):
-            if student is not evaluator.base:
-                return sampled.look(student, study.benchmarks, study.spec.evaluation)
-            if not evaluator.sampled:
-                evaluator.sampled.append(sampled.look(student, study.benchmarks, study.spec.evaluation))
-            return evaluator.sampled[0]
+
+        def write() -> pd.DataFrame:
+            return other_answers(student, study.answering, study.benchmarks, study.spec.evaluation)
+
+        with self.recorder.watch("answering"):
+            return evaluator.written_by_base(write) if student is evaluator.base else write()
 
 
-_kept: dict[str, Evaluator] = {}  # of the base that this process measured last
-
-
-def evaluator_of(study: Study, home: Home, contamination: Contamination, run: RunFolder) -> Evaluator:
-    """The evaluator of the run before, if it was of the same base, benchmarks and settings, with this run's probe."""
-    base = str(home.resolve()) if isinstance(home, Path) else home.form()
-    backend = study.spec.machine.backend
-    of = [base, [[b.form(), b.version] for b in study.benchmarks], study.spec.evaluation, backend]
-    if (key := repr(of)) not in _kept:
-        _kept.clear()
-        kind = WrittenElsewhere if backend.command else Evaluator
-        made = _kept[key] = kind(load(home), study.benchmarks, [], "", study.spec.evaluation)
-        if isinstance(made, WrittenElsewhere):
-            made.writer = writer(backend, made.base, run.folder / EXCHANGE)
-    found = _kept[key]
-    if isinstance(found, WrittenElsewhere):
-        found.writer.follow(found.base, run.folder / EXCHANGE)
-    return found.with_probe(probe(study, contamination), contamination.short_name())
+def _plain(rows: pd.DataFrame) -> pd.DataFrame:
+    """Greedy rows with the columns in which others differ from them."""
+    return rows.assign(**ADDED | {"generated": [len(answer) for answer in rows["answer"]]})

@@ -5,21 +5,21 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from forgetting.analysis.scores import score_rows
+from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.contracts import Benchmark
 from forgetting.evaluation.events import EventsWriter, scalar_values
-from forgetting.record.files import RunFolder, jsonl, write_atomically, write_json
-from forgetting.record.schema import LEDGER_COLUMNS
+from forgetting.record.files import RunFolder, jsonl, write_atomically
+from forgetting.record.run_files import SCHEMA, read_part, sealed_part
+from forgetting.record.schema import ADDED, LEDGER_COLUMNS
+from forgetting.record.seals import file_hash, write_sealed
 from forgetting.training.stopwatch import Stopwatch
-
-_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "list<int32>": pa.list_(pa.int32())}
-SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in LEDGER_COLUMNS.items()])
 
 
 class Recorder:
@@ -41,6 +41,7 @@ class Recorder:
         self._base: pd.DataFrame | None = None
         self.answers: dict[tuple[str, str], list[int]] = {}  # the last answer to each item, by benchmark and item
         self._lines: list[str] = []
+        self.unverified: set[str] = set()  # files of older versions that the run was made from
 
     def start_at(self, dose: int) -> None:
         """Drop rows beyond ``dose`` and take up the ones before it; with nothing to take up, start empty."""
@@ -49,24 +50,29 @@ class Recorder:
         for later in [d for d in self.run.doses() if d > dose]:
             self.run.ledger_part(later).unlink()
         for kept in self.run.doses():
-            self._score(pq.read_table(self.run.ledger_part(kept), schema=SCHEMA).to_pandas())
+            self._score(self._kept(kept))
         write_atomically(self.run.scores, "".join(self._lines))
 
     def add(self, rows: pd.DataFrame, clock: Mapping[str, int]) -> None:
         """One dose's rows: ledger part, then scores."""
-        frame = rows.assign(**self.columns, **clock)[list(LEDGER_COLUMNS)]
-        table = pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False)
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        write_atomically(self.run.ledger_part(clock["dose"]), buffer.getvalue())
+        frame = self._write(self.run.ledger_part(clock["dose"]), rows, clock)
         self._score(frame)
         write_atomically(self.run.scores, "".join(self._lines))
 
-    def add_sampled(self, rows: pd.DataFrame, dose: int) -> None:
-        """One dose's sampled answers. They come before the ledger part: no ledger stands without them."""
+    def add_interventions(self, rows: pd.DataFrame, clock: Mapping[str, int]) -> None:
+        """The rows of the finished student after interventions."""
+        self._write(self.run.interventions, rows, clock)
+
+    def _write(self, path: Path, rows: pd.DataFrame, clock: Mapping[str, int]) -> pd.DataFrame:
+        if "generated" not in rows:
+            rows = rows.assign(generated=[len(answer) for answer in rows["answer"]])
+        missing = {name: value for name, value in ADDED.items() if name not in rows}
+        frame = rows.assign(**missing, **self.columns, **clock)[list(LEDGER_COLUMNS)]
+        table = pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False)
         buffer = io.BytesIO()
-        rows.assign(**self.columns, dose=dose).to_parquet(buffer, compression="zstd", index=False)
-        write_atomically(self.run.passing_part(dose), buffer.getvalue())
+        pq.write_table(sealed_part(table), buffer, compression="zstd")
+        write_atomically(path, buffer.getvalue())
+        return frame
 
     def finish(
         self, fingerprint: str, stack: int = 1, why: str = "", pruned_at: int | None = None, matched: Any = None
@@ -82,9 +88,24 @@ class Recorder:
         how: dict[str, Any] = {"stack": stack, **({"not_stacked": why} if why else {})}
         how |= {} if pruned_at is None else {"pruned_at": pruned_at}
         how |= {} if matched is None else {"matched": dataclasses.asdict(matched)}
-        write_json(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, **how})
+        how |= {"unverified": sorted(self.unverified)} if self.unverified else {}
+        parts = [
+            self.run.scores,
+            *self.run.ledger.glob("*.parquet"),
+        ]
+        files = {str(path.relative_to(self.run.folder)): file_hash(path) for path in sorted(parts)}
+        write_sealed(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, "files": files, **how})
+
+    def _kept(self, dose: int) -> pd.DataFrame:
+        """The ledger rows of a dose, taken up from disk."""
+        table, verified = read_part(self.run, dose)
+        if not verified:
+            self.unverified.add(self.run.ledger_part(dose).name)
+        rows: pd.DataFrame = table.to_pandas()
+        return rows
 
     def _score(self, frame: pd.DataFrame) -> None:
+        frame = plain_rows(frame)
         names = zip(frame["benchmark"], frame["item"], strict=True)
         self.answers |= {name: answer.tolist() for name, answer in zip(names, frame["answer"], strict=True)}
         base = frame if self._base is None else self._base

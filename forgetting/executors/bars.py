@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,12 +15,47 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from forgetting.executors.contract import Watch
 
 
+class Unbroken(io.TextIOBase):
+    """Standard error as it is at each write; one that is closed, full or without a reader ends nothing."""
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Whether there is a terminal at the other end."""
+        with suppress(OSError, ValueError, AttributeError):
+            return bool(sys.stderr.isatty())
+        return False
+
+    def fileno(self) -> int:
+        """Standard error's."""
+        return sys.stderr.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # of the stream that it writes to
+        """Standard error's."""
+        return getattr(sys.stderr, "encoding", None) or "utf-8"
+
+
+def patient_console(quiet: bool) -> Console:
+    """A console on standard error that no closed stream ends."""
+    return Console(file=cast(IO[str], Unbroken()), quiet=quiet)
+
+
 class Bars:
     """A context; ``stage`` opens one stage's bar. Without a terminal each stage and each finished task gets a line."""
 
     def __init__(self, quiet: bool) -> None:
         self.begin = time.monotonic()
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = patient_console(quiet)
         self.live = not quiet and (self.console.is_terminal or self.console.is_jupyter)
         self.progress = Progress(
             TextColumn("{task.description:<14}"),
@@ -38,7 +74,7 @@ class Bars:
 
     def __exit__(self, *_: Any) -> None:
         self.progress.stop()
-        sys.stderr.flush()
+        self.console.file.flush()
 
     def say(self, text: str) -> None:
         """Print a line, unless quiet; where there are no bars with the minutes and seconds since the beginning."""

@@ -15,6 +15,7 @@ from typing import IO
 
 from forgetting.contracts import Report
 from forgetting.errors import UsageError, require
+from forgetting.executors.child_environment import child_environment
 from forgetting.executors.contract import Executor, Task
 
 # glibc gives memory back to the system that the next step asks for again: 40,000 page faults a run of a small student
@@ -40,11 +41,11 @@ class WorkerProcess:
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            **child_environment(),
             **more,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "forgetting.executors.worker"],
+            [sys.executable, "-P", "-m", "forgetting.executors.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment,
         )  # fmt: skip
 

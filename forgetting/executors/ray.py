@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import forgetting
 from forgetting.contracts import Report
 from forgetting.errors import UsageError, require
 from forgetting.executors.contract import Executor, Task
 from forgetting.sandbox import policy
+
+if TYPE_CHECKING:
+    from forgetting.evaluation.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Ray(Executor):
         """Have the task carried out somewhere in the cluster; progress within a task is not reported."""
         ray = self._connected()
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": self.retries}
-        reference = ray.remote(**options)(remotely).remote(task, os.environ.get(policy.VARIABLE))
+        carried = ray.remote(**options)(_from_safe_path())
+        reference = carried.remote(task, os.environ.get(policy.VARIABLE))
         self._running.append(reference)
         answered, future = reference.future(), Future[None]()
         answered.add_done_callback(lambda done: _settle(done, future))
@@ -91,6 +98,25 @@ class Ray(Executor):
         return ray
 
 
+def _from_safe_path() -> Callable[[Task, str | None], tuple[str, str]]:
+    """``remotely`` for a worker of Ray, which looks into this process's working folder first unless it is told not to.
+
+    A function inside a function is sent as it is, so that it is the first of ours that the worker runs.
+    """
+    here = os.getcwd()
+    unsafe = [] if Path(forgetting.__file__).parents[1] == Path(here) else [here, ""]
+
+    def started(task: Task, sandbox: str | None) -> tuple[str, str]:
+        import sys
+
+        sys.path[:] = [place for place in sys.path if place not in unsafe]
+        from forgetting.executors.ray import remotely
+
+        return remotely(task, sandbox)
+
+    return started
+
+
 def remotely(task: Task, sandbox: str | None) -> tuple[str, str]:
     """Carry a task out on a node; gives what to raise at home, so that only lost nodes count as failures to Ray.
 
@@ -106,13 +132,21 @@ def remotely(task: Task, sandbox: str | None) -> tuple[str, str]:
         os.environ[policy.VARIABLE] = words
     from forgetting.executors.worker import carry_out, outcome
 
-    return outcome(lambda: carry_out(task, lambda done, total: None))
+    return outcome(lambda: carry_out(task, lambda done, total: None, _bench_of_node()))
 
 
 @cache
 def _of_node() -> str | None:
     """The node's own words, as they were before the first task of this process: workers are used again."""
     return os.environ.get(policy.VARIABLE)
+
+
+@cache
+def _bench_of_node() -> Bench:
+    """What this process keeps from task to task: it is Ray's, and nobody but the task itself could hand it in."""
+    from forgetting.evaluation.bench import Bench
+
+    return Bench()
 
 
 def _settle(done: Any, future: Future[None]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -12,6 +14,7 @@ from typing import Any, ClassVar
 
 from forgetting.contracts import Report
 from forgetting.errors import UsageError, require
+from forgetting.executors.child_environment import for_children
 from forgetting.executors.contract import Executor, Task
 from forgetting.executors.ray import remotely
 from forgetting.sandbox import policy
@@ -68,8 +71,7 @@ class Slurm(Executor):
         """Put a job in the queue; progress within a task is not reported."""
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
-        job = self._executor().submit(remotely, task, os.environ.get(policy.VARIABLE))
-        self._jobs.append(job)
+        job = self._submitted(task)
         threading.Thread(target=self._follow, args=(job, task, future), daemon=True).start()
         return future
 
@@ -81,9 +83,16 @@ class Slurm(Executor):
             if not job.done():
                 job.cancel(check=False)
 
+    def _submitted(self, task: Task) -> Any:
+        with for_children():
+            job = self._executor().submit(remotely, task, os.environ.get(policy.VARIABLE))
+        self._jobs.append(job)
+        return job
+
     def _executor(self) -> Any:
         submitit = importlib.import_module("submitit")
-        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
+        safe = {f"{self.cluster}_python": f"{shlex.quote(sys.executable)} -P"}
+        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **safe)
         settings: dict[str, Any] = {"timeout_min": self.timeout_minutes, "cpus_per_task": self.cpus}
         settings |= {"gpus_per_node": self.gpus, "mem_gb": self.memory_gb, "name": "forgetting"}
         if self.cluster == "slurm" and self.partition:
@@ -106,8 +115,7 @@ class Slurm(Executor):
                     first = (str(error).strip() or type(error).__name__).splitlines()[0]
                     future.set_exception(RuntimeError(f"job {job.job_id}: {first}"))
                     return
-                job = self._executor().submit(remotely, task, os.environ.get(policy.VARIABLE))
-                self._jobs.append(job)
+                job = self._submitted(task)
                 continue
             if kind == "done":
                 future.set_result(None)

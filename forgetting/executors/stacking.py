@@ -12,12 +12,14 @@ from typing import Any, Literal, TypeVar
 
 from forgetting.errors import require
 from forgetting.record.provenance import hardware, versions
+from forgetting.study.fingerprints import RESULTS_VERSION
+from forgetting.study.run import Run
 from forgetting.study.students import Student
-from forgetting.study.study import RESULTS_VERSION, RunKey, Study
+from forgetting.study.study import Study
 from forgetting.world.vocabulary import vocabulary
 
 Stack = int | Literal["auto", "off"]
-Group = tuple[RunKey, ...]
+Group = tuple[Run, ...]
 Measure = Callable[[str, int, Path], None]  # of which student, samples of a step, into which file
 T = TypeVar("T")
 
@@ -36,20 +38,19 @@ def stack_of(value: Any) -> Stack:
     return value if number or value == "auto" else "off"
 
 
-def groups(study: Study, keys: Iterable[RunKey]) -> list[Group]:
+def groups(study: Study, runs: Iterable[Run]) -> list[Group]:
     """Runs of one shape and step schedule together, all others alone; a function of the study and the runs alone.
 
     Checkpoints, and students of one, fill a device by themselves, and so does a study whose machine settings are not
     the default ones, graphs aside.
     """
-    found: dict[tuple[Any, ...], list[RunKey]] = {}
+    found: dict[tuple[Any, ...], list[Run]] = {}
     small = study.language == "world" and study.spec.machine.stacks
-    for key in keys:
-        arm = study.arm(key.arm)
-        together = (key.student, arm.share(), study.reached(arm))
-        alone = not small or arm.joint or not arm.mitigation.stacks
-        found.setdefault((key,) if alone else together, []).append(key)
-    return [tuple(keys) for keys in found.values()]
+    for run in runs:
+        together = (run.student.name, run.arm.share(), run.doses)
+        alone = not small or run.arm.at_once or not run.arm.mitigation.stacks
+        found.setdefault((run,) if alone else together, []).append(run)
+    return [tuple(together) for together in found.values()]
 
 
 def stacks(
@@ -58,19 +59,19 @@ def stacks(
     folder: Path,
     measure: Measure,
     say: Callable[[str], None],
-    done: Callable[[RunKey], bool],
+    done: Callable[[Run], bool],
 ) -> list[Group]:
     """All runs of a study in stacks. ``measure`` is called for a rung that this machine has not measured yet."""
     size = Sizes(study, stack, folder, study.spec.fine_tuning.batch_size, measure, say)
     return in_stacks(study, study.runs(), size, done)
 
 
-def in_stacks(study: Study, keys: Iterable[RunKey], size: Sizes, done: Callable[[RunKey], bool]) -> list[Group]:
+def in_stacks(study: Study, runs: Iterable[Run], size: Sizes, done: Callable[[Run], bool]) -> list[Group]:
     """Some runs in stacks; a function of these runs, whichever of them are done, but for groups that are done whole."""
     return [
         part
-        for group in groups(study, keys)
-        for part in _evenly(group, 1 if all(map(done, group)) else size.of(group[0].student, len(group)))
+        for group in groups(study, runs)
+        for part in _evenly(group, 1 if all(map(done, group)) else size.of(group[0].student.name, len(group)))
     ]
 
 
@@ -82,15 +83,15 @@ def student_stacks(
     say: Callable[[str], None],
     lacks: Callable[[str, int], bool],
 ) -> list[tuple[str, tuple[int, ...]]]:
-    """The students of the study's runs in stacks: names, each with distillation seeds; those of joint arms left out.
+    """The students of the study's runs in stacks: names, each with distillation seeds, but for those of joint arms.
 
     A function of the study alone but for groups of which the store ``lacks`` (by name and seed) nothing.
     """
-    size = Sizes(study, stack, folder, study.spec.ladder.distilling.batch_size, measure, say)
-    together = study.language == "world" and study.spec.machine.stacks and study.distillation.stacks
+    size = Sizes(study, stack, folder, study.stages[0].fit.batch_size, measure, say)
+    together = study.language == "world" and study.spec.machine.stacks and study.distils_in_stacks
     seeds: dict[str, list[int]] = {}
-    for key in study.runs():
-        seeds.setdefault(key.student, []).append(key.distillation_seed)
+    for run in study.runs():
+        seeds.setdefault(run.student.name, []).append(run.distillation_seed)
     parts: list[tuple[str, tuple[int, ...]]] = []
     for name, own in seeds.items():
         group = tuple(dict.fromkeys(own))

@@ -1,150 +1,210 @@
-"""The models of a study: its teacher and students, made by an executor unless the store has them."""
+"""What an executor may be given: one class a task, with its words, its title, and how it is carried out.
+
+A task travels as a plain value: ``to_plain`` gives it, a worker makes the task of it again by ``task_of``.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
-import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from forgetting.errors import require
-from forgetting.executors import of_workers
-from forgetting.executors.contract import Executor, Task
-from forgetting.executors.stacking import Measure, Stack, student_stacks
-from forgetting.models.ladder import Architecture
-from forgetting.record.store import Store
-from forgetting.spec import Spec
-from forgetting.study.study import Study, construct, fingerprint
+from forgetting.contracts import Report
+from forgetting.executors.contract import Task
+from forgetting.record.store import REFERENCE, Store
+from forgetting.spec import from_plain
+from forgetting.study.run import RunKey
+from forgetting.study.study import Study, construct
 
 if TYPE_CHECKING:
-    from forgetting.executors.bars import Bars
+    from forgetting.analysis.early_stop import Rule
+    from forgetting.evaluation.bench import Bench
+    from forgetting.study.students import Student
 
 
-def distil_ladder(
-    spec: Spec,
-    *,
-    store: Path | None = None,
-    export: Path | None = None,
-    workers: int | None = None,
-    quiet: bool = False,
-) -> list[Path]:
-    """Make the teacher and every student that the study needs, and give their folders in the store.
+@dataclass(frozen=True)
+class StudyTask(ABC):
+    """A piece of a study's work. Its fields are plain values, and with ``make`` the words of the task."""
 
-    With ``export`` each is also copied there, as the package ships its reference students: an ordinary Hugging Face
-    checkpoint in bfloat16 with a manifest. Students that are only shipped are made anew in the store.
-    """
-    from forgetting.executors.bars import Bars
+    make: ClassVar[str]
+    ranked: ClassVar[bool] = False  # whether a study of several devices has as many processes carry it out
 
-    study, own = construct(spec), Store(store, reference=None)
-    rule = "a checkpoint, since without a teacher checkpoints are taken as they are"
-    require(study.teacher is not None, "ladder.teacher", rule, spec.ladder.teacher)
-    students = [fingerprint(study.student_form(study.architecture(k), k.distillation_seed)) for k in study.runs()]
-    trained = [fingerprint(study.teacher_form())] if isinstance(study.teacher, Architecture) else []
-    marks = list(dict.fromkeys([*trained, *students]))
-    with of_workers(workers) as executor, Bars(quiet) as bars:
-        shipped = [mark for mark in marks if own.find(mark) is None and Store(own.root).find(mark) is not None]
-        if shipped:
-            bars.say(f"{len(shipped)} of {len(marks)} models ship with the package; they are made anew in {own.root}")
-        make_students(study, own, executor, bars, {}, shipped=False)
-    homes = [home for mark in marks if (home := own.find(mark)) is not None]
-    if export is not None:
-        for home in homes:
-            shutil.copytree(home, export / home.name, dirs_exist_ok=True)
-    return homes
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is worked on, in a few words."""
+
+    @abstractmethod
+    def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
+        """Do it, in this process; ``bench`` is what it keeps from run to run."""
+
+    def to_plain(self, common: Task) -> Task:
+        """The task as a plain value; ``common`` is what the tasks of a study share."""
+        return {**common, "make": self.make, **dataclasses.asdict(self)}
 
 
-def make_students(
-    study: Study,
-    store: Store,
-    executor: Executor,
-    bars: Bars,
-    made: dict[str, float],
-    *,
-    shipped: bool = True,
-    stack: Stack = "off",
-) -> None:
-    """Teach and distil what the store lacks; ``shipped`` says whether the students of the package count."""
-    common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root), "shipped": shipped}
-    missing = missing_students(study, store)
-    if not missing:
-        return
-    trained = isinstance(study.teacher, Architecture)
-    if trained and store.find(fingerprint(study.teacher_form())) is None:
-        carry_out_batch(executor, bars, "teacher", [{**common, "make": "teacher"}], made)
-    plain = {(m["student"], m["distillation_seed"]) for m in missing if not m["arm"]}
-    measure = measuring(study, store, executor, bars, made)
-    parts = student_stacks(study, stack, store.root, measure, bars.say, lambda *one: one in plain)
-    together = {(name, seed): part for name, part in parts if len(part) > 1 for seed in part}
-    tasks: list[Task] = []
-    for one in missing:
-        part = None if one["arm"] else together.get((one["student"], one["distillation_seed"]))
-        task = {"make": "student", **one}
-        if part is not None:
-            task = {"make": "students", "student": one["student"], "distillation_seeds": list(part)}
-        if task not in tasks:
-            tasks.append(task)
-    carry_out_batch(executor, bars, "distillation", [{**common, **task} for task in tasks], made)
+def common_of(study: Study, store: Store, *, shipped: bool = True) -> Task:
+    """What the tasks of a study share; ``shipped`` says whether the students of the package count."""
+    return {"spec": dataclasses.asdict(study.spec), "store": str(store.root), "shipped": shipped}
 
 
-def measuring(study: Study, store: Store, executor: Executor, bars: Bars, made: dict[str, float]) -> Measure:
-    """What has a worker measure what stacking a rung gives, into a file."""
+@dataclass(frozen=True)
+class TeacherTask(StudyTask):
+    """Train the teacher."""
 
-    def measure(student: str, batch_size: int, file: Path) -> None:
-        common: Task = {"spec": dataclasses.asdict(study.spec), "store": str(store.root)}
-        asked = {"student": student, "batch_size": batch_size, "file": str(file)}
-        carry_out_batch(executor, bars, "stacking", [{**common, "make": "stacking", **asked}], made)
+    make = "teacher"
 
-    return measure
+    @property
+    def title(self) -> str:
+        """The one teacher."""
+        return "teacher"
 
+    def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
+        """From the store, or trained and stored."""
+        from forgetting.stages import distil
 
-def check_machine(study: Study, executor: Executor) -> None:
-    """``UsageError`` where training asks for what this machine lacks: a C++ compiler, or a CUDA device.
-
-    What other machines of the executor have is seen when they train.
-    """
-    machine, own = study.spec.machine, os.environ.get("CXX", "g++")
-    if executor.elsewhere:
-        return
-    found = not machine.compile or any(map(shutil.which, (own, "clang++")))
-    require(found, "machine.compile", f"false on a machine without a C++ compiler ({own!r} was not found)", True)
-    if machine.graphs:
-        from forgetting.models.graphs import check_device
-
-        check_device()
+        distil.teacher(study, store, report)
 
 
-def missing_students(study: Study, store: Store) -> list[dict[str, Any]]:
-    """Students that some run needs and the store lacks, the largest first."""
-    wanted: dict[str, dict[str, Any]] = {}
-    for key in reversed(study.runs()) if study.teacher else ():
-        arm, architecture = study.arm(key.arm), study.architecture(key)
-        for joint in (None, arm) if arm.joint else (None,):
-            mark = fingerprint(study.student_form(architecture, key.distillation_seed, joint))
-            if store.find(mark) is None:
-                wanted[mark] = {
-                    "student": key.student,
-                    "distillation_seed": key.distillation_seed,
-                    "arm": joint and joint.name,
-                }
-    return list(wanted.values())
+@dataclass(frozen=True)
+class StudentTask(StudyTask):
+    """Distil a student; with ``arm`` one that learns that arm's contamination too."""
+
+    make = "student"
+    student: str
+    distillation_seed: int
+    arm: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The student, and the arm that it learns."""
+        return f"{self.student} {self.arm or ''}".strip()
+
+    def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
+        """From the store, or distilled and stored."""
+        from forgetting.stages import distil
+
+        also = study.arm(self.arm) if self.arm else None
+        distil.student(study, _student(study, self.student), self.distillation_seed, store, report, also)
 
 
-def carry_out_batch(executor: Executor, bars: Bars, stage: str, tasks: list[Task], made: dict[str, float]) -> None:
-    """Carry tasks out under a bar, and add their wall seconds to those of the stage."""
-    begin = time.perf_counter()
-    if tasks:
-        with bars.stage(stage, [_title(t) for t in tasks]) as watch:
-            executor.run(tasks, watch)
-    made[stage] = made.get(stage, 0.0) + time.perf_counter() - begin
+@dataclass(frozen=True)
+class StudentsTask(StudyTask):
+    """Distil the students of several seeds as one stack."""
+
+    make = "students"
+    student: str
+    distillation_seeds: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        """The rung, and how many share its stack."""
+        return f"{self.student} stack of {len(self.distillation_seeds)}"
+
+    def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
+        """Those that the store lacks."""
+        from forgetting.stages.distil_stack import distil_stack
+
+        distil_stack(study, _student(study, self.student), self.distillation_seeds, store, report)
 
 
-def _title(task: Task) -> str:
-    if task["make"] == "students":
-        return f"{task['student']} stack of {len(task['distillation_seeds'])}"
-    if task["make"] == "stack":
-        return f"{task['keys'][0]['student']} stack of {len(task['keys'])}"
-    if task["make"] == "run":
-        return f"{task['key']['student']} {task['key']['arm']} seed {task['key']['seed']}"
-    return f"{task.get('student', 'teacher')} {task.get('arm') or ''}".strip()
+@dataclass(frozen=True)
+class RunTask(StudyTask):
+    """Carry out one run in its folder; ``rule`` may end it early."""
+
+    make = "run"
+    ranked = True
+    key: dict[str, Any]
+    folder: str
+    rule: dict[str, Any] | None = None
+
+    @property
+    def title(self) -> str:
+        """The run's name in words."""
+        return f"{self.key['student']} {self.key['arm']} seed {self.key['seed']}"
+
+    def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
+        """From its last checkpoint, if it has one."""
+        from forgetting.stages.contaminate import contaminate
+
+        run = study.run(RunKey(**self.key))
+        contaminate(study, run, Path(self.folder), store, report, rule=_rule(self.rule), bench=bench)
+
+
+@dataclass(frozen=True)
+class StackTask(StudyTask):
+    """Carry out several runs as one stack, each in its folder and with its rule."""
+
+    make = "stack"
+    ranked = True
+    keys: tuple[dict[str, Any], ...]
+    folders: tuple[str, ...]
+    rules: tuple[dict[str, Any] | None, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The rung, and how many share its stack."""
+        return f"{self.keys[0]['student']} stack of {len(self.keys)}"
+
+    def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
+        """From the last checkpoint that all have."""
+        from forgetting.stages.contaminate_stack import contaminate_stack
+
+        runs, folders = [study.run(RunKey(**key)) for key in self.keys], [Path(folder) for folder in self.folders]
+        contaminate_stack(study, runs, folders, store, report, [_rule(rule) for rule in self.rules], bench)
+
+
+@dataclass(frozen=True)
+class StackingTask(StudyTask):
+    """Measure what stacking a rung gives on this machine, into a file."""
+
+    make = "stacking"
+    ranked = True
+    student: str
+    batch_size: int
+    file: str
+
+    @property
+    def title(self) -> str:
+        """The rung."""
+        return self.student
+
+    def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
+        """Steps of one model and of several together."""
+        from forgetting.models.ladder import architecture
+        from forgetting.record.files import write_json
+        from forgetting.training import stack_gain
+
+        write_json(Path(self.file), stack_gain.measure(study, architecture(self.student), self.batch_size))
+
+
+KINDS: dict[str, Callable[..., StudyTask]] = {
+    kind.make: kind for kind in (TeacherTask, StudentTask, StudentsTask, RunTask, StackTask, StackingTask)
+}
+
+
+def run_task(keys: tuple[RunKey, ...], folders: tuple[Path, ...], rules: tuple[Rule | None, ...] = ()) -> StudyTask:
+    """The task of one run, or of several as a stack."""
+    names, places = tuple(dataclasses.asdict(key) for key in keys), tuple(map(str, folders))
+    ends = tuple(rule.to_plain() if rule else None for rule in rules)
+    return StackTask(names, places, ends) if len(keys) > 1 else RunTask(names[0], places[0], *ends)
+
+
+def task_of(task: Task) -> tuple[StudyTask, Study, Store]:
+    """The task of a plain value, with the study and the store that it is about."""
+    words = {name: value for name, value in task.items() if name not in ("make", "spec", "store", "shipped")}
+    store = Store(Path(task["store"]), reference=REFERENCE if task.get("shipped", True) else None)
+    return KINDS[task["make"]](**words), construct(from_plain(task["spec"])), store
+
+
+def _student(study: Study, name: str) -> Student:
+    return next(student for student in study.students if student.name == name)
+
+
+def _rule(plain: dict[str, Any] | None) -> Rule | None:
+    from forgetting.analysis.early_stop import Rule
+
+    return Rule.of(plain) if plain else None

@@ -15,66 +15,35 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forgetting.contracts import Report
 
+if TYPE_CHECKING:
+    from forgetting.evaluation.bench import Bench
 
-def carry_out(task: dict[str, Any], report: Report) -> None:
-    """Make what the task says: ``teacher``, ``student`` (with its seed and, for a joint run, its arm),
-    ``students`` of several seeds together, ``run``, a ``stack`` of runs, or the measurement of what ``stacking`` a rung
-    gives.
-    """
+
+def carry_out(task: dict[str, Any], report: Report, bench: Bench) -> None:
+    """Make what the task says, one of those in ``forgetting.executors.tasks``, measuring on ``bench``."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _make(task, report)
+        _make(task, report, bench)
     finally:
         torch.set_num_threads(threads)
 
 
-def _make(task: dict[str, Any], report: Report) -> None:
-    from forgetting.analysis.early_stop import Rule
+def _make(task: dict[str, Any], report: Report, bench: Bench) -> None:
     from forgetting.executors import ranks
-    from forgetting.record.store import REFERENCE, Store
-    from forgetting.spec import from_plain
-    from forgetting.stages import contaminate, distil
-    from forgetting.study.study import RunKey, construct
+    from forgetting.executors.tasks import task_of
 
-    study = construct(from_plain(task["spec"]))
-    store = Store(Path(task["store"]), reference=REFERENCE if task.get("shipped", True) else None)
-    if task["make"] == "teacher":
-        distil.teacher(study, store, report)
-    elif task["make"] == "student":
-        student = next(s for s in study.students if s.name == task["student"])
-        joint = study.arm(task["arm"]) if task.get("arm") else None
-        distil.student(study, student, task["distillation_seed"], store, report, joint)
-    elif task["make"] == "students":
-        from forgetting.stages.distil_stack import distil_stack
-
-        student = next(s for s in study.students if s.name == task["student"])
-        distil_stack(study, student, task["distillation_seeds"], store, report)
-    elif study.spec.machine.devices > 1 and not ranks.is_rank():
+    own, study, store = task_of(task)
+    if own.ranked and study.spec.machine.devices > 1 and not ranks.is_rank():
         ranks.carry_out(task, study.spec.machine.devices, report)
-    elif task["make"] == "stacking":
-        from forgetting.models.ladder import architecture
-        from forgetting.record.files import write_json
-        from forgetting.training import stack_gain
-
-        found = stack_gain.measure(study, architecture(task["student"]), task["batch_size"])
-        write_json(Path(task["file"]), found)
-    elif task["make"] == "stack":
-        from forgetting.stages.contaminate_stack import contaminate_stack
-
-        keys = [RunKey(**key) for key in task["keys"]]
-        rules = [rule and Rule.of(rule) for rule in task.get("rules", ())]
-        contaminate_stack(study, keys, [Path(folder) for folder in task["folders"]], store, report, rules)
     else:
-        rule = Rule.of(task["rule"]) if task.get("rule") else None
-        contaminate.contaminate(study, RunKey(**task["key"]), Path(task["folder"]), store, report, rule=rule)
+        own.carry_out(study, store, bench, report)
 
 
 def serve() -> None:
@@ -95,13 +64,15 @@ def serve() -> None:
         say(done=done, total=total)
 
     gc.disable()  # half a million objects come now and never go away; each full collection would look at all of them
+    from forgetting.evaluation.bench import Bench
     from forgetting.stages import contaminate  # noqa: F401 (with torch and all else, before the first task)
 
+    bench = Bench()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)  # in vain while a run goes on; what it leaves in circles goes when it has ended
     gc.enable()
     for line in sys.stdin:
-        kind, message = outcome(partial(carry_out, json.loads(line), report))
+        kind, message = outcome(partial(carry_out, json.loads(line), report, bench))
         gc.collect()
         say(outcome=kind, message=message)
 

@@ -15,3 +15,4 @@ class Unmitigated(Mitigation):
 
     stacks: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, Any] | None] = {}
+    stream_only: ClassVar[bool] = True

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
+import os
 import select
 import shutil
 import subprocess
@@ -113,8 +114,9 @@ class BackedModel(Model):
         self.follow(model, folder)
         try:
             self.process = subprocess.Popen(
-                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-            )
+                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},
+            )  # fmt: skip
         except OSError as error:
             raise UsageError(f"backend: {command[0]!r} cannot be started: {error.strerror}") from error
         atexit.register(self.stop)

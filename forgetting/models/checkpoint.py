@@ -13,9 +13,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, cast, get_type_hints
 
-from forgetting.errors import UsageError, checked, require, unknown
+from forgetting.errors import UsageError, checked, file_name, require, unknown
 from forgetting.models.ladder import QWEN3
 from forgetting.models.weight_files import FILES, digest, hash_of, read_config, sizes, tokenizer_hash, weights_hash
 from forgetting.natural.corpora import expanded
@@ -64,9 +64,7 @@ class Checkpoint:
             raise unknown("checkpoint.attention", self.attention, ATTENTION)
         last = self.source.rstrip("/").rpartition("/")[2].partition("@")[0]
         name = self.name or "".join(c if c.isalnum() or c in "._-" else "_" for c in last).lstrip(".") or "checkpoint"
-        rule = "a file name without slashes or a leading dot"
-        require(not set(name) & set("/\\\0") and not name.startswith("."), "checkpoint.name", rule, name)
-        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "name", file_name(name, "checkpoint.name"))
 
     def folder(self) -> Path:
         """The folder with its files, fetched from the hub if need be.
@@ -127,7 +125,10 @@ class Checkpoint:
         folder = self.folder()
         told = {name: value for name, value in read_config(folder).items() if name not in _CHANGING}
         file = folder / "generation_config.json"
-        ends = json.loads(file.read_text()).get("eos_token_id") if file.is_file() else None
+        try:
+            ends = dict(json.loads(file.read_text())).get("eos_token_id") if file.is_file() else None
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise UsageError(f"checkpoint: {str(file)!r} cannot be read: {error}") from None
         words = [
             p
             for p in sorted(folder.iterdir())
@@ -171,6 +172,16 @@ class Checkpoint:
         except Exception as error:
             raise self.why(error) from error
         network.train(False)
+        for name, values in network.named_parameters():
+            if not bool(torch.isfinite(values).all()):
+                raise UsageError(f"checkpoint: {self.source!r} has weights that are no finite numbers ({name})")
+        words, rows = (
+            max(tokenizer.get_vocab().values(), default=0),
+            int(cast(Any, network.get_input_embeddings()).weight.shape[0]),
+        )
+        if words >= rows:
+            what = f"tokens up to number {words}, and the embedding has {rows} rows"
+            raise UsageError(f"checkpoint: the tokenizer of {self.source!r} has {what}")
         return HuggingFaceModel(network, self._prepared(tokenizer))
 
     def _prepared(self, tokenizer: Any) -> PreTrainedTokenizerFast:
@@ -196,7 +207,7 @@ class Checkpoint:
         """The text of the file ``chat_template``."""
         try:
             return Path(expanded(self.chat_template, "checkpoint.chat_template")).expanduser().read_text()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"checkpoint.chat_template: cannot be read: {error}") from error
 
     def why(self, error: Exception) -> UsageError:
@@ -206,7 +217,7 @@ class Checkpoint:
             line = f"{self.source!r} is gated: accept its terms on the hub and log in (hf auth login)"
         elif "trust_remote_code" in text:
             line = f"{self.source!r} brings code of its own, which is never run; take a model that transformers knows"
-        elif self.local or os.environ.get("HF_HUB_OFFLINE"):
+        elif (self.local or os.environ.get("HF_HUB_OFFLINE")) and not Path(self.source).expanduser().is_dir():
             line = (
                 f"{self.source!r} is not on this machine, and only local files are allowed; give a folder: {text[:160]}"
             )

@@ -23,7 +23,10 @@ def tokenizer_hash(folder: Path) -> str:
     if not file.is_file():
         return digest("".join(hash_of(p) for n in VOCABULARIES for p in sorted(folder.glob(n))).encode())
     if (mark := hash_of(file)) not in _word_hashes:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            told = dict(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise UsageError(f"checkpoint: {str(file)!r} cannot be read: {error}") from None
         kept = {name: told.get(name) for name in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
         _word_hashes[mark] = digest(json.dumps(kept, sort_keys=True).encode())
     return _word_hashes[mark]
@@ -40,7 +43,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / "config.json").read_text())
         if not isinstance(found, dict):
             raise ValueError("no mapping")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"checkpoint: {str(folder / 'config.json')!r} cannot be read: {error}") from error
     return found
 
@@ -66,7 +69,12 @@ def sizes(folder: Path) -> tuple[int, int]:
     for path in folder.glob("*.safetensors"):
         for name, about in _header(path).items():
             if name != "__metadata__":
-                count = math.prod(about["shape"])
+                shape = about.get("shape") if isinstance(about, dict) else None
+                if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 2**40 for n in shape):
+                    raise UsageError(
+                        f"checkpoint: {str(path)!r}: the shape of {name[:60]!r} is none: {str(shape)[:60]}"
+                    )
+                count = math.prod(shape)
                 whole += count
                 embedding += count if name.endswith(EMBEDDINGS) else 0
     return whole, embedding
@@ -80,6 +88,6 @@ def _header(path: Path) -> dict[str, Any]:
             found = json.loads(file.read(length if length < 10**8 else 0))
         if not isinstance(found, dict):
             raise ValueError("no mapping of tensors")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"checkpoint: {str(path)!r} is not a safetensors file: {error}") from error
     return found

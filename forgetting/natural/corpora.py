@@ -20,6 +20,7 @@ from typing import Any
 from zlib import crc32
 
 from forgetting.errors import UsageError
+from forgetting.record.reading import bounded_lines
 
 TextRow = dict[str, Any]
 VALIDATION_ONE_IN = 20
@@ -70,13 +71,15 @@ def expanded(source: str, field: str) -> str:
 def _lines(path: Path, field: str) -> Iterator[TextRow]:
     """JSON lines need no cache of their own, so ``datasets`` is left out."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
+        with gzip.open(path, "rb") as lines:
+            for line in bounded_lines(lines, f"{field}: {str(path)!r}"):
                 row = json.loads(line)
                 if not isinstance(row, dict):
-                    raise ValueError(f"a line that is no object: {line.strip()[:60]}")
+                    raise ValueError(f"a line that is no object: {line.decode().strip()[:60]}")
                 yield row
-    except (OSError, ValueError, EOFError) as error:
+    except UsageError:
+        raise
+    except (OSError, ValueError, EOFError, RecursionError) as error:
         raise UsageError(f"{field}: cannot read {str(path)!r}: {_first_line(error)}") from error
 
 

@@ -4,7 +4,7 @@
       record.json         spec, fingerprint, commit, versions, hardware, seconds by stage, seeds, statuses; written last
       scores.jsonl        one score row per (run, dose, benchmark, variant, depth); recomputed from the ledger
       ledger.parquet      one ledger row per (run, dose, item): the finest grain, everything else follows from it
-      passing.parquet     one row per (run, dose, item, sample), where answers were sampled; passing.csv: pass@k from it
+      answering.csv       accuracy of other ways of answering and after interventions; passing.csv: pass@k of samples
       runs/KEY/           one folder a run: ledger/dose-00000160.parquet, scores.jsonl, checkpoint/, complete.json
       tensorboard/  figures/  report.html      views, rebuilt from the record by ``forgetting report``
 
@@ -36,18 +36,14 @@ class RunFolder:
         """The noise floor of the process that wrote the answers, where that was another one."""
         return self.folder / "backend.json"
 
+    @property
+    def interventions(self) -> Path:
+        """The ledger rows of the finished student after interventions."""
+        return self.ledger / "interventions.parquet"
+
     def ledger_part(self, dose: int) -> Path:
         """The ledger rows of one dose."""
         return self.ledger / f"dose-{dose:08d}.parquet"
-
-    def passing_part(self, dose: int) -> Path:
-        """The sampled answers of one dose."""
-        return self.folder / "passing" / f"dose-{dose:08d}.parquet"
-
-    def pruned_at(self) -> int | None:
-        """The dose at which a complete run was ended early; None if it was not."""
-        found: int | None = json.loads(self.complete.read_text()).get("pruned_at")
-        return found
 
     def doses(self) -> list[int]:
         """The doses whose ledger rows are on disk, ascending."""
@@ -55,15 +51,20 @@ class RunFolder:
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write, fsync, rename: the file is either the old one or the whole new one."""
+    """Write, fsync, rename: the file is either the old one or the whole new one. No link is followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # a full disk does not say of itself where it is
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

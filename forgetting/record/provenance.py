@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = (
     "forgetting",
@@ -46,6 +48,13 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def other_version(plan: Mapping[str, Any]) -> str:
+    """Which version made a folder that this one cannot go on with, by its plan; old plans name commits at most."""
+    made = f"version {plan['version']}" if "version" in plan else "an earlier version"
+    commits = ", ".join(map(str, plan.get("commits") or ()))
+    return f"was made by {made}{f' (commit {commits})' if commits else ''}, and this one can report and load it only"
 
 
 def hardware() -> dict[str, str | int]:

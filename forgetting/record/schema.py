@@ -31,9 +31,16 @@ LEDGER_COLUMNS: dict[str, str] = {
     "nll_sum": "float64",  # of the gold answer under the tuned model
     "base_ce_sum": "float64",  # L_f: cross-entropy of the tuned model against the base model's own predictions
     "kl_sum": "float64",  # forward KL(base || tuned)
+    "answering": "string",  # how the answer came about: greedy, or another way with its settings
+    "sample": "int64",  # which of an item's answers, where a way gives several
+    "generated": "int64",  # tokens written for the answer in all, thoughts and the end token included
+    "intervention": "string",  # what was done to the student before; "" for nothing
 }
+# Columns that older ledgers lack, and what they would hold there.
+ADDED: dict[str, str | int] = {"answering": "greedy", "sample": 0, "generated": 0, "intervention": ""}
 
 PASSING_FILE = "passing.csv"
+ANSWERING_FILE = "answering.csv"
 RUN_KEY = ("student", "arm", "distillation_seed", "seed")
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from forgetting.errors import UsageError
-from forgetting.record.files import write_json
+from forgetting.errors import UsageError, file_name
+from forgetting.record import places
+from forgetting.record.seals import file_hash, read_sealed, write_sealed
 
-REFERENCE = Path(__file__).parents[1] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"  # the students that ship with the package
 MANIFEST = "manifest.json"
 
 
@@ -56,15 +55,34 @@ class Store:
     def making(self, fingerprint: str) -> Iterator[Path | None]:
         """Hold an entry while making it (where there is flock), and give its folder if it is there by now.
 
-        Several workers may need the same student at once: one makes it, the others wait. A killed maker lets go. The
-        empty lock file stays, since without it two makers could hold locks of one name.
+        Several workers may need the same student at once: one makes it, the others wait. A killed maker lets go, and
+        what it has left here is removed.
         """
         if (found := self.find(fingerprint)) is not None:
             yield found
             return
         self.work(fingerprint).parent.mkdir(parents=True, exist_ok=True)
         with held(self.work(fingerprint).with_suffix(".lock"), wait=True):
+            self._remove_halves(fingerprint)
             yield self.find(fingerprint)
+
+    def clean(self) -> None:
+        """Remove what killed makers have left: halves of entries, temporary files, locks; but what is held stays."""
+        halves = {path.name.split(".")[1] for path in self.root.glob(".*.*") if path.is_dir()}
+        locks = {path.stem for path in (self.root / "unfinished").glob("*.lock")}
+        for fingerprint in sorted(halves | locks):
+            with suppress(OSError), held(self.work(fingerprint).with_suffix(".lock"), wait=False) as mine:
+                if mine:
+                    self._remove_halves(fingerprint)
+                    if (self.root / fingerprint / MANIFEST).is_file():  # killed between the two last steps
+                        shutil.rmtree(self.work(fingerprint), ignore_errors=True)
+
+    def _remove_halves(self, fingerprint: str) -> None:
+        """To be called by whoever holds the entry: nobody else can be writing it."""
+        for half in self.root.glob(f".{fingerprint}.*"):
+            if half.is_dir() and not half.is_symlink():
+                shutil.rmtree(half, ignore_errors=True)
+        places.clean(self.work(fingerprint))
 
     def add(self, fingerprint: str, fill: Callable[[Path], dict[str, Any]]) -> Path:
         """Make an entry, whole or not at all: ``fill`` writes files into a folder and returns the manifest."""
@@ -74,7 +92,7 @@ class Store:
         try:
             manifest = fill(temporary)
             files = {p.name: file_hash(p) for p in sorted(temporary.iterdir()) if p.is_file()}
-            write_json(temporary / MANIFEST, {"fingerprint": fingerprint, "files": files, **manifest})
+            write_sealed(temporary / MANIFEST, {"fingerprint": fingerprint, "files": files, **manifest})
             temporary.chmod(0o755)
             try:
                 temporary.rename(target)
@@ -89,28 +107,50 @@ class Store:
 
 @contextmanager
 def held(lock: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file, which ends with the process; yields whether it is held (always, where there is no flock)."""
+    """Hold a lock file, which ends with the process and is removed afterwards; yields whether it is held.
+
+    It always is where there is no flock. ``OSError`` if it cannot be made, or is a link, which is not followed.
+    """
     try:
         import fcntl
     except ImportError:
         yield True
         return
-    with open(lock, "w") as file:
+    while True:
+        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            yield False
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError:
+                yield False
+                return
+            if not _same(lock, number):  # its last holder has removed it meanwhile
+                continue
+            try:
+                yield True
+            finally:
+                if _same(lock, number):
+                    lock.unlink(missing_ok=True)
             return
-        yield True
+        finally:
+            os.close(number)
+
+
+def _same(path: Path, number: int) -> bool:
+    """Whether the name still leads to the open file."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(number))
+    except OSError:
+        return False
 
 
 def manifest(folder: Path) -> dict[str, Any]:
     """An entry's manifest. ``UsageError`` if it is missing or broken."""
     try:
-        found = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"store: no readable manifest in {str(folder)!r}: {error}") from error
-    if not isinstance(found, dict) or "files" not in found:
+        found = read_sealed(folder / MANIFEST, "delete its folder to make it anew")
+    except UsageError as error:
+        raise UsageError(f"store: no readable manifest in {str(folder)!r}: {error}") from None
+    if not isinstance(found.get("files"), dict):
         raise UsageError(f"store: manifest without files in {str(folder)!r}")
     return found
 
@@ -118,13 +158,8 @@ def manifest(folder: Path) -> dict[str, Any]:
 def verify(folder: Path) -> None:
     """``UsageError`` unless every file of an entry has the hash that its manifest says."""
     for name, expected in manifest(folder)["files"].items():
-        path = folder / name
+        path = folder / file_name(name, f"store: a file in {str(folder / MANIFEST)!r}")
         if not path.is_file() or file_hash(path) != expected:
             raise UsageError(
                 f"store: {str(path)!r} does not have the hash of its manifest; delete the folder to make it anew"
             )
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -10,8 +10,10 @@ from pathlib import Path
 from forgetting.analysis.study_folder import CURVES_FILE, StudyFolder, open_study
 from forgetting.errors import UsageError, unknown
 from forgetting.record.files import write_atomically
+from forgetting.record.places import check_plain
 
 VIEWS = ("curves", "figures", "tensorboard", "html")
+PLACES = (CURVES_FILE, "figures", "tensorboard", "report.html")
 
 
 def build_views(folder: Path | str, what: Iterable[str] = VIEWS) -> list[Path]:
@@ -29,6 +31,7 @@ def write_views(study: StudyFolder, what: Iterable[str] = VIEWS, into: Path | No
     for name in wanted:
         if name not in VIEWS:
             raise unknown("view", name, VIEWS)
+    check_plain(*(target / name for name in PLACES))
     with _writing(target), _collecting_later():
         return _write(study, wanted, target)
 

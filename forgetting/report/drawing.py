@@ -19,6 +19,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from forgetting.analysis.curves import ForgettingCurve
 from forgetting.analysis.metrics import LEVELS, Floats, Status
 from forgetting.analysis.study_folder import StudyFolder
+from forgetting.errors import file_name
 from forgetting.record.files import write_atomically
 from forgetting.report import tables
 
@@ -37,6 +38,7 @@ STYLE: Any = {
     "lines.linewidth": 1.5,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may have dollar signs in it
     "svg.hashsalt": "forgetting",
 }
 PANEL_WIDTH, PANEL_HEIGHT, COLUMNS = 2.6, 1.9, 3  # inches of a panel's axes; panels in a row
@@ -64,11 +66,13 @@ def save(drawn: dict[str, Figure], vector: dict[str, str], folder: Path) -> list
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in drawn.items():
-        paths += [folder / f"{name}.svg", folder / f"{name}.png"]
+        paths += [folder / file_name(f"{name}{end}", "the name of a figure") for end in (".svg", ".png")]
         write_atomically(paths[-2], vector[name])
         with matplotlib.rc_context(STYLE):
             figure.set_dpi(DOTS_PER_INCH)  # drawing SVG leaves it at 72
-            FigureCanvasAgg(figure).print_png(paths[-1], metadata={"Software": None})  # type: ignore[no-untyped-call]
+            picture = io.BytesIO()
+            FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        write_atomically(paths[-1], picture.getvalue())
     return paths
 
 

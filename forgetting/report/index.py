@@ -39,4 +39,9 @@ def _row(folder: Path, record: dict[str, Any]) -> str:
         f"{len(seeds.get('contamination', []))}, {shared}",
         f"{record.get('hardware', {}).get('cores', '?')}, {record.get('seconds', {}).get('study', 0):.0f}",
     ]
-    return f"| {' | '.join(cells)} |\n"
+    return f"| {' | '.join(map(_escaped, cells))} |\n"
+
+
+def _escaped(cell: str) -> str:
+    """A cell in which no name opens a column, a line or a tag."""
+    return " ".join(cell.replace("|", "\\|").replace("<", "&lt;").split())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import RenderableType
 
-from forgetting.analysis.study_folder import StudyFolder, read_record
+from forgetting.analysis.study_folder import StudyFolder, read_record, shown
 from forgetting.errors import UsageError, checked
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def load(path: Path | str) -> Result:
         UsageError: the folder is missing, unfinished or broken; one line says which
     """
     folder = Path(checked(path, str | os.PathLike, "path"))
-    result = Result(folder, read_record(folder))
-    if result.ledger is None and result.scores.empty:
-        raise UsageError(f"{folder}: has neither ledger.parquet nor scores.jsonl")
+    with shown(folder):
+        result = Result(folder, read_record(folder))
+        if result.ledger is None and result.scores.empty:
+            raise UsageError(f"{folder}: has neither ledger.parquet nor scores.jsonl")
     return result

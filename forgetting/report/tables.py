@@ -14,7 +14,7 @@ from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.scores import PROBE
-from forgetting.analysis.study_folder import ArmCurves, StudyFolder, part_name
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder, part_name, replayed
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ INSIDE = "runs: "  # what the record puts before the seconds that processes spen
 
 def _is_control(arm: dict[str, Any], control: str) -> bool:
     """Whether an arm's settings are those of a control."""
-    rate, replay = float(arm.get("rate_multiple", 1)), float(arm.get("replay", 0) or 0)
+    rate, replay = float(arm.get("rate_multiple", 1)), replayed(arm)
     return {
         "sham": rate == 0,
         "rate_quarter": math.isclose(rate, 0.25),
@@ -51,7 +51,7 @@ def _is_control(arm: dict[str, Any], control: str) -> bool:
         "noise": part_name(arm.get("contamination")) == "noise",
         "replay_1": math.isclose(replay, 0.01),
         "replay_5": math.isclose(replay, 0.05),
-        "joint": bool(arm.get("joint")),
+        "joint": part_name(arm.get("mitigation", "none")) == "joint",
     }[control]
 
 

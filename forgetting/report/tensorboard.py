@@ -14,9 +14,10 @@ import pandas as pd
 
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, part_name
+from forgetting.errors import file_name
 from forgetting.evaluation.events import GROUPS, EventsWriter, HParam, scalar_values
 
-SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation replay".split()
+SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation".split()
 
 
 def write_run(folder: Path, rows: Iterable[Mapping[str, Any]], settings: Mapping[str, HParam], new_source: str) -> None:
@@ -38,7 +39,7 @@ def write_events(study: StudyFolder, folder: Path) -> list[Path]:
     for (student, arm, distillation_seed, seed), rows in runs:
         settings = run_settings(arms.get(str(arm), {"name": arm}), str(student), int(rows["capacity"].iloc[0]))
         sessions.append(settings | {"distillation_seed": int(str(distillation_seed)), "seed": int(str(seed))})
-        run = folder / f"{student}-{arm}-d{distillation_seed}-s{seed}"
+        run = folder / file_name(f"{student}-{arm}-d{distillation_seed}-s{seed}", "the name of a run")
         write_run(run, plain(rows), sessions[-1], str(settings.get("contamination", "new")))
     write_overview(folder, sessions, _skills(study.scores))
     return sorted(folder.glob("**/*tfevents*"))

@@ -22,7 +22,7 @@ LETTERS = "abcdefghijklmnop"
 
 def show(study: StudyFolder, console: Console | None = None) -> None:
     """Print the summary of a study."""
-    console = console or Console()
+    console = console or Console(markup=False, emoji=False)
     console.print(summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower()))
 
 
@@ -51,7 +51,8 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
 
 
 def _rates(study: StudyFolder) -> list[Text]:
-    return [Text(line, style="yellow") for line in tables.rate_lines(study)]
+    unverified = [Text(study.unverified, style="yellow")] if study.unverified else []
+    return unverified + [Text(line, style="yellow") for line in tables.rate_lines(study)]
 
 
 def retention_table(arm: ArmCurves, skills: list[str]) -> Table:
@@ -59,9 +60,9 @@ def retention_table(arm: ArmCurves, skills: list[str]) -> Table:
     last, table = _last(arm), Table()
     table.add_column("student", justify="right")
     for skill in skills:
-        table.add_column(skill, justify="right", no_wrap=True)
+        table.add_column(Text(skill), justify="right", no_wrap=True)
     for student, own in arm.curves.items():
-        table.add_row(student, *[_cell(own[skill], last) if skill in own else Text("-") for skill in skills])
+        table.add_row(Text(student), *[_cell(own[skill], last) if skill in own else Text("-") for skill in skills])
     return table
 
 
@@ -74,7 +75,7 @@ def seconds_tables(study: StudyFolder) -> list[Table]:
         for column in ("stage", "seconds", "share"):
             table.add_column(column, justify="left" if column == "stage" else "right")
         for number, (stage, spent, share) in enumerate(frame.itertuples(index=False), 1):
-            table.add_row(str(stage), f"{spent:.1f}", f"{share:.0%}", end_section=number == len(frame) - 1)
+            table.add_row(Text(str(stage)), f"{spent:.1f}", f"{share:.0%}", end_section=number == len(frame) - 1)
         shown += [table] if len(frame) else []
     return shown
 

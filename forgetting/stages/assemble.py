@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +14,50 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from forgetting.analysis.scores import passing
+from forgetting import __version__
+from forgetting.analysis.other_ways import other_ways, passing_table
+from forgetting.analysis.scores import plain_rows, score_rows
+from forgetting.contracts import Benchmark
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.record.files import RunFolder, write_atomically, write_json
+from forgetting.record.files import RunFolder, jsonl, write_atomically
+from forgetting.record.places import check_plain, clean, inside
 from forgetting.record.provenance import commit, hardware, versions
-from forgetting.record.schema import PASSING_FILE, RUN_KEY
+from forgetting.record.reading import read_json
+from forgetting.record.run_files import read_marker, read_part, read_rows
+from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE
+from forgetting.record.seals import file_hash, read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, signature
 from forgetting.record.store import Store, held, manifest
 from forgetting.sandbox.pool import layers
 from forgetting.study.arms import Arm
-from forgetting.study.study import RunKey, Study, fingerprint
+from forgetting.study.fingerprints import canonical, fingerprint, run_form, student_form, study_fingerprint
+from forgetting.study.run import Run
+from forgetting.study.study import Study
+
+JOINED = ("ledger.parquet", "scores.jsonl", ANSWERING_FILE, PASSING_FILE)
 
 
-def run_folder(folder: Path, key: RunKey) -> Path:
+def run_folder(folder: Path, run: Run) -> Path:
     """The folder of one run inside its study's."""
-    return folder / "runs" / str(key)
+    return folder / "runs" / str(run)
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Makes and holds the study's folder for this process (where there is flock).
+    """Makes and holds the study's folder for this process (where there is flock), and clears what dead ones left.
 
     Raises:
-        UsageError: it cannot be made or written, or another process holds it
+        UsageError: it cannot be made or written, another process holds it, or a link in it leads elsewhere
     """
-    with _written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    with held(folder / ".lock", wait=False) as mine:
-        if not mine:
-            raise UsageError(f"output: another process is working on {str(folder)!r}")
+    with ExitStack() as lock:
+        with _written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            check_plain(*inside(folder))
+            if not lock.enter_context(held(folder / ".lock", wait=False)):
+                raise UsageError(f"output: another process is working on {str(folder)!r}")
+            clean(folder)
         yield
-    (folder / ".lock").unlink(missing_ok=True)
 
 
 def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
@@ -56,17 +66,14 @@ def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
     ``stack`` stands beside it, since going on otherwise would move the last bits of the numbers.
     """
     file, commits = folder / "spec.json", list[str]()
-    with suppress(OSError, ValueError, AttributeError):  # new, or damaged and to be written anew
-        commits = json.loads(file.read_text()).get("commits", [])
+    with suppress(OSError, ValueError):  # new, or damaged and to be written anew
+        commits = list(map(str, read_sealed(file, "").get("commits", [])))
     commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
-    plan = {
-        "fingerprint": study.fingerprint,
-        "spec": dataclasses.asdict(study.spec),
-        "commits": commits,
-        "stack": stack,
-    }
+    spec, mark = dataclasses.asdict(study.spec), study_fingerprint(study)
+    plan = {"fingerprint": mark, "spec": spec, "version": __version__, "commits": commits, "stack": stack}
+    plan[SIGNATURE] = signature([spec, mark])
     with _written(folder):
-        write_json(file, plan)
+        write_sealed(file, plan)
     return commits
 
 
@@ -85,7 +92,7 @@ def assemble(
     made: dict[str, float],
     wall_seconds: float,
     commits: list[str],
-    runs: Sequence[RunKey] | None = None,
+    runs: Sequence[Run] | None = None,
 ) -> None:
     """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last.
 
@@ -94,73 +101,77 @@ def assemble(
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
-    for key in runs:
-        run = RunFolder(run_folder(folder, key))
-        reached = study.reached(study.arm(key.arm))
-        expected = [reached[0], reached[-1]] if study.arm(key.arm).joint else list(reached)
-        if (ended := run.pruned_at()) is not None:
-            pruned.append({**dataclasses.asdict(key), "dose": ended})
+    unverified = list[str]()
+    chances = {b.short_name(): b.chance for b in study.benchmarks}
+    numbers = {b.short_name(): b.version for b in study.benchmarks}
+    for run in runs:
+        own, expected = RunFolder(run_folder(folder, run)), list(run.looks)
+        marker = read_marker(own, fingerprint(run_form(study, run)))
+        if (ended := marker.get("pruned_at")) is not None:
+            pruned.append({**dataclasses.asdict(run.key), "dose": ended})
             expected = [dose for dose in expected if dose <= ended]
-        if run.doses() != expected:
+        if own.doses() != expected:
             raise UsageError(
-                f"study: {str(run.folder)!r} has doses {run.doses()}, not {expected}; delete it and resume"
+                f"study: {str(own.folder)!r} has doses {own.doses()}, not {expected}; delete it and resume"
             )
-        tables += [pq.ParquetFile(run.ledger_part(dose)).read(use_threads=False) for dose in run.doses()]
-        lines.append(run.scores.read_text())
-        marker = json.loads(run.complete.read_text())
+        parts = [read_part(own, dose) for dose in own.doses()]
+        if own.interventions.is_file():
+            parts.append(read_rows(own, own.interventions))
+        ledger = pa.concat_tables(part for part, _ in parts)
+        tables.append(ledger)
+        lines.append(
+            jsonl(dataclasses.asdict(row) for row in score_rows(plain_rows(ledger.to_pandas()), chances, numbers))
+        )
+        if "files" not in marker or marker.get("unverified") or not all(verified for _, verified in parts):
+            unverified.append(str(run))
         if "matched" in marker:
-            rates.setdefault(key.arm, {})[key.student] = marker["matched"]
+            rates.setdefault(run.arm.name, {})[run.student.name] = marker["matched"]
         for name, value in marker["wall_seconds"].items():
             seconds[f"runs: {name}"] = round(seconds.get(f"runs: {name}", 0.0) + value, 2)
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
-    _join_sampled(study, folder, runs)
+    _write_other_ways(study, folder, pa.concat_tables(tables).to_pandas())
     whole = {**seconds, "study": round(wall_seconds, 2)}
     record = _record(study, store, folder, runs, whole, commits, rates)
-    write_json(folder / "record.json", record | ({"pruned": pruned} if pruned else {}))
+    record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
+    record["files"] = {n: file_hash(folder / n) for n in JOINED if (folder / n).is_file()}
+    write_sealed(folder / "record.json", record)
 
 
-def _join_sampled(study: Study, folder: Path, runs: Sequence[RunKey]) -> None:
-    """All sampled answers as one table, and pass@k with its interval for each run, dose and benchmark from it."""
-    sampling = study.spec.evaluation.sampling
-    if not sampling.samples:
+def _write_other_ways(study: Study, folder: Path, ledger: pd.DataFrame) -> None:
+    """Accuracy of other ways of answering and after interventions, and pass@k, from the joined ledger."""
+    if not (study.answering or study.interventions):
         return
-    parts = [sorted(RunFolder(run_folder(folder, key)).passing_part(0).parent.glob("*.parquet")) for key in runs]
-    answers = pd.concat([pd.read_parquet(part) for own in parts for part in own], ignore_index=True)
-    buffer = io.BytesIO()
-    answers.to_parquet(buffer, compression="zstd", index=False)
-    write_atomically(folder / "passing.parquet", buffer.getvalue())
-    names = [*RUN_KEY, "capacity", "dose", "benchmark", "skill"]
-    rows = []
-    for key, own in answers.groupby(names, sort=False):
-        told = pd.DataFrame([key] * len(sampling.ks), columns=names)
-        rows.append(pd.concat([told, passing(own, sampling.ks)], axis=1))
-    table = pd.concat(rows)
-    write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
+    table = other_ways(ledger, {b.short_name(): b.chance for b in study.benchmarks})
+    write_atomically(folder / ANSWERING_FILE, table.to_csv(index=False, float_format="%.6g"))
+    ks = {way.label: way.passes() for way in study.answering if way.passes()}
+    if ks:
+        table = passing_table(ledger, ks)
+        write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
 
 
 def _record(
     study: Study,
     store: Store,
     folder: Path,
-    runs: Sequence[RunKey],
+    runs: Sequence[Run],
     seconds: dict[str, float],
     commits: list[str],
     rates: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    spec, measured = study.spec, {key.arm for key in runs}
+    spec, measured = study.spec, {run.arm.name for run in runs}
     students: dict[str, dict[str, Any]] = {}
-    for key in runs:
-        about, weights = _student_record(study, key, store)
-        entry = students.setdefault(key.student, {"name": key.student, **about, "weights": {}})
-        entry["weights"][str(key.distillation_seed)] = weights
+    for run in runs:
+        about, weights = _student_record(study, run, store)
+        entry = students.setdefault(run.student.name, {"name": run.student.name, **about, "weights": {}})
+        entry["weights"][str(run.distillation_seed)] = weights
     return {
         "name": spec.name,
-        "fingerprint": study.fingerprint,
+        "fingerprint": study_fingerprint(study),
         "spec": dataclasses.asdict(spec),
-        "canonical": study.canonical(),
+        "canonical": canonical(study),
         "arms": [
             {**_arm_record(study, arm), **({"rates": rates[arm.name]} if arm.name in rates else {})}
             for arm in study.arms
@@ -169,39 +180,46 @@ def _record(
         **_teacher_record(study),
         "students": list(students.values()),
         "seeds": {
-            "distillation": sorted({k.distillation_seed for k in runs}),
-            "contamination": sorted({k.seed for k in runs}),
+            "distillation": sorted({run.distillation_seed for run in runs}),
+            "contamination": sorted({run.seed for run in runs}),
             "shared_students": not spec.ladder.fresh_students,
             **({"checkpoints": True} if study.teacher is None else {}),
         },
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
         },
+        **({"left_out": counts} if (counts := left_out(study.benchmarks)) else {}),
         "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
         **({"backend": noise_floors(folder, runs)} if spec.machine.backend.command else {}),
-        **({"sandbox": layers()} if any(hasattr(b, "strict_sandbox") for b in study.benchmarks) else {}),
+        **({"sandbox": layers()} if any(b.sandboxed for b in study.benchmarks) else {}),
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
-def noise_floors(folder: Path, runs: Sequence[RunKey]) -> dict[str, dict[str, Any]]:
+def left_out(benchmarks: Sequence[Benchmark]) -> dict[str, dict[str, int]]:
+    """By benchmark, how many rows of its source are not asked, by the reason; those that ask all are not named."""
+    found = {b.short_name(): b.left_out() for b in benchmarks}
+    return {name: counts for name, counts in found.items() if counts}
+
+
+def noise_floors(folder: Path, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """By run, what the process that wrote the answers adds to a score by itself, as far as runs have measured it."""
-    files = {str(key): RunFolder(run_folder(folder, key)).backend for key in runs}
-    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    files = {str(run): RunFolder(run_folder(folder, run)).backend for run in runs}
+    return {name: read_json(file) for name, file in files.items() if file.is_file()}
 
 
-def _student_record(study: Study, key: RunKey, store: Store) -> tuple[dict[str, Any], str]:
+def _student_record(study: Study, run: Run, store: Store) -> tuple[dict[str, Any], str]:
     """Sizes of a run's student, of a checkpoint also its source; and the hash of its weights."""
-    student = study.architecture(key)
+    student = run.student
     source = {"source": student.source} if isinstance(student, Checkpoint) else {}
     if study.teacher is None:
         assert isinstance(student, Checkpoint)
         taken = {"capacity": student.parameters(), "capacity_non_embedding": student.non_embedding()}
         return {**{n: s for n, s in taken.items() if s}, **source}, str(student.form()["weights"])
-    home = store.find(fingerprint(study.student_form(student, key.distillation_seed)))
+    home = store.find(fingerprint(student_form(study, student, run.distillation_seed)))
     assert home is not None
     made = manifest(home)
     sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
@@ -225,8 +243,7 @@ def _teacher_record(study: Study) -> dict[str, Any]:
 def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
     reached, spec = study.reached(arm), study.spec
     return {
-        "name": arm.name,
-        **arm.canonical(),
+        **arm.described(),
         **({"original": True} if study.language == "natural" and arm.contamination == study.original else {}),
         "rate_policy": arm.optimiser(spec.fine_tuning).rate_policy,
         "doses": list(reached),

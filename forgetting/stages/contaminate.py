@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from forgetting.analysis.early_stop import Rule
 from forgetting.batching import Encoded, encode
 from forgetting.contracts import Model, Report, Sample
 from forgetting.errors import UsageError
-from forgetting.evaluation.looks import EXCHANGE, Looks, evaluator_of
+from forgetting.evaluation.bench import EXCHANGE, Bench
+from forgetting.evaluation.looks import Looks
 from forgetting.evaluation.probe import remembered
 from forgetting.evaluation.recorder import Recorder
 from forgetting.models.checkpoint import load
@@ -26,8 +28,10 @@ from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.spec import Optimiser
 from forgetting.stages import distil, rate_matching
-from forgetting.study.arms import Arm
-from forgetting.study.study import RunKey, Study, fingerprint
+from forgetting.stages.intervene import intervene
+from forgetting.study.fingerprints import fingerprint, run_form
+from forgetting.study.run import Run
+from forgetting.study.study import Study
 from forgetting.training import devices
 from forgetting.training.checkpoints import (
     RunCheckpoint,
@@ -48,24 +52,26 @@ from forgetting.training.stopwatch import Stopwatch
 
 def contaminate(
     study: Study,
-    key: RunKey,
+    run: Run,
     folder: Path,
     store: Store,
     report: Report = silent,
     why: str = "",
     rule: Rule | None = None,
+    bench: Bench | None = None,
 ) -> None:
     """Carry a run out, or on from its last durable checkpoint; nothing is done if it is complete.
 
     ``why`` is noted: what kept a run from a stack. ``rule`` may end it early, and the marker then says at which dose.
+    ``bench`` is what the runs before left known; a run without one measures on its own.
 
     The files are those of ``records.RunFolder``. Equal specs give equal files, interrupted or not, on one machine.
     """
     if RunFolder(folder).complete.is_file():
         tidy(RunFolder(folder).checkpoint, study.spec.keep)
-    else:
-        with own_generators(seeds.integer(key.seed, "generators")):
-            _contaminate(study, key, RunFolder(folder), store, report, why, rule)
+        return
+    with nullcontext(bench) if bench else Bench() as own, own_generators(seeds.integer(run.seed, "generators")):
+        _contaminate(study, run, RunFolder(folder), store, own, report, why, rule)
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,9 @@ class Prepared:
     """A run that is ready to be measured and trained."""
 
     study: Study
-    run: RunFolder
+    run: Run
+    folder: RunFolder
     mark: str
-    arm: Arm
     model: HuggingFaceModel
     memory: Any  # what its mitigation keeps of the student
     plan: MixPlan
@@ -91,20 +97,22 @@ class Prepared:
         if not path.is_file():
             return None
         found = read(path)
+        if not found.verified:
+            self.recorder.unverified.add(path.name)
         earlier = {dose for step, dose in self.stops.items() if step < found.step}
-        return found if found.fingerprint == self.mark and earlier <= set(self.run.doses()) else None
+        return found if found.fingerprint == self.mark and earlier <= set(self.folder.doses()) else None
 
     def sharded_checkpoint(self) -> Durable | None:
         """The checkpoint in shards to go on from, if it is this run's and every dose up to it has its rows."""
-        found = last_sharded(self.run.checkpoint)
+        found = last_sharded(self.folder.checkpoint)
         if found is None or found.fingerprint != self.mark:
             return None
         earlier = {dose for step, dose in self.stops.items() if step <= found.step}
-        return found if earlier <= set(self.run.doses()) else None
+        return found if earlier <= set(self.folder.doses()) else None
 
     def kept(self) -> dict[str, Tensor]:
         """What the steps so far have changed in the mitigation's memory."""
-        return self.arm.mitigation.kept(self.memory)
+        return self.run.arm.mitigation.kept(self.memory)
 
     def restore_kept(self, checkpoint: RunCheckpoint) -> None:
         """Put back what ``kept`` was when the checkpoint was made."""
@@ -114,56 +122,56 @@ class Prepared:
     def start(self, first: int, student: Model) -> None:
         """Drop rows beyond the step, and measure there unless it was."""
         self.recorder.start_at(self.stops[first])
-        if self.stops[first] not in self.run.doses():
+        if self.stops[first] not in self.folder.doses():
             self.looks.measure(self.stops[first], student)
 
 
-def prepared(study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, watch: Stopwatch) -> Prepared:
+def prepared(
+    study: Study, run: Run, folder: RunFolder, store: Store, bench: Bench, report: Report, watch: Stopwatch
+) -> Prepared:
     """Everything that a run needs, made anew or taken from the store."""
-    arm, leading, spread = study.arm(key.arm), _leading(study), _spread(study)
-    architecture = study.architecture(key)
-    own, matched = rate_matching.optimiser(study, architecture, arm, store)  # its pilots before this run's own models
-    home = distil.student(study, architecture, key.distillation_seed, store)
+    arm, leading, spread = run.arm, _leading(study), _spread(study)
+    own, matched = rate_matching.optimiser(study, run.student, arm, store)  # its pilots before this run's own models
+    home = distil.student(study, run.student, run.distillation_seed, store)
     model = load(home)
     if not spread:  # where they are spread, Lightning lays them out
         model.network.to(device(study.spec.machine))
-    columns, against = _columns(key, model), arm.mitigation
-    memory = None if arm.joint else against.prepare(model, remembered(study, against, key.seed))
-    doses = study.reached(arm)
+    columns, against = _columns(run, model), arm.mitigation
+    memory = None if against.at_once else against.prepare(model, remembered(study, against, run.seed))
     plan = mixed(
-        arm.contamination, study.original, share=arm.share(), doses=doses,
-        batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(key.seed, "stream"),
+        arm.contamination, study.original, share=arm.share(), doses=run.doses,
+        batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(run.seed, "stream"),
         samples=lambda rng: against.samples(model, memory, study.original, rng),
     )  # fmt: skip
-    _check_template(plan.samples, model, key.student)
-    stops = plan.stops(doses)
-    evaluator = evaluator_of(study, home, arm.contamination, run)
+    _check_template(plan.samples, model, run.student.name)
+    stops = plan.stops(run.doses)
+    evaluator = bench.evaluator(study, home, arm.contamination, folder)
     if not spread:
         evaluator.base.network.to(device(study.spec.machine))
-    recorder = Recorder(run, columns, study.benchmarks, watch, arm.contamination.short_name())
+    recorder = Recorder(folder, columns, study.benchmarks, watch, arm.contamination.short_name())
     encoded = encode(plan.samples, model.tokenizer)
     looks = Looks(
-        study, run, evaluator, recorder, plan, stops, encoded, report, leading, spread,
+        study, folder, evaluator, recorder, plan, stops, encoded, report, leading, spread,
         lambda student: against.at_look(student, memory),
     )  # fmt: skip
-    mark = fingerprint(study.run_form(key))
-    return Prepared(study, run, mark, arm, model, memory, plan, stops, recorder, encoded, own, matched, looks)
+    mark = fingerprint(run_form(study, run))
+    return Prepared(study, run, folder, mark, model, memory, plan, stops, recorder, encoded, own, matched, looks)
 
 
 def _contaminate(
-    study: Study, key: RunKey, run: RunFolder, store: Store, report: Report, why: str, rule: Rule | None
+    study: Study, run: Run, folder: RunFolder, store: Store, bench: Bench, report: Report, why: str, rule: Rule | None
 ) -> None:
     watch = Stopwatch()
     with watch("preparing"):
-        made = prepared(study, key, run, store, report, watch)
-    arm, model, plan, stops, measure = made.arm, made.model, made.plan, made.stops, made.looks.measure
+        made = prepared(study, run, folder, store, bench, report, watch)
+    arm, model, plan, stops, measure = run.arm, made.model, made.plan, made.stops, made.looks.measure
     leading = _leading(study)
-    if arm.joint and not leading:
+    if arm.at_once and not leading:
         return
-    if arm.joint:
+    if arm.at_once:
         made.recorder.start_at(-1)
         measure(0, model)
-        home = distil.student(study, study.architecture(key), key.distillation_seed, store, report, arm)
+        home = distil.student(study, run.student, run.distillation_seed, store, report, arm)
         taught = load(home)
         taught.network.to(device(study.spec.machine))
         measure(max(stops.values()), taught)
@@ -173,7 +181,7 @@ def _contaminate(
     if _spread(study):
         sharded = made.sharded_checkpoint()
         first = sharded.step if sharded else 0
-    elif checkpoint := made.checkpoint(last(run.checkpoint)):
+    elif checkpoint := made.checkpoint(last(folder.checkpoint)):
         model.load_state(checkpoint.weights)
         made.restore_kept(checkpoint)
         restore_generators(checkpoint.generators)
@@ -181,14 +189,14 @@ def _contaminate(
     if leading:
         made.start(first, model)
     snapshots: Snapshots | ShardedSnapshots = (
-        ShardedSnapshots(run.checkpoint, model, stops, made.mark, watch, leading=leading, start=sharded)
+        ShardedSnapshots(folder.checkpoint, model, stops, made.mark, watch, leading=leading, start=sharded)
         if _spread(study)
         else Snapshots(
-            run.checkpoint, model, stops, made.mark, watch, keep_all=study.spec.keep == "all", kept=made.kept
+            folder.checkpoint, model, stops, made.mark, watch, keep_all=study.spec.keep == "all", kept=made.kept
         )
     )
     looks = IntervalEvaluation(stops, lambda dose: measure(dose, model))
-    ending = Ending(rule, run.scores, stops)
+    ending = Ending(rule, folder.scores, stops)
     module = FitModule(
         model,
         lambda batch: losses.cross_entropy(model, batch),
@@ -212,9 +220,11 @@ def _contaminate(
     finally:
         snapshots.close()
     if leading:
+        if ending.dose() is None:
+            intervene(study, run, made.looks, made.looks.evaluator.base, model)
         made.recorder.finish(made.mark, why=why, pruned_at=ending.dose(), matched=made.matched)
-        tidy(run.checkpoint, study.spec.keep)
-        shutil.rmtree(run.folder / EXCHANGE, ignore_errors=True)
+        tidy(folder.checkpoint, study.spec.keep)
+        shutil.rmtree(folder.folder / EXCHANGE, ignore_errors=True)
 
 
 class Ending(lightning.Callback):
@@ -255,5 +265,5 @@ def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student:
         )
 
 
-def _columns(key: RunKey, model: HuggingFaceModel) -> dict[str, Any]:
-    return {**dataclasses.asdict(key), "capacity": model.capacity}
+def _columns(run: Run, model: HuggingFaceModel) -> dict[str, Any]:
+    return {**dataclasses.asdict(run.key), "capacity": model.capacity}

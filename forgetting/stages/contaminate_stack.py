@@ -13,13 +13,16 @@ from forgetting import losses, seeds
 from forgetting.analysis.early_stop import Rule
 from forgetting.contracts import Batch, Report
 from forgetting.errors import UsageError
+from forgetting.evaluation.bench import Bench
 from forgetting.evaluation.looks import Looks
 from forgetting.models.graphs import check_device
 from forgetting.models.stacked import StackedModel
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.stages.contaminate import Ending, Prepared, contaminate, prepared
-from forgetting.study.study import RunKey, Study
+from forgetting.stages.intervene import intervene
+from forgetting.study.run import Run
+from forgetting.study.study import Study
 from forgetting.training.checkpoints import own_generators, tidy
 from forgetting.training.fit import Progress, silent
 from forgetting.training.module import FitModule
@@ -32,11 +35,12 @@ LOOKS_TOGETHER = ("cuda",)  # devices on which a look reads and decodes all repl
 
 def contaminate_stack(
     study: Study,
-    keys: Sequence[RunKey],
+    runs: Sequence[Run],
     folders: Sequence[Path],
     store: Store,
     report: Report = silent,
     rules: Sequence[Rule | None] = (),
+    bench: Bench | None = None,
 ) -> None:
     """Carry runs out together, or on from the last checkpoint that all of them have.
 
@@ -46,19 +50,20 @@ def contaminate_stack(
     """
     for folder in filter(done, folders):
         tidy(RunFolder(folder).checkpoint, study.spec.keep)
-    asked = zip(keys, folders, rules or [None] * len(keys), strict=True)
+    asked = zip(runs, folders, rules or [None] * len(runs), strict=True)
     left = [one for one in asked if not done(one[1])]  # the others ended, and the stack went on without them
     if not left:
         return
-    with own_generators(seeds.integer(left[0][0].seed, "generators")):
+    numbers = own_generators(seeds.integer(left[0][0].seed, "generators"))
+    with nullcontext(bench) if bench else Bench() as own, numbers:
         watch = Stopwatch()
         with watch("preparing"):
-            runs = [prepared(study, key, RunFolder(folder), store, report, watch) for key, folder, _ in left]
+            ready = [prepared(study, run, RunFolder(folder), store, own, report, watch) for run, folder, _ in left]
         try:
-            _together(runs, left, watch, report)
+            _together(ready, [rule for *_, rule in left], watch, report)
         except CannotStack as reason:
-            for key, folder, rule in left:
-                contaminate(study, key, folder, store, report, why=str(reason), rule=rule)
+            for run, folder, rule in left:
+                contaminate(study, run, folder, store, report, why=str(reason), rule=rule, bench=own)
 
 
 class CannotStack(Exception):
@@ -79,9 +84,7 @@ class _Member:
     optimiser: dict[str, Tensor]
 
 
-def _together(
-    runs: Sequence[Prepared], asked: Sequence[tuple[RunKey, Path, Rule | None]], watch: Stopwatch, report: Report
-) -> None:
+def _together(runs: Sequence[Prepared], rules: Sequence[Rule | None], watch: Stopwatch, report: Report) -> None:
     """One fit after another: each ends where a run does, and the next goes on with the others from there."""
     study, plan, stops = runs[0].study, runs[0].plan, runs[0].stops
     if study.spec.machine.graphs:
@@ -90,10 +93,8 @@ def _together(
         raise CannotStack("stack: only with one device, whole steps, float32 and the machine's other defaults")
     if any(run.plan.bounds.tolist() != plan.bounds.tolist() or run.stops != stops for run in runs):
         raise CannotStack("stack: the runs have different step schedules")
-    members = [
-        _Member(run, Ending(rule, run.run.scores, stops), {}) for run, (_, _, rule) in zip(runs, asked, strict=True)
-    ]
-    checkpoints = last_common([run.run.checkpoint for run in runs], [run.checkpoint for run in runs])
+    members = [_Member(run, Ending(rule, run.folder.scores, stops), {}) for run, rule in zip(runs, rules, strict=True)]
+    checkpoints = last_common([run.folder.checkpoint for run in runs], [run.checkpoint for run in runs])
     first = checkpoints[0].step if checkpoints else 0
     for member, checkpoint in zip(members, checkpoints, strict=False):
         member.run.model.load_state(checkpoint.weights)
@@ -124,9 +125,11 @@ def _left(members: Sequence[_Member], step: int, watch: Stopwatch) -> list[_Memb
         gone = [member for member in members if member.ending.dose() is not None]
     for member in gone:
         run = member.run
+        if member.ending.dose() is None:
+            intervene(run.study, run.run, run.looks, run.looks.evaluator.base, run.model)
         run.recorder.finish(run.mark, stack=len(members), pruned_at=member.ending.dose(), matched=run.matched)
     for member in gone:
-        tidy(member.run.run.checkpoint, member.run.study.spec.keep)
+        tidy(member.run.folder.checkpoint, member.run.study.spec.keep)
     watch.keep(len(left) / len(members))
     return left
 
@@ -152,11 +155,11 @@ def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Sto
         [run.optimiser for run in runs],
         total_steps=plan.steps,
         first_step=first,
-        mitigation=EachItsOwn(tuple(run.arm.mitigation for run in runs), replicas),
+        mitigation=EachItsOwn(tuple(run.run.arm.mitigation for run in runs), replicas),
         memory=[run.memory for run in runs],
         optimiser_state=stacked_state([member.optimiser for member in members]),
     )
-    places = [ReplicaPlace(run.run.checkpoint, run.mark, run.kept) for run in runs]
+    places = [ReplicaPlace(run.folder.checkpoint, run.mark, run.kept) for run in runs]
     with stack.replayed() if study.spec.machine.graphs else nullcontext():
         fit_stack(
             module, replicas, streams, places, stops, watch,

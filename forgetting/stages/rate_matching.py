@@ -30,8 +30,9 @@ from forgetting.record.store import Store, manifest
 from forgetting.spec import Optimiser
 from forgetting.stages import distil
 from forgetting.study.arms import Arm
+from forgetting.study.fingerprints import fingerprint, pilot_form
 from forgetting.study.students import Student
-from forgetting.study.study import Study, fingerprint
+from forgetting.study.study import Study
 from forgetting.training.checkpoints import own_generators
 from forgetting.training.fit import device, fit
 from forgetting.training.module import FitModule
@@ -135,7 +136,7 @@ def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -
 
     None is one that is not finite: the student has diverged.
     """
-    form = study.pilot_form(student, arm, rate)
+    form = pilot_form(study, student, arm, rate)
     mark = fingerprint(form)
     with store.making(mark) as found:
         if found is None:

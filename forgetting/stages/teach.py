@@ -7,11 +7,16 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from forgetting.contracts import AnswerRequest, Answers
+from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.record.files import write_atomically
+from forgetting.record.reading import first_line
+from forgetting.record.seals import SEAL, damaged
+from forgetting.training.checkpoints import content_hash
 
 
 class Mentor(HuggingFaceModel):
@@ -28,11 +33,25 @@ class Mentor(HuggingFaceModel):
         about = [self.mark, asked.prompts_RB, asked.drafts_RB, asked.max_new_tokens, asked.batch_items, "with ends"]
         file = self.folder / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.safetensors"
         if file.is_file():
-            kept = load_file(file)
+            kept = _read(file)
             flat, ends = kept["tokens"].tolist(), kept["ends"].tolist()
             return [[flat[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]]
         answers = super().answers(asked)
         lengths = torch.tensor([len(a) for a in answers[0]])
         flat_tokens = torch.tensor([t for a in answers[0] for t in a], dtype=torch.int32)
-        write_atomically(file, save({"tokens": flat_tokens, "ends": lengths.cumsum(0)}))
+        kept = {"tokens": flat_tokens, "ends": lengths.cumsum(0)}
+        write_atomically(file, save(kept, metadata={SEAL: content_hash(kept, {})}))
         return answers
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    """Answers that were kept. ``UsageError`` where they are not what was written."""
+    remedy = "delete it: the answers are written again"
+    try:
+        with safe_open(file, framework="pt") as opened:
+            meta, kept = opened.metadata() or {}, {name: opened.get_tensor(name) for name in ("tokens", "ends")}
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{file}: cannot be read ({first_line(error)}); {remedy}") from None
+    if SEAL in meta and content_hash(kept, {}) != meta[SEAL]:
+        raise damaged(file, remedy)
+    return kept

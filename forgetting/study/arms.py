@@ -9,12 +9,28 @@ from typing import Any, cast
 from forgetting import registry
 from forgetting.contracts import Contamination, Mitigation, Part
 from forgetting.errors import UsageError
-from forgetting.spec import Optimiser, PartValue, RatePolicy, Spec
+from forgetting.spec import Control, Optimiser, PartValue, RatePolicy, Spec
+
+# What each control changes of the plain arm of a contamination at the first shift; two have a source of their own.
+CONTROLS: dict[Control, dict[str, Any]] = {
+    "sham": {"rate_multiple": 0.0},
+    "rate_quarter": {"rate_multiple": 0.25},
+    "rate_four": {"rate_multiple": 4.0},
+    "original": {},
+    "noise": {},
+    "replay_1": {"mitigation": {"name": "replay", "share": 0.01}},
+    "replay_5": {"mitigation": {"name": "replay", "share": 0.05}},
+    "joint": {"mitigation": "joint"},
+}
+
+
+def _unmitigated() -> Mitigation:
+    return cast(Mitigation, registry.build("mitigation", "none"))
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One condition of a study. ``rate_multiple`` scales the learning rate, ``replay`` is a share of the stream.
+    """One condition of a study: contamination, shift, rate, mitigation. ``rate_multiple`` scales the learning rate.
 
     ``rate_policy`` None is the policy of the spec's ``fine_tuning``.
     """
@@ -23,26 +39,26 @@ class Arm:
     contamination: Contamination
     shift: float = 1.0
     rate_multiple: float = 1.0
-    replay: float = 0.0
-    mitigation: Mitigation = dataclasses.field(
-        default_factory=lambda: cast(Mitigation, registry.build("mitigation", "none"))
-    )
-    joint: bool = False
+    mitigation: Mitigation = dataclasses.field(default_factory=_unmitigated)
     rate_policy: RatePolicy | None = None
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the student learns old and new at once, in its distillation, instead of in sequence."""
+        return self.mitigation.at_once
 
     def share(self) -> float:
         """The share of contaminating samples in the stream."""
-        return self.mitigation.mix(round(self.shift * (1 - self.replay), 12))
+        return round(self.mitigation.mix(self.shift), 12)
 
-    def canonical(self) -> dict[str, Any]:
-        """What the arm's numbers depend on, as plain values."""
+    def described(self) -> dict[str, Any]:
+        """Every setting of the arm, defaults filled in, as plain values: what records say of it."""
         return {
+            "name": self.name,
             "contamination": self.contamination.settings(),
             "shift": self.shift,
             "rate_multiple": self.rate_multiple,
-            "replay": self.replay,
             "mitigation": self.mitigation.settings(),
-            "joint": self.joint,
             **({"rate_policy": self.rate_policy} if self.rate_policy else {}),
         }
 
@@ -61,25 +77,21 @@ def arms_of(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
     A control that an arm before it is already coincides with it. ``UsageError`` for any other two arms of one name.
     """
     crossed = [
-        _arm(contamination, shift, rate, replay, mitigation, policy=policy)
+        _arm(contamination, shift, rate, mitigation, policy)
         for contamination in spec.contaminations
         for shift in spec.shifts
         for rate in spec.rate_multiples
         for policy in spec.rate_policies or (None,)
-        for replay in spec.replays
         for mitigation in spec.mitigations
     ]
     controls = list[Arm]()
     for control in spec.controls:
+        sources = spec.contaminations
         if control in ("original", "noise"):
-            source: PartValue = spec.ladder.original if natural and control == "original" else control
-            controls.append(_arm(source, spec.shifts[0], 1.0, 0.0, "none"))
-            continue
-        rate = {"sham": 0.0, "rate_quarter": 0.25, "rate_four": 4.0}.get(control, 1.0)
-        replay = {"replay_1": 0.01, "replay_5": 0.05}.get(control, 0.0)
-        controls += [_arm(c, spec.shifts[0], rate, replay, "none", control == "joint") for c in spec.contaminations]
+            sources = (spec.ladder.original if natural and control == "original" else control,)
+        controls += [_arm(source, spec.shifts[0], **CONTROLS[control]) for source in sources]
     unique = {arm.name: arm for arm in reversed([*crossed, *controls])}
-    different = any(unique[arm.name].canonical() != arm.canonical() for arm in controls)
+    different = any(unique[arm.name] != arm for arm in controls)
     if len({arm.name for arm in crossed}) < len(crossed) or different:
         names = [arm.name for arm in [*crossed, *controls]]
         raise UsageError(f"contaminations, shifts, ...: must be free of repeats, got arms {names}")
@@ -89,21 +101,18 @@ def arms_of(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
 def _arm(
     contamination: PartValue,
     shift: float,
-    rate: float,
-    replay: float,
-    mitigation: PartValue,
-    joint: bool = False,
+    rate_multiple: float = 1.0,
+    mitigation: PartValue = "none",
     policy: RatePolicy | None = None,
 ) -> Arm:
     source = cast(Contamination, registry.build("contamination", contamination, "contaminations"))
     against = cast(Mitigation, registry.build("mitigation", mitigation, "mitigations"))
     name = _part_name(source)
     name += f"-shift{shift:g}" if shift != 1 else ""
-    name += f"-rate{rate:g}" if rate != 1 else ""
+    name += f"-rate{rate_multiple:g}" if rate_multiple != 1 else ""
     name += f"-{policy}" if policy else ""
-    name += f"-replay{replay:g}" if replay else ""
     name += f"-{_part_name(against)}" if against.short_name() != "none" else ""
-    return Arm(name + ("-joint" if joint else ""), source, shift, rate, replay, against, joint, policy)
+    return Arm(name, source, shift, rate_multiple, against, policy)
 
 
 def _part_name(part: Part) -> str:

@@ -14,10 +14,12 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting.errors import UsageError, wants
+from forgetting.record.reading import read_bytes
 from forgetting.spec import Spec
 from forgetting.study import settings
 
 T = TypeVar("T")
+MOST_BYTES, MOST_VALUES = 4 * 2**20, 100_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -60,18 +62,25 @@ def built_from(cls: type[T], values: Mapping[str, Any], source: str = "") -> T:
 def read_mapping(path: str | Path) -> dict[str, Any]:
     """The content of a YAML file that holds a mapping; no key may occur twice."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_bytes(Path(path), MOST_BYTES).decode()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}: must be a YAML text file, got bytes that are not text") from None
     try:
-        _check_repeats(yaml.compose(text, Loader=yaml.SafeLoader), str(path))
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None and _size(root, {}) > MOST_VALUES:
+            raise UsageError(f"{path}: aliases make more than {MOST_VALUES:,} values of it, which is the limit")
+        _check_repeats(root, str(path), set())
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except UsageError:
+        raise
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: {_yaml_problem(error)}") from None
     except RecursionError:
         raise UsageError(f"{path}: not valid YAML: nested too deeply") from None
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:  # of a tag that is no value
+        raise UsageError(f"{path}: not valid YAML: {settings.shorten(str(error), 120)}") from None
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -157,18 +166,33 @@ def _lines(value: Any, indent: str) -> list[str]:
     return lines
 
 
-def _check_repeats(node: yaml.Node | None, path: str) -> None:
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, those counted again that an alias repeats; each node is walked once."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES + 1  # for an alias of a node inside itself
+        inner = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+        below = sum(_size(one, known) for one in inner) if isinstance(node, yaml.CollectionNode) else 0
+        known[id(node)] = 1 + below
+    return known[id(node)]
+
+
+def _check_repeats(node: yaml.Node | None, path: str, walked: set[int]) -> None:
     """YAML lets a later key win silently; here a repeated key is an error."""
+    if id(node) in walked:
+        return
+    walked.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise UsageError(f"{path}: line {key.start_mark.line + 1}: a setting must be a name")
             if key.value in seen:
                 raise UsageError(f"{path}: line {key.start_mark.line + 1}: setting {key.value!r} is given twice")
             seen.add(key.value)
-            _check_repeats(value, path)
+            _check_repeats(value, path, walked)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _check_repeats(value, path)
+            _check_repeats(value, path, walked)
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:

@@ -42,8 +42,6 @@ def students_of(spec: Spec, teacher: Student | None) -> tuple[Student, ...]:
     if teacher is None:
         rule = "false for checkpoints without a teacher, which are taken as they are"
         require(not ladder.fresh_students, "ladder.fresh_students", rule, ladder.fresh_students)
-        rule = "free of joint for checkpoints without a teacher, since joint distils a student"
-        require("joint" not in spec.controls, "controls", rule, spec.controls)
     words = (teacher.vocabulary() if isinstance(teacher, Checkpoint) else None) or len(vocabulary())
     sizes = [s.capacity() if isinstance(s, Checkpoint) else s.parameters(words) for s in students]
     known = [size for size in sizes if size is not None]

@@ -28,8 +28,9 @@ from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.spec import Doses, Ladder
 from forgetting.stages.assemble import run_folder
-from forgetting.study.arms import Arm
-from forgetting.study.study import RunKey, Study, construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, student_form
+from forgetting.study.run import Run
+from forgetting.study.study import construct
 from forgetting.sweep.layout import Sweep
 from forgetting.sweep.search_space import run_flops, stream_flops
 from forgetting.sweep.sweep import run_sweep
@@ -69,16 +70,14 @@ class _Measured:
     views: float
     look_bytes: float
 
-    def run(self, study: Study, key: RunKey) -> float:
+    def run(self, run: Run) -> float:
         """Wall seconds of one run."""
-        arm = study.arm(key.arm)
-        doses = study.reached(arm)
-        x = np.log10(study.architecture(key).parameters(len(vocabulary())))
+        x = np.log10(run.student.parameters(len(vocabulary())))
         sample, look, rest = (
             float(np.exp(np.interp(x, self.log_capacity, np.log(np.maximum(y, 1e-6)))))
             for y in (self.sample, self.look, self.rest)
         )
-        return sample * doses[-1] / arm.share() + look * len(doses) + rest
+        return sample * run.stream + look * len(run.doses) + rest
 
 
 def estimate_cost(sweep: Sweep, executor: Executor, store: Path | None = None) -> Cost:
@@ -94,20 +93,20 @@ def estimate_cost(sweep: Sweep, executor: Executor, store: Path | None = None) -
     for draw in range(DRAWS):
         rng = seeds.generator(spec.search.seed, "estimate", draw)
         seconds = measured.start + measured.views
-        seconds += _laid([measured.run(study, key) for key in controls], executor.slots)
+        seconds += _laid([measured.run(run) for run in controls], executor.slots)
         seconds += sum(distilling) / executor.slots
-        petaflops = sum(run_flops(study, study.architecture(k), study.arm(k.arm)) for k in controls)
+        petaflops = sum(run_flops(study, run) for run in controls)
         for own_space, count in zip(sweep.spaces, counts, strict=True):
             every = [own_space.run(point, repeat) for point in own_space.points for repeat in range(own_space.repeats)]
             chosen = [every[i] for i in rng.permutation(len(every))[:count]]
-            petaflops += sum(run_flops(study, study.architecture(k), study.arm(k.arm)) for k in chosen)
+            petaflops += sum(run_flops(study, run) for run in chosen)
             size = spec.search.round_size
             for begin in range(0, count, size):
-                seconds += _laid([measured.run(study, k) for k in chosen[begin : begin + size]], executor.slots)
+                seconds += _laid([measured.run(run) for run in chosen[begin : begin + size]], executor.slots)
         totals.append(seconds)
         flops.append(petaflops / 1e15)
     low, middle, high = np.quantile(totals, (0.1, 0.5, 0.9))
-    looks = np.mean([len(study.reached(study.arm(k.arm))) for k in study.runs()])
+    looks = np.mean([len(run.doses) for run in study.runs()])
     return Cost(
         runs=sum(counts),
         control_runs=len(controls),
@@ -159,12 +158,12 @@ def _measure(sweep: Sweep, executor: Executor, store: Path | None) -> _Measured:
         laid_out = construct(small.study)
         looks = len(small.study.doses.values())
         found: dict[float, list[tuple[float, ...]]] = {}
-        for key in laid_out.runs():
-            run = RunFolder(run_folder(folder, key))
-            seconds = json.loads(run.complete.read_text())["wall_seconds"]
+        for run in laid_out.runs():
+            own = RunFolder(run_folder(folder, run))
+            seconds = json.loads(own.complete.read_text())["wall_seconds"]
             training, looking = seconds.pop("training"), seconds.pop("evaluation") + seconds.pop("logging")
-            written = sum(p.stat().st_size for p in run.folder.rglob("*") if p.is_file())
-            x = float(np.log10(laid_out.architecture(key).parameters(len(vocabulary()))))
+            written = sum(p.stat().st_size for p in own.folder.rglob("*") if p.is_file())
+            x = float(np.log10(run.student.parameters(len(vocabulary()))))
             row = (training / small.study.doses.dose, looking / looks, sum(seconds.values()), written / looks)
             found.setdefault(x, []).append(row)
     sample, look, rest, look_bytes = np.array([np.min(rows, axis=0) for rows in found.values()]).T
@@ -190,7 +189,6 @@ def _small(spec: SweepSpec, slots: int) -> SweepSpec:
         fine_tuning=dataclasses.replace(
             study.fine_tuning, rate_policy="constant"
         ),  # whatever the rate, it costs the same
-        replays=(0.0,),
         mitigations=("none",),
         controls=(),
         doses=doses,
@@ -209,27 +207,27 @@ def _laid(seconds: Sequence[float], slots: int) -> float:
     return max(ends)
 
 
-def _missing_students(sweep: Sweep, store: Store) -> list[RunKey]:
+def _missing_students(sweep: Sweep, store: Store) -> list[Run]:
     """One run for each student that the sweep may need and the store lacks."""
     study, found = sweep.study, {}
     for own in sweep.spaces:
         for student in own.students:
             for repeat in range(own.repeats):
-                key = own.run((student, own.shifts[0]), repeat)
-                mark = fingerprint(study.student_form(study.architecture(key), key.distillation_seed))
+                run = own.run((student, own.shifts[0]), repeat)
+                mark = fingerprint(student_form(study, run.student, run.distillation_seed))
                 if store.find(mark) is None:
-                    found[mark] = key
+                    found[mark] = run
     return list(found.values())
 
 
-def _distilling_seconds(sweep: Sweep, measured: _Measured, missing: Sequence[RunKey]) -> list[float]:
+def _distilling_seconds(sweep: Sweep, measured: _Measured, missing: Sequence[Run]) -> list[float]:
     """By student: its distillation's operations at the seconds an operation that fine-tuning showed."""
     study, seconds = sweep.study, []
-    arm: Arm = sweep.spaces[0].arms[sweep.spaces[0].shifts[-1]]
-    for key in missing:
-        student = study.architecture(key)
+    arm = sweep.spaces[0].arms[sweep.spaces[0].shifts[-1]]
+    for student in (run.student for run in missing):
         one = stream_flops(student, arm.contamination, 1.0)
         x = np.log10(student.parameters(len(vocabulary())))
         sample = float(np.exp(np.interp(x, measured.log_capacity, np.log(measured.sample))))
-        seconds.append(sample / one * stream_flops(student, study.original, study.spec.ladder.distilling.samples))
+        taught = sum(stage.fit.samples for stage in study.stages)
+        seconds.append(sample / one * stream_flops(student, study.original, taught))
     return seconds

@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from forgetting.analysis.metrics import Status
-from forgetting.study.study import RunKey
+from forgetting.study.run import Run
 from forgetting.sweep.outcomes import RunOutcome
 from forgetting.sweep.samplers import distributions
 from forgetting.sweep.search_space import SweepPoint, SweepSpace
@@ -39,7 +39,7 @@ class Patient(Protocol):
 
 
 Made = RunOutcome | str  # what a run showed, or why it failed
-Start = Callable[[Sequence[RunKey]], Mapping[RunKey, "Future[Made]"]]
+Start = Callable[[Sequence[Run]], Mapping[Run, "Future[Made]"]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Asked:
 
     trial: FrozenTrial
     point: SweepPoint
-    key: RunKey
+    run: Run
 
 
 class Driver:
@@ -73,21 +73,21 @@ class Driver:
 
     def go(self, start: Start, heard: Callable[[], None]) -> str:
         """Search until there is a reason to stop, and give it; ``heard`` is called whenever something was told."""
-        working: dict[RunKey, Future[Made]] = {}
+        working: dict[Run, Future[Made]] = {}
         when = FIRST_COMPLETED if self.search.asynchronous else ALL_COMPLETED
         while True:
             reason = self.patient(self._ready)
             running = self.patient(self.running)
             if reason and not running:
                 return reason
-            working |= start([one.key for one in running if one.key not in working])
+            working |= start([one.run for one in running if one.run not in working])
             wait(working.values(), return_when=when)
-            made = {key: future.result() for key, future in working.items() if future.done()}
-            ended = [one for one in running if one.key in made]
+            made = {run: future.result() for run, future in working.items() if future.done()}
+            ended = [one for one in running if one.run in made]
             if self.patient(partial(self._hopeless, ended, made)):
                 raise RuntimeError(f"no run of a round succeeded; the first said: {next(iter(made.values()))}")
             self.patient(partial(self._tell, ended, made))
-            working = {key: future for key, future in working.items() if key not in made}
+            working = {run: future for run, future in working.items() if run not in made}
             heard()
 
     def asked(self) -> list[Asked]:
@@ -102,7 +102,7 @@ class Driver:
 
     def thresholds(self) -> list[Placed]:
         """The target's thresholds from what was told so far."""
-        return estimate(self.space, told(self._trials()))
+        return estimate(self.space, told(self.space, self._trials()))
 
     def running(self) -> list[Asked]:
         """Trials that were asked for and not told."""
@@ -111,7 +111,7 @@ class Driver:
     def _trials(self) -> list[FrozenTrial]:
         return sorted(self.study.get_trials(deepcopy=False), key=lambda t: t.number)
 
-    def _hopeless(self, ended: Sequence[Asked], made: Mapping[RunKey, Made]) -> bool:
+    def _hopeless(self, ended: Sequence[Asked], made: Mapping[Run, Made]) -> bool:
         """Whether runs at several points failed together, or the first ones did: that is no fault of one point.
 
         Nothing is told then, so that the same runs are made when what was wrong is mended.
@@ -147,7 +147,7 @@ class Driver:
             return f"budget: {self.stop.runs} runs"
         if not self._free():
             return "every point has all its seeds"
-        width, seen = self.stop.width_decades, told(trials)
+        width, seen = self.stop.width_decades, told(self.space, trials)
         if not width or len(trials) < self.search.startup_runs:
             return ""
         if not known(self.space, estimate(self.space, seen), seen, width):
@@ -169,15 +169,15 @@ class Driver:
                 for name, distribution in distributions(self.space).items():
                     whole.suggest_categorical(name, distribution.choices)
 
-    def _tell(self, wanted: Sequence[Asked], made: Mapping[RunKey, Made]) -> None:
+    def _tell(self, wanted: Sequence[Asked], made: Mapping[Run, Made]) -> None:
         """In the order asked; what an interrupted telling has told already is left as it is."""
         states = {t.number: t.state for t in self._trials()}
         for one in wanted:
             if states[one.trial.number] != TrialState.RUNNING:
                 continue
-            result = made[one.key]
+            result = made[one.run]
             last = 0 if isinstance(result, str) else result.last_dose
-            known: dict[str, Any] = {"run": str(one.key), "flops": self.space.flops(one.point, last)}
+            known: dict[str, Any] = {"run": str(one.run), "flops": self.space.flops(one.point, last)}
             known |= {"error": result} if isinstance(result, str) else asdict(result)
             known = {name: value for name, value in known.items() if value == value}  # no NaN
             for name, value in known.items():

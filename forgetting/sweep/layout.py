@@ -7,8 +7,10 @@ import dataclasses
 from forgetting import seeds
 from forgetting.analysis.early_stop import Rule, Watched
 from forgetting.errors import UsageError, require
+from forgetting.study.fingerprints import canonical, fingerprint, settings_form
+from forgetting.study.run import Run
 from forgetting.study.spec_files import to_mapping
-from forgetting.study.study import RunKey, Study, construct, fingerprint
+from forgetting.study.study import Study, construct
 from forgetting.sweep.search_space import SweepSpace, space
 from forgetting.sweep.sweep_spec import SweepSpec
 
@@ -26,31 +28,31 @@ class Sweep:
     @property
     def fingerprint(self) -> str:
         """Changes exactly when the same targets would be searched otherwise; budgets and executors do not count."""
-        search = dataclasses.asdict(self.spec.search)
-        if not self.spec.search.pruning.alpha:
-            del search["pruning"]
-        else:  # what a run shows then depends on who asks
-            search["targets"] = [to_mapping(target) for target in self.spec.targets]
-        return fingerprint({"study": self.study.canonical(), "search": search, "sweep_version": SWEEP_VERSION})
+        search = settings_form(self.spec.search)
+        if self.spec.search.pruning.alpha:  # what a run shows then depends on who asks
+            search["targets"] = [settings_form(target) for target in self.spec.targets]
+        else:
+            search.pop("pruning", None)
+        return fingerprint({"study": canonical(self.study), "search": search, "sweep_version": SWEEP_VERSION})
 
     @property
     def folder_name(self) -> str:
         """NAME-FINGERPRINT, as studies are called."""
         return f"{self.spec.study.name}-{self.fingerprint[:8]}"
 
-    def controls(self) -> tuple[RunKey, ...]:
+    def controls(self) -> tuple[Run, ...]:
         """The runs of the study's controls: every student, with as many seeds as the study has."""
         plain = dataclasses.replace(self.spec.study, controls=())
         searched = {arm.name for arm in construct(plain).arms}
-        return tuple(key for key in self.study.runs() if key.arm not in searched)
+        return tuple(run for run in self.study.runs() if run.arm.name not in searched)
 
-    def rule(self, key: RunKey) -> Rule | None:
+    def rule(self, run: Run) -> Rule | None:
         """The rule that may end a run early: it must be hopeless for all its targets. None for those that never are."""
         pruning = self.spec.search.pruning
-        drawn = seeds.generator(self.spec.search.seed, "never pruned", str(key)).random()
+        drawn = seeds.generator(self.spec.search.seed, "never pruned", str(run)).random()
         if not pruning.alpha or drawn < pruning.never_share:
             return None
-        served = [own for own in self.spaces if key in own.keys]
+        served = [own for own in self.spaces if run in own.runs]
         watched = tuple(Watched(own.benchmark, own.depth, min(own.target.levels)) for own in served)
         return Rule(pruning.alpha, pruning.looks, watched) if watched else None
 

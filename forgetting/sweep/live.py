@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.trial import TrialState
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live as RichLive
 from rich.table import Table
 from rich.text import Text
 
 from forgetting.analysis.thresholds.threshold import number, place_text
+from forgetting.executors.bars import patient_console
 from forgetting.sweep.driver import Asked
 from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.thresholds import Placed
@@ -29,7 +29,7 @@ class Live:
     """
 
     def __init__(self, spaces: Sequence[SweepSpace], quiet: bool, most_runs: int = 0) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = patient_console(quiet)
         self.live = not quiet and (self.console.is_terminal or self.console.is_jupyter)
         self.begin = time.monotonic()
         self.rows: dict[str, list[str]] = {s.name: [s.name, "0", "0", "0", "", ""] for s in spaces}
@@ -55,7 +55,7 @@ class Live:
     def __exit__(self, *_: Any) -> None:
         if self.live:
             self.screen.stop()
-        sys.stderr.flush()
+        self.console.file.flush()
 
     def watch(self, run: str) -> Callable[[int, int], None]:
         """``watch(done, total)`` for one run."""
@@ -72,7 +72,7 @@ class Live:
         done, failed = counts[TrialState.COMPLETE], counts[TrialState.FAIL]
         for one in asked:
             if one.trial.state != TrialState.RUNNING:
-                self.working.pop(str(one.key), None)
+                self.working.pop(str(one.run), None)
         shown = "; ".join(_short(p) for p in found) or "-"
         if target != self.current:
             self.current, self.since, self.before = target, time.monotonic(), done + failed

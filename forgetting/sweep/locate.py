@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,8 +19,12 @@ from forgetting.report.result import Result
 from forgetting.report.sweeps import doses as dose_axis
 from forgetting.report.sweeps import sweep_tables
 from forgetting.report.sweeps.read import SweepFolder, read_sweep
-from forgetting.spec import Doses, Evaluation, PartValue
+from forgetting.spec import PartValue
+from forgetting.study.arguments import Arguments, explained, given_of, merged, several_of
 from forgetting.sweep.sweep_spec import Method, SweepAxis, SweepSpec
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,58 +91,40 @@ class Located:
         return f"{self.threshold} ({self.runs} of {self.sweep.targets[0].grid_runs} runs; ended: {self.ended})"
 
 
+@explained
 def locate_threshold(
     spec: SweepSpec | None = None,
     *,
     axis: SweepAxis | None = None,
     skill: str | None = None,
-    dose: int | None = None,
     level: float | Sequence[float] | None = None,
-    contamination: PartValue | None = None,
-    students: Sequence[str] | None = None,
-    shift: float | Sequence[float] | None = None,
-    rate_multiple: float | None = None,
-    doses: Doses | None = None,
-    benchmarks: PartValue | Sequence[PartValue] | None = None,
-    evaluation: Evaluation | None = None,
-    seeds: int | None = None,
-    fresh_students: bool | None = None,
     width_decades: float | None = None,
     runs: int | None = None,
     hours: float | None = None,
     method: Method | None = None,
-    name: str | None = None,
     output: str | Path = "runs",
     store: str | Path | None = None,
     workers: int | None = None,
     executor: PartValue | None = None,
     quiet: bool = False,
+    **arguments: Unpack[Arguments],
 ) -> Located:
     """Locate the smallest capacity, or the largest shift, at which a skill stays at a level, in few runs.
 
-    Plain arguments change the given sweep, or make one with a single target. A sweep that was interrupted goes on when
-    the same call is made again; a larger budget goes on from where the smaller one ended.
+    Plain arguments change the given sweep, or make one with a single target; of contamination and rate multiple a
+    target has one, and ``dose`` is also where its retention is read. A sweep that was interrupted goes on when the same
+    call is made again; a larger budget goes on from where the smaller one ended.
 
     Args:
         spec: the sweep to start from; where arguments change its target, it must have one
+        arguments: changes of the sweep's study and target in plain words
         axis: ``capacity`` (one threshold for each shift) or ``shift`` (one for each student)
         skill: key of a forgetting curve, such as ``maths`` or ``maths:3``
-        dose: contaminating samples at which retention is read, and, without ``doses``, the last dose of every run
         level: retention that counts as kept, one or several; the first decides when to stop
-        contamination: the source of competing data
-        students: capacities by name, ascending, such as ``["10k", "34k", "100k"]``
-        shift: share of contaminating samples in the stream; one or several
-        rate_multiple: multiple of the learning rate
-        doses: the whole dose axis
-        benchmarks: what is measured, by name or with settings; one or several
-        evaluation: everything about measuring; ``benchmarks`` changes its benchmarks
-        seeds: contamination seeds of every point
-        fresh_students: distil a fresh student for each seed instead of sharing one
         width_decades: done when the interval of log10 threshold is narrower; 0: only the budget and the seeds end it
         runs: most runs; 0: no limit but the seeds
         hours: most hours of wall time; 0: no limit
         method: ``level_set``, ``grid`` or ``random``
-        name: names the sweep's folder
         output: the folder that holds the sweep's folder
         store: where trained students are kept; by default the user's cache folder
         workers: worker processes, one thread each; by default as many as cores; 0 runs everything in this process
@@ -160,32 +146,18 @@ def locate_threshold(
     workers, quiet = checked(workers, int | None, "workers"), checked(quiet, bool, "quiet")
     require(workers is None or workers >= 0, "workers", "0 (in this process) or more", workers)
     require(workers is None or executor is None, "workers", "left out where an executor is given", workers)
-    _check_words(level, shift, contamination)
-    wanted = _changes(axis=axis, skill=skill, dose=dose, contamination=contamination, rate_multiple=rate_multiple)
-    wanted |= _changes(levels=_several(level), shifts=_several(shift), students=_several(students))
+    given = given_of(**arguments)
+    _check_words(level, given.get("shift"), given.get("contamination"))
+    named = {name: given[name] for name in ("dose", "contamination", "rate_multiple") if name in given}
+    listed = given_of(levels=level, shifts=given.get("shift"), students=given.get("students"))
+    wanted = given_of(axis=axis, skill=skill) | named | {name: several_of(value) for name, value in listed.items()}
     alone = len(spec.targets) == 1 or not wanted
     require(alone, "spec.targets", "one, where arguments change the target", f"{len(spec.targets)} targets")
-    study = dataclasses.replace(
-        spec.study,
-        ladder=dataclasses.replace(
-            spec.study.ladder, **_changes(students=_several(students), fresh_students=fresh_students)
-        ),
-        doses=_doses(spec.study.doses, dose) if doses is None else checked(doses, Doses, "doses"),
-        evaluation=dataclasses.replace(
-            checked(spec.study.evaluation if evaluation is None else evaluation, Evaluation, "evaluation"),
-            **_changes(benchmarks=_several(benchmarks)),
-        ),
-        **_changes(
-            contaminations=None if contamination is None else (contamination,),
-            shifts=_several(shift),
-            rate_multiples=_several(rate_multiple),
-            seeds=seeds,
-            name=name,
-        ),
-    )
+    also = {"dose"} if "doses" in given else set()  # with an axis of its own the dose is only where retention is read
+    study = merged(spec.study, {name: value for name, value in given.items() if name not in also})
     targets = (dataclasses.replace(spec.targets[0], **_target(wanted)), *spec.targets[1:])
-    stop = dataclasses.replace(spec.stop, **_changes(width_decades=width_decades, runs=runs, hours=hours))
-    search = dataclasses.replace(spec.search, **_changes(method=method))
+    stop = dataclasses.replace(spec.stop, **given_of(width_decades=width_decades, runs=runs, hours=hours))
+    search = dataclasses.replace(spec.search, **given_of(method=method))
     whole = dataclasses.replace(spec, study=study, targets=targets, stop=stop, search=search)
     carrier: Any = executor or spec.executor
     if workers is not None:
@@ -199,9 +171,9 @@ def locate_threshold(
 
 def _check_words(level: Any, shift: Any, contamination: Any) -> None:
     """What would otherwise be named by the spec's own words."""
-    for one in _several(level) or ():
+    for one in () if level is None else several_of(level):
         require(0 < checked(one, float, "level") < 1, "level", "above 0 and below 1", one)
-    for one in _several(shift) or ():
+    for one in () if shift is None else several_of(shift):
         require(0 < checked(one, float, "shift") <= 1, "shift", "above 0 and at most 1", one)
     if contamination is not None:
         registry.build("contamination", contamination, "contamination")
@@ -215,22 +187,3 @@ def _target(wanted: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     names = {"levels": "level", "shifts": "shift"}
     return {name: checked(value, hints[name], names.get(name, name)) for name, value in wanted.items()}
-
-
-def _doses(doses: Doses, dose: int | None) -> Doses:
-    """The dose axis, ending at the dose at which retention is read, if that is given."""
-    if dose is None:
-        return doses
-    require(type(dose) is int and dose >= 1, "dose", "a whole number, at least 1", dose)
-    return dataclasses.replace(doses, dose=dose, first=min(doses.first, dose))
-
-
-def _several(value: Any) -> tuple[Any, ...] | None:
-    if value is None:
-        return None
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _changes(**values: Any) -> dict[str, Any]:
-    """What was given."""
-    return {name: value for name, value in values.items() if value is not None}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.metrics import Status, censored_variance, retention_variance
 from forgetting.errors import UsageError
+from forgetting.record.files import RunFolder
+from forgetting.record.reading import read_rows
+from forgetting.record.run_files import read_marker, remedy
 from forgetting.sweep.search_space import SweepSpace
 
 
@@ -30,11 +31,11 @@ class RunOutcome:
     last_dose: int = 0  # of the run's last look
 
 
-def outcome(space: SweepSpace, scores: Path) -> RunOutcome:
-    """Read a run's ``scores.jsonl``. ``UsageError`` where it does not hold what the target needs."""
-    rows = _rows(space, scores)
+def outcome(space: SweepSpace, run: RunFolder) -> RunOutcome:
+    """Read a complete run's scores. ``UsageError`` where they do not hold what the target needs, or are damaged."""
+    rows = _rows(space, run)
     if 0 not in rows:
-        raise UsageError(f"{scores}: no row of {space.target.skill} at dose 0")
+        raise UsageError(f"{run.scores}: no row of {space.target.skill} at dose 0")
     base, last = rows[0], max(d for d in rows if d <= space.dose)
     now = rows[last]
     accuracy, items, chance = float(base["accuracy"]), int(now["items"]), float(base["chance"])
@@ -48,11 +49,14 @@ def outcome(space: SweepSpace, scores: Path) -> RunOutcome:
     return RunOutcome(Status.ok.name, retention, variance, accuracy, items, censored, max(rows))
 
 
-def _rows(space: SweepSpace, scores: Path) -> dict[int, dict[str, Any]]:
-    """The run's score rows of the target's skill, by dose."""
-    found = {}
-    for line in scores.read_text().splitlines():
-        row = json.loads(line)
-        if (row["benchmark"], row["variant"], row["depth"]) == (space.benchmark, ORIGINAL, space.depth):
-            found[int(row["dose"])] = row
-    return found
+def _rows(space: SweepSpace, run: RunFolder) -> dict[int, dict[str, Any]]:
+    """The run's score rows of the target's skill, by dose, after its files were seen to be as they were written."""
+    read_marker(run)
+    try:
+        wanted = (space.benchmark, ORIGINAL, space.depth)
+        own = [r for r in read_rows(run.scores) if (r["benchmark"], r["variant"], r["depth"]) == wanted]
+        return {int(row["dose"]): row for row in own}
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{run.scores}: has rows that are no scores; {remedy(run)}") from None

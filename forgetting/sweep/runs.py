@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -11,10 +10,11 @@ from pathlib import Path
 from forgetting.contracts import Report
 from forgetting.executors.contract import Executor, Task
 from forgetting.executors.stacking import Sizes, Stack, in_stacks
+from forgetting.executors.tasks import StackingTask, common_of, run_task
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.stages.assemble import run_folder
-from forgetting.study.study import RunKey
+from forgetting.study.run import Run
 from forgetting.sweep.layout import Sweep
 from forgetting.sweep.live import Live
 from forgetting.sweep.search_space import run_flops
@@ -28,43 +28,39 @@ class Runs:
 
     def __init__(self, sweep: Sweep, folder: Path, store: Store, executor: Executor, live: Live, stack: Stack) -> None:
         self.sweep, self.folder, self.executor, self.live = sweep, folder, executor, live
-        self.common: Task = {"spec": dataclasses.asdict(sweep.spec.study), "store": str(store.root)}
+        self.common = common_of(sweep.study, store)
         batch_size = sweep.spec.study.fine_tuning.batch_size
         self._size = Sizes(sweep.study, stack, store.root, batch_size, self._measure, live.say)
 
-    def submit(self, keys: Sequence[RunKey]) -> dict[RunKey, Future[None]]:
+    def submit(self, runs: Sequence[Run]) -> dict[Run, Future[None]]:
         """The longest first, so that no worker waits for one at the end; runs of a stack share their future."""
-        submitted: dict[RunKey, Future[None]] = {}
-        parts = in_stacks(self.sweep.study, keys, self._size, self.complete)
+        submitted: dict[Run, Future[None]] = {}
+        parts = in_stacks(self.sweep.study, runs, self._size, self.complete)
         for part in sorted(parts, key=lambda own: -sum(map(self._seconds, own))):
             if all(map(self.complete, part)):
-                submitted |= {key: _done() for key in part}
+                submitted |= {run: _done() for run in part}
             else:
-                watches = [self.live.watch(str(key)) for key in part]
+                watches = [self.live.watch(str(run)) for run in part]
                 submitted |= dict.fromkeys(part, self.executor.submit(self._task(part), partial(_told, watches)))
         return submitted
 
-    def complete(self, key: RunKey) -> bool:
+    def complete(self, run: Run) -> bool:
         """Whether a run is complete."""
-        return RunFolder(run_folder(self.folder, key)).complete.is_file()
+        return RunFolder(run_folder(self.folder, run)).complete.is_file()
 
-    def _task(self, part: Sequence[RunKey]) -> Task:
-        folders = [str(run_folder(self.folder, key)) for key in part]
-        rules = [rule.to_plain() if (rule := self.sweep.rule(key)) else None for key in part]
-        keys = [dataclasses.asdict(key) for key in part]
-        if len(part) > 1:
-            return {**self.common, "make": "stack", "keys": keys, "folders": folders, "rules": rules}
-        return {**self.common, "make": "run", "key": keys[0], "folder": folders[0], "rule": rules[0]}
+    def _task(self, part: Sequence[Run]) -> Task:
+        folders = tuple(run_folder(self.folder, run) for run in part)
+        task = run_task(tuple(run.key for run in part), folders, tuple(map(self.sweep.rule, part)))
+        return task.to_plain(self.common)
 
     def _measure(self, student: str, batch_size: int, file: Path) -> None:
-        asked = {"make": "stacking", "student": student, "batch_size": batch_size, "file": str(file)}
-        self.executor.submit({**self.common, **asked}, lambda *_: None).result()
+        task = StackingTask(student, batch_size, str(file)).to_plain(self.common)
+        self.executor.submit(task, lambda *_: None).result()
 
-    def _seconds(self, key: RunKey) -> float:
+    def _seconds(self, run: Run) -> float:
         """About how long a run takes, in any unit: its operations, and what a step costs whatever its size."""
-        study, student = self.sweep.study, self.sweep.study.architecture(key)
-        whole = 1 + STEP / student.parameters(len(vocabulary()))
-        return whole * run_flops(study, student, study.arm(key.arm))
+        whole = 1 + STEP / run.student.parameters(len(vocabulary()))
+        return whole * run_flops(self.sweep.study, run)
 
 
 def _told(watches: Sequence[Report], done: int, total: int) -> None:

@@ -12,8 +12,9 @@ from forgetting import registry, seeds
 from forgetting.contracts import Contamination
 from forgetting.errors import UsageError, require, unknown
 from forgetting.study.arms import Arm
+from forgetting.study.run import Run
 from forgetting.study.students import Student
-from forgetting.study.study import RunKey, Study
+from forgetting.study.study import Study
 from forgetting.sweep.sweep_spec import Target
 from forgetting.world.vocabulary import vocabulary
 
@@ -61,20 +62,21 @@ class SweepSpace:
         """Total parameters of a student."""
         return self._architecture(student).parameters(len(vocabulary()))
 
-    def run(self, point: SweepPoint, repeat: int) -> RunKey:
+    def run(self, point: SweepPoint, repeat: int) -> Run:
         """The run of a point with its ``repeat``-th seed."""
         seed = self.study.spec.first_seed + repeat
         distillation_seed = seed if self.study.spec.ladder.fresh_students else 0
-        return RunKey(point[0], self.arms[point[1]].name, distillation_seed, seed)
+        arm = self.arms[point[1]]
+        return Run(self._architecture(point[0]), arm, self.study.reached(arm), distillation_seed, seed)
 
     @cached_property
-    def keys(self) -> frozenset[RunKey]:
+    def runs(self) -> frozenset[Run]:
         """Every run that may be asked for."""
         return frozenset(self.run(point, repeat) for point in self.points for repeat in range(self.repeats))
 
     def flops(self, point: SweepPoint, last_dose: int = 0) -> float:
         """Floating-point operations of one run, or of one that ended at ``last_dose``; see ``run_flops``."""
-        return run_flops(self.study, self._architecture(point[0]), self.arms[point[1]], last_dose)
+        return run_flops(self.study, self.run(point, 0), last_dose)
 
     def described(self) -> dict[str, Any]:
         """What a view needs to know beside the target's own settings, defaults resolved, as plain values."""
@@ -113,8 +115,8 @@ def space(study: Study, target: Target, number: int = 0) -> SweepSpace:
     if not arms:
         given = [a.contamination.short_name() for a in study.arms]
         raise UsageError(
-            f"{where}.contamination: must be among the study's contaminations {sorted(set(given))}, with no replay and "
-            f"no mitigation, got {target.contamination!r}"
+            f"{where}.contamination: must be among the study's contaminations {sorted(set(given))}, with no "
+            f"mitigation, got {target.contamination!r}"
         )
     doses = spec.doses.values()
     dose = target.dose or doses[-1]
@@ -138,7 +140,7 @@ def space(study: Study, target: Target, number: int = 0) -> SweepSpace:
 
 
 def _serves(arm: Arm, target: Target, contamination: dict[str, object]) -> bool:
-    plain = not arm.replay and not arm.joint and arm.mitigation.short_name() == "none"
+    plain = arm.mitigation.short_name() == "none"
     rates = (arm.rate_multiple, arm.rate_policy or "") == (target.rate_multiple, target.rate_policy)
     return plain and rates and arm.contamination.settings() == contamination
 
@@ -158,22 +160,22 @@ def _skill(study: Study, target: Target, where: str) -> tuple[str, int | None]:
     return benchmark, int(depth)
 
 
-def run_flops(study: Study, student: Student, arm: Arm, last_dose: int = 0) -> float:
+def run_flops(study: Study, run: Run, last_dose: int = 0) -> float:
     """Floating-point operations of a run by the usual count: 6 N a token trained on, 2 N a token read or written.
 
     N is the student's parameters (the tied embedding once, as the output layer); attention over positions is left out,
     which at these lengths is a few percent. Answers are taken to be as long as the gold ones. ``last_dose`` is of a
     run that was ended early; 0: none was.
     """
-    evaluation = study.spec.evaluation
-    doses = [dose for dose in study.reached(arm) if dose <= (last_dose or dose)]
-    parameters = student.parameters(len(vocabulary()))
-    stream = doses[-1] / arm.share()
-    trained = stream_flops(student, arm.contamination, doses[-1])
-    trained += stream_flops(student, study.original, stream - doses[-1])
+    evaluation, source = study.spec.evaluation, run.arm.contamination
+    doses = [dose for dose in run.doses if dose <= (last_dose or dose)]
+    parameters = run.student.parameters(len(vocabulary()))
+    stream = doses[-1] / run.arm.share()
+    trained = stream_flops(run.student, source, doses[-1])
+    trained += stream_flops(run.student, study.original, stream - doses[-1])
     items = [item for benchmark in study.benchmarks for item in benchmark.items("test")]
     read = 0.0 + sum(len(i.prompt.split()) + 3 * len(i.answer.split()) for i in items)
-    read += 2 * evaluation.probe_items * _length(arm.contamination)
+    read += 2 * evaluation.probe_items * _length(source)
     variants = sum(len(b.variants) for b in study.benchmarks) / max(len(study.benchmarks), 1)
     looks = {"never": len(doses), "ends": len(doses) + 2 * (variants - 1), "every": len(doses) * variants}
     return trained + 2.0 * parameters * read * looks[evaluation.perturbed]

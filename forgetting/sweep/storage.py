@@ -4,20 +4,47 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from forgetting.errors import UsageError
+from forgetting.record.reading import first_line
+from forgetting.record.seals import SEAL, damaged, seal
 
 T = TypeVar("T")
 JOURNAL = "optuna.journal"
 PATIENCE_SECONDS = 600.0
 FINGERPRINT = "fingerprint"
+
+
+class SealedJournal(JournalFileBackend):
+    """A journal file of which every line carries its own hash; lines of older versions carry none, and are read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines."""
+        super().append_logs([{**log, SEAL: seal(log)} for log in logs])
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The lines from that number on. ``UsageError`` at one that is not what was written."""
+        remedy = "delete it and go on: the search is made again from its runs, which stay"
+        try:
+            for log in super().read_logs(log_number_from):
+                if log.get(SEAL, mark := seal(log)) != mark:
+                    raise damaged(self.path, remedy)
+                yield {name: value for name, value in log.items() if name != SEAL}
+        except UsageError:
+            raise
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UsageError(f"{self.path}: cannot be read ({first_line(error)}); {remedy}") from None
 
 
 def open_storage(address: str, folder: Path) -> BaseStorage:
@@ -26,7 +53,7 @@ def open_storage(address: str, folder: Path) -> BaseStorage:
     if not address:
         folder.mkdir(parents=True, exist_ok=True)
         _mend(folder / JOURNAL)
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        return JournalStorage(SealedJournal(folder / JOURNAL))
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         return optuna.storages.get_storage(address)

@@ -15,15 +15,21 @@ from optuna.trial import TrialState
 from forgetting.errors import UsageError, require
 from forgetting.executors import executor_of
 from forgetting.executors.contract import Executor
+from forgetting.executors.distilling import check_machine
 from forgetting.executors.stacking import Stack, stack_of
-from forgetting.executors.tasks import check_machine
-from forgetting.record.files import RunFolder, write_json
+from forgetting.record.files import RunFolder
+from forgetting.record.provenance import other_version
+from forgetting.record.run_files import read_marker
+from forgetting.record.seals import SEAL, read_sealed, write_sealed
+from forgetting.record.signing import SIGNATURE, check_trusted, is_ours, signature
 from forgetting.record.store import Store
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
 from forgetting.stages.assemble import alone, assemble, prepare, run_folder
+from forgetting.study.fingerprints import fingerprint, settings_form
+from forgetting.study.needs import study_needs, sweep_needs
+from forgetting.study.run import Run
 from forgetting.study.spec_files import built_from, to_mapping
-from forgetting.study.study import RunKey, fingerprint
 from forgetting.sweep import thresholds
 from forgetting.sweep.driver import Asked, Driver, Made
 from forgetting.sweep.layout import Sweep, construct_sweep
@@ -65,7 +71,9 @@ def run_sweep(
         commits = prepare(sweep.study, folder, stack)
         live.say(f"sweep: {folder}")
         keep = {**_earlier(folder), "spec": to_mapping(spec), "fingerprint": sweep.fingerprint}
-        write_json(folder / SWEEP_FILE, keep)
+        keep[SIGNATURE] = signature([keep["spec"], sweep.fingerprint])
+        write_sealed(folder / SWEEP_FILE, keep)
+        Store(store).clean()
         whole = _Whole(sweep, folder, Store(store), executor, live, stack)
         try:
             reasons = whole.search()
@@ -76,7 +84,7 @@ def run_sweep(
             (folder / "report.html").unlink(missing_ok=True)  # the sign that all of it is there, and up to date
             live.say("views: figures, TensorBoard, report.html")
             assemble(sweep.study, folder, whole.store, {"search": made}, made, commits, whole.complete_runs())
-            write_json(folder / SWEEP_FILE, {**_earlier(folder), **found})
+            write_sealed(folder / SWEEP_FILE, {**_earlier(folder), **found})
             write_views(folder, begin)
     return load(folder)
 
@@ -88,25 +96,38 @@ def resume_sweep(
     store: Path | None = None,
     stack: Stack | None = None,
     quiet: bool = False,
+    trust: bool = False,
 ) -> Result:
     """Go on with the sweep in ``folder``, by default on its own executor and stacked as before.
 
-    ``UsageError`` if other code made it.
+    ``UsageError`` if other code made it. Of a folder that was not laid out on this machine nothing is imported,
+    started, fetched or connected to without ``trust``.
     """
     try:
         plan = _earlier(folder)
-        spec = built_from(SweepSpec, plan["spec"])
+        given, mark = plan["spec"], plan["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"resume: no sweep in {str(folder)!r}: {error}") from error
-    made = construct_sweep(spec)
+    other = f"resume: {folder} {other_version({**plan, **_plan(folder)})}"
+    try:
+        spec = built_from(SweepSpec, given)
+    except UsageError as error:
+        raise UsageError(f"{other} ({error})") from error
+    ours = is_ours([given, mark], plan.get(SIGNATURE))
+    needs = study_needs(spec.study) + sweep_needs("inline" if executor else spec.executor, spec.storage)
+    check_trusted(folder, needs, ours=ours, trust=trust)
+    try:
+        made = construct_sweep(spec)
+    except UsageError as error:
+        raise UsageError(f"{other} ({str(error).partition(';')[0]})") from error
     rule = "of a sweep that starts no other process, since nothing that a folder says is started; sweep it again"
     command = list(spec.study.machine.backend.command)
     require(not command, "resume", rule, command)
-    rule = f"a sweep that this version can go on with (fingerprint {made.fingerprint})"
-    require(plan.get("fingerprint") == made.fingerprint, "resume", rule, plan.get("fingerprint"))
+    if mark != made.fingerprint:
+        raise UsageError(other)
     require(folder.name == made.folder_name, "resume", f"a folder that is called {made.folder_name}", folder.name)
     executor = executor or executor_of(spec.executor)
-    stack = _stack_before(folder) if stack is None else stack
+    stack = stack_of(_plan(folder).get("stack", "off")) if stack is None else stack
     return run_sweep(spec, executor=executor, output=folder.parent, store=store, stack=stack, quiet=quiet)
 
 
@@ -137,13 +158,13 @@ class _Whole:
         """Do a step that reads or tells, waiting while the storage is away."""
         return patiently(step, self.live.say)
 
-    def complete_runs(self) -> list[RunKey]:
+    def complete_runs(self) -> list[Run]:
         """Every complete run of the study in the record's order, whoever asked for it."""
-        return [key for key in self.sweep.study.runs() if self.runs.complete(key)]
+        return [run for run in self.sweep.study.runs() if self.runs.complete(run)]
 
     def keep_time(self) -> None:
         """Add this driver's wall time to what earlier ones left."""
-        write_json(self.folder / SWEEP_FILE, {**_earlier(self.folder), "hours": self._hours()})
+        write_sealed(self.folder / SWEEP_FILE, {**_earlier(self.folder), "hours": self._hours()})
 
     def found(self, reasons: Mapping[str, str]) -> dict[str, Any]:
         """What the sweep's file says at the end: by target its trials, thresholds, calibration, and why it ended."""
@@ -172,7 +193,7 @@ class _Whole:
         return [
             {
                 **_trial(one),
-                **_marked(self.folder, one.key),
+                **_marked(self.folder, one.run),
                 "holdout": searched and check.is_holdout(one.trial.number),
             }
             for one in asked
@@ -184,7 +205,7 @@ class _Whole:
     def _driver(self, own: SweepSpace) -> Driver:
         spec = self.sweep.spec
         name = f"{self.sweep.folder_name}/{own.name}"
-        mark = fingerprint({"sweep": self.sweep.fingerprint, "target": to_mapping(own.target)})
+        mark = fingerprint({"sweep": self.sweep.fingerprint, "target": settings_form(own.target)})
         study = patiently(lambda: open_study(self.storage, name, mark, sampler(own, spec.search)), self.live.say)
         return Driver(own, spec.search, spec.stop, study, self.storage, self._spent, self.patient)
 
@@ -197,16 +218,15 @@ class _Whole:
         return f"budget: {stop.hours:g} hours" if stop.hours and self._hours() >= stop.hours else ""
 
     def _controls(self) -> None:
-        keys = self.sweep.controls()
-        for key, future in self.runs.submit(keys).items():
+        for run, future in self.runs.submit(self.sweep.controls()).items():
             if isinstance(error := future.exception(), UsageError | OSError):
                 raise error
-            self.live.control(str(key), "" if error is None else str(error))
+            self.live.control(str(run), "" if error is None else str(error))
 
     def _restore(self, driver: Driver) -> None:
         """Make again what the storage knows as done and the folder lacks: it was deleted, or another folder is used."""
-        done = [one.key for one in self.patient(driver.asked) if one.trial.state == TrialState.COMPLETE]
-        for future in self.runs.submit([k for k in done if k not in set(self.complete_runs())]).values():
+        done = [one.run for one in self.patient(driver.asked) if one.trial.state == TrialState.COMPLETE]
+        for future in self.runs.submit([run for run in done if run not in set(self.complete_runs())]).values():
             future.result()
 
     def _heard(self, driver: Driver) -> None:
@@ -217,26 +237,29 @@ class _Whole:
     def _show(self, driver: Driver) -> None:
         self.live.told(driver.space.name, self.patient(driver.asked), self.patient(driver.thresholds))
 
-    def _start(self, own: SweepSpace, keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
+    def _start(self, own: SweepSpace, runs: Sequence[Run]) -> dict[Run, Future[Made]]:
         """Have the runs made; each future gives what the run showed, or the reason of its failure."""
-        return {key: _then(future, partial(self._outcome, own, key)) for key, future in self.runs.submit(keys).items()}
+        return {run: _then(future, partial(self._outcome, own, run)) for run, future in self.runs.submit(runs).items()}
 
-    def _outcome(self, own: SweepSpace, key: RunKey) -> Made:
-        return outcome(own, RunFolder(run_folder(self.folder, key)).scores)
+    def _outcome(self, own: SweepSpace, run: Run) -> Made:
+        return outcome(own, RunFolder(run_folder(self.folder, run)))
 
 
-def _stack_before(folder: Path) -> Stack:
-    """How the sweep's runs were stacked when it was interrupted."""
+def _plan(folder: Path) -> dict[str, Any]:
+    """What is written of the sweep's study, how its runs were stacked and by which version they were begun."""
     try:
-        return stack_of(json.loads((folder / "spec.json").read_text()).get("stack", "off"))
-    except (OSError, ValueError, AttributeError):  # not written yet, or damaged and written anew
-        return "off"
+        return dict(read_sealed(folder / "spec.json", ""))
+    except (OSError, ValueError):  # not written yet, or damaged and written anew
+        return {}
 
 
 def _earlier(folder: Path) -> dict[str, Any]:
     """What the sweep's file holds already; nothing if there is none."""
     path = folder / SWEEP_FILE
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    found = read_sealed(path, "delete it, and sweep the same spec again to go on")
+    return {name: value for name, value in found.items() if name != SEAL}
 
 
 def _changed(kept: dict[str, Any], found: dict[str, Any]) -> bool:
@@ -250,20 +273,20 @@ def _trial(one: Asked) -> dict[str, Any]:
     return {
         "number": one.trial.number,
         "state": one.trial.state.name.lower(),
-        "run": str(one.key),
+        "run": str(one.run),
         "student": student,
         "shift": shift,
         **{name: one.trial.user_attrs.get(name) for name in ("retention", "variance", "flops", "status", "error")},
     }
 
 
-def _marked(folder: Path, key: RunKey) -> dict[str, Any]:
+def _marked(folder: Path, run: Run) -> dict[str, Any]:
     """Of a complete run, whoever asked for it: wall seconds inside it, and the dose at which it was ended early."""
-    run = RunFolder(run_folder(folder, key))
-    if not run.complete.is_file():
+    own = RunFolder(run_folder(folder, run))
+    if not own.complete.is_file():
         return {"seconds": None}
-    seconds = sum(json.loads(run.complete.read_text())["wall_seconds"].values())
-    ended = run.pruned_at()
+    marker = read_marker(own)
+    seconds, ended = sum(marker["wall_seconds"].values()), marker.get("pruned_at")
     return {"seconds": round(seconds, 2), **({} if ended is None else {"pruned_at": ended})}
 
 

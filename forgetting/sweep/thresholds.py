@@ -17,7 +17,7 @@ from forgetting.analysis.metrics import Status
 from forgetting.analysis.thresholds.threshold import Threshold, ThresholdStatus
 from forgetting.record.files import RunFolder
 from forgetting.stages.assemble import run_folder
-from forgetting.study.study import RunKey
+from forgetting.study.run import Run
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.search_space import SweepPoint, SweepSpace
 from forgetting.sweep.sweep_spec import SweepAxis
@@ -25,11 +25,17 @@ from forgetting.sweep.sweep_spec import SweepAxis
 
 @dataclass(frozen=True)
 class Seen:
-    """Retention of one run at a point, with its variance."""
+    """Retention of one run at a point, with its variance; ``distillation_seed`` tells students of one size apart."""
 
     point: SweepPoint
     retention: float
     variance: float
+    distillation_seed: int = 0
+
+    @property
+    def student(self) -> str:
+        """A label of the student that the run was made on."""
+        return f"{self.point[0]}-d{self.distillation_seed}"
 
 
 @dataclass(frozen=True)
@@ -44,24 +50,30 @@ class Placed:
         return {"place": self.place, **self.threshold.to_dict()}
 
 
-def told(trials: Iterable[FrozenTrial]) -> list[Seen]:
+def told(space: SweepSpace, trials: Iterable[FrozenTrial]) -> list[Seen]:
     """What the finished trials of a search showed."""
+    runs = {str(run): run for run in space.runs}
     return [
-        Seen(_point(trial.params), float(trial.user_attrs["retention"]), float(trial.user_attrs["variance"]))
+        Seen(
+            _point(trial.params),
+            float(trial.user_attrs["retention"]),
+            float(trial.user_attrs["variance"]),
+            runs[trial.user_attrs["run"]].distillation_seed,
+        )
         for trial in trials
         if trial.state == TrialState.COMPLETE
     ]
 
 
-def observe(space: SweepSpace, keys: Iterable[RunKey], folder: Path) -> list[Seen]:
+def observe(space: SweepSpace, runs: Iterable[Run], folder: Path) -> list[Seen]:
     """What the complete runs in a sweep's folder show of a target, whichever search asked for them."""
     points = {space.run(point, repeat): point for point in space.points for repeat in range(space.repeats)}
     found = []
-    for key in keys:
-        if key in points:
-            one = outcome(space, RunFolder(run_folder(folder, key)).scores)
+    for run in runs:
+        if run in points:
+            one = outcome(space, RunFolder(run_folder(folder, run)))
             if one.status == Status.ok.name:
-                found.append(Seen(points[key], one.retention, one.variance))
+                found.append(Seen(points[run], one.retention, one.variance, run.distillation_seed))
     return found
 
 
@@ -88,6 +100,7 @@ def estimate(space: SweepSpace, seen: Iterable[Seen]) -> list[Placed]:
                 level=level,
                 along=along,
                 at=(at[1 if capacity else 0],) if several else (),
+                students=[one.student for one in seen],
             )
             found.append(Placed(place, threshold))
     return found

@@ -44,10 +44,12 @@ class DistillationLaws:
 
     @pytest.fixture
     def teacher(self) -> HuggingFaceModel:
+        """Another model of its shape."""
         return model(2)
 
     @pytest.fixture
     def student(self) -> HuggingFaceModel:
+        """A student that has learned nothing."""
         return model(1)
 
     def test_the_loss_is_finite_and_one_a_replica(self, part: Distillation, student: Any, teacher: Any) -> None:

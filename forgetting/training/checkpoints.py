@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import queue
@@ -24,6 +25,8 @@ from forgetting.contracts import Model
 from forgetting.errors import UsageError
 from forgetting.models.graphs import CAPTURING
 from forgetting.record.files import write_atomically
+from forgetting.record.reading import first_line
+from forgetting.record.seals import SEAL, damaged
 from forgetting.training.module import FitModule
 from forgetting.training.stops import AtStops
 from forgetting.training.stopwatch import Stopwatch
@@ -42,6 +45,7 @@ class RunCheckpoint:
     optimiser: dict[str, Tensor]
     generators: dict[str, Any]
     kept: dict[str, Tensor] = field(default_factory=dict)
+    verified: bool = True  # False: of an older version, which wrote no hash
 
 
 def last(folder: Path) -> Path:
@@ -54,12 +58,29 @@ def previous(folder: Path) -> Path:
     return folder / "previous.safetensors"
 
 
+def content_hash(tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> str:
+    """The hash of a checkpoint's tensors and of what is written beside them."""
+    digest = hashlib.sha256(json.dumps(sorted((n, v) for n, v in meta.items() if n != SEAL)).encode())
+    for name in sorted(tensors):
+        one = tensors[name].contiguous()
+        digest.update(f"|{name}|{one.dtype}|{tuple(one.shape)}|".encode())
+        digest.update(one.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def read(path: Path) -> RunCheckpoint:
-    """Read a checkpoint (safetensors: nothing in it can run code). ``UsageError`` if it cannot be read."""
+    """Read a checkpoint (safetensors: nothing in it can run code).
+
+    Raises:
+        UsageError: it cannot be read, or is not what was written; the line says what is made again without it
+    """
+    remedy = "delete it and go on: what it was the checkpoint of is made again from its start"
     try:
         with safe_open(path, framework="pt") as file:
             meta = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if SEAL in meta and content_hash(tensors, meta) != meta[SEAL]:
+            raise damaged(path, remedy)
         return RunCheckpoint(
             int(meta["step"]),
             meta["fingerprint"],
@@ -67,9 +88,12 @@ def read(path: Path) -> RunCheckpoint:
             {n.removeprefix("optimiser:"): t for n, t in tensors.items() if n.startswith("optimiser:")},
             {**json.loads(meta["generators"]), "torch": tensors["generator:torch"]},
             {n.removeprefix("kept:"): t for n, t in tensors.items() if n.startswith("kept:")},
+            SEAL in meta,
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"checkpoint: cannot be read, {str(path)!r}: {error}") from error
+    except UsageError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"checkpoint: cannot be read, {str(path)!r}: {first_line(error)}; {remedy}") from error
 
 
 def generator_states() -> tuple[dict[str, Any], Tensor]:
@@ -136,7 +160,7 @@ class SnapshotWriter:
                 try:
                     with CAPTURING:
                         copied = {n: t.cpu().contiguous() for n, t in tensors.items()}
-                    data = save(copied, metadata=meta)
+                    data = save(copied, metadata={**meta, SEAL: content_hash(copied, meta)})
                     for path in paths:
                         if path.name == "previous.safetensors":
                             _move(last(path.parent), path)

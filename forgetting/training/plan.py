@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from forgetting import seeds
-from forgetting.contracts import Contamination, Sample, Stream
+from forgetting.contracts import Contamination, Model, Sample, Stream
 from forgetting.errors import UsageError
 
 BUCKET_BATCHES = 4
@@ -34,6 +34,7 @@ class MixPlan(Stream):
         bounds: stream positions where batches begin and end; step t takes ``index[bounds[t]:bounds[t + 1]]``
         contaminating: whether each pool sample is contaminating
         first_step: the step at which iteration starts
+        start: the student before the first step of all, where it is asked for
     """
 
     samples: Sequence[Sample]
@@ -42,6 +43,7 @@ class MixPlan(Stream):
     bounds: np.ndarray
     contaminating: np.ndarray
     first_step: int = 0
+    start: Model | None = None
 
     @property
     def steps(self) -> int:

@@ -7,10 +7,9 @@ comes after its files, so that a killed run finds a whole one.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,8 +23,8 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from forgetting.contracts import Model
-from forgetting.errors import UsageError
-from forgetting.record.files import write_json
+from forgetting.errors import UsageError, file_name
+from forgetting.record.seals import check_files, file_hash, read_sealed, write_sealed
 from forgetting.training.checkpoints import generator_states, restore_generators
 from forgetting.training.module import FitModule
 from forgetting.training.stops import AtStops
@@ -47,12 +46,17 @@ def last_sharded(folder: Path) -> Durable | None:
     file = folder / "last.json"
     if not file.is_file():
         return None
+    remedy = f"delete the folder {str(folder)!r} and go on: the run is made again from its start"
     try:
-        about = json.loads(file.read_text())
+        about = read_sealed(file, remedy)
+        place = folder / file_name(about["name"], f"{file}: name")
+        check_files(place, about.get("files", {}), remedy)
         states = {**about["generators"], "torch": torch.tensor(about["torch"], dtype=torch.uint8)}
-        return Durable(folder / about["name"], int(about["step"]), about["fingerprint"], states)
+        return Durable(place, int(about["step"]), about["fingerprint"], states)
+    except UsageError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"checkpoint: cannot be read, {str(file)!r}: {error}") from error
+        raise UsageError(f"checkpoint: cannot be read, {str(file)!r}: {error}; {remedy}") from error
 
 
 class ShardedSnapshots(AtStops):
@@ -117,7 +121,10 @@ class ShardedSnapshots(AtStops):
         (written, about), self._writing = self._writing, None
         written.result()
         if self.leading:
-            write_json(self.folder / "last.json", about)
+            parts = sorted(path for path in (self.folder / about["name"]).iterdir() if path.is_file())
+            with ThreadPoolExecutor() as threads:  # hashing lets go of the interpreter
+                files = dict(zip((path.name for path in parts), threads.map(file_hash, parts), strict=True))
+            write_sealed(self.folder / "last.json", {**about, "files": files})
             for older in self.folder.glob("step-*"):
                 if older.name < about["name"]:
                     shutil.rmtree(older)

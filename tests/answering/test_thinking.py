@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from forgetting.answering.budget import accuracy_by_budget
 from forgetting.benchmarks.gsm8k import GSM8K
+from forgetting.evaluation.budgets import accuracy_by_budget
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint

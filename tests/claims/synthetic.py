@@ -13,6 +13,7 @@ import pandas as pd
 
 from forgetting.analysis.curves import Curves
 from forgetting.analysis.scores import score_rows
+from forgetting.analysis.study_folder import part_name
 from forgetting.record.files import jsonl, write_json
 from forgetting.record.schema import LEDGER_COLUMNS
 
@@ -20,7 +21,7 @@ Probability = Callable[[int, str, str, int, str, int], float]  # capacity, arm, 
 
 ARM = {
     "contamination": {"name": "dialogue"}, "shift": 1.0, "rate_multiple": 1.0, "rate_policy": "constant",
-    "replay": 0.0, "mitigation": {"name": "none"}, "joint": False,
+    "mitigation": {"name": "none"},
 }  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def _ledger(world: World) -> pd.DataFrame:
     for capacity in world.capacities:
         for one in world.arms:
             for seed in range(world.seeds):
-                doses = (world.doses[0], world.doses[-1]) if one["joint"] else world.doses
+                doses = (world.doses[0], world.doses[-1]) if part_name(one["mitigation"]) == "joint" else world.doses
                 for dose in doses:
                     frames += _look(world, rng, capacity, one["name"], seed, dose)
     return pd.concat(frames, ignore_index=True)

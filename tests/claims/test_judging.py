@@ -184,8 +184,8 @@ def test_coverage_takes_items(study: Make, make_arm: Arm) -> None:
 def cause(study: Make, make_arm: Arm, joint: float, replayed: float, sequence: float = 0.3) -> ClaimVerdict:
     arms = [
         make_arm("dialogue"),
-        make_arm("joint", "dialogue", joint=True),
-        make_arm("replay", "dialogue", replay=0.05),
+        make_arm("joint", "dialogue", mitigation="joint"),
+        make_arm("replay", "dialogue", mitigation={"name": "replay", "share": 0.05}),
     ]
     return verdict("C8", study(flat(dialogue=sequence, joint=joint, replay=replayed), arms))
 
@@ -213,7 +213,7 @@ def test_a_cause_takes_a_loss_and_arms(study: Make, make_arm: Arm) -> None:
         alone.verdict == "not_testable"
         and alone.reason == "no joint arm (controls: [joint]); no replay arm (controls: [replay_5])"
     )
-    arms = [make_arm("dialogue"), make_arm("joint", "dialogue", joint=True)]
+    arms = [make_arm("dialogue"), make_arm("joint", "dialogue", mitigation="joint")]
     part = verdict("C8", study(flat(dialogue=0.3, joint=0.5), arms, name="part"))
     assert outcomes(part) == {"capacity_gap": "supports", "replay": "not testable"} and part.verdict == "inconclusive"
     assert part.exploratory and part.missing == ("part replay: no replay arm (controls: [replay_5])",)
@@ -292,8 +292,8 @@ def test_runs_missing_from_the_grid(study: Make, make_arm: Arm) -> None:
 
 
 def test_holm_over_the_claims_that_were_judged(study: Make, make_arm: Arm) -> None:
-    arms = [make_arm("dialogue"), make_arm("original"), make_arm("joint", "dialogue", joint=True),
-            make_arm("replay", "dialogue", replay=0.05)]  # fmt: skip
+    arms = [make_arm("dialogue"), make_arm("original"), make_arm("joint", "dialogue", mitigation="joint"),
+            make_arm("replay", "dialogue", mitigation={"name": "replay", "share": 0.05})]  # fmt: skip
     path = study(flat(dialogue=0.89, original=0.95, joint=0.5, replay=0.9), arms)
     judged = [v for v in judge([path]) if np.isfinite(v.p)]
     raw = [combine(v.parts)[1] for v in judged]

@@ -34,6 +34,9 @@ VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 
 DATA = Path(__file__).parents[1] / "data"  # made by hand, in the schemas of the data sets
 
+WITHOUT_WORLD = ("thinking_budget",)  # closes a thought by a token that the world has not; tests/answering has it
+PARITY = "tests.distillation.parity.Parity"  # a judge whom an untrained student sometimes pleases
+
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "benchmarks": (
         {"name": "maths", "depths": (1, 2, 3, 4, 5, 6), "items_per_depth": 12, "seed": 3},
@@ -76,8 +79,15 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "distillation": (
         {"name": "off_policy", "level": "word"},
         {"name": "off_policy", "max_new_tokens": 3},
+        {"name": "on_policy", "student_share": 0.5, "beta": 0.5, "max_new_tokens": 8},
+        {"name": "reward_guided", "samples": 4, "judge": PARITY},
+        {"name": "rejection", "samples": 2, "judge": PARITY},
+        {"name": "process", "steps": 3.0, "arrangement": "shuffled"},
+        {"name": "contrastive", "objective": "simpo", "samples": 2},
+        {"name": "contrastive", "objective": "nll", "negatives": "another", "samples": 2},
     ),
     "mitigation": (
+        {"name": "replay", "share": 0.2},
         {"name": "l2_sp", "strength": 10.0, "form": "penalty"},
         {"name": "kl_to_base", "inputs": "replayed", "rows": 4, "pool": 16},
         {"name": "kl_to_base", "inputs": "noise", "rows": 4},
@@ -88,6 +98,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "trim", "by": "random"},
         {"name": "gate", "budget": 1e-4, "every": 2, "pool": 8},
     ),
+    "answering": ({"name": "sampled", "samples": 3, "ks": (1, 2), "temperature": 1.3},),
+    "intervention": ({"name": "average", "alphas": (0.5,)},),
     "claims": (
         {"name": "dialogue_loss", "dose": 1000},
         {"name": "cause", "least_loss": 0.0, "most_replay": 0.01},
@@ -144,7 +156,8 @@ def outsiders(family: str) -> list[str]:
 
 def parts(family: str) -> list[Part]:
     """Every part of a family that is held to its laws; what needs a data set only with the settings above."""
-    own = [part for part in (registry.build(family, name) for name in registry.names(family)) if not needs_data(part)]
+    named = (registry.build(family, name) for name in registry.names(family) if name not in WITHOUT_WORLD)
+    own = [part for part in named if not needs_data(part)]
     return [*own, *(registry.build(family, value) for value in (*SETTINGS[family], *outsiders(family)))]
 
 

@@ -24,7 +24,8 @@ from tests.contracts.members import every, parts
 
 ARMS = [  # of every kind that a claim may ask for
     arm("dialogue"), arm("original"), arm("noise"), arm("slow", "dialogue", rate_multiple=0.25),
-    arm("joint", "dialogue", joint=True), arm("replay", "dialogue", replay=0.01),
+    arm("joint", "dialogue", mitigation="joint"),
+    arm("replay", "dialogue", mitigation={"name": "replay", "share": 0.01}),
     arm("high", "dialogue", shift=0.5), arm("low", "dialogue", shift=0.05),
     arm("policy", "dialogue", shift=0.5, rate_policy="inverse_width"),
     arm("snippet", "altered_syntax", form="snippet"), arm("marked", "altered_syntax", form="marked"),

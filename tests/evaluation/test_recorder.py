@@ -19,6 +19,7 @@ from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.recorder import SCHEMA, Recorder
 from forgetting.record.files import RunFolder
 from forgetting.record.schema import LEDGER_COLUMNS, ScoreRow
+from forgetting.record.seals import seal
 from forgetting.spec import Evaluation
 from forgetting.testing.small import model, samples
 from forgetting.training.stopwatch import Stopwatch
@@ -161,4 +162,5 @@ def test_the_seconds_are_rounded_and_complete(tmp_path: Path) -> None:
     writer.start_at(0)
     writer.finish("mark")
     found = json.loads(writer.run.complete.read_text())
+    assert found.pop("sha256") == seal(found) and list(found.pop("files")) == ["scores.jsonl"]
     assert found == {"fingerprint": "mark", "wall_seconds": {"training": 1.235, "evaluation": 0.0}, "stack": 1}

@@ -9,7 +9,8 @@ from typing import Any
 
 from forgetting.executors.contract import Executor, Task
 from forgetting.record.store import Store
-from forgetting.study.study import construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, teacher_form
+from forgetting.study.study import construct
 from tests.contracts.small import spec
 
 Heard = list[tuple[int, int, int]]
@@ -29,7 +30,7 @@ def teacher(store: Path, seed: int = 0) -> Task:
 def home(store: Path, seed: int = 0) -> Path | None:
     """Where that task leaves its teacher."""
     study = construct(spec(ladder=dataclasses.replace(spec().ladder, seed=seed)))
-    return Store(store, reference=None).find(fingerprint(study.teacher_form()))
+    return Store(store, reference=None).find(fingerprint(teacher_form(study)))
 
 
 def bad(store: Path, **changes: Any) -> Task:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from forgetting import Doses, Evaluation, Spec, simulate
-from forgetting.record.store import file_hash
+from forgetting.record.seals import file_hash
 from forgetting.report.result import Result
 from forgetting.spec import Ladder, Machine, from_plain
 

@@ -16,7 +16,8 @@ from forgetting.errors import UsageError
 from forgetting.executors.stacking import Measure, groups, largest, stack_of, stacks, student_stacks
 from forgetting.models.ladder import architecture
 from forgetting.spec import Doses, Evaluation, Ladder, Spec
-from forgetting.study.study import RunKey, Study, construct
+from forgetting.study.run import Run
+from forgetting.study.study import Study, construct
 from forgetting.testing.small import batch
 from forgetting.training import stack_gain as measuring
 from tests.contracts.small import spec
@@ -53,9 +54,9 @@ def test_runs_of_one_schedule_are_one_group_and_others_stand_alone() -> None:
     together = [group for group in found if len(group) > 1]
     assert len(together) == 2
     for group in together:
-        arms = [mixed.arm(key.arm) for key in group]
+        arms = [key.arm for key in group]
         assert len({arm.share() for arm in arms}) == 1
-        assert not any(arm.joint or arm.mitigation.short_name() == "lora" for arm in arms)
+        assert not any(arm.at_once or arm.mitigation.short_name() == "lora" for arm in arms)
     assert max(map(len, found)) == 2 * (2 * 2 + 1)  # seeds x (rates x mitigations + original)
 
 
@@ -73,7 +74,7 @@ def test_auto_stacks_where_it_pays_and_memory_holds_it(tmp_path: Path) -> None:
 
 
 def test_what_is_done_does_not_change_who_shares_a_stack(tmp_path: Path) -> None:
-    study = construct(spec(seeds=2, shifts=(1.0, 0.5), replays=(0.0, 0.5)))
+    study = construct(spec(seeds=2, shifts=(1.0, 0.5), mitigations=("none", {"name": "replay", "share": 0.5})))
     whole = stacks(study, 8, tmp_path, measured(FOUND), lambda _: None, lambda _: False)
     first = set(whole[0])
     resumed = stacks(study, 8, tmp_path, measured(FOUND), lambda _: None, lambda key: key in first)
@@ -173,7 +174,7 @@ def test_students_whose_method_does_not_stack_are_distilled_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = construct(spec(ladder=Ladder(students=("10k",), fresh_students=True), seeds=2))
-    monkeypatch.setattr(type(study.distillation), "stacks", False)
+    monkeypatch.setattr(type(study.stages[0].method), "stacks", False)
     found = student_stacks(study, 2, tmp_path, measured(FOUND), lambda _: None, lambda *_: True)
     assert found == [("10k", (0,)), ("10k", (1,))]
 
@@ -181,7 +182,7 @@ def test_students_whose_method_does_not_stack_are_distilled_alone(
 def test_groups_are_a_function_of_the_study_alone(tmp_path: Path) -> None:
     """What is complete already does not change who shares a stack: a resumed stack is the one that was interrupted."""
     study = construct(spec(seeds=9))
-    complete: set[RunKey] = set(study.runs()[:2])
+    complete: set[Run] = set(study.runs()[:2])
     fresh = stacks(study, 4, tmp_path, measured(FOUND), lambda _: None, lambda _: False)
     resumed = stacks(study, 4, tmp_path, measured(FOUND), lambda _: None, complete.__contains__)
     assert fresh == resumed

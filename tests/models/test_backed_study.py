@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +12,11 @@ import pytest
 
 from forgetting import Spec
 from forgetting.errors import UsageError
-from forgetting.evaluation import backend_evaluator, looks
+from forgetting.evaluation import backend_evaluator
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Backend, Machine
+from forgetting.study.fingerprints import machine_form, study_fingerprint
 from forgetting.study.study import construct
 from tests.models.natural import checkpoint, corpora, study
 
@@ -38,25 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoint(tmp_path_factory.mktemp("models") / "tiny")
 
 
-@pytest.fixture(autouse=True)
-def no_process_is_left() -> Iterator[None]:
-    yield
-    forget()
-
-
-def forget() -> None:
-    """As in a new process: nothing is known of a base, and no other process runs."""
-    for made in backend_evaluator._writers.values():
-        made.stop()
-    backend_evaluator._writers.clear()
-    looks._kept.clear()
-
-
 @pytest.fixture(scope="module")
 def result(folder: Path, texts: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Result:
-    made = study(folder, texts, tmp_path_factory.mktemp("runs"), spec=backed())
-    forget()
-    return made
+    return study(folder, texts, tmp_path_factory.mktemp("runs"), spec=backed())
 
 
 def test_every_answer_is_the_other_processs_and_equals_the_models_own(
@@ -107,7 +91,6 @@ def test_an_interrupted_study_goes_on(result: Result, folder: Path, texts: dict[
     run = made.folder / "runs" / "tiny-conversations.dialogues-d0-s0"
     for path in (made.folder / "record.json", run / "complete.json", run / "ledger" / "dose-00000064.parquet"):
         path.unlink()
-    forget()
     with pytest.raises(UsageError, match="nothing that a folder says is started"):
         resume(made.folder, store=tmp_path / "store", workers=0, quiet=True)
     again = study(folder, texts, tmp_path, spec=backed())
@@ -131,9 +114,9 @@ def test_a_backend_that_dies_gives_no_score(
 def test_where_the_interpreter_lies_moves_no_fingerprint(tmp_path: Path) -> None:
     (tmp_path / Path(sys.executable).name).symlink_to(sys.executable)
     moved = backed(command=(str(tmp_path / Path(sys.executable).name), "/elsewhere/standin.py"))
-    assert construct(moved).fingerprint == construct(backed()).fingerprint
-    assert construct(backed(dtype="float32")).fingerprint != construct(backed()).fingerprint
-    assert "backend" not in construct(Spec(machine=Machine(micro_batches=2))).machine_form()["machine"]
+    assert study_fingerprint(construct(moved)) == study_fingerprint(construct(backed()))
+    assert study_fingerprint(construct(backed(dtype="float32"))) != study_fingerprint(construct(backed()))
+    assert "backend" not in machine_form(construct(Spec(machine=Machine(micro_batches=2))))
 
 
 def test_mistakes() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from forgetting import load
 from forgetting.models.ladder import architecture
-from forgetting.record.store import file_hash
+from forgetting.record.seals import file_hash
 from forgetting.report.result import Result
 from forgetting.simulate import resume
 from forgetting.spec import Optimiser, Spec

@@ -24,8 +24,9 @@ from forgetting.models.scratch import byte_level_bpe, fresh, fresh_checkpoint
 from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 from forgetting.spec import PartValue
-from forgetting.stages import distil
+from forgetting.stages import distil, train
 from forgetting.study.estimates import ANSWERED_TOGETHER, Lengths, estimates
+from forgetting.study.fingerprints import student_form, study_fingerprint
 from forgetting.study.study import Study, construct
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -147,7 +148,7 @@ def test_checkpoints_are_distilled_further(
     assert plain.folder != made.folder and "teacher" not in json.loads((plain.folder / "record.json").read_text())
     first = [r.to_frame().query("dose == 0 and benchmark == 'gsm8k'")["nll"].iloc[0] for r in (made, plain)]
     assert first[0] != first[1]
-    monkeypatch.setattr(distil, "fit", None)  # a second study takes it from the store
+    monkeypatch.setattr(train, "fit", None)  # a second study takes it from the store
     again = study(
         pupil, texts, tmp_path / "second", spec=spec(), teacher=str(teacher), students=[given], controls=[],
         store=tmp_path / "store",
@@ -175,7 +176,7 @@ def test_what_a_students_fingerprint_depends_on(
 ) -> None:
     def mark(*students: PartValue, **settings: Any) -> Any:
         made = plan(texts, *students, **{"teacher": str(teacher), **settings})
-        return json.dumps(made.student_form(made.students[0], 0), sort_keys=True)
+        return json.dumps(student_form(made, made.students[0], 0), sort_keys=True)
 
     moved = shutil.copytree(teacher, tmp_path / "moved")
     assert mark("10k", teacher=str(moved)) == mark("10k") != mark("14k")
@@ -188,7 +189,9 @@ def test_what_a_students_fingerprint_depends_on(
         mark("10k", teacher={"source": str(teacher), "thinking": False}),
     ]  # fmt: skip
     assert len(set(different)) == len(different)
-    assert plan(texts, "10k", teacher=str(teacher)).fingerprint != plan(texts, str(pupil), teacher="").fingerprint
+    assert study_fingerprint(plan(texts, "10k", teacher=str(teacher))) != study_fingerprint(
+        plan(texts, str(pupil), teacher="")
+    )
 
 
 def test_of_a_dialogue_the_teacher_writes_the_last_turn(teacher: Path) -> None:
@@ -215,7 +218,7 @@ def test_mistakes(pupil: Path, teacher: Path, texts: dict[str, str], tmp_path: P
     with pytest.raises(UsageError, match=r"^ladder\.teacher: must be a checkpoint with the tokenizer of the student"):
         study(pupil, texts, tmp_path / "runs", teacher=str(stranger))
     assert not (tmp_path / "runs").exists()
-    assert plan(texts, "10k", teacher=str(stranger)).fingerprint  # a fresh student has its teacher's words
+    assert study_fingerprint(plan(texts, "10k", teacher=str(stranger)))  # a fresh student has its teacher's words
 
 
 def test_word_level_needs_outputs_of_one_size(teacher: Path, texts: dict[str, str], tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from forgetting.record.store import Store
 from forgetting.spec import Machine
 from forgetting.stages import contaminate_stack as stage
 from forgetting.stages.contaminate_stack import contaminate_stack
+from forgetting.study.fingerprints import machine_form
 from forgetting.study.study import construct
 from forgetting.testing.small import batch, model
 from forgetting.training.module import BatchData
@@ -188,9 +189,9 @@ def test_it_is_refused_beside_other_settings_and_without_a_gpu(tmp_path: Path, m
 def test_runs_with_graphs_are_stacked_and_only_they_have_it_in_their_form() -> None:
     plain, own = (construct(spec(machine=machine, seeds=2)) for machine in (Machine(), GRAPHS))
     assert [len(part) for part in groups(own, own.runs())] == [len(part) for part in groups(plain, plain.runs())]
-    assert plain.machine_form() == {}
-    assert own.machine_form()["machine"]["graphs"] is True
-    assert "graphs" not in construct(spec(machine=Machine(micro_batches=2))).machine_form()["machine"]
+    assert machine_form(plain) == {}
+    assert machine_form(own)["graphs"] is True
+    assert "graphs" not in machine_form(construct(spec(machine=Machine(micro_batches=2))))
 
 
 def ledgers(folder: Path, machine: Machine) -> list[pd.DataFrame]:

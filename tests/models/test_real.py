@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from forgetting import losses
-from forgetting.answering.thinking import think
+from forgetting.answering.thinking_budget import think
 from forgetting.batching import encode, prompts, rendered, texts, tokens
 from forgetting.benchmarks.gsm8k import GSM8K
 from forgetting.benchmarks.humaneval import HumanEval

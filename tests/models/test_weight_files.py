@@ -16,6 +16,7 @@ from forgetting.models.ladder import QWEN3, architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from forgetting.spec import Evaluation, Ladder, Spec
 from forgetting.study import spec_files
+from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.study import construct
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -59,17 +60,17 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_the_path(folder: Path, tmp
     copy.mkdir()
     for file in folder.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    first = study_of(str(folder)).fingerprint
-    assert study_of(str(copy)).fingerprint == first
-    assert study_of({"source": str(copy), "name": "other", "local": True}).fingerprint == first
-    assert study_of({"source": str(copy), "dtype": "bfloat16"}).fingerprint != first
-    assert study_of(str(copy), original={"name": "worked_answers", "limit": 9}).fingerprint != first
+    first = study_fingerprint(study_of(str(folder)))
+    assert study_fingerprint(study_of(str(copy))) == first
+    assert study_fingerprint(study_of({"source": str(copy), "name": "other", "local": True})) == first
+    assert study_fingerprint(study_of({"source": str(copy), "dtype": "bfloat16"})) != first
+    assert study_fingerprint(study_of(str(copy), original={"name": "worked_answers", "limit": 9})) != first
     other = fresh_checkpoint(tmp_path / "other", architecture("10k"), byte_level_bpe(["one and two"], 300), 1)
-    assert study_of(str(other)).fingerprint != first
+    assert study_fingerprint(study_of(str(other))) != first
     (copy / "tokenizer_config.json").write_text(
         json.dumps({**json.loads((copy / "tokenizer_config.json").read_text()), "x": 1})
     )
-    assert study_of(str(copy)).fingerprint != first
+    assert study_fingerprint(study_of(str(copy))) != first
 
 
 def test_environment_variables_and_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,8 +123,11 @@ MISTAKES: dict[str, tuple[Callable[[str], Any], str]] = {
     "wrong type": (lambda f: study_of({"source": f, "local": 3}), "ladder.students[0].local: must be true or false"),
     "no source": (lambda f: study_of({"name": "x"}), "a mapping with a source"),
     "descending": (lambda f: study_of("Qwen/Qwen3-8B", "Qwen/Qwen3-4B"), "in ascending order of capacity"),
-    "no folder": (lambda f: study_of("./nothing").fingerprint, "checkpoint: there is no folder './nothing'"),
-    "not here": (lambda f: study_of({"source": "nobody/x", "local": True}).fingerprint, "'nobody/x' is not on this"),
+    "no folder": (lambda f: study_fingerprint(study_of("./nothing")), "checkpoint: there is no folder './nothing'"),
+    "not here": (
+        lambda f: study_fingerprint(study_of({"source": "nobody/x", "local": True})),
+        "'nobody/x' is not on this",
+    ),
 }
 
 

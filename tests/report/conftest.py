@@ -75,7 +75,7 @@ def _rows(student: str, arm: str, seed: int, dose: int) -> list[dict[str, Any]]:
 def synthetic_record() -> dict[str, Any]:
     """A record of the synthetic study with every key that the package writes."""
     settings = {"contamination": {"name": "dialogue"}, "shift": 1.0, "rate_multiple": 1.0, "rate_policy": "constant"}
-    settings |= {"mitigation": {"name": "none"}, "replay": 0.0, "joint": False, "not_reached": [5120]}
+    settings |= {"mitigation": {"name": "none"}, "not_reached": [5120]}
     differing: dict[str, dict[str, Any]] = {
         "altered_syntax": {"contamination": {"name": "altered_syntax"}},
         "dialogue-rate0.25": {"rate_multiple": 0.25},

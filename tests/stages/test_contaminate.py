@@ -26,7 +26,8 @@ from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.spec import Optimiser
 from forgetting.stages.contaminate import contaminate
-from forgetting.study.study import Study, construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, run_form
+from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, words
 from forgetting.training import checkpoints
 from forgetting.training.checkpoints import Snapshots, SnapshotWriter, last, read
@@ -44,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def run(study: Study, folder: Path, store: Store, arm: str | None = None, seed: int = 0) -> RunFolder:
     """Carry out the study's run of that arm and seed in its place below ``folder``."""
-    key = next(k for k in study.runs() if k.arm == (arm or study.arms[0].name) and k.seed == seed)
+    key = next(k for k in study.runs() if k.arm.name == (arm or study.arms[0].name) and k.seed == seed)
     home = folder / "runs" / str(key)
     contaminate(study, key, home, store)
     return RunFolder(home)
@@ -255,7 +256,7 @@ def test_the_joint_arm_is_measured_at_both_ends(store: Store, whole: RunFolder, 
     assert joint.loc[at_0, "nll_sum"].tolist() == base.loc[base["dose"] == 0, "nll_sum"].tolist()
     assert (joint.loc[~at_0 & (joint["benchmark"] != "probe"), "kl_sum"] > 0).all()
     assert set(joint.loc[at_0, "variant"]) == set(joint.loc[~at_0, "variant"])
-    assert json.loads(found.complete.read_text())["fingerprint"] == fingerprint(study.run_form(study.runs()[1]))
+    assert json.loads(found.complete.read_text())["fingerprint"] == fingerprint(run_form(study, study.runs()[1]))
 
 
 @pytest.mark.parametrize(
@@ -263,8 +264,8 @@ def test_the_joint_arm_is_measured_at_both_ends(store: Store, whole: RunFolder, 
     [
         ({"shifts": (0.5,)}, Fraction(1, 2)),
         ({"shifts": (0.05,)}, Fraction(1, 20)),
-        ({"replays": (0.05,)}, Fraction(19, 20)),
-        ({"shifts": (0.3,), "replays": (0.2,)}, Fraction(6, 25)),
+        ({"mitigations": ("replay",)}, Fraction(19, 20)),
+        ({"shifts": (0.3,), "mitigations": ({"name": "replay", "share": 0.2},)}, Fraction(6, 25)),
     ],
 )
 def test_shift_and_replay_have_the_exact_stream(

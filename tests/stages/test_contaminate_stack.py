@@ -18,11 +18,13 @@ from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.recorder import Recorder
 from forgetting.models import stacked
 from forgetting.record.files import RunFolder
+from forgetting.record.run_files import read_marker
 from forgetting.record.store import Store
 from forgetting.stages import contaminate_stack as stage
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.contaminate_stack import contaminate_stack
-from forgetting.study.study import RunKey, Study, construct
+from forgetting.study.run import Run
+from forgetting.study.study import Study, construct
 from forgetting.training.checkpoints import Snapshots, read
 from forgetting.training.module import FitModule
 from tests.contracts.small import spec
@@ -44,7 +46,7 @@ def study() -> Study:
     return construct(spec(keep="all", seeds=2, rate_multiples=(1.0, 0.25), mitigations=mitigations))
 
 
-def keys_of(study: Study) -> tuple[RunKey, ...]:
+def keys_of(study: Study) -> tuple[Run, ...]:
     """All runs, or of eight three that differ in seed, rate and mitigation."""
     runs = study.runs()
     return (runs[0], runs[3], runs[5]) if len(runs) == 8 else runs
@@ -207,7 +209,7 @@ def test_a_run_that_ends_early_leaves_the_stack_as_it_ends_alone_and_the_others_
     for number, (run, dose) in enumerate(zip(found, endings, strict=True)):
         alone = separate(number, dose)
         assert_equal_within_rounding(run, alone)
-        assert run.pruned_at() == alone.pruned_at() == dose
+        assert read_marker(run).get("pruned_at") == read_marker(alone).get("pruned_at") == dose
         assert run.doses() == [looked for looked in (0, 20, 40, 60) if dose is None or looked <= dose]
         for file in run.checkpoint.glob("*"):
             one, other = read(file), read(alone.checkpoint / file.name)
@@ -252,7 +254,7 @@ def test_a_stack_that_was_killed_where_a_run_left_it_goes_on_as_if_nothing_had_b
     monkeypatch.undo()
     for one, other in zip(stack(study, tmp_path, store, [None, EndsAt(20), EndsAt(40)]), left, strict=True):
         assert_same(one, other)
-        assert one.pruned_at() == other.pruned_at()
+        assert read_marker(one).get("pruned_at") == read_marker(other).get("pruned_at")
 
 
 @pytest.fixture(scope="module")
@@ -293,4 +295,7 @@ def test_where_the_model_cannot_be_stacked_each_run_still_ends_by_its_own_rule(
 
     monkeypatch.setattr(stacked.StackedModel, "_try", refuse)
     small = construct(spec(seeds=2))
-    assert [run.pruned_at() for run in stack(small, tmp_path, store, [None, EndsAt(20)])] == [None, 20]
+    assert [read_marker(run).get("pruned_at") for run in stack(small, tmp_path, store, [None, EndsAt(20)])] == [
+        None,
+        20,
+    ]

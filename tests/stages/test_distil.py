@@ -16,8 +16,9 @@ from forgetting.evaluation.gold_traces import gold_sums
 from forgetting.models.checkpoint import load
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
-from forgetting.stages import distil
-from forgetting.study.study import Study, construct, fingerprint
+from forgetting.stages import distil, train
+from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
+from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, words
 from forgetting.training.checkpoints import SnapshotWriter, last
 from tests.contracts.small import spec
@@ -41,7 +42,7 @@ def made(study: Study, store: Store) -> dict[str, Path]:
         "teacher": distil.teacher(study, store),
         "student": distil.student(study, rung, 0, store),
         "second": distil.student(study, rung, 1, store),
-        "joint": distil.student(study, rung, 0, store, joint=study.arm("dialogue-joint")),
+        "joint": distil.student(study, rung, 0, store, also=study.arm("dialogue-joint")),
     }
 
 
@@ -54,10 +55,10 @@ def test_each_is_stored_under_the_fingerprint_of_what_made_it(
 ) -> None:
     (rung,) = study.students
     forms = {
-        "teacher": study.teacher_form(),
-        "student": study.student_form(rung, 0),
-        "second": study.student_form(rung, 1),
-        "joint": study.student_form(rung, 0, study.arm("dialogue-joint")),
+        "teacher": teacher_form(study),
+        "student": student_form(study, rung, 0),
+        "second": student_form(study, rung, 1),
+        "joint": student_form(study, rung, 0, study.arm("dialogue-joint")),
     }
     for name, form in forms.items():
         assert made[name] == store.root / fingerprint(form)
@@ -104,7 +105,7 @@ def test_another_store_gets_the_same_weights(study: Study, made: dict[str, Path]
 def test_what_is_stored_is_not_trained_again(
     study: Study, store: Store, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distil, "fit", None)
+    monkeypatch.setattr(train, "fit", None)
     assert distil.teacher(study, store) == made["teacher"]
     assert distil.student(study, study.students[0], 1, store) == made["second"]
 
@@ -120,7 +121,7 @@ def test_an_interrupted_training_is_resumed_bit_for_bit(
     """Snapshots after every step of five; the student is interrupted when it takes the next one."""
     store = Store(tmp_path, reference=None)
     distil.teacher(study, store)
-    monkeypatch.setattr(distil, "CHECKPOINT_STEPS", 1)
+    monkeypatch.setattr(train, "CHECKPOINT_STEPS", 1)
     real, taken = SnapshotWriter.put, []
 
     def put(self: SnapshotWriter, *job: Any) -> None:
@@ -132,7 +133,7 @@ def test_an_interrupted_training_is_resumed_bit_for_bit(
     monkeypatch.setattr(SnapshotWriter, "put", put)
     with pytest.raises(Killed):
         distil.student(study, study.students[0], 0, store)
-    mark = fingerprint(study.student_form(study.students[0], 0))
+    mark = fingerprint(student_form(study, study.students[0], 0))
     assert store.find(mark) is None
     assert last(store.work(mark)).is_file()
     monkeypatch.setattr(SnapshotWriter, "put", real)
@@ -146,7 +147,7 @@ def test_an_interrupted_training_is_resumed_bit_for_bit(
 def test_a_students_training_continues_only_its_own(study: Study, made: dict[str, Path], tmp_path: Path) -> None:
     """A checkpoint of another fingerprint in the place of its own is not taken up."""
     store, other = Store(tmp_path, reference=None), construct(spec(ladder=longer()))
-    form = other.student_form(other.students[0], 0)
+    form = student_form(other, other.students[0], 0)
     work = store.work(fingerprint(form))
     work.mkdir(parents=True)
     (work / "last.safetensors").write_bytes(b"garbage")

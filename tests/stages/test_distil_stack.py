@@ -16,7 +16,8 @@ from forgetting.models.stacked import StackedModel
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil, distil_stack
-from forgetting.study.study import Study, construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, student_form
+from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, model, pool, words
 from forgetting.training.checkpoints import Snapshots
 from forgetting.training.module import FitModule
@@ -50,7 +51,7 @@ def store(tmp_path: Path) -> Store:
 def together(study: Study, store: Store, seeds: tuple[int, ...] = SEEDS) -> list[Path]:
     """Where the students are."""
     distil_stack.distil_stack(study, study.students[0], seeds, store)
-    forms = [study.student_form(study.students[0], seed) for seed in seeds]
+    forms = [student_form(study, study.students[0], seed) for seed in seeds]
     return [store.root / fingerprint(form) for form in forms]
 
 

@@ -23,9 +23,10 @@ from forgetting.stages.contaminate import contaminate
 from forgetting.stages.contaminate_stack import contaminate_stack
 from forgetting.stages.rate_matching import Matched, pilot, search
 from forgetting.study.arms import Arm
+from forgetting.study.fingerprints import fingerprint, machine_form, pilot_form, study_fingerprint
 from forgetting.study.spec_files import spec_from
 from forgetting.study.students import Student
-from forgetting.study.study import Study, construct, fingerprint
+from forgetting.study.study import Study, construct
 from forgetting.sweep.sweep import run_sweep
 from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from forgetting.training.module import FitModule
@@ -188,7 +189,10 @@ def test_a_pilot_is_laid_out_on_the_machine_as_a_run_is(
     machine = Machine(micro_batches=2, precision="bfloat16_mixed", activation_checkpointing=True)
     other = construct(spec(machine=machine))
     student, arm = other.students[0], other.pilot_arm(other.arms[0])
-    assert other.pilot_form(student, arm, 4e-3) == {**study.pilot_form(student, arm, 4e-3), **other.machine_form()}
+    assert pilot_form(other, student, arm, 4e-3) == {
+        **pilot_form(study, student, arm, 4e-3),
+        "machine": machine_form(other),
+    }
     fitted: list[Machine] = []
     placed: list[Machine] = []
 
@@ -210,17 +214,17 @@ def test_a_pilot_in_micro_batches_learns_the_same(study: Study, store: Store) ->
     arm = study.pilot_arm(study.arms[0])
     whole = pilot(study, study.students[0], arm, 4e-3, store)
     assert pilot(other, other.students[0], arm, 4e-3, store) == pytest.approx(whole, rel=1e-4)
-    assert len({fingerprint(s.pilot_form(s.students[0], arm, 4e-3)) for s in (study, other)}) == 2
+    assert len({fingerprint(pilot_form(s, s.students[0], arm, 4e-3)) for s in (study, other)}) == 2
 
 
 def test_a_run_is_trained_at_its_matched_rate(study: Study, store: Store, tmp_path: Path) -> None:
     """It has the rows of a run whose constant rate is the matched one, times the arm's multiple."""
-    (key,) = (k for k in study.runs() if k.student == "34k")
+    (key,) = (k for k in study.runs() if k.student.name == "34k")
     contaminate(study, key, tmp_path / "runs" / "matched", store)
     marker = json.loads(RunFolder(tmp_path / "runs" / "matched").complete.read_text())
     rate = marker["matched"]["learning_rate"]
     by_hand = construct(spec(rate_policies=(), fine_tuning=Optimiser(learning_rate=rate, warmup_steps=2)))
-    (same,) = (k for k in by_hand.runs() if k.student == "34k")
+    (same,) = (k for k in by_hand.runs() if k.student.name == "34k")
     contaminate(by_hand, same, tmp_path / "runs" / "constant", store)
     rows = [(tmp_path / "runs" / name / "scores.jsonl").read_text() for name in ("matched", "constant")]
     assert rows[0].replace("dialogue-matched_plasticity", "dialogue") == rows[1]
@@ -232,7 +236,7 @@ def test_a_run_is_trained_at_its_matched_rate(study: Study, store: Store, tmp_pa
 
 def test_stacked_runs_have_their_matched_rates(store: Store, tmp_path: Path) -> None:
     study = construct(spec(seeds=2))
-    keys = [k for k in study.runs() if k.student == "34k"]
+    keys = [k for k in study.runs() if k.student.name == "34k"]
     contaminate_stack(study, keys, [tmp_path / "runs" / str(key) for key in keys], store)
     markers = [json.loads(RunFolder(tmp_path / "runs" / str(key)).complete.read_text()) for key in keys]
     wanted = rate_matching.matched(study, study.students[1], study.arms[0], store)
@@ -269,17 +273,17 @@ def test_a_study_says_its_rates_and_which_were_not_reached(store: Store, tmp_pat
 
 def test_what_a_matched_rate_depends_on_names_the_runs() -> None:
     base = construct(spec())
-    key = next(k for k in base.runs() if k.student == "34k")
+    key = next(k for k in base.runs() if k.student.name == "34k")
     marks = {fingerprint(base.run_form(key))}
     for changes in ({"reference": "34k"}, {"dose": 80}, {"pilots": 7}, {"tolerance": 0.01}):
         other = construct(spec(matching=dataclasses.replace(Matching(pilots=6, tolerance=0.05), **changes)))
         marks.add(fingerprint(other.run_form(key)))
-        assert other.fingerprint != base.fingerprint
+        assert study_fingerprint(other) != study_fingerprint(base)
     wider = construct(spec(ladder=Ladder(students=("10k", "20k", "34k"))))
     marks.add(fingerprint(wider.run_form(key)))  # the floor is that of all students
     assert len(marks) == 6
     plain, changed = spec(rate_policies=()), spec(rate_policies=(), matching=Matching(pilots=3))
-    assert construct(plain).fingerprint == construct(changed).fingerprint
+    assert study_fingerprint(construct(plain)) == study_fingerprint(construct(changed))
 
 
 def test_a_control_on_the_original_distribution_takes_the_new_tasks_rate() -> None:

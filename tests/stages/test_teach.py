@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.record.store import file_hash
+from forgetting.record.seals import file_hash
 from forgetting.stages.teach import Mentor
 from forgetting.testing.small import model
 

@@ -18,7 +18,8 @@ from forgetting.errors import UsageError
 from forgetting.spec import Machine
 from forgetting.study import settings, spec_files
 from forgetting.study.arms import arms_of
-from forgetting.study.study import construct
+from forgetting.study.fingerprints import study_fingerprint
+from forgetting.study.study import construct, warm_up_note
 
 # No number depends on these two; every other setting must change the fingerprint.
 FREE = {"name", "keep"}
@@ -36,7 +37,6 @@ OTHERS: dict[str, Any] = {
     "shifts": [0.5],
     "rate_multiples": [0.25],
     "rate_policies": ["inverse_width"],
-    "replays": [0.05],
     "mitigations": ["l2_sp"],
     "controls": ["sham"],
     "evaluation.benchmarks": ["maths", "code"],
@@ -60,12 +60,12 @@ def another(path: str, value: Any) -> Any:
         return next(v for v in typing.get_args(hint) if v != value)
     if hint is bool:
         return not value
-    if path == "evaluation.sampling.ks":
-        return [2]
-    if path == "evaluation.sampling.top_p":
-        return 0.5
-    if path == "evaluation.sampling.benchmarks":
+    if path == "evaluation.answering_benchmarks":
         return ["maths"]
+    if path == "evaluation.answering":
+        return ["sampled"]
+    if path == "interventions":
+        return ["average"]
     if path == "doses.stream_cap":
         return 1_000  # only a cap that leaves a dose out can change a result
     if hint is int:
@@ -85,7 +85,7 @@ def nested(path: str, value: Any) -> dict[str, Any]:
 
 
 def fingerprint(values: dict[str, Any]) -> str:
-    return construct(spec_files.spec_from(values)).fingerprint
+    return study_fingerprint(construct(spec_files.spec_from(values)))
 
 
 def shuffled(values: Any, order: random.Random) -> Any:
@@ -122,7 +122,7 @@ def test_the_fingerprint_ignores_explicit_defaults_and_order(given_paths: set[st
         for group in groups:
             here, source = here.setdefault(group, {}), source[group]
         here[leaf] = source[leaf]
-    assert fingerprint(shuffled(values, order)) == construct(Spec()).fingerprint
+    assert fingerprint(shuffled(values, order)) == study_fingerprint(construct(Spec()))
 
 
 def test_the_fingerprint_ignores_how_a_part_is_written() -> None:
@@ -132,8 +132,8 @@ def test_the_fingerprint_ignores_how_a_part_is_written() -> None:
         {"name": "dialogue", "turns": 1},
         {"turns": 1, "name": "dialogue"},
     ]
-    assert len({construct(Spec(contaminations=(form,))).fingerprint for form in forms}) == 1
-    assert construct(Spec(contaminations=({"name": "dialogue", "turns": 2},))).fingerprint != fingerprint(
+    assert len({study_fingerprint(construct(Spec(contaminations=(form,)))) for form in forms}) == 1
+    assert study_fingerprint(construct(Spec(contaminations=({"name": "dialogue", "turns": 2},)))) != fingerprint(
         {"contaminations": ["dialogue"]}
     )
 
@@ -149,7 +149,7 @@ def test_arms_are_all_combinations_then_controls() -> None:
     names = [a.name for a in construct(spec).arms]
     assert names[:4] == ["dialogue", "dialogue-shift0.5", "noise", "noise-shift0.5"]
     assert names[4:] == [
-        "dialogue-rate0", "noise-rate0", "dialogue-replay0.05", "noise-replay0.05", "dialogue-joint", "noise-joint",
+        "dialogue-rate0", "noise-rate0", "dialogue-replay", "noise-replay", "dialogue-joint", "noise-joint",
     ]  # fmt: skip
 
 
@@ -210,17 +210,19 @@ def test_a_cap_that_leaves_no_dose_is_an_error() -> None:
 
 def test_a_cap_that_leaves_nothing_out_changes_nothing() -> None:
     wide = Spec(doses=Doses(stream_cap=60_000))
-    assert construct(wide).fingerprint == construct(Spec()).fingerprint
+    assert study_fingerprint(construct(wide)) == study_fingerprint(construct(Spec()))
 
 
 def test_numbers_may_be_whole_and_the_order_of_arms_counts() -> None:
-    assert construct(Spec(shifts=(1,), rate_multiples=(1,))).fingerprint == construct(Spec()).fingerprint
+    assert study_fingerprint(construct(Spec(shifts=(1,), rate_multiples=(1,)))) == study_fingerprint(construct(Spec()))
     turned = Spec(contaminations=("altered_syntax", "dialogue"))
-    assert construct(turned).fingerprint != construct(Spec()).fingerprint
+    assert study_fingerprint(construct(turned)) != study_fingerprint(construct(Spec()))
 
 
 def test_replay_lowers_the_share() -> None:
-    (arm,) = construct(Spec(contaminations=("dialogue",), shifts=(0.5,), replays=(0.2,))).arms
+    (arm,) = construct(
+        Spec(contaminations=("dialogue",), shifts=(0.5,), mitigations=({"name": "replay", "share": 0.2},))
+    ).arms
     assert arm.share() == pytest.approx(0.4)
 
 
@@ -244,10 +246,28 @@ def test_the_rate_is_the_arms() -> None:
             Spec(machine=Machine(devices=2, strategy="fsdp"), keep="all"),
             "keep: must be last or none with strategy fsdp",
         ),
-        (Spec(machine=Machine(devices=2, strategy="fsdp"), mitigations=("l2_sp",)), "mitigations: must be none with"),
+        (
+            Spec(machine=Machine(devices=2, strategy="fsdp"), mitigations=("l2_sp",)),
+            "mitigations: must be none, or of the stream alone, with",
+        ),
     ],
 )
 def test_mistakes_are_found_when_a_study_is_constructed(spec: Spec, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         construct(spec)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "shift", "said"),
+    [
+        (20, 1.0, "doses 40 to 320 lie in the warm-up of 20 steps of 32 samples"),
+        (2, 1.0, "dose 40 lies in the warm-up of 2 steps of 32 samples"),
+        (20, 0.05, ""),
+        (0, 1.0, ""),
+    ],
+)
+def test_doses_inside_the_warm_up_are_said(warmup: int, shift: float, said: str) -> None:
+    optimiser = dataclasses.replace(Spec().fine_tuning, warmup_steps=warmup)
+    study = construct(dataclasses.replace(Spec(), fine_tuning=optimiser, shifts=(shift,)))
+    assert warm_up_note(study) == said

@@ -16,7 +16,8 @@ from optuna.storages import BaseStorage, InMemoryStorage
 
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
 from forgetting.study import spec_files
-from forgetting.study.study import RunKey, construct
+from forgetting.study.run import Run
+from forgetting.study.study import construct
 from forgetting.sweep.driver import Driver, Made, Start
 from forgetting.sweep.outcomes import RunOutcome
 from forgetting.sweep.samplers import sampler
@@ -88,19 +89,19 @@ def wide_space(**changes: Any) -> SweepSpace:
     return a_space(**{"ladder": Ladder(students=LONG_LADDER), "seeds": 5, **changes})
 
 
-def surface(own: SweepSpace, key: RunKey, edge: float = 4.5) -> RunOutcome:
+def surface(own: SweepSpace, key: Run, edge: float = 4.5) -> RunOutcome:
     """Retention on a logistic in log10 capacity that is .5 at ``edge``, with noise by run."""
-    x, _ = own.coordinates((key.student, own.study.arm(key.arm).shift))
+    x, _ = own.coordinates((key.student.name, key.arm.shift))
     drawn = int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:4], "big") / 2**32 - 0.5
     mean = 1 / (1 + math.exp(-12 * (x - edge)))
     return RunOutcome("ok", min(max(mean + 0.1 * drawn, 0.0), 1.0), 0.002, 1.0, 120)
 
 
-def made_at_once(own: SweepSpace, of: Callable[[RunKey], Made] | None = None) -> Start:
+def made_at_once(own: SweepSpace, of: Callable[[Run], Made] | None = None) -> Start:
     """A start whose runs are looked up on the surface (or given by ``of``), done before it returns."""
 
-    def start(keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
-        futures: dict[RunKey, Future[Made]] = {}
+    def start(keys: Sequence[Run]) -> dict[Run, Future[Made]]:
+        futures: dict[Run, Future[Made]] = {}
         for key in keys:
             futures[key] = Future()
             futures[key].set_result(of(key) if of else surface(own, key))
@@ -125,7 +126,7 @@ def a_driver(
 
 def sequence(driver: Driver) -> list[tuple[int, str, str, float | None]]:
     """Number, run, state and value of every trial."""
-    return [(one.trial.number, str(one.key), one.trial.state.name, one.trial.value) for one in driver.asked()]
+    return [(one.trial.number, str(one.run), one.trial.state.name, one.trial.value) for one in driver.asked()]
 
 
 def nothing() -> None:

@@ -50,14 +50,14 @@ def test_the_start_the_wait_at_the_end_of_rounds_and_the_views_count(monkeypatch
 )  # fmt: skip
 def test_the_small_sweep_is_the_sweeps_own_setting_made_small(doses: Doses, kept: tuple[int, ...]) -> None:
     study = study_spec(
-        doses=doses, shifts=(0.2, 1.0), replays=(0.0, 0.1), controls=("noise",), rate_multiples=(1.0, 4.0)
+        doses=doses, shifts=(0.2, 1.0), mitigations=("none", "replay"), controls=("noise",), rate_multiples=(1.0, 4.0)
     )
     target = Target(levels=(0.5,), shifts=(0.2,), students=("10k", "34k"), rate_multiple=4.0)
     small = _small(sweep_spec(study, targets=(target,)), slots=3)
     whole = construct_sweep(small)
     assert small.study.doses.values() == kept
     assert (small.study.fine_tuning, small.study.evaluation) == (study.fine_tuning, study.evaluation)
-    assert len(whole.study.runs()) == len(whole.spaces[0].keys) == small.stop.runs == 3 * 4  # one more than workers
+    assert len(whole.study.runs()) == len(whole.spaces[0].runs) == small.stop.runs == 3 * 4  # one more than workers
 
 
 def test_rates_are_not_matched_to_measure_what_a_run_costs() -> None:

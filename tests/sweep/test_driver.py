@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from forgetting.errors import UsageError
-from forgetting.study.study import RunKey
+from forgetting.study.run import Run
 from forgetting.sweep.driver import Driver, Made
 from forgetting.sweep.outcomes import RunOutcome
 from forgetting.sweep.search_space import SweepSpace
@@ -107,11 +107,11 @@ class Shuffled:
     """Starts runs that are done in random order, each when ``wait`` looks."""
 
     def __init__(self, own: SweepSpace, seed: int) -> None:
-        self.own, self.chance, self.started = own, random.Random(seed), list[RunKey]()
+        self.own, self.chance, self.started = own, random.Random(seed), list[Run]()
 
-    def __call__(self, keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
+    def __call__(self, keys: Sequence[Run]) -> dict[Run, Future[Made]]:
         self.started += keys
-        futures: dict[RunKey, Future[Made]] = {key: Future() for key in keys}
+        futures: dict[Run, Future[Made]] = {key: Future() for key in keys}
         for key in self.chance.sample(list(keys), len(keys)):
             futures[key].set_result(surface(self.own, key))
         return futures
@@ -131,7 +131,7 @@ def test_rounds_have_a_fixed_size() -> None:
     own, sizes = wide_space(), list[int]()
     at_once = made_at_once(own)
 
-    def start(keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
+    def start(keys: Sequence[Run]) -> dict[Run, Future[Made]]:
         sizes.append(len(keys))
         return dict(at_once(keys))
 
@@ -151,10 +151,10 @@ def test_a_smaller_budget_is_the_beginning_of_a_larger_one() -> None:
 
 
 def test_asynchronously_a_run_is_asked_for_when_one_ends() -> None:
-    own, waiting, most = wide_space(), dict[RunKey, "Future[Made]"](), list[int]()
+    own, waiting, most = wide_space(), dict[Run, "Future[Made]"](), list[int]()
 
-    def start(keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
-        futures: dict[RunKey, Future[Made]] = {key: Future() for key in keys}
+    def start(keys: Sequence[Run]) -> dict[Run, Future[Made]]:
+        futures: dict[Run, Future[Made]] = {key: Future() for key in keys}
         waiting.update(futures)
         most.append(len(waiting))
         oldest = next(iter(waiting))
@@ -207,8 +207,8 @@ def test_a_spent_budget_ends_it_between_rounds() -> None:
 def test_a_run_that_fails_is_told_as_failed_and_its_point_is_left(search: Search) -> None:
     own = wide_space()
 
-    def of(key: RunKey) -> Made:
-        return "RuntimeError: broken" if key.student == "34k" else surface(own, key)
+    def of(key: Run) -> Made:
+        return "RuntimeError: broken" if key.student.name == "34k" else surface(own, key)
 
     driver = a_driver(own, search=search, stop=Stop(0.0))
     assert driver.go(made_at_once(own, of), nothing) == "every point has all its seeds"
@@ -222,8 +222,8 @@ def test_a_run_that_fails_is_told_as_failed_and_its_point_is_left(search: Search
 def test_what_was_not_learned_is_no_observation() -> None:
     own = wide_space()
 
-    def of(key: RunKey) -> Made:
-        return RunOutcome("not_learned", baseline=0.1) if key.student == "10k" else surface(own, key)
+    def of(key: Run) -> Made:
+        return RunOutcome("not_learned", baseline=0.1) if key.student.name == "10k" else surface(own, key)
 
     driver = a_driver(own, search=Search(method="grid", round_size=4), stop=Stop(0.0, runs=12))
     driver.go(made_at_once(own, of), nothing)
@@ -243,7 +243,7 @@ def test_where_every_run_of_a_round_fails_the_first_reason_is_told() -> None:
 def test_where_all_points_fail_together_nothing_is_told_and_the_same_runs_are_made_again() -> None:
     own, storage, broken = wide_space(), InMemoryStorage(), list[int]()
 
-    def of(key: RunKey) -> Made:
+    def of(key: Run) -> Made:
         return "a lost node" if broken else surface(own, key)
 
     search, stop = Search(method="grid", round_size=4), Stop(0.0, runs=12)
@@ -259,8 +259,8 @@ def test_where_all_points_fail_together_nothing_is_told_and_the_same_runs_are_ma
 def test_a_mistake_of_the_users_in_a_run_ends_the_search() -> None:
     own = a_space()
 
-    def start(keys: Sequence[RunKey]) -> dict[RunKey, Future[Made]]:
-        futures: dict[RunKey, Future[Made]] = {key: Future() for key in keys}
+    def start(keys: Sequence[Run]) -> dict[Run, Future[Made]]:
+        futures: dict[Run, Future[Made]] = {key: Future() for key in keys}
         for future in futures.values():
             future.set_exception(UsageError("store: cannot be written"))
         return futures
@@ -274,9 +274,9 @@ def test_the_trials_say_what_the_runs_showed() -> None:
     driver: Driver = a_driver(own, search=ROUNDS, stop=Stop(0.0, runs=4))
     driver.go(made_at_once(own), nothing)
     for one in driver.asked():
-        seen = surface(own, one.key)
+        seen = surface(own, one.run)
         assert one.trial.value == pytest.approx(seen.retention - 0.5)  # the signed margin over the first level
         assert one.trial.user_attrs["retention"] == seen.retention
         assert one.trial.user_attrs["variance"] == seen.variance
-        assert one.trial.user_attrs["run"] == str(one.key)
+        assert one.trial.user_attrs["run"] == str(one.run)
         assert one.trial.user_attrs["flops"] == own.flops(one.point)

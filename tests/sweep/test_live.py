@@ -74,7 +74,7 @@ def test_a_run_that_was_told_works_no_longer() -> None:
     live = Live([own], quiet=True)
     driver = a_driver(own, search=Search(round_size=4, startup_runs=4), stop=Stop(0.0, runs=4))
     driver.go(made_at_once(own), nothing)
-    run = str(driver.asked()[0].key)
+    run = str(driver.asked()[0].run)
     live.watch(run)
     live.watch("another")
     live.told(own.name, driver.asked(), driver.thresholds())

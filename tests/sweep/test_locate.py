@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from typing import Any
 
@@ -113,8 +114,9 @@ def test_places_that_were_not_searched_are_named(found: Located) -> None:
 
 def test_every_argument_is_explained() -> None:
     text = str(locate_threshold.__doc__)
-    for name in locate_threshold.__annotations__:
-        assert name == "return" or f"        {name}: " in text, name
+    assert {"students", "dose", "keep", "level"} <= set(inspect.signature(locate_threshold).parameters)
+    for name in inspect.signature(locate_threshold).parameters:
+        assert f"        {name}: " in text, name
     assert "locate_threshold" in forgetting.__all__ and "Threshold" in dir(forgetting)
     assert dataclasses.is_dataclass(Located)
 

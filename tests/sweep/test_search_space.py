@@ -13,7 +13,8 @@ from forgetting import seeds
 from forgetting.errors import UsageError
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Doses, Ladder
-from forgetting.study.study import construct, fingerprint
+from forgetting.study.fingerprints import fingerprint, student_form
+from forgetting.study.study import construct
 from forgetting.sweep.search_space import SAMPLED, run_flops, space, stream_flops
 from forgetting.sweep.sweep_spec import Target
 from tests.sweep.small import a_space, study_spec
@@ -57,7 +58,7 @@ def test_coordinates_are_log10_of_all_parameters_and_the_shift() -> None:
     for point in own.points:
         assert own.coordinates(point) == (math.log10(own.capacity(point[0])), point[1])
     for student in own.study.students:  # the shipped students say how many parameters they have
-        home = Store().find(fingerprint(own.study.student_form(student, 0)))
+        home = Store().find(fingerprint(student_form(own.study, student, 0)))
         assert home
         assert own.capacity(student.name) == manifest(home)["capacity"]
 
@@ -90,10 +91,10 @@ def test_names_differ_where_targets_differ() -> None:
 
 def test_a_targets_arms_have_its_rate_and_no_mitigation() -> None:
     study = construct(
-        study_spec(rate_multiples=(1.0, 4.0), replays=(0.0, 0.05), mitigations=("none", "l2_sp"), controls=("noise",))
+        study_spec(rate_multiples=(1.0, 4.0), mitigations=("none", "replay", "l2_sp"), controls=("noise",))
     )
     (arm,) = space(study, Target(rate_multiple=4.0)).arms.values()
-    assert (arm.rate_multiple, arm.replay, arm.joint) == (4.0, 0.0, False)
+    assert (arm.rate_multiple, arm.mitigation.short_name()) == (4.0, "none")
     assert arm.mitigation.short_name() == "none"
     assert arm.contamination.short_name() == "dialogue"
 
@@ -108,7 +109,7 @@ def test_a_targets_arms_have_its_rate_and_no_mitigation() -> None:
         ({}, {"rate_policies": ("constant",)}, "targets[3].rate_policy"),
         ({"contamination": "noise"}, {}, "targets[3].contamination: must be among the study's contaminations"),
         ({"contamination": "dialoge"}, {}, "did you mean 'dialogue'"),
-        ({}, {"replays": (0.05,)}, "with no replay and no mitigation"),
+        ({}, {"mitigations": ("replay",)}, "with no mitigation"),
         ({"dose": 100}, {}, "targets[3].dose: must be one of the study's doses [40, 80, 160]"),
         ({"dose": 160}, {"doses": Doses(dose=160, first=40, stream_cap=100)}, "reached by some shift within"),
         ({"students": ("10k",)}, {}, "an axis with at least two points"),
@@ -144,4 +145,4 @@ def test_operations_of_a_run_grow_as_they_must() -> None:
     assert large / small == pytest.approx(own.capacity("34k") / own.capacity("10k"))
     assert own.flops(("10k", 0.5)) > small  # as many dialogues, and as much again of the original
     longer = construct(study_spec(shifts=(1.0, 0.5), doses=Doses(dose=320, first=40)))
-    assert run_flops(longer, longer.students[0], longer.arms[0]) > small
+    assert run_flops(longer, longer.runs()[0]) > small

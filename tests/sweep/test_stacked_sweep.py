@@ -16,6 +16,7 @@ from forgetting.evaluation.recorder import Recorder
 from forgetting.executors.contract import Executor, Task
 from forgetting.executors.inline import Inline
 from forgetting.record.files import RunFolder
+from forgetting.record.run_files import read_marker
 from forgetting.spec import Doses
 from forgetting.sweep.sweep import resume_sweep, run_sweep
 from forgetting.sweep.sweep_spec import Pruning, Search
@@ -66,7 +67,7 @@ def _whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ended(folder: Path) -> dict[str, int | None]:
-    return {run.name: RunFolder(run).pruned_at() for run in (folder / "runs").iterdir()}
+    return {run.name: read_marker(RunFolder(run)).get("pruned_at") for run in (folder / "runs").iterdir()}
 
 
 def test_it_finds_what_the_sweep_finds_whose_runs_stand_alone(whole: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 
 from forgetting.analysis.level_set.estimate import estimate_threshold
 from forgetting.analysis.thresholds.threshold import Threshold
+from forgetting.models.ladder import architecture
 from forgetting.spec import Ladder
 from forgetting.stages.assemble import run_folder
-from forgetting.study.study import RunKey
+from forgetting.study.run import Run
 from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.sweep_spec import Target
 from forgetting.sweep.thresholds import Placed, Seen, arrays, estimate, estimate_both, known, observe
@@ -49,6 +51,17 @@ def test_one_threshold_for_each_shift_and_level() -> None:
             assert placed.threshold.low <= 10 ** (4.0 + 0.5 * float(placed.place)) <= placed.threshold.high
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_seeds_of_a_sweep_are_students_only_where_they_are_fresh(fresh: bool) -> None:
+    own = a_space(ladder=Ladder(students=LONG_LADDER, fresh_students=fresh), shifts=(1.0,), seeds=3)
+    keys = [own.run(point, repeat) for point in own.points for repeat in range(3)]
+    seen = [replace(s, distillation_seed=key.distillation_seed) for s, key in zip(plane(own), keys, strict=True)]
+    threshold = estimate(own, seen)[0].threshold
+    assert threshold.students == len(LONG_LADDER) * (3 if fresh else 1)
+    assert (threshold.student_sd is None) is not fresh
+    assert ("excludes the scatter between students" in threshold.of_students) is not fresh
+
+
 def test_one_threshold_for_each_student() -> None:
     own = two_axes(Target(axis="shift", levels=(0.5,)))
     found = estimate(own, plane(own))
@@ -65,7 +78,8 @@ def test_with_one_shift_it_is_the_estimate_in_one_dimension() -> None:
     seen = plane(own)
     points, retention, variance = arrays(own, seen)
     assert points.shape == (35, 1)
-    plain = estimate_threshold(points, retention, variance, axis="capacity", level=0.5)
+    students = [one.student for one in seen]
+    plain = estimate_threshold(points, retention, variance, axis="capacity", level=0.5, students=students)
     assert [p.threshold for p in estimate(own, seen)] == [plain]
 
 
@@ -130,7 +144,7 @@ def test_runs_in_the_folder_are_observations_whoever_asked_for_them(tmp_path: Pa
     found = observe(own, keys, tmp_path)
     assert [one.point for one in found] == [("10k", 1.0), ("10k", 1.0), ("20k", 1.0)]
     assert {one.retention for one in found} == {0.5}
-    stranger = RunKey("34k", "dialogue", 0, 0)
+    stranger = Run(architecture("34k"), own.study.arms[0], own.study.runs()[0].doses, 0, 0)
     assert observe(own, [stranger], tmp_path) == []
 
 

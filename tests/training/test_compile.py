@@ -15,6 +15,7 @@ from forgetting import simulate
 from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
 from forgetting.spec import Doses, Machine
+from forgetting.study.fingerprints import machine_form
 from forgetting.study.study import construct
 from tests.contracts.small import spec
 from tests.training.several import run
@@ -76,10 +77,10 @@ def test_several_devices_are_refused() -> None:
 
 def test_only_a_compiled_run_has_it_in_its_form() -> None:
     def form(machine: Machine) -> Any:
-        return construct(spec(machine=machine)).machine_form()
+        return machine_form(construct(spec(machine=machine)))
 
-    assert form(COMPILED)["machine"]["compile"] is True
-    assert "compile" not in form(Machine(micro_batches=2))["machine"]
+    assert form(COMPILED)["compile"] is True
+    assert "compile" not in form(Machine(micro_batches=2))
 
 
 def test_the_hand_written_pass_stands_back() -> None:

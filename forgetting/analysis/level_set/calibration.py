@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from forgetting.analysis.level_set import process
-from forgetting.analysis.level_set.process import Floats
+from forgetting.analysis.metrics import Floats
 from forgetting.errors import require
 
 SHARES = (0.5, 0.8, 0.9)  # of predictive intervals
@@ -21,7 +21,7 @@ SHARES = (0.5, 0.8, 0.9)  # of predictive intervals
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Predicted and observed logit-retention of hold-outs. ``sd_T`` holds model, seed and measurement together."""
+    """Predicted and observed retention of hold-outs. ``sd_T`` holds model, seed and measurement together."""
 
     predicted_T: Floats
     sd_T: Floats
@@ -31,11 +31,6 @@ class Calibration:
     def z(self) -> Floats:
         """(observed - predicted) / sd; standard normal if the model is right."""
         return np.asarray((self.observed_T - self.predicted_T) / self.sd_T)
-
-    @property
-    def retention(self) -> Floats:
-        """Predicted retention."""
-        return process.expit(self.predicted_T)
 
     def coverage(self, shares: Sequence[float] = SHARES) -> dict[float, float]:
         """By share, how many of the hold-outs lie in the central predictive interval of that share."""
@@ -58,7 +53,4 @@ def calibration(points: ArrayLike, retention: ArrayLike, variance: ArrayLike, ho
     data = process.rows(unit[~held], y_N[~held], v_N[~held])
     model = process.fit(data)
     mean, sd = model.predict(unit[held])
-    single = [process.rows(x[None], [y], [v]) for x, y, v in zip(unit[held], y_N[held], v_N[held], strict=True)]
-    observed = np.concatenate([row.z_N for row in single])
-    known = np.concatenate([row.w_N for row in single])
-    return Calibration(mean, np.sqrt(sd**2 + known + model.seed_sd**2), observed)
+    return Calibration(mean, np.sqrt(sd**2 + v_N[held] + model.seed_sd**2), y_N[held])

@@ -20,15 +20,16 @@ from scipy import optimize, special
 
 from forgetting import seeds
 from forgetting.analysis.level_set import process
-from forgetting.analysis.level_set.process import Floats, Objective, Process
+from forgetting.analysis.level_set.process import Objective, RetentionProcess
 from forgetting.analysis.level_set.step import Step, fit_step, is_rival
+from forgetting.analysis.metrics import Floats
 from forgetting.analysis.thresholds.threshold import CONFIDENCE, Axis, Threshold, ThresholdStatus
 from forgetting.errors import require
 
 GRID, PATHS, DRAWS = 129, 960, 16  # points along the axis, sample paths, draws of hyperparameters
 FEWEST_PLACES, FEWEST_RUNS = 3, 4  # different places along the axis and observations below which nothing is said
 CERTAIN = 0.95  # posterior probability from which a second crossing, or a threshold outside the range, is stated
-DOUBTFUL = 0.5  # from which paths are no longer taken to rise
+DOUBTFUL = 0.75  # from which paths are no longer taken to rise
 GAP_TAILS = 2.0  # a gap is covered whole unless fewer paths than so many tails of the interval cross in it or beyond
 NEAR = 0.1  # share of the range of each other coordinate within which a measured point is a neighbour of the line
 
@@ -38,10 +39,13 @@ class Crossings:
     """What sample paths say of the smallest place from which retention stays at or above a level.
 
     ``place_S`` in 0 to 1 along the axis, minus infinity where the path is never below the level, infinity where it ends
-    below; ``low_S`` and ``high_S`` are the neighbouring measured places. ``reversal`` is the greatest probability, over
-    pairs of measured points, that retention is above the level at the first and below it at the second.
+    below; ``low_S`` and ``high_S`` are the neighbouring measured places. ``value`` is the same place of the mean of the
+    paths: a path has the noise of the data twice, in the mean and about it, and noise on a plateau makes last crossings
+    late. ``reversal`` is the greatest probability, over pairs of measured points, that retention is above the level at
+    the first and below it at the second.
     """
 
+    value: float
     place_S: Floats
     low_S: Floats
     high_S: Floats
@@ -59,6 +63,7 @@ def estimate_threshold(
     at: ArrayLike = (),
     confidence: float = CONFIDENCE,
     seed: int = 0,
+    students: ArrayLike | None = None,
 ) -> Threshold:
     """The threshold along one axis at fixed other coordinates, with its interval.
 
@@ -73,6 +78,8 @@ def estimate_threshold(
         at: the other coordinates of the line along which to look, in the order of their columns
         confidence: of the interval
         seed: of the sample paths
+        students: of every run, the label of the student it was made on, ``[N]``; runs on one student then count as
+            nested in it. Where no point has two students the interval excludes their scatter, and the threshold says so
 
     Returns:
         ``located`` with value and interval (in parameters, samples, or a share), or one of the other statuses. The
@@ -85,9 +92,13 @@ def estimate_threshold(
     x_ND = x_ND[:, None] if x_ND.ndim == 1 else x_ND
     line = np.asarray(at, float).reshape(-1)
     _check(x_ND, y_N, v_N, line, along, level, confidence)
+    labels_N = None if students is None else np.asarray(students)
+    if labels_N is not None:
+        require(labels_N.shape == y_N.shape, "students", f"of shape {y_N.shape}", labels_N.shape)
+    count = 0 if labels_N is None else len(np.unique(labels_N))
     x_ND = np.concatenate([x_ND[:, [along]], np.delete(x_ND, along, axis=1)], axis=1)
     if len(y_N) < FEWEST_RUNS or len(np.unique(x_ND[:, 0])) < FEWEST_PLACES:
-        return Threshold(axis, level, ThresholdStatus.too_little_data.name, confidence=confidence)
+        return Threshold(axis, level, ThresholdStatus.too_little_data.name, confidence=confidence, students=count)
     low_D = np.minimum(x_ND.min(axis=0), np.concatenate([[np.inf], line]))
     width_D = np.maximum(x_ND.max(axis=0), np.concatenate([[-np.inf], line])) - low_D
     width_D[width_D == 0] = 1.0
@@ -95,7 +106,7 @@ def estimate_threshold(
     falling = axis != "capacity"
     if falling:
         unit_ND[:, 0] = 1 - unit_ND[:, 0]
-    best = process.fit(process.rows(unit_ND, y_N, v_N))
+    best = process.fit(process.rows(unit_ND, y_N, v_N, students_N=labels_N))
     found = crossings(best, unit_line, level, seed)
     rival = _step(best, unit_ND, y_N, unit_line, level)
     status, value, low, high = _verdict(found, rival, confidence)
@@ -104,32 +115,35 @@ def estimate_threshold(
         if falling:
             ends = (1 - high, 1 - value, 1 - low)
         low, value, high = (_native(axis, float(low_D[0] + end * width_D[0])) for end in ends)
-        return Threshold(axis, level, status.name, value, low, high, confidence)
+        return Threshold(axis, level, status.name, value, low, high, confidence, count, best.student_sd)
     if falling and status in (ThresholdStatus.below_range, ThresholdStatus.above_range):
         below = status == ThresholdStatus.below_range
         status = ThresholdStatus.above_range if below else ThresholdStatus.below_range
-    return Threshold(axis, level, status.name, confidence=confidence)
+    return Threshold(axis, level, status.name, confidence=confidence, students=count, student_sd=best.student_sd)
 
 
-def crossings(best: Process, line: Floats, level: float, seed: int = 0) -> Crossings:
+def crossings(best: RetentionProcess, line: Floats, level: float, seed: int = 0) -> Crossings:
     """Sample the crossing along the first dimension at the other coordinates ``line``; points are in the unit cube."""
     data = best.rows
     measured_K = np.unique(data.x_MD[_near(data.x_MD, line), 0])
     grid_G = np.unique(np.concatenate([np.linspace(0, 1, GRID), measured_K]))
     x_GD = np.concatenate([grid_G[:, None], np.broadcast_to(line, (len(grid_G), len(line)))], axis=1)
     above_SG = np.concatenate([m.paths(x_GD, z) for m, z in models(best, len(grid_G), seed)])
-    above_SG -= float(process.logit(level))
+    above_SG -= level
     kept_SK = above_SG[:, np.searchsorted(grid_G, measured_K)] > 0
     pairs_KK = np.triu(kept_SK.T.astype(float) @ ~kept_SK / len(kept_SK), k=1)
     reversal = float(pairs_KK.max(initial=0.0))
-    place_S = _last_rise(grid_G, _rising(above_SG) if reversal < DOUBTFUL else above_SG)
+    mean_1G, weight_G = above_SG.mean(axis=0, keepdims=True), 1 / np.maximum(above_SG.var(axis=0), 1e-9)
+    if reversal < DOUBTFUL:
+        above_SG, mean_1G = _rising(above_SG, weight_G), _rising(mean_1G, weight_G)
+    place_S, value = _last_rise(grid_G, above_SG), float(_last_rise(grid_G, mean_1G)[0])
     ends = np.concatenate([[-np.inf], measured_K, [np.inf]])
     after_S = np.searchsorted(measured_K, place_S, side="left")
     low_S, high_S = (
         np.minimum(ends[after_S], place_S),
         np.maximum(ends[np.minimum(after_S + 1, len(ends) - 1)], place_S),
     )
-    return Crossings(place_S, low_S, high_S, reversal)
+    return Crossings(value, place_S, low_S, high_S, reversal)
 
 
 def _near(x_ND: Floats, line: Floats) -> NDArray[np.bool_]:
@@ -137,18 +151,18 @@ def _near(x_ND: Floats, line: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.all(np.abs(x_ND[:, 1:] - line) <= NEAR, axis=1))
 
 
-def _step(best: Process, unit_ND: Floats, retention_N: Floats, line: Floats, level: float) -> Step | None:
+def _step(best: RetentionProcess, unit_ND: Floats, retention_N: Floats, line: Floats, level: float) -> Step | None:
     """The step near the line, unless the process explains the observations there better."""
     near = _near(unit_ND, line)
     found = fit_step(unit_ND[near, 0], retention_N[near], level) if near.any() else None
     if found is None:
         return None
-    residual = float(np.sum((retention_N[near] - process.expit(best.mean(unit_ND[near]))) ** 2))
+    residual = float(np.sum((retention_N[near] - best.mean(unit_ND[near])) ** 2))
     freedom = float(best.freedom[_near(best.rows.x_MD, line)].sum())
     return found if is_rival(found, residual, freedom, int(near.sum())) else None
 
 
-def models(best: Process, size: int, seed: int) -> list[tuple[Process, Floats]]:
+def models(best: RetentionProcess, size: int, seed: int) -> list[tuple[RetentionProcess, Floats]]:
     """The process at several draws of hyperparameters, each with normal numbers for its share of the paths."""
     data, theta = best.rows, best.theta_H
     objective = Objective.of(data)
@@ -159,7 +173,7 @@ def models(best: Process, size: int, seed: int) -> list[tuple[Process, Floats]]:
     normal = seeds.generator(seed, "paths").standard_normal((PATHS, size))
     starts = edges - counts
     return [
-        (Process.at(data, draw), normal[start : start + count])
+        (RetentionProcess.at(data, draw), normal[start : start + count])
         for draw, start, count in zip(draws, starts, counts, strict=True)
         if count
     ]
@@ -184,9 +198,8 @@ def _laplace(objective: Objective, theta_H: Floats, seed: int) -> tuple[Floats, 
     return draws, density + 0.5 * np.sum(normal**2, axis=1)
 
 
-def _rising(path_SG: Floats) -> Floats:
+def _rising(path_SG: Floats, weight_G: Floats) -> Floats:
     """Each path's nearest non-decreasing path, grid points weighted by their posterior precision (arXiv 1306.4041)."""
-    weight_G = 1 / np.maximum(path_SG.var(axis=0), 1e-9)
     return np.stack([optimize.isotonic_regression(path, weights=weight_G).x for path in path_SG])
 
 
@@ -207,9 +220,9 @@ def _verdict(found: Crossings, rival: Step | None, confidence: float) -> tuple[T
     """Status, value and ends of the interval, in 0 to 1 along the axis."""
     tail = (1 - confidence) / 2
     gap = min(GAP_TAILS * tail, 0.5)
-    value = _quantile(found.place_S, 0.5)
-    low = min(_quantile(found.place_S, tail), _quantile(found.low_S, gap))
-    high = max(_quantile(found.place_S, 1 - tail), _quantile(found.high_S, 1 - gap))
+    value = found.value
+    low = min(value, _quantile(found.place_S, tail), _quantile(found.low_S, gap))
+    high = max(value, _quantile(found.place_S, 1 - tail), _quantile(found.high_S, 1 - gap))
     if rival is not None:
         ends = rival.interval(tail)
         low, high = min(low, ends[0]), max(high, ends[1])

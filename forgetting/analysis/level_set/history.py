@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from forgetting.analysis.level_set.process import Floats
 from forgetting.analysis.level_set.space import Space
+from forgetting.analysis.metrics import Floats
 
 VARIANCE, BASELINE = "variance", "baseline"  # user attributes
 Point = tuple[Any, ...]

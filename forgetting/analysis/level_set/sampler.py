@@ -1,7 +1,7 @@
 """A sampler for Optuna that looks where a retention surface crosses a level: a study's history in, the next point out.
 
 Randomised straddle (Inatsu et al., arXiv 2408.03144) on the Gaussian process of ``process.py``: the point where
-sqrt(beta) s - |mu - h| is greatest on the logit scale, beta drawn anew for each trial from the chi-squared distribution
+sqrt(beta) s - |mu - h| is greatest, beta drawn anew for each trial from the chi-squared distribution
 with two degrees of freedom; the greatest over the levels h where there are several.
 """
 
@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial
 from forgetting import seeds
 from forgetting.analysis.level_set import process
 from forgetting.analysis.level_set.history import History, Point
-from forgetting.analysis.level_set.process import Floats, Process
+from forgetting.analysis.level_set.process import RetentionProcess
 from forgetting.analysis.level_set.space import Coordinates, Space
+from forgetting.analysis.metrics import Floats
 from forgetting.errors import UsageError, require
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class LevelSetSampler(BaseSampler):
         points = self._open_points(space, history)
         return points[int(np.argmin(np.abs(space.coordinates(points) - x_D).sum(axis=1)))]
 
-    def _model(self, space: Space, history: History) -> Process:
+    def _model(self, space: Space, history: History) -> RetentionProcess:
         """The process given all complete trials and those under way; hyperparameters from the last round number."""
         x = space.coordinates(history.points)
         used = fitting_size(len(x))
@@ -195,7 +196,7 @@ class LevelSetSampler(BaseSampler):
         key = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in first)).digest()
         if self._fitted is None or self._fitted[0] != key:
             self._fitted = (key, process.mode(process.rows(*first)))
-        model = Process.at(process.rows(x, history.retention_N, history.variance_N), self._fitted[1])
+        model = RetentionProcess.at(process.rows(x, history.retention_N, history.variance_N), self._fitted[1])
         return model.with_pending(space.coordinates(history.pending))
 
 
@@ -203,7 +204,7 @@ class LevelSetSampler(BaseSampler):
 class Gain:
     """What a run at given coordinates is worth to one trial: the straddle for its cost."""
 
-    model: Process
+    model: RetentionProcess
     space: Space
     history: History
     levels: tuple[float, ...]
@@ -220,7 +221,7 @@ class Gain:
     def __call__(self, x_QD: Floats) -> Floats:
         """The gain at coordinates, ``[Q]``."""
         mean, sd = self.model.predict(x_QD)
-        distance = np.min([np.abs(mean - float(process.logit(h))) for h in self.levels], axis=0)
+        distance = np.min([np.abs(mean - h) for h in self.levels], axis=0)
         gain = self.root * sd - distance
         if self.cost is None or not np.any(gain > 0):
             return np.asarray(gain)

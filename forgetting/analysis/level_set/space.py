@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from forgetting.analysis.level_set.process import Floats
+from forgetting.analysis.metrics import Floats
 from forgetting.errors import UsageError, require
 
 Coordinates = Mapping[str, Mapping[Any, float] | Sequence[float]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetting.analysis.level_set.process import Floats
+from forgetting.analysis.metrics import Floats
 
 PARAMETERS = 3  # two retentions and where the step lies
 

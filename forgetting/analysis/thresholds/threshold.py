@@ -54,7 +54,8 @@ class Threshold:
 
     ``value``, ``low`` and ``high`` are in units of the axis: parameters, contaminating samples, or a share. They are
     NaN where ``status`` is not ``located``; a side that the data do not bound is 0 or infinite. ``confidence`` is that
-    of the interval.
+    of the interval. ``students`` is how many students the runs were made on (0: not told), ``student_sd`` the standard
+    deviation of retention between students of one size; None where the interval excludes that scatter.
     """
 
     axis: Axis
@@ -64,6 +65,8 @@ class Threshold:
     low: float = math.nan
     high: float = math.nan
     confidence: float = CONFIDENCE
+    students: int = 0
+    student_sd: float | None = None
 
     def __post_init__(self) -> None:
         require(self.status in ThresholdStatus.__members__, "status", "the name of a ThresholdStatus", self.status)
@@ -82,6 +85,17 @@ class Threshold:
         return math.log10(self.high / self.low) if self.located and self.low > 0 else math.inf
 
     @property
+    def of_students(self) -> str:
+        """Whether the interval counts the scatter between students, in words; empty where students were not told."""
+        if not self.students:
+            return ""
+        count = "1 student" if self.students == 1 else f"{self.students} students"
+        if self.student_sd is None:
+            each = "" if self.students == 1 else ", one a size"
+            return f"{count}{each}: the interval excludes the scatter between students"
+        return f"{count}, sd of retention between students {self.student_sd:.2f}"
+
+    @property
     def remedy(self) -> str:
         """What to do about the status."""
         return ThresholdStatus[self.status].value
@@ -95,4 +109,5 @@ class Threshold:
             return f"{self.axis} threshold at level {self.level:g}: {self.status.replace('_', ' ')}"
         value, low, high = (number(self.axis, one) for one in (self.value, self.low, self.high))
         interval = f"{self.confidence:.0%} interval {low} to {high}"
-        return f"{self.axis} threshold at level {self.level:g}: {value} ({interval})"
+        about = f"; {self.of_students}" if self.of_students else ""
+        return f"{self.axis} threshold at level {self.level:g}: {value} ({interval}{about})"

@@ -24,7 +24,7 @@ from forgetting import seeds
 from forgetting.analysis import metrics, statistics
 from forgetting.analysis.metrics import Floats
 
-Run = tuple[int, int]  # distillation seed, contamination seed
+SeedPair = tuple[int, int]  # distillation seed, contamination seed
 DRAWS = statistics.DRAWS
 
 
@@ -37,28 +37,28 @@ class Cell(ABC):
     arm: str
     chance: float
     items: int
-    reached: dict[Run, frozenset[int]]  # doses of each run, which all start at 0
+    reached: dict[SeedPair, frozenset[int]]  # doses of each run, which all start at 0
 
     @abstractmethod
-    def accuracies(self, dose: int, runs: Sequence[Run]) -> Floats:
+    def accuracies(self, dose: int, runs: Sequence[SeedPair]) -> Floats:
         """Accuracy of each run at a dose, drawn, ``[1+B, S]``; the draws of items are those of every other dose."""
 
-    def runs(self, dose: int = 0) -> list[Run]:
+    def runs(self, dose: int = 0) -> list[SeedPair]:
         """The runs that reached a dose, ascending."""
         return sorted(run for run, doses in self.reached.items() if {0, dose} <= doses)
 
-    def accuracy(self, dose: int, runs: Sequence[Run]) -> Floats:
+    def accuracy(self, dose: int, runs: Sequence[SeedPair]) -> Floats:
         """Accuracy pooled over runs, drawn, ``[1+B]``."""
         weights = _weights(tuple(run[0] for run in runs), "runs")
         return np.asarray((weights * self.accuracies(dose, runs)).sum(axis=1) / weights.sum(axis=1))
 
-    def retention(self, dose: int, runs: Sequence[Run]) -> Floats:
+    def retention(self, dose: int, runs: Sequence[SeedPair]) -> Floats:
         """Retention pooled over runs (ratio of pooled means), drawn, ``[1+B]``; NaN where a draw's base is chance."""
         now, base = self.accuracy(dose, runs), self.accuracy(0, runs)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(base > self.chance, (now - self.chance) / (base - self.chance), np.nan)
 
-    def learned(self, runs: Sequence[Run] | None = None) -> bool:
+    def learned(self, runs: Sequence[SeedPair] | None = None) -> bool:
         """Whether the skill was learned: pooled accuracy at dose 0 is at least .30 above chance."""
         chosen = self.runs() if runs is None else list(runs)
         if not chosen:
@@ -70,11 +70,11 @@ class Cell(ABC):
 class ItemCell(Cell):
     """A cell with its items."""
 
-    right: dict[tuple[Run, int], NDArray[np.bool_]]  # by run and dose, each [I]
+    right: dict[tuple[SeedPair, int], NDArray[np.bool_]]  # by run and dose, each [I]
     templates: tuple[str, ...]
     key: str  # names the items: other items have other draws
 
-    def accuracies(self, dose: int, runs: Sequence[Run]) -> Floats:
+    def accuracies(self, dose: int, runs: Sequence[SeedPair]) -> Floats:
         """Items are resampled by template, then within it."""
         weights = _weights(self.templates, "items", self.key)
         outcomes_IS = np.stack([self.right[run, dose] for run in runs], axis=1).astype(float)
@@ -85,14 +85,14 @@ class ItemCell(Cell):
 class CountCell(Cell):
     """A cell of which only shares are known: by run and dose right, lost since dose 0, and gained."""
 
-    shares: dict[tuple[Run, int], tuple[float, float, float]]
+    shares: dict[tuple[SeedPair, int], tuple[float, float, float]]
     key: str  # what the draws at dose 0 depend on beside the student
 
-    def accuracies(self, dose: int, runs: Sequence[Run]) -> Floats:
+    def accuracies(self, dose: int, runs: Sequence[SeedPair]) -> Floats:
         """Right, lost and gained items are drawn from their binomials."""
         return np.stack([self._drawn(run, dose) for run in runs], axis=1)
 
-    def _drawn(self, run: Run, dose: int) -> Floats:
+    def _drawn(self, run: SeedPair, dose: int) -> Floats:
         n, (base, *_) = self.items, self.shares[run, 0]
         right_B = seeds.generator(0, "claims", self.student, self.key, run[0]).binomial(n, base, DRAWS)
         if dose == 0:
@@ -110,7 +110,7 @@ def _weights(clusters: tuple[int | str, ...], *names: str) -> Floats:
     return np.vstack([np.ones(len(clusters)), statistics.bootstrap_weights(clusters, *names, draws=DRAWS)])
 
 
-def shared_runs(dose: int, *cells: Cell) -> list[Run]:
+def shared_runs(dose: int, *cells: Cell) -> list[SeedPair]:
     """The runs that reached a dose in every cell, ascending."""
     common = set.intersection(*(set(cell.runs(dose)) for cell in cells))
     return sorted(common)
@@ -122,7 +122,7 @@ def shared_doses(*cells: Cell) -> list[int]:
     return sorted(dose for dose in doses if shared_runs(dose, *cells))
 
 
-def seed_count(runs: Sequence[Run]) -> int:
+def seed_count(runs: Sequence[SeedPair]) -> int:
     """Fresh students count by distillation seed; runs on one shared student by contamination seed."""
     students = {run[0] for run in runs}
     return len(students) if len(students) > 1 else len(set(runs))

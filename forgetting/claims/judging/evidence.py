@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.scores import PROBE
-from forgetting.analysis.study_folder import StudyFolder, part_name, read_record
-from forgetting.claims.judging.accuracy import Cell, CountCell, ItemCell, Run
+from forgetting.analysis.study_folder import StudyFolder, part_name, read_record, replayed
+from forgetting.claims.judging.accuracy import Cell, CountCell, ItemCell, SeedPair
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,8 @@ class MeasuredArm:
     shift: float
     rate_multiple: float
     rate_policy: str
-    replay: float
     mitigation: str
-    joint: bool
+    replay: float  # share of the stream, of the mitigation replay
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> MeasuredArm:
@@ -46,9 +45,8 @@ class MeasuredArm:
             float(settings.get("shift", 1.0)),
             float(settings.get("rate_multiple", 1.0)),
             str(settings.get("rate_policy", "unknown")),
-            float(settings.get("replay", 0.0)),
             part_name(settings.get("mitigation", "none")),
-            bool(settings.get("joint", False)),
+            replayed(settings),
         )
 
     @property
@@ -64,7 +62,7 @@ class MeasuredArm:
     @property
     def plain(self) -> bool:
         """Trained in sequence at a rate above 0, with nothing against forgetting."""
-        return not self.joint and self.replay == 0 and self.mitigation == "none" and self.rate_multiple > 0
+        return self.mitigation == "none" and self.rate_multiple > 0
 
 
 class Measured:
@@ -182,8 +180,8 @@ class Measured:
         asked = rows.groupby("item", observed=True).size()
         items = sorted(map(str, asked.index[asked == looks.ngroups]))
         templates = rows.drop_duplicates("item").set_index("item")["template"].astype(str)
-        right: dict[tuple[Run, int], NDArray[np.bool_]] = {}
-        reached: dict[Run, set[int]] = {}
+        right: dict[tuple[SeedPair, int], NDArray[np.bool_]] = {}
+        reached: dict[SeedPair, set[int]] = {}
         for names, look in looks:
             distillation, seed, dose = (int(str(value)) for value in names)
             run = (distillation, seed)
@@ -201,8 +199,8 @@ class Measured:
         rows = self._rows.get((student, arm, benchmark, depth))
         if rows is None or coverage is not None:
             return None
-        shares: dict[tuple[Run, int], tuple[float, float, float]] = {}
-        reached: dict[Run, set[int]] = {}
+        shares: dict[tuple[SeedPair, int], tuple[float, float, float]] = {}
+        reached: dict[SeedPair, set[int]] = {}
         columns = ["distillation_seed", "seed", "dose", "accuracy", "lost", "gained"]
         for distillation, seed, dose, right, lost, gained in rows[columns].itertuples(index=False):
             run = (int(distillation), int(seed))

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from forgetting.analysis.level_set import process
 from forgetting.analysis.level_set.estimate import FEWEST_PLACES, FEWEST_RUNS, models
-from forgetting.analysis.level_set.process import Floats, Process
+from forgetting.analysis.level_set.process import RetentionProcess
+from forgetting.analysis.metrics import Floats
 from forgetting.analysis.statistics import Z_90
 from forgetting.analysis.thresholds.zones import HIGH_SHIFT, LOW_SHIFT, zone_probabilities
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
@@ -23,23 +24,23 @@ from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 class Fitted:
     """A process in the units of its points. ``low_D`` and ``width_D`` take them to the unit cube."""
 
-    model: Process
+    model: RetentionProcess
     low_D: Floats
     width_D: Floats
 
-    def logits(self, points_QD: ArrayLike) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of logit-retention at points, each ``[Q]``; seed noise is not in it."""
+    def predict(self, points_QD: ArrayLike) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of retention at points, each ``[Q]``; seed noise is not in it."""
         return self.model.predict(self._unit(points_QD))
 
     def band(self, points_QD: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """Retention at points with its 90% interval, each ``[Q]``."""
-        mean, sd = self.logits(points_QD)
-        return process.expit(mean), process.expit(mean - Z_90 * sd), process.expit(mean + Z_90 * sd)
+        mean, sd = self.predict(points_QD)
+        return mean, mean - Z_90 * sd, mean + Z_90 * sd
 
     def draws(self, points_QD: ArrayLike) -> Floats:
         """Retention of sample paths at points, hyperparameters drawn as well, ``[S, Q]``."""
         unit = self._unit(points_QD)
-        return np.concatenate([process.expit(m.paths(unit, z)) for m, z in models(self.model, len(unit), 0)])
+        return np.concatenate([m.paths(unit, z) for m, z in models(self.model, len(unit), 0)])
 
     def _unit(self, points_QD: ArrayLike) -> Floats:
         points = np.asarray(points_QD, float)
@@ -56,7 +57,10 @@ def fitted(points_ND: ArrayLike, rows: pd.DataFrame) -> Fitted | None:
         return None
     low, width = points.min(axis=0), np.ptp(points, axis=0)
     width[width == 0] = 1.0
-    data = process.rows((points - low) / width, rows["retention"].to_numpy(float), rows["variance"].to_numpy(float))
+    students = rows["student"].astype(str) + "-d" + rows["distillation_seed"].astype(str)
+    data = process.rows(
+        (points - low) / width, rows["retention"], rows["variance"], students_N=students.to_numpy(object).astype(str)
+    )
     return Fitted(process.fit(data), low, width)
 
 

@@ -6,7 +6,6 @@ for count as well.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +19,7 @@ from forgetting.analysis.metrics import Floats, Status, censored_variance, reten
 from forgetting.analysis.study_folder import StudyFolder, part_name
 from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.errors import UsageError
+from forgetting.record.seals import read_sealed
 
 SWEEP_FILE = "sweep.json"
 TRIAL_COLUMNS = "number state run student shift retention variance flops seconds status error holdout pruned_at".split()
@@ -138,7 +138,10 @@ def read_sweep(study: StudyFolder) -> SweepFolder | None:
     if not path.is_file():
         return None
     try:
-        held = json.loads(path.read_text())
+        held = read_sealed(path, "take the folder from where it came again")
+    except UsageError as error:
+        raise UsageError(f"{path}: not readable as the file of a sweep: {error}") from None
+    try:
         targets = tuple(_target(one) for one in held.get("targets", []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: not readable as the file of a sweep ({type(error).__name__}: {error})") from None
@@ -181,6 +184,7 @@ def _placed(held: dict[str, Any]) -> PlacedThreshold:
     for name, absent in (("value", math.nan), ("low", 0.0 if located else math.nan), ("high", math.inf)):
         if values[name] is None:
             values[name] = absent if located or name != "high" else math.nan
+    values |= {"students": int(held.get("students", 0)), "student_sd": held.get("student_sd")}
     return PlacedThreshold(held["place"], Threshold(**values))
 
 

@@ -15,7 +15,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from forgetting.analysis.level_set import process
 from forgetting.analysis.statistics import Z_90
 from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, DOTS_PER_INCH
@@ -50,8 +49,9 @@ def surface(sweep: SweepFolder, target: LocatedTarget, shift: float) -> Figure |
     )
     x, y = (np.linspace(low, low + width, GRID) for low, width in zip(fit.low_D, fit.width_D, strict=True))
     place = np.stack([a.reshape(-1) for a in np.meshgrid(x, y)], axis=1)
-    mean, sd = (values.reshape(GRID, GRID) for values in fit.logits(place))
-    filled = ax.contourf(10**x, 10**y, process.expit(mean), np.linspace(0, 1, 11), cmap=SURFACE_COLOURS, zorder=0)
+    mean, sd = (values.reshape(GRID, GRID) for values in fit.predict(place))
+    shown = np.clip(mean, 0, 1)
+    filled = ax.contourf(10**x, 10**y, shown, np.linspace(0, 1, 11), cmap=SURFACE_COLOURS, zorder=0)
     handles = [_level_line(ax, target, level, x, y, mean, sd) for level in target.levels]
     cells = rows.groupby(["capacity", "dose"])["retention"].agg(["mean", "count"]).reset_index()
     ax.scatter(
@@ -119,13 +119,13 @@ def _whole(sweep: SweepFolder, rows: pd.DataFrame) -> Fitted | None:
 
 def _level_line(ax: Axes, target: LocatedTarget, level: float, x: Any, y: Any, mean: Any, sd: Any) -> tuple[Any, str]:
     """Where the surface crosses a level, with the stretch in which it may; its entry in the legend."""
-    colour, height = style.level_colour(target, level), float(process.logit(level))
-    away = (mean - height) / sd
+    colour = style.level_colour(target, level)
+    away = (mean - level) / sd
     ax.contourf(10**x, 10**y, np.abs(away), [0, Z_90], colors=["white"], alpha=0.28, zorder=1)
     for line in (-Z_90, Z_90):
         ax.contour(10**x, 10**y, away, [line], colors="white", linewidths=0.7, linestyles="dashed", zorder=2)
     for width, shade in ((3.4, "white"), (2.0, colour)):
-        ax.contour(10**x, 10**y, mean, [height], colors=[shade], linewidths=width, zorder=3)
+        ax.contour(10**x, 10**y, mean, [level], colors=[shade], linewidths=width, zorder=3)
     return Line2D([], [], color=colour, linewidth=2.0), f"retention {level:g}; pale: its 90% band"
 
 

@@ -14,8 +14,8 @@ from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 from forgetting.report.sweeps.style import status_text
 
 THRESHOLD_COLUMNS = (
-    "contamination skill dose rate_policy rate axis place level threshold low high decades verdict runs remedy".split()
-)
+    "contamination skill dose rate_policy rate axis place level threshold low high decades verdict runs students remedy"
+).split()
 
 
 def thresholds(sweep: SweepFolder) -> pd.DataFrame:
@@ -34,7 +34,8 @@ def thresholds(sweep: SweepFolder) -> pd.DataFrame:
                 f"{target.rate_multiple:g}×", found.axis, place_text(placed.place), f"{found.level:g}",
                 number(found.axis, found.value), number(found.axis, found.low), number(found.axis, found.high),
                 found.decades if math.isfinite(found.decades) else math.nan,
-                "located" if found.located else status_text(found.axis, found.status), runs, found.remedy,
+                "located" if found.located else status_text(found.axis, found.status), runs, found.of_students,
+                found.remedy,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=THRESHOLD_COLUMNS)
 

@@ -23,6 +23,8 @@ def summary(sweep: SweepFolder) -> list[RenderableType]:
         if own:
             parts += [Text(f"Thresholds · {family.conditions}", style="bold"), threshold_table(own)]
             parts += [Text(f"{target.name}: {_runs(target)}; ended: {target.ended}") for target in own]
+            counted = {p.threshold.of_students for t in own for p in t.thresholds if p.threshold.located}
+            parts += [Text(text) for text in sorted(counted) if text]
     if len(begun) < len(sweep.targets):
         parts.append(Text(f"{len(sweep.targets) - len(begun)} of {len(sweep.targets)} searches were not begun"))
     remedies = {p.threshold.remedy for t in begun for p in t.thresholds if not p.threshold.located}

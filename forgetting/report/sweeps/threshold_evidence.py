@@ -16,7 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from forgetting.analysis.level_set import process
 from forgetting.analysis.level_set.calibration import SHARES, Calibration, calibration
 from forgetting.analysis.thresholds.shapes import SHAPES, Shape
 from forgetting.analysis.thresholds.threshold import Threshold
@@ -115,10 +114,8 @@ def calibrations(sweep: SweepFolder) -> Figure | None:
     figure.suptitle("Calibration on runs drawn at random, held out of the fit", x=0.01, ha="left", fontsize=10)
     shades = matplotlib.colormaps["viridis"](np.linspace(0.85, 0.0, len(checked)))
     for number, (target, found) in enumerate(checked):
-        low, high = (process.expit(found.predicted_T + side * 1.6449 * found.sd_T) for side in (-1, 1))
-        middle = found.retention
         left.errorbar(
-            middle, process.expit(found.observed_T), xerr=np.clip([middle - low, high - middle], 0, None),
+            found.predicted_T, found.observed_T, xerr=1.6449 * found.sd_T,
             fmt=MARKERS[number % len(MARKERS)], color=shades[number], elinewidth=0.8, markersize=4,
             label=f"{target.conditions}{_only(target)} ({len(found.observed_T)})",
         )  # fmt: skip
@@ -252,5 +249,5 @@ def _only(target: LocatedTarget) -> str:
 
 def frame_of(found: Calibration) -> pd.DataFrame:
     """Predicted and measured retention of held-out runs, one row each."""
-    values = {"predicted": found.retention, "measured": process.expit(found.observed_T), "z": found.z}
+    values = {"predicted": found.predicted_T, "measured": found.observed_T, "z": found.z}
     return pd.DataFrame(values)

@@ -12,7 +12,7 @@ from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 
 CAPTIONS = {
     "surface": (
-        "Colour and lines: a Gaussian process on logit-retention over capacity and dose; pale: where the level may be "
+        "Colour and lines: a Gaussian process on retention over capacity and dose; pale: where the level may be "
         "crossed (90%). Looks of one run are taken as independent, so the pale stretch errs to the narrow side; the "
         "threshold's own interval is in the next figure."
     ),

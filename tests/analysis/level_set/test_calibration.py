@@ -11,7 +11,6 @@ def test_coverage_of_a_right_model_is_its_share() -> None:
     exact = Calibration(np.full(1000, 2.0), np.full(1000, 3.0), 2.0 + 3.0 * z)
     np.testing.assert_allclose(exact.z, z)
     assert exact.coverage() == pytest.approx({0.5: 0.5, 0.8: 0.8, 0.9: 0.9}, abs=0.002)
-    assert exact.retention == pytest.approx(special.expit(np.full(1000, 2.0)))
 
 
 def test_holdouts_are_foretold_from_the_others() -> None:

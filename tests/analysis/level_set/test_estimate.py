@@ -37,7 +37,7 @@ def test_a_step_is_covered_by_the_bracket() -> None:
 
 def test_more_runs_narrow_the_interval() -> None:
     few, many = (np.repeat(np.linspace(4, 5.7, 18), k) for k in (1, 10))
-    decades = [estimate_threshold(x, *runs(smooth(x)), axis="capacity", level=0.5).decades for x in (few, many)]
+    decades = [estimate_threshold(x, *runs(smooth(x)), axis="capacity", level=0.9).decades for x in (few, many)]
     assert decades[1] < decades[0]
 
 
@@ -96,6 +96,23 @@ def test_statuses(retention: np.ndarray, axis: str, status: str) -> None:
     assert np.isnan(found.value)
 
 
+def test_the_threshold_says_of_how_many_students() -> None:
+    """Four streams at each size: on one student, on four, or not told."""
+    retention, variance = runs(smooth(PLACES))
+    scattered = retention + 0.12 * np.random.default_rng(7).standard_normal(72)
+    shared, fresh = np.repeat(np.arange(18), 4), np.arange(72)
+    one, several, untold = (
+        estimate_threshold(PLACES, scattered, variance, axis="capacity", level=0.7, students=students)
+        for students in (shared, fresh, None)
+    )
+    assert (one.students, several.students, untold.students) == (18, 72, 0)
+    assert one.student_sd is None
+    assert several.student_sd is not None and 0 < several.student_sd < 0.2
+    assert "18 students, one a size: the interval excludes the scatter between students" in str(one)
+    assert "72 students, sd of retention between students 0." in str(several)
+    assert "student" not in str(untold)
+
+
 def test_too_little_data() -> None:
     for places in ([4.0, 5.0], [4.0, 4.0, 5.0, 5.0, 5.0], [4.0, 4.5, 5.0]):
         x = np.asarray(places)
@@ -115,6 +132,7 @@ def test_too_little_data() -> None:
         ({"retention": np.full(3, 0.5)}, "retention, variance"),
         ({"variance": np.full(72, -1.0)}, "variance"),
         ({"points": np.zeros((2, 2, 2))}, "points"),
+        ({"students": ["a"]}, "students"),
     ],
 )
 def test_bad_input(change: dict, said: str) -> None:

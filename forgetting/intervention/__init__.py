@@ -1,0 +1,1 @@
+"""The intervention family: one file a member, named by its file."""

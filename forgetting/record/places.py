@@ -1,0 +1,65 @@
+"""The places that are written: nothing in them is a link or a device, and nothing is left of writers that died."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from forgetting.errors import UsageError
+
+TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # as ``files.write_atomically`` calls them: the name and the process
+
+
+def check_plain(*places: Path) -> None:
+    """``UsageError`` if a place, or anything in it, is a link or neither file nor folder: a write would leave it.
+
+    The folder that the user named may be a link itself, so give what lies in it, or ``inside(folder)``.
+    """
+    for place in places:
+        for path in _all(place):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                what = "a link" if stat.S_ISLNK(mode) else "a pipe or a device"
+                raise UsageError(f"{path}: is {what}, and nothing is written through one; put a file or folder there")
+
+
+def inside(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing if there is none."""
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def clean(folder: Path) -> None:
+    """Remove temporary files of processes that are dead from a folder that no other process holds."""
+    for place in inside(folder):
+        for path in _all(place):
+            found = TEMPORARY.fullmatch(path.name)
+            if found and path.is_file() and not path.is_symlink() and not alive(int(found[1])):
+                with suppress(OSError):  # a disk that is read only, or another's file
+                    path.unlink()
+
+
+def alive(process: int) -> bool:
+    """Whether a process of that number runs on this machine."""
+    if process == os.getpid():
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _all(place: Path) -> Iterator[Path]:
+    """The place and, if it is a folder, everything below it; links are not followed."""
+    if not os.path.lexists(place):
+        return
+    yield place
+    if place.is_dir() and not place.is_symlink():
+        for above, folders, files in os.walk(place):
+            yield from (Path(above) / name for name in (*folders, *files))

@@ -1,0 +1,26 @@
+"""What is done to a finished student before it is measured again; its rows stand beside those of its last dose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from torch import Tensor
+
+from forgetting import seeds
+from forgetting.contracts import Model
+from forgetting.evaluation.looks import Looks
+from forgetting.study.run import Run
+from forgetting.study.study import Study
+
+
+def intervene(study: Study, run: Run, looks: Looks, base: Model, tuned: Model) -> None:
+    """Measure every variant of the finished student of a run, unless that was done."""
+    if study.interventions and not looks.run.interventions.is_file():
+        looks.measure_variants(run.doses[-1], tuned, _variants(study, run, base, tuned))
+
+
+def _variants(study: Study, run: Run, base: Model, tuned: Model) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    for one in study.interventions:
+        drawn = study.original.samples(seeds.generator(run.seed, "intervention memory"))
+        yield from one.variants(base, tuned, list(islice(drawn, one.memory_samples())))

@@ -1,0 +1,115 @@
+"""Plain keyword arguments, the words in which Python changes a spec: a spec and arguments in, the changed spec out."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict, TypeVar, cast
+
+from forgetting.errors import checked, require, unknown
+from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec
+
+F = TypeVar("F", bound=Callable[..., Any])
+PLACE = "        arguments: "  # the line of a docstring that the notes on the plain arguments take
+
+
+class Arguments(TypedDict, total=False):
+    """Plain arguments of ``simulate`` and ``locate_threshold``.
+
+    Args:
+        students: capacities by name, ascending, such as ``["10k", "34k"]``; or checkpoints: folders, hub names, or
+            mappings with ``source``, ``dtype`` and so on (``help(forgetting.models.checkpoint.Checkpoint)``)
+        teacher: the teacher's capacity by name, or a checkpoint as in ``students``; empty: of capacities the ladder's
+            own, of checkpoints none
+        original: the original distribution, by name or with settings; checkpoints need one of natural text
+        contamination: one source of competing data or several, by name or with settings
+        dose: contaminating samples at the end of each run
+        doses: the whole dose axis (spacing, first dose, ratio, cap of the stream); ``dose`` changes its end
+        shift: share of contaminating samples in the stream, above 0, at most 1; one or several
+        rate_multiple: multiple of the learning rate; one or several
+        mitigation: what may slow forgetting, such as ``{"name": "replay", "share": 0.05}``; one or several
+        controls: the protocol's controls to run as further arms
+        benchmarks: what is measured, by name or with settings; one or several
+        evaluation: everything about measuring (perturbed variants, probes, length of answers); ``benchmarks`` changes
+            its benchmarks
+        seeds: contamination seeds
+        fresh_students: distil a fresh student for each seed instead of sharing one
+        name: names the study's folder
+        keep: which checkpoints stay after completion
+    """
+
+    students: PartValue | Sequence[PartValue] | None
+    teacher: PartValue | None
+    original: PartValue | None
+    contamination: PartValue | Sequence[PartValue] | None
+    dose: int | None
+    doses: Doses | None
+    shift: float | Sequence[float] | None
+    rate_multiple: float | Sequence[float] | None
+    mitigation: PartValue | Sequence[PartValue] | None
+    controls: Sequence[Control] | None
+    benchmarks: PartValue | Sequence[PartValue] | None
+    evaluation: Evaluation | None
+    seeds: int | None
+    fresh_students: bool | None
+    name: str | None
+    keep: Keep | None
+
+
+def merged(spec: Spec, arguments: Mapping[str, Any]) -> Spec:
+    """The spec changed by what was given. ``UsageError`` names the argument that is unknown or wrong."""
+    for name in arguments:
+        if name not in Arguments.__annotations__:
+            raise unknown("argument", name, Arguments.__annotations__)
+    given = given_of(**arguments)
+    doses = checked(given.get("doses", spec.doses), Doses, "doses")
+    if "dose" in given:
+        dose = given["dose"]
+        require(type(dose) is int and dose >= 1, "dose", "a whole number, at least 1", dose)
+        doses = dataclasses.replace(doses, dose=dose, first=min(doses.first, dose))
+    evaluation = checked(given.get("evaluation", spec.evaluation), Evaluation, "evaluation")
+
+    def several(argument: str, setting: str = "") -> dict[str, Any]:
+        return {setting or argument: several_of(given[argument])} if argument in given else {}
+
+    def one(*names: str) -> dict[str, Any]:
+        return {name: given[name] for name in names if name in given}
+
+    return dataclasses.replace(
+        spec,
+        ladder=dataclasses.replace(spec.ladder, **several("students"), **one("teacher", "original", "fresh_students")),
+        doses=doses,
+        evaluation=dataclasses.replace(evaluation, **several("benchmarks")),
+        **several("contamination", "contaminations"),
+        **several("shift", "shifts"),
+        **several("rate_multiple", "rate_multiples"),
+        **several("mitigation", "mitigations"),
+        **several("controls"),
+        **one("seeds", "name", "keep"),
+    )
+
+
+def given_of(**values: Any) -> dict[str, Any]:
+    """What was given: None says that an argument was not."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def several_of(value: Any) -> tuple[Any, ...]:
+    """One value or several, as several."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def explained(function: F) -> F:
+    """The function with the plain arguments by name in its signature and its docstring, where ``help`` shows them."""
+    signature = inspect.signature(function)
+    hints = {name: getattr(hint, "__forward_arg__", hint) for name, hint in Arguments.__annotations__.items()}
+    words = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=h) for n, h in hints.items()]
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    cast(Any, function).__signature__ = signature.replace(parameters=[*own[:1], *words, *own[1:]])
+    if function.__doc__ and Arguments.__doc__:  # python -OO has none
+        lines = function.__doc__.splitlines()
+        place = next(number for number, line in enumerate(lines) if line.startswith(PLACE))
+        notes = Arguments.__doc__.partition("Args:\n")[2].rstrip().splitlines()
+        function.__doc__ = "\n".join([*lines[:place], *notes, *lines[place + 1 :]])
+    return function

@@ -1,0 +1,38 @@
+"""Studies to be attacked: a synthetic one by formula, and the command line as it is installed, in a folder of traps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import forgetting
+
+ROOT = Path(forgetting.__file__).parents[1]
+SMALL = (
+    "--ladder.students=[34k]", "--contaminations=[dialogue]", "--doses.dose=80", "--doses.first=40",
+    "--evaluation.benchmarks=[{name: maths, items_per_depth: 4}]", "--evaluation.probe_items=4", "--name=small",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``pip`` puts on the path: a script in a folder of its own."""
+    path = tmp_path_factory.mktemp("bin") / "forgetting"
+    path.write_text("import sys\n\nfrom forgetting.cli import main\n\nsys.exit(main())\n")
+    return path
+
+
+def run(
+    program: Path, folder: Path, *argv: str, seconds: float = 120, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, in a working folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **variables}
+    environment.setdefault("XDG_STATE_HOME", str(folder / ".state"))
+    return subprocess.run(
+        [sys.executable, str(program), *argv],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False, errors="replace",
+    )  # fmt: skip
