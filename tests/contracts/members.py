@@ -92,7 +92,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "kl_to_base", "inputs": "replayed", "rows": 4, "pool": 16},
         {"name": "kl_to_base", "inputs": "noise", "rows": 4},
         {"name": "freezing", "layers": 0, "embedding": True},
-        {"name": "freezing", "modules": ("mlp", "q_proj"), "random": True},
+        {"name": "freezing", "modules": ("mlp",), "random": True},
         {"name": "self_replay", "prompts": "given", "deduplicate": False},
         {"name": "trim", "by": "singular"},
         {"name": "trim", "by": "random"},

@@ -10,6 +10,7 @@ from forgetting.contracts import Mitigation
 from forgetting.mitigation.ema import EMA
 from forgetting.mitigation.ewc import EWC
 from forgetting.mitigation.l2_sp import L2SP
+from forgetting.mitigation.lines import LiNeS
 from forgetting.mitigation.trim import Trim
 from forgetting.mitigation.wise_ft import WiSEFT
 from forgetting.models.ladder import Architecture
@@ -27,6 +28,7 @@ PARTS: list[Mitigation] = [
     L2SP(100.0),
     Trim(0.4),
     WiSEFT(0.3),
+    LiNeS(0.3),
 ]
 STEPS, SIZE = 8, 4
 
@@ -58,5 +60,5 @@ def test_every_replica_is_trained_and_looked_at_as_alone() -> None:
                 expected = student.state()[name]
                 assert float((value - expected).norm() / expected.norm()) < 1e-3, (part, name)
             changed = any(not torch.equal(v, trained[n]) for n, v in replicas[number].state().items())
-            assert changed == isinstance(part, EMA | Trim | WiSEFT)
+            assert changed == isinstance(part, EMA | Trim | WiSEFT | LiNeS)
         assert all(torch.equal(v, trained[n]) for n, v in replicas[number].state().items())
