@@ -15,7 +15,8 @@ from transformers import AutoTokenizer
 from forgetting import Evaluation, Fit, Ladder, Spec
 from forgetting.batching import encode, prompts, rendered
 from forgetting.contracts import Sample
-from forgetting.distillation.off_policy import OffPolicy, _answered
+from forgetting.distillation._written import _answered
+from forgetting.distillation.off_policy import OffPolicy
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint, load
 from forgetting.models.huggingface import HuggingFaceModel
