@@ -27,7 +27,7 @@ from forgetting.report.result import Result
 from forgetting.spec import PartValue
 from forgetting.stages import distil, train
 from forgetting.study.estimates import ANSWERED_TOGETHER, Lengths, estimates
-from forgetting.study.fingerprints import student_form, study_fingerprint
+from forgetting.study.fingerprints import settings_form, student_form, study_fingerprint
 from forgetting.study.study import Study, construct
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -141,7 +141,7 @@ def test_checkpoints_are_distilled_further(
     (student,) = record["students"]
     assert student["source"] == str(pupil) and student["name"] == "pupil"
     assert student["weights"]["0"] == manifest(home)["files"]["model.safetensors"]
-    assert record["canonical"]["students"] == [Checkpoint(**given).form()]
+    assert record["canonical"]["students"] == [settings_form(Checkpoint(**given))]
     # The stored one is what is measured at dose 0, and it kept the switch that was asked for.
     asked = rendered([("user", "Where?")], load(home).tokenizer, answering=True)
     assert asked.endswith("<think>\n\n</think>\n\n")
@@ -200,12 +200,12 @@ def test_of_a_dialogue_the_teacher_writes_the_last_turn(teacher: Path) -> None:
     turns = (("user", "tea?"), ("assistant", "yes"), ("user", "now?"), ("assistant", "no"))
     sample = Sample("User: tea?...", " no", "dialogue", 0, "4 turns", turns)
     assert prompts([sample], words) == [rendered(turns[:-1], words, answering=True)]
-    made = encode([_answered(sample, "later")], words)
+    made = encode([_answered(sample, "later", True)], words)
     learned = made.tokens_PT[0][made.answer_PT[0]].tolist()
     assert words.decode(learned) == "later<|im_end|>"
     assert "yes" in words.decode(made.tokens_PT[0].tolist())
     plain = Sample("What?", "this", "maths", 1, "x")
-    assert _answered(plain, "that") == Sample("What?", "that", "maths", 1, "x")
+    assert _answered(plain, "that", True) == Sample("What?", "that", "maths", 1, "x")
 
 
 def test_mistakes(pupil: Path, teacher: Path, texts: dict[str, str], tmp_path: Path) -> None:
