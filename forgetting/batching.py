@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import ByteLevel
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
-from forgetting.contracts import Batch, Item, Sample
-from forgetting.errors import UsageError
-from forgetting.record.time_limit import time_limit
+from forgetting.contracts import PLAIN, Batch, Item, Sample
+from forgetting.natural import chat
 
 IGNORED = -100  # torch's mark of a token that has no loss
-TEMPLATE_SECONDS = 5.0  # of one conversation
+ENCODED_TOGETHER = 2048  # texts whose offsets are in memory at a time
+
+Labelled = tuple[list[list[int]], np.ndarray]  # rows of tokens, and which tokens of all are learned, one after another
 
 
 def tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
     """Token ids of texts, without special tokens."""
     core = tokenizer.backend_tokenizer
-    whole_words = isinstance(core.model, WordLevel) and isinstance(core.pre_tokenizer, WhitespaceSplit)
-    if whole_words and not (core.normalizer or core.truncation or core.padding):
+    if _is_of_whole_words(tokenizer) and not (core.normalizer or core.truncation or core.padding):
         known = core.get_vocab()
         try:  # in a third of the time, where texts are nothing but known words
             return [[known[word] for word in text.split(" ")] for text in texts]
@@ -35,58 +39,41 @@ def tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[lis
     return [e.ids for e in core.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
+def _is_of_whole_words(tokenizer: PreTrainedTokenizerFast) -> bool:
+    core = tokenizer.backend_tokenizer
+    return isinstance(core.model, WordLevel) and isinstance(core.pre_tokenizer, WhitespaceSplit)
+
+
 def texts(rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """Answer tokens back to text, special tokens left out."""
     decoded: list[str] = tokenizer.backend_tokenizer.decode_batch([list(r) for r in rows], skip_special_tokens=True)
     return decoded
 
 
-def prompts(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedTokenizerFast) -> list[str]:
+def start_of_text(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The tokens that the tokenizer itself puts before a text, such as a beginning token; of most there are none."""
+    whole = tokenizer.backend_tokenizer.encode("a")
+    return whole.ids[: whole.special_tokens_mask.index(0)] if 0 in whole.special_tokens_mask else []
+
+
+def prompts(samples: Sequence[Sample | Item], tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """What stands before an answer: the prompt, as a user turn where the tokenizer has a chat template.
 
-    Of a dialogue it is all that stands before its last turn.
+    Of a dialogue it is all that stands before its last turn. Without a template the text begins with the beginning
+    token, if the tokenizer puts one there; a template writes its own.
     """
     if not tokenizer.chat_template:
-        return [s.prompt for s in samples]
-    before = [(isinstance(s, Sample) and s.turns[:-1]) or (("user", s.prompt),) for s in samples]
-    return [rendered(turns, tokenizer, answering=True) for turns in before]
+        start = "".join(tokenizer.convert_ids_to_tokens(start_of_text(tokenizer)))
+        return [start + s.prompt for s in samples]
+    return [chat.asked(s, tokenizer) for s in samples]
 
 
-def rendered(turns: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, *, answering: bool) -> str:
-    """Turns in the tokenizer's chat template; ``answering``: with the head of an assistant turn at the end."""
-    messages = [{"role": role, "content": content} for role, content in turns]
-    try:
-        with time_limit(TEMPLATE_SECONDS, "chat template"):
-            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering)
-    except UsageError:
-        raise
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(
-            f"chat template: cannot be filled in: {first[:200]}; give the student chat_template"
-        ) from error
-    assert isinstance(text, str)
-    return text
-
-
-def pieces(sample: Sample | Item, prompt: str, tokenizer: PreTrainedTokenizerFast) -> list[tuple[str, bool]]:
-    """A sample as texts, each to be learned or not. Learned ones are followed by the end token.
-
-    Raises ``UsageError`` where the chat template writes an earlier assistant turn anew once another one follows: then
-    what the student would see before a turn is not what it saw when it wrote it.
-    """
-    if isinstance(sample, Item) or not sample.turns or not tokenizer.chat_template:
-        return [(prompt, False), (sample.answer, True)]
-    found, done = [], ""
-    for place, (role, content) in enumerate(sample.turns):
-        if role != "assistant" or place < sample.given_turns:
-            continue
-        before = rendered(sample.turns[:place], tokenizer, answering=True)
-        if not before.startswith(done):
-            raise UsageError("chat template: rewrites earlier turns; give the dialogue source the setting turns: last")
-        found += [(before[len(done) :], False), (content, True)]
-        done = before + content + str(tokenizer.eos_token)
-    return found
+def prompt_tokens(samples: Sequence[Sample | Item], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """``prompts`` as tokens: what a model is given to go on from."""
+    if tokenizer.chat_template:
+        return tokens(prompts(samples, tokenizer), tokenizer)
+    start, rows = start_of_text(tokenizer), tokens([s.prompt for s in samples], tokenizer)
+    return [[*start, *row] for row in rows] if start else rows
 
 
 def piece(batch: Batch, number: int, count: int) -> Batch:
@@ -158,6 +145,11 @@ class Encoded:
         """Loss-bearing tokens of each sample, ``[P]``."""
         return self.answer_PT.sum(1)
 
+    def answers(self) -> list[list[int]]:
+        """Loss-bearing tokens of each sample, the tokens themselves."""
+        pairs = zip(self.tokens_PT.numpy(), self.answer_PT.numpy(), strict=True)
+        return [row[learned].tolist() for row, learned in pairs]
+
     def answer_tokens(self, index: np.ndarray | None = None) -> int:
         """Loss-bearing tokens of the samples at ``index`` (all of them by default), repeats counted."""
         length = self.learned()
@@ -172,37 +164,109 @@ class Encoded:
 
 
 def encode(samples: Sequence[Sample] | Sequence[Item], tokenizer: PreTrainedTokenizerFast) -> Encoded:
-    """Samples (or items with their gold answers) as tokens, in order; each whole answer ends with the end token."""
-    before = prompts(samples, tokenizer)
+    """Samples (or items with their gold answers) as tokens, in order; each whole answer ends with the end token.
+
+    With a chat template a row has the tokens of the whole rendered dialogue, up to the last that is learned.
+    """
     pool: list[Sample | Item] = list(samples)
-    parts = [pieces(sample, prompt, tokenizer) for sample, prompt in zip(pool, before, strict=True)]
-    flat = list(chain.from_iterable(parts))
-    rows, end = tokens([text for text, _ in flat], tokenizer), tokenizer.eos_token_id
-    for row, (_, is_learned) in zip(rows, flat, strict=True):
-        if is_learned:
-            row.append(end)
-    last = -1
-    for sample, own in zip(pool, parts, strict=True):
-        last += len(own)
-        if isinstance(sample, Sample) and not sample.ended:
-            rows[last].pop()
-    return _padded(rows, [is_learned for _, is_learned in flat], [len(own) for own in parts], tokenizer.pad_token_id)
+    if tokenizer.chat_template and any(s.skill == PLAIN for s in pool):
+        return _with_texts(pool, tokenizer)
+    rows, learned = (_dialogues if tokenizer.chat_template else _plain)(pool, tokenizer)
+    return _padded(rows, learned, int(tokenizer.pad_token_id))
 
 
 def encode_answers(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], pad: int) -> Encoded:
     """Prompts and written answers, both as tokens: what was written is learned as it was, its end where it has one."""
-    rows = list(chain.from_iterable(zip(prompts, answers, strict=True)))
-    return _padded(rows, [False, True] * len(answers), [2] * len(answers), pad)
+    rows = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+    sizes = [len(part) for pair in zip(prompts, answers, strict=True) for part in pair]
+    return _padded(rows, np.repeat(np.tile([False, True], len(rows)), sizes), pad)
 
 
-def _padded(rows: Sequence[Sequence[int]], learned: Sequence[bool], counts: Sequence[int], pad: int) -> Encoded:
-    """Samples of ``counts`` rows each, one behind another and padded on the right."""
-    sizes = np.array([len(row) for row in rows], dtype=np.int64)
-    end_P = np.bincount(np.repeat(np.arange(len(counts)), counts), weights=sizes, minlength=len(counts))
-    end_P = end_P.astype(np.int64)
+def _with_texts(pool: Sequence[Sample | Item], tokenizer: PreTrainedTokenizerFast) -> Encoded:
+    """A pool of dialogues and of texts that stand by themselves."""
+    bare = copy.copy(tokenizer)
+    bare.chat_template = None
+    found: dict[int, tuple[list[int], np.ndarray]] = {}
+    for are_texts, encoder, own in ((True, _plain, bare), (False, _dialogues, tokenizer)):
+        places = [place for place, s in enumerate(pool) if (s.skill == PLAIN) == are_texts]
+        if places:
+            rows, learned = encoder([pool[place] for place in places], own)
+            parts = np.split(learned, np.cumsum([len(row) for row in rows])[:-1])
+            found |= dict(zip(places, zip(rows, parts, strict=True), strict=True))
+    whole = [found[place] for place in range(len(pool))]
+    return _padded([row for row, _ in whole], np.concatenate([own for _, own in whole]), int(tokenizer.pad_token_id))
+
+
+def _padded(rows: list[list[int]], learned: np.ndarray, pad: int) -> Encoded:
+    end_P = np.array([len(row) for row in rows], dtype=np.int64)
     filled_PT = np.arange(end_P.max())[None] < end_P[:, None]
     padded_PT = np.full(filled_PT.shape, pad, dtype=np.int64)
-    padded_PT[filled_PT] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=sizes.sum())
+    padded_PT[filled_PT] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=end_P.sum())
     answer_PT = np.zeros(filled_PT.shape, dtype=bool)
-    answer_PT[filled_PT] = np.repeat(learned, sizes)
+    answer_PT[filled_PT] = learned
     return Encoded(torch.from_numpy(padded_PT), torch.from_numpy(answer_PT), torch.from_numpy(end_P))
+
+
+def _plain(pool: Sequence[Sample | Item], tokenizer: PreTrainedTokenizerFast) -> Labelled:
+    """Prompt and answer, which is learned with an end token after it, unless it was cut.
+
+    They are one text, tokenised at once, wherever that leaves the prompt's own tokens as they are.
+    """
+    before, after = prompt_tokens(pool, tokenizer), tokens([s.answer for s in pool], tokenizer)
+    if not _is_of_whole_words(tokenizer):  # whose texts have a space between words that neither part holds
+        start = len(start_of_text(tokenizer))
+        joined = tokens([s.prompt + s.answer for s in pool], tokenizer)
+        for place, (asked, whole) in enumerate(zip(before, joined, strict=True)):
+            if whole[: len(asked) - start] == asked[start:]:
+                after[place] = whole[len(asked) - start :]
+    for s, answer in zip(pool, after, strict=True):
+        if not isinstance(s, Sample) or s.ended:
+            answer.append(tokenizer.eos_token_id)
+    sizes = [len(part) for pair in zip(before, after, strict=True) for part in pair]
+    learned = np.repeat(np.tile([False, True], len(before)), sizes)
+    if not all(sizes[::2]):  # nothing stands before the first token of a text, so nothing can tell it
+        learned[np.cumsum([0, *sizes[:-1]])[::2][[not size for size in sizes[::2]]]] = False
+    return [[*asked, *answer] for asked, answer in zip(before, after, strict=True)], learned
+
+
+def _dialogues(pool: Sequence[Sample | Item], tokenizer: PreTrainedTokenizerFast) -> Labelled:
+    """Dialogues in the chat template; a token is learned where any of it is in a learned span of the text.
+
+    Where the template writes no end token after the last answer, the tokenizer's own is learned there. An item's row
+    begins with the very tokens of its prompt, which answers go on from, also where a token of the whole reaches over.
+    """
+    found: list[tuple[list[int], np.ndarray]] = []
+    items = [s for s in pool if isinstance(s, Item)]
+    given = iter(prompt_tokens(items, tokenizer))
+    for first in range(0, len(pool), ENCODED_TOGETHER):
+        renderings = [chat.dialogue(s, tokenizer) for s in pool[first : first + ENCODED_TOGETHER]]
+        with _whole_offsets(tokenizer) as core:
+            encodings = core.encode_batch([r.text for r in renderings], add_special_tokens=False)
+        for rendering, encoding in zip(renderings, encodings, strict=True):
+            begin_T, end_T = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2).T
+            learned_T = np.zeros(len(begin_T), dtype=bool)
+            for start, stop in rendering.learned:
+                learned_T |= (begin_T < stop) & (np.maximum(end_T, begin_T + 1) > start)
+            length = int(learned_T.nonzero()[0].max(initial=len(learned_T) - 1 if not rendering.learned else -1)) + 1
+            row, own = encoding.ids[:length], learned_T[:length]
+            if not rendering.ended:
+                row, own = [*row, tokenizer.eos_token_id], np.append(own, True)
+            found.append((row, own))
+    for place in (place for place, s in enumerate(pool) if isinstance(s, Item)):
+        (row, own), asked = found[place], next(given)
+        if row[: len(asked)] != asked or own[: len(asked)].any() or not own[len(asked) :].all():
+            gold = [token for token, learned in zip(row, own, strict=True) if learned]
+            found[place] = [*asked, *gold], np.arange(len(asked) + len(gold)) >= len(asked)
+    return [row for row, _ in found], np.concatenate([own for _, own in found])
+
+
+@contextmanager
+def _whole_offsets(tokenizer: PreTrainedTokenizerFast) -> Iterator[Tokenizer]:
+    """The tokenizer's core; inside, the blanks of a token are within its offsets, and it adds no token of its own."""
+    core = tokenizer.backend_tokenizer
+    own = core.post_processor
+    core.post_processor = ByteLevel(trim_offsets=False)
+    try:
+        yield core
+    finally:
+        core.post_processor = own

@@ -34,6 +34,7 @@ Verdict = Literal["right", "wrong", "unparsed", "right_in_dialect"]
 Answers = list[list[list[int]]]  # of each replica and prompt: tokens
 Layers = list[tuple["Tensor", "Tensor"]]  # keys and values of each layer, [B, heads, T, head size]
 Report = Callable[[int, int], None]  # progress: done, of how many
+PLAIN = "text"  # the skill of a sample that is a text by itself: no chat template is put around it
 Language = Literal["world", "natural"]  # the embedded world's words, or any text, which wants a real tokenizer
 
 
@@ -42,8 +43,9 @@ class Sample:
     """One training sample: text in, text out. ``depth`` counts reasoning steps; ``template`` is the key of its form.
 
     A dialogue also has its ``turns`` (role, content), the answer's included: where the tokenizer has a chat template,
-    every assistant turn of them is learned instead of the answer alone, but for the first ``given_turns`` turns.
-    ``ended`` is false where the answer was cut at a limit: then no end is learned behind it.
+    every assistant turn of them is learned instead of the answer alone, but for the first ``given_turns`` turns and
+    those at the places ``context_turns``. ``ended`` is false where the answer was cut at a limit: then no end is
+    learned behind it. ``origin`` says where the sample was read, for messages about it.
     """
 
     prompt: str
@@ -54,6 +56,8 @@ class Sample:
     turns: tuple[tuple[str, str], ...] = ()
     given_turns: int = 0
     ended: bool = True
+    context_turns: tuple[int, ...] = ()
+    origin: str = dataclasses.field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +343,14 @@ class Contamination(Part):
 
     family: ClassVar[str] = "contamination"
     language: ClassVar[Language] = "world"
+
+    def check(self) -> None:
+        """Look at data on this machine while a study is put together. ``UsageError`` where they are of no use."""
+        return
+
+    def told(self) -> dict[str, Any]:
+        """What was read and what was left out of it, for the record; nothing of sources that leave nothing out."""
+        return {}
 
     @abstractmethod
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:

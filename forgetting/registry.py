@@ -7,10 +7,12 @@ import importlib
 import pkgutil
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from forgetting.contracts import FAMILIES, Part
 from forgetting.errors import UsageError, checked, unknown
+from forgetting.natural.local_rows import is_data_file
 
 
 def names(family: str) -> list[str]:
@@ -54,6 +56,21 @@ def part_class(family: str, name: str, field: str | None = None) -> type[Part]:
     return found
 
 
+def names_data(value: object) -> bool:
+    """Whether a value is a path of data rather than the name of a part."""
+    if not isinstance(value, str):
+        return False
+    path = Path(value.removeprefix("stream:"))
+    return value.startswith(("./", "../", "/", "~", "$", "hf://", "stream:")) or is_data_file(path)
+
+
+def settings_of(family: str, value: Any) -> dict[str, Any]:
+    """The name and settings of a part that a spec names; a path of data is the source of ``conversations``."""
+    if family == "contamination" and names_data(value):
+        return {"name": "conversations", "source": value}
+    return dict(value) if isinstance(value, Mapping) else {"name": value}
+
+
 def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None = None) -> Part:
     """A part from ``"name"``, ``{"name": ..., setting: value}`` or a part; every mistake is a ``UsageError``."""
     field = field or family
@@ -61,7 +78,7 @@ def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None 
         if not isinstance(value, FAMILIES[family]):
             raise UsageError(f"{field}: must be a {FAMILIES[family].__name__}, got {value!r}")
         return value
-    settings = dict(value) if isinstance(value, Mapping) else {"name": value}
+    settings = settings_of(family, value)
     if "name" not in settings:
         raise UsageError(f"{field}: must be a name or a mapping with a name, got {settings!r}")
     cls = part_class(family, settings.pop("name", ""), field)

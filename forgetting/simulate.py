@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forgetting.errors import UsageError, checked, require
-from forgetting.executors import distilling, of_workers
+from forgetting.executors import distilling, of_workers, own_data
 from forgetting.executors.contract import Executor
 from forgetting.executors.stacking import Stack, stack_of, stacks
 from forgetting.executors.tasks import StudyTask, common_of, run_task
@@ -78,9 +78,9 @@ def lay_out(study: Study, folder: Path, store: Store, executor: Executor, stack:
                 held.enter_context(one)
             work.commits = record.prepare(study, folder, work.stack)
             count = len(study.runs())
-            work.bars.say(f"study: {folder}, {count} run{'' if count == 1 else 's'}")
-            if note := warm_up_note(study):
-                work.bars.say(note)
+            lines = [f"study: {folder}, {count} run{'' if count == 1 else 's'}", *own_data.left_out(study)]
+            for line in filter(None, [*lines, warm_up_note(study)]):
+                work.bars.say(line)
         yield work
 
 

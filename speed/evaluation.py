@@ -29,7 +29,7 @@ from measuring import (
 )
 
 from forgetting import registry
-from forgetting.batching import prompts, texts, tokens
+from forgetting.batching import prompt_tokens, texts, tokens
 from forgetting.contracts import Benchmark
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.spec import Evaluation, Optimiser
@@ -65,7 +65,7 @@ class Exam:
         self.evaluator = Evaluator(distil.load(folder), benchmarks, [], "", how)
         self.items = [item for _, items in self.sets for item in items]
         words = self.model.tokenizer
-        self.prompts = tokens(prompts(self.items, words), words)
+        self.prompts = prompt_tokens(self.items, words)
         self.gold = tokens([item.answer for item in self.items], words)
 
     def ours(self, drafts: Answers | None) -> Answers:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
-from forgetting.errors import require
+from forgetting.errors import UsageError, require
 from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading import numbers
 from forgetting.natural.grading.verdicts import of_number
@@ -51,6 +51,10 @@ class GSM8K(TextBenchmark):
         return str(row["question"])
 
     def item(self, row: TextRow, index: int, variant: str) -> Item | None:
+        for name in ("question", "answer"):
+            told = f"{self.short_name()}.source: row {index + 1} of {self.data_source!r}"
+            if not isinstance(row[name], str):
+                raise UsageError(f"{told}: {name!r} must be a text, got {row[name]!r}")
         require("####" in row["answer"], f"{self.short_name()}.source", "rows with an answer after ####", row["answer"])
         if numbers.strict(row["answer"]) is None:
             return None

@@ -52,6 +52,15 @@ class Mixture(Contamination):
             given[chosen] += 1
             yield next(streams[chosen])
 
+    def check(self) -> None:
+        """Each part checks its own data."""
+        for part in self._built():
+            part.check()
+
+    def told(self) -> dict[str, Any]:
+        """What each part tells."""
+        return {part.short_name(): told for part in self._built() if (told := part.told())}
+
     def _built(self) -> list[Contamination]:
         where = "contamination.mixture.parts"
         return [

@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from forgetting.contracts import Contamination, Language, Sample
-from forgetting.errors import require
-from forgetting.natural.corpora import for_validation, rows
+from forgetting.errors import UsageError, require
+from forgetting.natural.corpora import for_validation, local_path, numbered
+from forgetting.natural.local_rows import Bad
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,37 @@ class WorkedAnswers(Contamination):
             for index in rng.permutation(len(pool)):
                 yield pool[index]
 
+    def check(self) -> None:
+        """Read local data while a study is put together. ``UsageError`` where a row has no question or answer."""
+        if local_path(self.source, self.split, "contamination.worked_answers.source"):
+            _pool(self)
+
 
 @lru_cache(maxsize=8)
 def _pool(part: WorkedAnswers) -> tuple[Sample, ...]:
     where, found = "contamination.worked_answers", []
-    for row in rows(part.source, split=part.split, config=part.config, field=f"{where}.source"):
+    for place, row in numbered(part.source, split=part.split, config=part.config, field=f"{where}.source"):
+        if isinstance(row, Bad):
+            raise UsageError(f"{where}.source: {part.source!r}, {place} {row.why}")
         for name in (part.question, part.answer):
-            require(name in row, f"{where}.question, answer", f"columns among {', '.join(row)}", name)
+            require(name in row, f"{where}.question, answer", f"columns among {', '.join(map(str, row))}", name)
+            if not isinstance(row[name], str) or not row[name].strip():
+                raise UsageError(
+                    f"{where}.source: {part.source!r}, {place}: {name!r} must be a text, got {row[name]!r}"
+                )
         question, answer = str(row[part.question]).strip(), str(row[part.answer]).strip()
         if not for_validation(row[part.question]):
             prompt = part.template.replace("{question}", question)
-            found.append(Sample(prompt, f" {answer}", "worked", max(1, answer.count("<<")), "worked"))
+            found.append(
+                Sample(
+                    prompt,
+                    f" {answer}",
+                    "worked",
+                    max(1, answer.count("<<")),
+                    "worked",
+                    origin=f"{part.source!r}, {place}",
+                )
+            )
         if part.limit and len(found) == part.limit:
             break
     require(bool(found), f"{where}.source", "a data set with rows", part.source)

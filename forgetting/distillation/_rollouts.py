@@ -65,11 +65,11 @@ def rollouts(
     The prompts of a step are tried in a new order, since the stream has short ones first. A step that takes no further
     try costs none. Every draw depends on seed, step, try, prompt and place alone.
     """
-    from forgetting.batching import prompts, tokens
+    from forgetting.batching import prompt_tokens
 
     if stream.contaminating.any():
         raise UsageError("distillation: a method with rewards learns no contamination beside (control or mix of joint)")
-    asked = tokens(prompts(stream.samples, student.tokenizer), student.tokenizer)
+    asked = prompt_tokens(stream.samples, student.tokenizer)
     is_right_all = judge_named(judge, stream.samples)
     count = max(1, stream.batch_size // samples)
 

@@ -9,10 +9,10 @@ from forgetting.contracts import Model, Sample, Stream
 
 def taught(teacher: Model, stream: Stream, max_new_tokens: int) -> list[Sample]:
     """The pool with the teacher's answers; contaminating samples keep their own. Of a dialogue it is the last turn."""
-    from forgetting.batching import prompts, texts, tokens, without_end
+    from forgetting.batching import prompt_tokens, texts, without_end
 
     own = [i for i, foreign in enumerate(stream.contaminating) if not foreign]
-    asked = tokens(prompts([stream.samples[i] for i in own], teacher.tokenizer), teacher.tokenizer)
+    asked = prompt_tokens([stream.samples[i] for i in own], teacher.tokenizer)
     answers = teacher.generate([asked], max_new_tokens=max_new_tokens)[0]
     written = list(stream.samples)
     whole = [bool(answer) and answer[-1] in teacher.ends for answer in answers]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forgetting import seeds
-from forgetting.contracts import Batch, Distillation, Model, Sampling, Stream
+from forgetting.contracts import Batch, Distillation, Model, Sample, Sampling, Stream
 from forgetting.distillation._written import taught
 from forgetting.errors import require
 
@@ -59,26 +59,31 @@ class OnPolicy(Distillation):
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """The stream's batches with answers of their step's writer; contaminating samples keep their own answers."""
-        from forgetting.batching import encode, prompts, tokens
+        from forgetting.batching import encode, prompt_tokens
 
-        asked = tokens(prompts(stream.samples, student.tokenizer), student.tokenizer)
+        foreign = [i for i, is_foreign in enumerate(stream.contaminating) if is_foreign]
+        last_turns = [_last_turn(stream.samples[i]) for i in foreign]
+        own = encode(last_turns, student.tokenizer).answers() if foreign else []
+        given = dict(zip(foreign, own, strict=True))
+        asked = prompt_tokens(stream.samples, student.tokenizer)
         mixed = self.student_share < 1
         encoded = encode(taught(teacher, stream, self.max_new_tokens), student.tokenizer) if mixed else None
         for step, index in enumerate(stream, stream.first_step):
             if encoded and seeds.generator(self.seed, "on policy", step).random() >= self.student_share:
                 yield encoded.batch(index, stream.batch_size)
             else:
-                yield self._written(student, stream, step, index, asked)
+                yield self._written(student, stream, step, index, asked, given)
 
-    def _written(self, student: Model, stream: Stream, step: int, index: np.ndarray, asked: list[list[int]]) -> Batch:
+    def _written(
+        self, student: Model, stream: Stream, step: int, index: np.ndarray, asked: list[list[int]],
+        given: dict[int, list[int]],
+    ) -> Batch:  # fmt: skip
         """A step on what the student writes now."""
-        from forgetting.batching import encode_answers, tokens
+        from forgetting.batching import encode_answers
         from forgetting.distillation._rollouts import told
 
-        eos = int(student.tokenizer.eos_token_id)
         own = [place for place, i in enumerate(index) if not stream.contaminating[i]]
-        given = tokens([stream.samples[i].answer for i in index], student.tokenizer)
-        answers = [[*answer, eos] for answer in given]
+        answers = [given.get(int(i), []) for i in index]
         sampling = Sampling(self.temperature, seed=self.seed, step=step)
         drawn = student.generate(
             [[asked[index[place]] for place in own]], max_new_tokens=self.max_new_tokens, sampling=sampling
@@ -94,3 +99,8 @@ class OnPolicy(Distillation):
         from forgetting import losses
 
         return losses.divergence(student, teacher, batch, beta=self.beta)
+
+
+def _last_turn(sample: Sample) -> Sample:
+    """The sample; of a dialogue only the last turn is learned."""
+    return dataclasses.replace(sample, given_turns=max(len(sample.turns) - 1, 0))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from forgetting.analysis.metrics import wilson
 from forgetting.answering.thinking_budget import think
-from forgetting.batching import prompts, texts, tokens
+from forgetting.batching import prompt_tokens, texts
 from forgetting.contracts import Benchmark, Model
 from forgetting.errors import require
 
@@ -23,7 +23,7 @@ def accuracy_by_budget(
     """
     require(len(budgets) > 0 and min(budgets) >= 0, "budgets", "one or more numbers of tokens, 0 or more", budgets)
     items = benchmark.items("test")
-    asked = tokens(prompts(items, model.tokenizer), model.tokenizer)
+    asked = prompt_tokens(items, model.tokenizer)
     rows = []
     for budget in sorted(set(budgets)):
         thoughts = think(model, asked, budget=budget, max_new_tokens=max_new_tokens, batch_items=batch_items)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from forgetting.batching import encode, prompts, texts, tokens
+from forgetting.batching import encode, prompt_tokens, texts, tokens
 from forgetting.contracts import Benchmark, Grade, Item, Layers, Model, Sample
 from forgetting.evaluation.gold_traces import PROBE_BYTES, Budget, GoldTraces, Sums, known
 from forgetting.evaluation.questions import Asking, Write, alone
@@ -133,10 +133,8 @@ class Evaluator:
             words = copy.copy(words)
             words.chat_template = None
         gold = encode(items, words)
-        learned = gold.answer_PT.numpy()
-        answers = [row[flags].tolist() for row, flags in zip(gold.tokens_PT.numpy(), learned, strict=True)]
         traces = GoldTraces(gold, self.base, self.evaluation.batch_items, self._budget)
-        return _Set(benchmark, items, tokens(prompts(items, words), words), answers, traces)
+        return _Set(benchmark, items, prompt_tokens(items, words), gold.answers(), traces)
 
     def _sets(self, group: str) -> list[_Set]:
         if group == "original":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forgetting.batching import prompts, texts, tokens
+from forgetting.batching import prompt_tokens, texts
 from forgetting.contracts import Answering, Benchmark, Model
 from forgetting.spec import Evaluation
 
@@ -26,7 +26,7 @@ def other_answers(
 def _rows(student: Model, way: Answering, benchmark: Benchmark, evaluation: Evaluation) -> pd.DataFrame:
     items, words = benchmark.items(), student.tokenizer
     found = way.answers(
-        student, tokens(prompts(items, words), words),
+        student, prompt_tokens(items, words),
         max_new_tokens=evaluation.max_new_tokens, batch_items=evaluation.batch_items,
     )  # fmt: skip
     each = [(item, number, one) for item, own in zip(items, found, strict=True) for number, one in enumerate(own)]

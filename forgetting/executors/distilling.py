@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from forgetting.errors import require
 from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
+from forgetting.executors.own_data import check_natural
 from forgetting.executors.stacking import Measure, Stack, student_stacks
 from forgetting.executors.tasks import StackingTask, StudentsTask, StudentTask, StudyTask, TeacherTask, common_of
 from forgetting.models.ladder import Architecture
@@ -99,11 +100,13 @@ def measuring(study: Study, store: Store, executor: Executor, bars: Bars, made: 
 
 
 def check_machine(study: Study, executor: Executor) -> None:
-    """``UsageError`` where training asks for what this machine lacks: a C++ compiler, or a CUDA device.
+    """``UsageError`` where a study's own data or checkpoints are of no use, or where this machine lacks what training
+    asks for: a C++ compiler, or a CUDA device.
 
     What other machines of the executor have is seen when they train.
     """
     machine, own = study.spec.machine, os.environ.get("CXX", "g++")
+    check_natural(study)
     if executor.elsewhere:
         return
     found = not machine.compile or any(map(shutil.which, (own, "clang++")))

@@ -61,6 +61,6 @@ def blocks(student: Model) -> list[str]:
 
 def asked(samples: Sequence[Sample], student: Model) -> list[list[int]]:
     """The prompts of samples as the student sees them, in tokens."""
-    from forgetting.batching import prompts, tokens
+    from forgetting.batching import prompt_tokens
 
-    return tokens(prompts(samples, student.tokenizer), student.tokenizer)
+    return prompt_tokens(samples, student.tokenizer)

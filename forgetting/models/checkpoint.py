@@ -13,11 +13,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from forgetting.errors import UsageError, checked, file_name, require, unknown
 from forgetting.models.ladder import QWEN3
-from forgetting.models.weight_files import FILES, digest, hash_of, read_config, sizes, tokenizer_hash, weights_hash
+from forgetting.models.weight_files import (
+    FILES,
+    digest,
+    hash_of,
+    read_config,
+    sizes,
+    text_hash,
+    tokenizer_hash,
+    weights_hash,
+)
 from forgetting.natural.corpora import expanded
 from forgetting.record.store import verify
 
@@ -31,6 +40,7 @@ ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_at
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 PICKLED = "pickled weights only, which could run code"
 THINKING = "{%- set enable_thinking = "
+LABELS_VERSION = 2  # 2: dialogues are rendered and tokenised as a whole; texts begin as the tokenizer begins them
 _CHANGING = ("transformers_version", "_name_or_path")  # of config.json: what says nothing about the model
 
 
@@ -129,17 +139,14 @@ class Checkpoint:
             ends = dict(json.loads(file.read_text())).get("eos_token_id") if file.is_file() else None
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise UsageError(f"checkpoint: {str(file)!r} cannot be read: {error}") from None
-        words = [
-            p
-            for p in sorted(folder.iterdir())
-            if "token" in p.name
-            or p.name in ("chat_template.jinja", "vocab.json", "merges.txt")
-            or p.suffix == ".model"
-        ]
+        others = ("chat_template.jinja", "vocab.json", "merges.txt")
+        words = [p for p in sorted(folder.iterdir()) if "token" in p.name or p.name in others or p.suffix == ".model"]
+        marks = [text_hash(p) if p.name == "tokenizer.json" else hash_of(p) for p in words]
         return {
             "weights": weights_hash(folder),
             "config": digest(json.dumps(told, sort_keys=True).encode()),
-            "tokenizer": digest("".join(hash_of(p) for p in words).encode()),
+            "tokenizer": digest("".join(marks).encode()),
+            "labels": LABELS_VERSION,
             "dtype": self.dtype,
             "attention": self.attention,
             "chat_template": digest(self.template().encode()) if self.chat_template else "",
@@ -152,6 +159,7 @@ class Checkpoint:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+        from forgetting.models.decoding import check_decodable
         from forgetting.models.huggingface import HuggingFaceModel, without_bars
 
         folder = self.folder()
@@ -159,6 +167,7 @@ class Checkpoint:
         try:
             with without_bars():
                 config = AutoConfig.from_pretrained(folder, **where)
+                check_decodable(config, 0)
                 if type(config) not in AutoModelForCausalLM._model_mapping:
                     what = f"{config.model_type!r}, which is no causal language model"
                     raise UsageError(f"checkpoint: {self.source!r} is {what}")
@@ -175,25 +184,59 @@ class Checkpoint:
         for name, values in network.named_parameters():
             if not bool(torch.isfinite(values).all()):
                 raise UsageError(f"checkpoint: {self.source!r} has weights that are no finite numbers ({name})")
-        words, rows = (
-            max(tokenizer.get_vocab().values(), default=0),
-            int(cast(Any, network.get_input_embeddings()).weight.shape[0]),
-        )
-        if words >= rows:
-            what = f"tokens up to number {words}, and the embedding has {rows} rows"
-            raise UsageError(f"checkpoint: the tokenizer of {self.source!r} has {what}")
-        return HuggingFaceModel(network, self._prepared(tokenizer))
+        embedding: Any = network.get_input_embeddings()
+        return HuggingFaceModel(network, self._prepared(tokenizer, len(embedding.weight)))
 
-    def _prepared(self, tokenizer: Any) -> PreTrainedTokenizerFast:
+    def reader(self) -> tuple[PreTrainedTokenizerFast, int]:
+        """The tokenizer as a loaded model has it, and how many positions a table of them has (0: it has no table).
+
+        No weights are read. ``UsageError`` where the model or its tokenizer cannot be used here.
+        """
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+        from forgetting.models.decoding import check_decodable
+        from forgetting.models.huggingface import LEARNED_POSITIONS
+
+        folder = self.folder()
+        where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            config: Any = AutoConfig.from_pretrained(folder, **where)
+            check_decodable(config, 0)
+            kind = AutoModelForCausalLM._model_mapping.get(type(config), None)
+            if kind is None:
+                raise UsageError(f"checkpoint: {self.source!r} is {config.model_type!r}, no causal language model")
+            if self.attention == "sdpa" and not getattr(kind, "_supports_sdpa", True):
+                raise UsageError(
+                    f"checkpoint: {self.source!r} has no attention of the kind 'sdpa'; set attention: eager"
+                )
+            tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise self.why(error) from error
+        table = config.model_type in LEARNED_POSITIONS
+        return self._prepared(tokenizer, config.vocab_size), config.max_position_embeddings if table else 0
+
+    def _prepared(self, tokenizer: Any, rows: int) -> PreTrainedTokenizerFast:
         from transformers import PreTrainedTokenizerFast
+
+        from forgetting.models.huggingface import whole_texts
 
         if not isinstance(tokenizer, PreTrainedTokenizerFast) or len(tokenizer) <= len(tokenizer.all_special_tokens):
             raise UsageError(f"checkpoint: no fast tokenizer in {self.source!r}")
         if tokenizer.eos_token_id is None:
             raise UsageError(f"checkpoint: the tokenizer of {self.source!r} has no end token")
-        if tokenizer.pad_token_id is None:
+        if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:  # of padding nothing is learned
             tokenizer.pad_token = tokenizer.eos_token
+        special = set(tokenizer.all_special_tokens) | {str(t) for t in tokenizer.added_tokens_decoder.values()}
+        without = [word for word, number in tokenizer.get_vocab().items() if number >= rows and word not in special]
+        if without or tokenizer.eos_token_id >= rows:
+            raise UsageError(
+                f"checkpoint: the tokenizer of {self.source!r} has {len(tokenizer)} tokens and the embedding {rows} "
+                "rows only; take the tokenizer that belongs to it, or resize the embedding"
+            )
         tokenizer.padding_side = "right"
+        whole_texts(tokenizer)
         if self.chat_template:
             tokenizer.chat_template = self.template()
         if self.thinking is not None:
@@ -212,12 +255,14 @@ class Checkpoint:
 
     def why(self, error: Exception) -> UsageError:
         """What went wrong with a checkpoint, as the one line that a user reads."""
-        text = " ".join(str(error).split())
+        text, offline = " ".join(str(error).split()), self.local or bool(os.environ.get("HF_HUB_OFFLINE"))
         if "gated" in text.lower():
             line = f"{self.source!r} is gated: accept its terms on the hub and log in (hf auth login)"
         elif "trust_remote_code" in text:
             line = f"{self.source!r} brings code of its own, which is never run; take a model that transformers knows"
-        elif (self.local or os.environ.get("HF_HUB_OFFLINE")) and not Path(self.source).expanduser().is_dir():
+        elif "scaled_dot_product_attention" in text or "does not support an attention implementation" in text:
+            line = f"{self.source!r} has no attention of the kind {self.attention!r}; set attention: eager"
+        elif isinstance(error, OSError) and offline and not Path(self.source).expanduser().is_dir():
             line = (
                 f"{self.source!r} is not on this machine, and only local files are allowed; give a folder: {text[:160]}"
             )

@@ -79,14 +79,27 @@ def selected(layers: Layers, index: Sequence[int]) -> Layers:
     return [(keys[chosen], values[chosen]) for keys, values in layers]
 
 
-def check_decodable(config: Any, length: int) -> None:
-    """``UsageError`` unless every layer looks at all keys of texts of this length."""
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+def attention_kinds(config: Any) -> dict[str, int | None]:
+    """The kinds of a network's layers, each with how many keys it looks at; None: at all of them."""
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"])
-    if others := sorted(kinds - {"full_attention", "sliding_attention"}):
+    kinds = list(getattr(config, "layer_types", None) or [SLIDING if window else FULL])
+    return {kind: window if kind == SLIDING else None for kind in dict.fromkeys(kinds)}
+
+
+def check_decodable(config: Any, length: int) -> None:
+    """``UsageError`` unless answers can be written from the keys and values of every layer, for texts so long."""
+    if others := sorted(set(attention_kinds(config)) - {FULL, SLIDING}):
         raise UsageError(f"checkpoint: layers of type {others[0]!r} are not decoded here, only those with attention")
-    if "sliding_attention" in kinds and window and length > window:
-        raise UsageError(f"checkpoint: texts of up to {length} tokens reach beyond its attention window of {window}")
+    kind = getattr(config, "model_type", "")
+    if kind in ("bloom", "mpt") or getattr(config, "alibi", False):
+        raise UsageError(f"checkpoint: positions as biases (ALiBi, of {kind!r}) are not decoded here")
+    local = any(name == "local" for names, _ in getattr(config, "attention_types", None) or () for name in names)
+    window = getattr(config, "window_size", None) if local else None
+    if window and length > window:  # the module finds the window from the longest text of a batch
+        raise UsageError(f"checkpoint: texts of up to {length} tokens reach beyond its local attention of {window}")
 
 
 class _Slots(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves its subclassing unannotated
@@ -265,6 +278,8 @@ class _Batch:
         self.length_B = torch.zeros(slots, dtype=torch.long, device=model.device)
         self.cache, self.slots = DynamicCache(), list[_Slots]()
         self._places = torch.arange(room, device=model.device)
+        self._kinds = attention_kinds(model.network.config)
+        self._by_kind = SLIDING in self._kinds and getattr(model.network.config, "layer_types", None) is not None
         self._reader = fused_qwen3.Reader(model.network) if fused_qwen3.suits(model.network, room) else None
 
     def fill(self, slots: Sequence[int], rows: Sequence[DecodingRow]) -> None:
@@ -277,16 +292,16 @@ class _Batch:
             into = torch.tensor([slot for slot, _ in pairs], device=self.length_B.device)
             index = torch.tensor([row.index for _, row in pairs], device=self.length_B.device)
             if not self.slots:
-                shapes = [(self.count, keys.shape[1], self.room, keys.shape[3]) for keys, _ in layers]
-                self.slots = [
-                    _Slots(keys.new_zeros(shape), values.new_zeros(shape))
-                    for shape, (keys, values) in zip(shapes, layers, strict=True)
-                ]
+                self.slots = [_Slots(*(self._room(own) for own in one)) for one in layers]
                 self.cache.layers = [*self.slots]
             for layer, (keys, values) in zip(self.slots, layers, strict=True):
                 layer.keys[into, :, :longest] = keys[index, :, :longest]
                 layer.values[into, :, :longest] = values[index, :, :longest]
             self.length_B[into] = torch.tensor([row.length for _, row in pairs], device=self.length_B.device)
+
+    def _room(self, own: Tensor) -> Tensor:
+        """Zeros for every slot, of the heads and their size of these keys or values, which may differ."""
+        return own.new_zeros(self.count, own.shape[1], self.room, own.shape[3])
 
     def keep(self, slots: Tensor) -> None:
         """Drop the other slots."""
@@ -306,13 +321,19 @@ class _Batch:
         slots = torch.arange(len(tokens_BT), device=tokens_BT.device)[:, None]
         for layer in self.slots:
             layer.at, layer.until = (slots, places_BT), until
-        hidden = self._places[None, None, None, :until] > places_BT[:, None, :, None]
-        bias = torch.zeros(hidden.shape, dtype=self.model.network.dtype, device=tokens_BT.device)
-        bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
+        biases = {kind: self._bias(places_BT, until, window) for kind, window in self._kinds.items()}
         self.length_B = self.length_B + steps
         if self._reader is not None:
-            return self._reader.write(tokens_BT, places_BT, bias[:, 0], [s.update for s in self.slots])
+            return self._reader.write(tokens_BT, places_BT, biases[FULL][:, 0], [s.update for s in self.slots])
+        mask = biases if len(biases) > 1 or self._by_kind else next(iter(biases.values()))
         logits: Tensor = self.model.network(
-            input_ids=tokens_BT, attention_mask=bias, position_ids=places_BT, past_key_values=self.cache, use_cache=True
+            input_ids=tokens_BT, attention_mask=mask, position_ids=places_BT, past_key_values=self.cache, use_cache=True
         ).logits
         return logits
+
+    def _bias(self, places_BT: Tensor, until: int, window: int | None) -> Tensor:
+        """What is added to the scores of keys that a token does not look at: those after it, or beyond its window."""
+        keys, own = self._places[None, None, None, :until], places_BT[:, None, :, None]
+        hidden = keys > own if window is None else (keys > own) | (keys <= own - window)
+        bias = torch.zeros(hidden.shape, dtype=self.model.network.dtype, device=places_BT.device)
+        return bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)

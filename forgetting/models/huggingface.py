@@ -25,9 +25,12 @@ from forgetting import seeds
 from forgetting.contracts import AnswerRequest, Answers, Layers, Model, Sampling
 from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
-from forgetting.models.decoding import Decoding, layers_of, rows_together, selected
+from forgetting.models.decoding import Decoding, check_decodable, layers_of, rows_together, selected
 from forgetting.models.ladder import Architecture
+from forgetting.natural.chat import turn_end
 
+# Model types with a table of positions, beyond whose end no text can go.
+LEARNED_POSITIONS = ("gpt2", "gpt_neo", "opt", "gpt_bigcode", "biogpt", "xglm", "openai-gpt", "codegen", "ctrl")
 ROTARY_BASE = 100.0  # texts are shorter than a hundred tokens; with the usual 10,000 most frequencies stand still
 INITIAL_SCALE = 0.5  # of the initial standard deviation, in units of 1 / sqrt(hidden size)
 
@@ -56,6 +59,7 @@ class HuggingFaceModel(Model):
         self.capacity = sum(p.numel() for p in network.parameters())
         self.capacity_non_embedding = self.capacity - network.get_input_embeddings().weight.numel()
         self.hidden_size = int(network.config.hidden_size)
+        self._turn_end: tuple[str, int | None] | None = None  # of a chat template
 
     @property
     def device(self) -> torch.device:
@@ -65,10 +69,14 @@ class HuggingFaceModel(Model):
 
     @property
     def ends(self) -> frozenset[int]:
-        """The tokens that end an answer: the tokenizer's, and those of the checkpoint's generation settings."""
+        """The tokens that end an answer: the tokenizer's, the chat template's, those of the generation settings."""
         own = getattr(self.network.generation_config, "eos_token_id", None)
         more = own if isinstance(own, (list, tuple)) and self.tokenizer.eos_token_id in own else []
-        return frozenset([self.tokenizer.eos_token_id, *more])
+        template = str(self.tokenizer.chat_template or "")
+        if self._turn_end is None or self._turn_end[0] != template:
+            self._turn_end = template, turn_end(self.tokenizer)
+        turn = [] if self._turn_end[1] is None else [self._turn_end[1]]
+        return frozenset([self.tokenizer.eos_token_id, *more, *turn])
 
     @classmethod
     def create(cls, architecture: Architecture, tokenizer: PreTrainedTokenizerFast, seed: int) -> HuggingFaceModel:
@@ -124,6 +132,7 @@ class HuggingFaceModel(Model):
             raise UsageError(f"checkpoint: cannot be read, {str(folder)!r}: {reason}") from error
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise UsageError(f"checkpoint: no fast tokenizer in {str(folder)!r}")
+        whole_texts(tokenizer)
         return cls(network, tokenizer)
 
     def logits(self, tokens_RBT: Tensor) -> Tensor:
@@ -202,9 +211,23 @@ class HuggingFaceModel(Model):
         """``logits_at``, ``[N, V]``, and the keys and values that the pass leaves to go on from."""
         if fused_qwen3.suits(self.network, tokens_BT.shape[1]):
             return fused_qwen3.Reader(self.network).read(tokens_BT, places_N)
+        check_decodable(self.network.config, 0)
         cache = DynamicCache()
         logits = self._logits_at(tokens_BT, places_N, past_key_values=cache, use_cache=True)
         return logits, layers_of(cache)
+
+    def check_texts(self, tokens_PT: Tensor) -> None:
+        """``UsageError`` where texts are longer than the table of positions, or have tokens without a row."""
+        config, rows = self.network.config, len(self.network.get_input_embeddings().weight)
+        positions = config.max_position_embeddings if config.model_type in LEARNED_POSITIONS else 0
+        if positions and tokens_PT.shape[1] > positions:
+            what = f"texts of {tokens_PT.shape[1]} tokens, and it has {positions} positions"
+            raise UsageError(f"checkpoint: {what}; give the source a smaller most_characters")
+        if int(tokens_PT.max()) >= rows:
+            word = self.tokenizer.convert_ids_to_tokens(int(tokens_PT.max()))
+            raise UsageError(
+                f"checkpoint: texts have the token {word!r}, and the embedding of {rows} rows has none for it"
+            )
 
     def _padded(self, rows: Sequence[Sequence[int]], asked: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Right-padded tokens ``[B, T]``, and of each row the last places, as many as are asked for."""
@@ -213,6 +236,12 @@ class HuggingFaceModel(Model):
         ends = [number * width + len(row) for number, row in enumerate(rows)]
         places = [place for end, count in zip(ends, asked, strict=True) for place in range(end - count, end)]
         return torch.tensor(tokens, device=self.device), torch.tensor(places, device=self.device)
+
+
+def whole_texts(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Have a tokenizer neither cut texts nor pad them, whatever it was saved with."""
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
 
 
 def _until(draft: Sequence[int], ends: frozenset[int]) -> list[int]:

@@ -14,6 +14,7 @@ FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
 VOCABULARIES = ("vocab.json", "merges.txt", "*.model")
 _hashes: dict[tuple[Path, int, int], str] = {}
+_text_hashes: dict[str, str] = {}  # of tokenizers, by the hash of their file
 _word_hashes: dict[str, str] = {}  # of tokenizers, by the hash of their file
 
 
@@ -23,13 +24,25 @@ def tokenizer_hash(folder: Path) -> str:
     if not file.is_file():
         return digest("".join(hash_of(p) for n in VOCABULARIES for p in sorted(folder.glob(n))).encode())
     if (mark := hash_of(file)) not in _word_hashes:
-        try:
-            told = dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise UsageError(f"checkpoint: {str(file)!r} cannot be read: {error}") from None
+        told = _told(file)
         kept = {name: told.get(name) for name in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
         _word_hashes[mark] = digest(json.dumps(kept, sort_keys=True).encode())
     return _word_hashes[mark]
+
+
+def text_hash(file: Path) -> str:
+    """Hash of a ``tokenizer.json``, but for how texts were cut and padded when it was saved, which is not done here."""
+    if (mark := hash_of(file)) not in _text_hashes:
+        told = _told(file) | {"truncation": None, "padding": None}
+        _text_hashes[mark] = digest(json.dumps(told, sort_keys=True).encode())
+    return _text_hashes[mark]
+
+
+def _told(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UsageError(f"checkpoint: {str(file)!r} cannot be read: {error}") from None
 
 
 def weights_hash(folder: Path) -> str:

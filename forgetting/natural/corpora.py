@@ -20,6 +20,7 @@ from typing import Any
 from zlib import crc32
 
 from forgetting.errors import UsageError
+from forgetting.natural.local_rows import SUFFIXES, Numbered, is_data_file, numbered_rows
 from forgetting.record.reading import bounded_lines
 
 TextRow = dict[str, Any]
@@ -55,9 +56,24 @@ def rows(
         return _local(path, split, field, streaming)
     if source.startswith("hf://"):
         return _hub(source, split, config, field, streaming)
-    if source.startswith((".", "/", "~")) or path.suffix in (*FORMATS, ".gz") or source.count("/") > 1:
+    if source.startswith((".", "/", "~")) or path.suffix in (*SUFFIXES, ".gz") or source.count("/") > 1:
         raise UsageError(f"{field}: there is no file or folder {str(path)!r}")
     return _hub(source, split, config, field, streaming)
+
+
+def numbered(source: str, *, split: str, config: str = "", field: str = "source") -> Iterator[Numbered]:
+    """As ``rows``, each with where it stands; a row of a local file that cannot be read is given as ``Bad``."""
+    path = local_path(source, split, field)
+    if path is not None and path.is_file() and is_data_file(path):
+        return numbered_rows(path, field)
+    found = rows(source, split=split, config=config, field=field)
+    return ((f"row {number}", row) for number, row in enumerate(found, 1))
+
+
+def local_path(source: str, split: str, field: str = "source") -> Path | None:
+    """The file or folder that a source names on this machine; None of the hub's."""
+    path = Path(expanded(source.removeprefix(STREAM), field).replace("{split}", split)).expanduser()
+    return path if path.exists() else None
 
 
 def expanded(source: str, field: str) -> str:

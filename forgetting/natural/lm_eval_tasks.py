@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from forgetting.batching import texts, tokens, without_end
+from forgetting.batching import start_of_text, texts, tokens, without_end
 from forgetting.contracts import Model
 from forgetting.errors import UsageError, require
 
@@ -267,7 +267,7 @@ def _wrapped(model: Model, batch_items: int) -> Any:
         tokenizer_name = "in memory"
 
         def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
-            return tokens([string], model.tokenizer)[0]
+            return _begun([string], model)[0]
 
         def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
             return _likelihoods(model, [(before, after) for _, before, after in requests], batch_items)
@@ -280,6 +280,12 @@ def _wrapped(model: Model, batch_items: int) -> Any:
             return _answers(model, [request.args for request in requests], batch_items)
 
     return _InMemory()
+
+
+def _begun(asked: Sequence[str], model: Model) -> list[list[int]]:
+    """Tokens of texts, with the tokenizer's own beginning token before them, if it has one."""
+    start = start_of_text(model.tokenizer)
+    return [[*start, *row] for row in tokens(asked, model.tokenizer)]
 
 
 @torch.no_grad()
@@ -316,7 +322,7 @@ def _answers(model: Model, asked: Sequence[tuple[str, dict[str, Any]]], batch_it
             raise UsageError("lm-eval: the task asks for sampled decoding; only greedy decoding is offered here")
         by_limit.setdefault(int(settings.get("max_gen_toks") or LONGEST), []).append(i)
     for most, places in by_limit.items():
-        before = tokens([asked[i][0] for i in places], model.tokenizer)
+        before = _begun([asked[i][0] for i in places], model)
         written = model.generate([before], max_new_tokens=most, batch_items=batch_items)[0]
         for i, text in zip(places, texts(without_end(written, model.ends), model.tokenizer), strict=True):
             stops = asked[i][1].get("until") or []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,14 @@ from torch import Tensor
 from forgetting import losses, seeds
 from forgetting.analysis.early_stop import Rule
 from forgetting.batching import Encoded, encode
-from forgetting.contracts import Model, Report, Sample
-from forgetting.errors import UsageError
+from forgetting.contracts import Model, Report
 from forgetting.evaluation.bench import EXCHANGE, Bench
 from forgetting.evaluation.looks import Looks
 from forgetting.evaluation.probe import remembered
 from forgetting.evaluation.recorder import Recorder
 from forgetting.models.checkpoint import load
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.natural.chat import check_template
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.spec import Optimiser
@@ -143,13 +143,14 @@ def prepared(
         batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(run.seed, "stream"),
         samples=lambda rng: against.samples(model, memory, study.original, rng),
     )  # fmt: skip
-    _check_template(plan.samples, model, run.student.name)
+    check_template(plan.samples, model.tokenizer, run.student.name)
     stops = plan.stops(run.doses)
     evaluator = bench.evaluator(study, home, arm.contamination, folder)
     if not spread:
         evaluator.base.network.to(device(study.spec.machine))
     recorder = Recorder(folder, columns, study.benchmarks, watch, arm.contamination.short_name())
     encoded = encode(plan.samples, model.tokenizer)
+    model.check_texts(encoded.tokens_PT)
     looks = Looks(
         study, folder, evaluator, recorder, plan, stops, encoded, report, leading, spread,
         lambda student: against.at_look(student, memory),
@@ -252,17 +253,6 @@ def _leading(study: Study) -> bool:
 def _spread(study: Study) -> bool:
     """Whether the weights lie spread over devices, so that all processes measure together."""
     return study.spec.machine.devices > 1 and study.spec.machine.strategy == "fsdp"
-
-
-def _check_template(samples: Sequence[Sample], model: HuggingFaceModel, student: str) -> None:
-    """Dialogues of which several turns are to be learned are written by a chat template, which must then be there."""
-    if model.tokenizer.chat_template:
-        return
-    if any(sum(role == "assistant" for role, _ in s.turns[s.given_turns :]) > 1 for s in samples):
-        raise UsageError(
-            f"checkpoint: the tokenizer of {student!r} has no chat template, and dialogues need one; give the student "
-            "chat_template (a file), or the dialogue source the setting turns: last"
-        )
 
 
 def _columns(run: Run, model: HuggingFaceModel) -> dict[str, Any]:

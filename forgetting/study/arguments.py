@@ -9,6 +9,7 @@ from typing import Any, TypedDict, TypeVar, cast
 
 from forgetting.errors import checked, require, unknown
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec
+from forgetting.study import handed
 
 F = TypeVar("F", bound=Callable[..., Any])
 PLACE = "        arguments: "  # the line of a docstring that the notes on the plain arguments take
@@ -23,7 +24,8 @@ class Arguments(TypedDict, total=False):
         teacher: the teacher's capacity by name, or a checkpoint as in ``students``; empty: of capacities the ladder's
             own, of checkpoints none
         original: the original distribution, by name or with settings; checkpoints need one of natural text
-        contamination: one source of competing data or several, by name or with settings
+        contamination: one source of competing data or several, by name or with settings; or one's own data: the path of
+            a file, a list of rows, a ``datasets.Dataset`` or a pandas frame
         dose: contaminating samples at the end of each run
         doses: the whole dose axis (spacing, first dose, ratio, cap of the stream); ``dose`` changes its end
         shift: share of contaminating samples in the stream, above 0, at most 1; one or several
@@ -71,10 +73,10 @@ def merged(spec: Spec, arguments: Mapping[str, Any]) -> Spec:
     evaluation = checked(given.get("evaluation", spec.evaluation), Evaluation, "evaluation")
 
     def several(argument: str, setting: str = "") -> dict[str, Any]:
-        return {setting or argument: several_of(given[argument])} if argument in given else {}
+        return {setting or argument: handed.several(given[argument], argument)} if argument in given else {}
 
     def one(*names: str) -> dict[str, Any]:
-        return {name: given[name] for name in names if name in given}
+        return {name: handed.handed(given[name], name) for name in names if name in given}
 
     return dataclasses.replace(
         spec,

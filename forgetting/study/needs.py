@@ -46,7 +46,7 @@ def _parts(spec: Spec) -> Iterator[tuple[str, str, dict[str, Any]]]:
     found += [("intervention", value) for value in spec.interventions]
     while found:
         family, value = found.pop()
-        settings = dict(value) if isinstance(value, Mapping) else {"name": value}
+        settings = registry.settings_of(family, value)
         yield family, str(settings.pop("name", "")), settings
         for inner in settings.values():
             several = inner if isinstance(inner, list | tuple) else [inner]

@@ -7,7 +7,7 @@ import json
 import torch
 
 from forgetting import registry
-from forgetting.batching import prompts, tokens
+from forgetting.batching import prompt_tokens
 from forgetting.contracts import Answering
 from forgetting.testing.small import differing, model, samples, weights
 
@@ -45,4 +45,4 @@ class AnsweringLaws:
     def asked() -> list[list[int]]:
         """Five prompts."""
         words = model(3).tokenizer
-        return tokens(prompts(samples(5), words), words)
+        return prompt_tokens(samples(5), words)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from forgetting import Evaluation, Fit, Ladder, Spec
-from forgetting.batching import encode, prompts, rendered
+from forgetting.batching import encode, prompts
 from forgetting.contracts import Sample
 from forgetting.distillation._written import _answered
 from forgetting.distillation.off_policy import OffPolicy
@@ -22,6 +22,7 @@ from forgetting.models.checkpoint import Checkpoint, load
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import QWEN3, architecture
 from forgetting.models.scratch import byte_level_bpe, fresh, fresh_checkpoint
+from forgetting.natural.chat import rendered
 from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 from forgetting.spec import PartValue
@@ -200,12 +201,12 @@ def test_of_a_dialogue_the_teacher_writes_the_last_turn(teacher: Path) -> None:
     turns = (("user", "tea?"), ("assistant", "yes"), ("user", "now?"), ("assistant", "no"))
     sample = Sample("User: tea?...", " no", "dialogue", 0, "4 turns", turns)
     assert prompts([sample], words) == [rendered(turns[:-1], words, answering=True)]
-    made = encode([_answered(sample, "later", True)], words)
+    made = encode([_answered(sample, "later", ended=True)], words)
     learned = made.tokens_PT[0][made.answer_PT[0]].tolist()
     assert words.decode(learned) == "later<|im_end|>"
     assert "yes" in words.decode(made.tokens_PT[0].tolist())
     plain = Sample("What?", "this", "maths", 1, "x")
-    assert _answered(plain, "that", True) == Sample("What?", "that", "maths", 1, "x")
+    assert _answered(plain, "that", ended=True) == Sample("What?", "that", "maths", 1, "x")
 
 
 def test_mistakes(pupil: Path, teacher: Path, texts: dict[str, str], tmp_path: Path) -> None:

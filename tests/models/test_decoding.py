@@ -84,17 +84,19 @@ def test_a_network_is_left_in_its_mode_and_draws_nothing() -> None:
     ("config", "length", "rule"),
     [
         ({"layer_types": ["linear_attention", "full_attention"]}, 5, "'linear_attention' are not decoded"),
-        ({"layer_types": ["sliding_attention"], "sliding_window": 8}, 9, "beyond its attention window of 8"),
-        ({"sliding_window": 8}, 9, "beyond its attention window of 8"),  # as Mistral says it
+        ({"attention_types": [[["global", "local"], 1]], "window_size": 8}, 9, "beyond its local attention of 8"),
+        ({"alibi": True, "model_type": "falcon"}, 0, r"ALiBi, of 'falcon'\) are not decoded"),
+        ({"layer_types": ["chunked_attention"]}, 0, "'chunked_attention' are not decoded"),
     ],
 )
-def test_layers_that_do_not_see_all_keys_are_refused(config: dict[str, Any], length: int, rule: str) -> None:
+def test_layers_that_cannot_be_written_from_are_refused(config: dict[str, Any], length: int, rule: str) -> None:
     with pytest.raises(UsageError, match=rule):
         check_decodable(SimpleNamespace(**config), length)
 
 
-def test_a_window_that_holds_the_text_is_no_matter() -> None:
-    check_decodable(SimpleNamespace(layer_types=["sliding_attention"], sliding_window=8), 8)
+def test_windows_are_decoded() -> None:
+    check_decodable(SimpleNamespace(layer_types=["sliding_attention"], sliding_window=8), 9)
+    check_decodable(SimpleNamespace(attention_types=[[["global", "local"], 1]], window_size=8), 8)
     check_decodable(SimpleNamespace(), 10_000)
     check_decodable(SimpleNamespace(sliding_window=8, use_sliding_window=False), 9)
 

@@ -17,7 +17,7 @@ from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausa
 
 from forgetting import losses
 from forgetting.answering.thinking_budget import think
-from forgetting.batching import encode, prompts, rendered, texts, tokens
+from forgetting.batching import encode, prompts, texts, tokens
 from forgetting.benchmarks.gsm8k import GSM8K
 from forgetting.benchmarks.humaneval import HumanEval
 from forgetting.contamination.altered_python import AlteredPython
@@ -30,6 +30,7 @@ from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import Architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
+from forgetting.natural.chat import rendered
 from forgetting.seeds import generator
 from forgetting.spec import Evaluation, Optimiser
 from forgetting.training.fit import fit
@@ -91,9 +92,11 @@ def test_a_template_that_rewrites_earlier_turns() -> None:
     t.chat_template = (
         "{{ messages | length }}{% for m in messages %}[{{ m.role }}]{{ m.content }}<|im_end|>{% endfor %}"
     )
-    with pytest.raises(UsageError, match=r"rewrites earlier turns; give the dialogue source the setting turns: last"):
-        encode([Sample("", "", "dialogue", 0, "x", TURNS)], t)
-    assert len(encode([Sample("", "", "dialogue", 0, "x", TURNS, 3)], t)) == 1
+    encoded = encode([Sample("", "", "dialogue", 0, "x", TURNS), Sample("", "", "dialogue", 0, "x", TURNS, 3)], t)
+    text = rendered(TURNS, t, answering=False)
+    for row, wanted in enumerate(["Hi!<|im_end|>See you  soon.<|im_end|>", "See you  soon.<|im_end|>"]):
+        assert t.decode(encoded.tokens_PT[row]) == text, "what is learned is what the whole dialogue says"
+        assert t.decode(encoded.tokens_PT[row][encoded.answer_PT[row]]) == wanted
 
 
 def test_a_folder_comes_back_as_it_was_written(folder: Path) -> None:

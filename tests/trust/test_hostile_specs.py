@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from forgetting.batching import rendered
 from forgetting.cli import main
 from forgetting.errors import UsageError
 from forgetting.executors.bars import Bars
 from forgetting.models.weight_files import sizes
+from forgetting.natural.chat import rendered
 from forgetting.record.time_limit import time_limit
 from forgetting.spec import Doses, Spec
 from forgetting.study.spec_files import read_mapping
@@ -110,9 +110,11 @@ def too_much() -> str:
     return "x" * 2**62
 
 
-@pytest.mark.parametrize(("work", "rule"), [(loop, "longer than"), (fail, "cannot be filled in"), (too_much, "cannot")])
+@pytest.mark.parametrize(
+    ("work", "rule"), [(loop, "longer than"), (fail, "refuses the dialogue: 'messages'"), (too_much, "refuses")]
+)
 def test_chat_templates(monkeypatch: pytest.MonkeyPatch, work: Any, rule: str) -> None:
-    monkeypatch.setattr("forgetting.batching.TEMPLATE_SECONDS", 0.2)
+    monkeypatch.setattr("forgetting.natural.chat.TEMPLATE_SECONDS", 0.2)
     with pytest.raises(UsageError, match=rule):
         rendered([("user", "a")], Tokenizer(work), answering=True)  # type: ignore[arg-type]
 

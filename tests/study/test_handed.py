@@ -1,0 +1,57 @@
+"""What a program hands over to ``simulate``, as a spec holds it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas as pd
+import pytest
+
+from forgetting.contamination.conversations import Conversations
+from forgetting.errors import UsageError
+from forgetting.models.checkpoint import Checkpoint
+from forgetting.study.handed import handed, several
+
+ROWS = [{"question": f"What comes after {n}?", "answer": f"{n + 1}"} for n in range(5)]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_paths_parts_and_models() -> None:
+    assert handed(Path("a/b.jsonl"), "x") == "a/b.jsonl"
+    assert handed({"name": "conversations", "source": Path("c")}, "x") == {"name": "conversations", "source": "c"}
+    part = Conversations(source="d.jsonl", turns="last")
+    assert handed(part, "x") == part.settings()
+    assert handed(Checkpoint("models/a", thinking=False), "x")["source"] == "models/a"
+    assert several([Path("a"), "b"], "x") == ("a", "b") and several("a", "x") == ("a",)
+    assert several([{"name": "noise"}, "dialogue"], "x") == ({"name": "noise"}, "dialogue")
+    assert several([{"source": "m", "dtype": "bfloat16"}], "x") == ({"source": "m", "dtype": "bfloat16"},)
+
+
+@pytest.mark.parametrize("kind", ["list", "dataset", "frame"])
+def test_rows_in_memory_are_a_file_named_after_their_content(kind: str) -> None:
+    made: dict[str, Any] = {
+        "list": ROWS, "dataset": datasets.Dataset.from_list(ROWS), "frame": pd.DataFrame(ROWS),
+    }  # fmt: skip
+    (first,) = several(made[kind], "contamination")
+    (again,) = several(made["list"], "contamination")
+    assert first == again and first["name"] == "conversations"
+    assert [json.loads(line) for line in Path(first["source"]).read_text().splitlines()] == ROWS
+    assert Conversations(source=first["source"]).told()["samples"] == 5
+
+
+def test_rows_that_no_file_can_hold() -> None:
+    with pytest.raises(UsageError, match=r"^contamination: must be data with rows, got none"):
+        several(pd.DataFrame({"a": []}), "contamination")
+    with pytest.raises(UsageError, match=r"^contamination: must be rows of texts"):
+        several([{"question": object(), "answer": "b"}], "contamination")
+    frame = several(pd.DataFrame({"a": ["x"], "b": ["y"]}), "contamination")
+    with pytest.raises(UsageError, match="there are a, b"):
+        Conversations(source=frame[0]["source"]).check()
