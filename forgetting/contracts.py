@@ -323,6 +323,11 @@ class Distillation(Part):
     keeps_start: ClassVar[bool] = False  # whether it reads ``stream.start``
     kind: ClassVar[Literal["imitates", "rewards"]] = "imitates"
 
+    @property
+    def compares(self) -> bool:
+        """Whether the loss asks the teacher too, at every step: it takes time and memory then."""
+        return False
+
     @abstractmethod
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """The batches of the stream's steps, in order; on-policy methods let the student, as it is then, write."""
@@ -387,6 +392,10 @@ class Benchmark(Part):
     @abstractmethod
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
         """The items of one split and variant, always the same ones in the same order."""
+
+    def left_out(self, split: Split = "test", variant: str = "original") -> dict[str, int]:
+        """How many rows of the source are not asked in this split and variant, by the reason."""
+        return {}
 
     @abstractmethod
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:

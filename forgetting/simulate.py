@@ -27,7 +27,7 @@ from forgetting.study.arguments import Arguments, explained, merged
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.needs import study_needs
 from forgetting.study.run import Run
-from forgetting.study.study import Study, construct
+from forgetting.study.study import Study, construct, warm_up_note
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -78,7 +78,8 @@ def lay_out(study: Study, folder: Path, store: Store, executor: Executor, stack:
                 held.enter_context(one)
             work.commits = record.prepare(study, folder, work.stack)
             count = len(study.runs())
-            for line in [f"study: {folder}, {count} run{'' if count == 1 else 's'}", *own_data.left_out(study)]:
+            lines = [f"study: {folder}, {count} run{'' if count == 1 else 's'}", *own_data.left_out(study)]
+            for line in filter(None, [*lines, warm_up_note(study)]):
                 work.bars.say(line)
         yield work
 
@@ -109,6 +110,9 @@ def contaminate(work: Work) -> None:
     distilling.carry_out_batch(work.executor, bars, "contamination", tasks, common_of(study, store), work.seconds)
     for name, noise in record.noise_floors(work.folder, study.runs()).items():
         bars.say(f"{name}: {noise['text']}")
+    for benchmark in study.benchmarks:
+        for reason, count in benchmark.left_out().items():
+            bars.say(f"{benchmark.short_name()}: {count} rows are not asked: {reason}")
     for group in filter(lambda g: len(g) > 1, todo):
         if why := read_marker(RunFolder(place(group[0]))).get("not_stacked"):
             bars.say(f"{why}; the runs of {group[0].student.name} were carried out one after another")

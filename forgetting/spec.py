@@ -7,7 +7,7 @@ fields when it is made; ``forgetting.study.study`` constructs the parts, the arm
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, cast, get_type_hints
 
 from forgetting.errors import check_fields, file_name, require, unknown
@@ -60,12 +60,40 @@ class Optimiser:
 
 
 @dataclass(frozen=True)
+class Until:
+    """Where a fit stops before its last sample: at an accuracy, so that students start from equal skill.
+
+    Until then the rate is constant after warm-up; then it falls to 0 over a tenth of the steps taken. A fit that gains
+    less than .01 in a fifth of its steps, or that would pass its samples, ends in the same way; the student's manifest
+    says which.
+
+    Args:
+        benchmark: whose items of the split ``validation`` are asked, by name or with settings; empty: no target
+        accuracy: reached where two checks running find it
+        every: steps between checks
+        max_new_tokens: longest answer of a check, in tokens
+    """
+
+    benchmark: PartValue = ""
+    accuracy: float = 0.95
+    every: int = 100
+    max_new_tokens: int = 48
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require(0 < self.accuracy <= 1, "accuracy", "above 0 and at most 1", self.accuracy)
+        for name in ("every", "max_new_tokens"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
 class Fit(Optimiser):
     """One training from scratch: an optimiser and the data it sees.
 
     Args:
-        samples: samples trained on, in all
+        samples: samples trained on, in all, or at most where there is a target
         pool: distinct samples that they are drawn from, one epoch after another
+        until: a target at which it stops, in place of ``schedule``
     """
 
     batch_size: int = 64
@@ -75,6 +103,7 @@ class Fit(Optimiser):
     warmup_steps: int = 100
     samples: int = 192_000
     pool: int = 48_000
+    until: Until = field(default_factory=Until)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +124,8 @@ class Ladder:
             capacities the ladder's own (1m), of checkpoints none, so that these are taken as they are
         original: the original distribution, a source of samples with its shares of skills
         teaching: how the teacher is trained
-        distillation: how students learn from the teacher
+        distillation: how students learn from the teacher; or a list of stages, one after another, each a mapping with
+            its ``method`` and those settings of ``distilling`` that differ for it
         distilling: how long and at which rate
         seed: root of the teacher's and the students' randomness
         fresh_students: distil a fresh student for each seed (a published verdict) or share one (exploratory)
@@ -105,7 +135,7 @@ class Ladder:
     teacher: PartValue = ""
     original: PartValue = "original"
     teaching: Fit = field(default_factory=lambda: Fit(samples=96_000))
-    distillation: PartValue = "off_policy"
+    distillation: PartValue | tuple[dict[str, Any], ...] = "off_policy"
     distilling: Fit = field(default_factory=Fit)
     seed: int = 0
     fresh_students: bool = False
@@ -116,6 +146,25 @@ class Ladder:
         repeats = len({repr(s) for s in self.students}) < len(self.students)
         require(not repeats, "students", "free of repeats", self.students)
         require(self.seed >= 0, "seed", "0 or more", self.seed)
+        self.stages()
+
+    def stages(self) -> list[tuple[PartValue, Fit]]:
+        """The stages of distillation: each one's method and fit."""
+        if not isinstance(self.distillation, tuple):
+            return [(self.distillation, self.distilling)]
+        require(len(self.distillation) > 0, "distillation", "a method, or at least one stage", self.distillation)
+        return [self._stage(f"distillation[{i}]", one) for i, one in enumerate(self.distillation)]
+
+    def _stage(self, where: str, given: dict[str, Any]) -> tuple[PartValue, Fit]:
+        own = dict(given)
+        require("method" in own, where, "a mapping with its method", given)
+        method, known = own.pop("method"), [f.name for f in fields(Fit)]
+        for name in own:
+            if name not in known:
+                raise unknown(where, name, ["method", *known])
+        if "until" in own:
+            own["until"] = from_plain(own["until"], Until, f"{where}.until")
+        return method, replace(self.distilling, **own)
 
 
 @dataclass(frozen=True)
@@ -297,6 +346,7 @@ class Spec:
         rate_multiples: multiples of the learning rate; 0 is the sham
         rate_policies: rate policies as an axis of the arms; empty: that of ``fine_tuning`` alone
         mitigations: what may slow forgetting, such as none, or replay with its share of the stream
+        interventions: what is done to finished students before they are measured once more
         controls: the controls of the protocol, as further arms
         doses: the dose axis
         fine_tuning: how the contaminating stream is trained on

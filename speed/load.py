@@ -34,7 +34,7 @@ from forgetting.analysis.scores import score_rows
 from forgetting.record.files import RunFolder, jsonl, write_atomically, write_json
 from forgetting.record.provenance import commit, hardware
 from forgetting.record.run_files import SCHEMA, read_marker, read_part, sealed_part
-from forgetting.record.schema import LEDGER_COLUMNS
+from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 from forgetting.record.seals import file_hash, write_sealed
 
 DOSES, ITEMS, ARMS = (0, 40, 160, 640), 20, 10
@@ -161,7 +161,7 @@ def _write_run(folder: Path, key: tuple[str, str, int], number: int) -> None:
                 "steps_total": 1, "answer": [[1, 2, 3]] * ITEMS, "gold_tokens": 4, "nll_sum": 4 * (1.05 - p),
                 "base_ce_sum": 4.0, "kl_sum": 0.1,
             }
-        )[list(LEDGER_COLUMNS)]  # fmt: skip
+        ).assign(**ADDED)[list(LEDGER_COLUMNS)]  # fmt: skip
         frames.append(frame)
         buffer = io.BytesIO()
         pq.write_table(sealed_part(pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False)), buffer)

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import losses
-from forgetting.testing.small import batch, gradients, model, pool, rows
+from forgetting.contracts import Batch
+from forgetting.testing.small import batch, gradients, model, pool
+
+
+def rows(made: Batch, chosen: torch.Tensor) -> Batch:
+    """Some rows of a batch, over the denominator of all."""
+    return Batch(made.tokens_RBT[:, chosen], made.answer_RBT[:, chosen], made.denominator)
 
 
 def test_predictions_are_the_logits_one_place_before_each_answer_token() -> None:
@@ -54,10 +60,10 @@ def test_kl_agrees_with_torch_distributions() -> None:
 def test_any_split_into_micro_batches_has_the_batchs_gradient(parts: list[int], word_level: bool) -> None:
     student, teacher, made = model(0), model(1), batch(12)
 
-    def loss(piece: object) -> torch.Tensor:
-        return losses.forward_kl(student, teacher, piece) if word_level else losses.cross_entropy(student, piece)  # type: ignore[arg-type]
+    def loss(piece: Batch) -> torch.Tensor:
+        return losses.forward_kl(student, teacher, piece) if word_level else losses.cross_entropy(student, piece)
 
-    pieces = [rows(made, torch.tensor([p == part for p in parts])) for part in set(parts)]  # type: ignore[arg-type]
+    pieces = [rows(made, torch.tensor([p == part for p in parts])) for part in set(parts)]
     whole, split = gradients(student, [loss(made)]), gradients(student, [loss(p) for p in pieces])
     for name in whole:
         assert torch.allclose(whole[name], split[name], rtol=1e-4, atol=1e-6), name

@@ -78,14 +78,14 @@ def killed(place: Path, tally: Tally, kills: int, each: int, seconds: float, out
     """Studies, each killed ``each`` times, until there were ``kills`` kills or the time is up."""
     begin = time.monotonic()
     reference = place / "reference"
-    whole = run(reference, None)
+    whole = run(reference, None) or LONGEST_SECONDS
     expected, rng = numbers(reference), random.Random(tally.kills)
     while tally.kills < kills and time.monotonic() - begin < seconds:
         work = place / "work"
         shutil.rmtree(work, ignore_errors=True)
         for _ in range(min(each, kills - tally.kills)):
-            run(work, rng.uniform(0.2, 1.0) ** 1.5 * whole)
-            tally.kills += 1
+            if run(work, rng.uniform(0.05, 0.7) * whole) is None:  # it was killed, not done before
+                tally.kills += 1
             state = reached(work)
             tally.reached[state] = tally.reached.get(state, 0) + 1
         run(work, None)
@@ -95,8 +95,8 @@ def killed(place: Path, tally: Tally, kills: int, each: int, seconds: float, out
             write_json(output, {**asdict(tally), "commit": commit(), "spec": list(SPEC)})
 
 
-def run(folder: Path, seconds: float | None) -> float:
-    """Start or continue the study, kill it after so many seconds, or wait for its end; gives the seconds it took."""
+def run(folder: Path, seconds: float | None) -> float | None:
+    """Start or continue the study and kill it after so many seconds, or give the seconds in which it came to an end."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder / "state")}
     command = [sys.executable, "-P", "-m", "forgetting", "simulate", *SPEC, "--workers=1", "--store=store"]
@@ -107,8 +107,9 @@ def run(folder: Path, seconds: float | None) -> float:
             status = process.wait(LONGEST_SECONDS if seconds is None else seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            status = process.wait()
-    if seconds is None and status:
+            process.wait()
+            return None
+    if status:
         raise RuntimeError(f"the study ended with status {status}: {(folder / 'log').read_text()[-2000:]}")
     return time.monotonic() - begin
 

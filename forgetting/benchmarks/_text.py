@@ -1,4 +1,4 @@
-"""What benchmarks made from a data set share: rows by split and source, a limit, items made once."""
+"""What benchmarks made from a data set share: rows by split and source, a limit, items made once and tried once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from forgetting.contracts import Benchmark, Item, Language, Split
 from forgetting.errors import UsageError, require, unknown
 from forgetting.natural.corpora import TextRow, for_validation, rows
 from forgetting.world.splits import SPLITS, problem_hash
+
+NO_ITEM, WRONG_REFERENCE = "no item can be made of the row", "its own reference is not right"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,16 @@ class TextBenchmark(Benchmark):
             raise unknown(f"{self.short_name()}.variant", variant, self.variants)
         if split not in SPLITS:
             raise unknown(f"{self.short_name()}.split", split, SPLITS)
-        return list(_items(self, split, variant))
+        return list(_items(self, split, variant).items)
+
+    def left_out(self, split: Split = "test", variant: str = "original") -> dict[str, int]:
+        """Rows without an item, and items whose own reference is not right, so that no answer could be."""
+        self.items(split, variant)
+        return dict(_items(self, split, variant).left_out)
+
+    def reference(self, item: Item) -> str | None:
+        """The answer by which an item is tried before it is asked; None where it cannot be tried."""
+        return item.answer
 
     @property
     def own_test_split(self) -> str:
@@ -91,15 +102,40 @@ class TextBenchmark(Benchmark):
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Made:
+    items: tuple[Item, ...]
+    left_out: tuple[tuple[str, int], ...] = ()
+
+
 @lru_cache(maxsize=64)
-def _items(part: TextBenchmark, split: Split, variant: str) -> tuple[Item, ...]:
+def _items(part: TextBenchmark, split: Split, variant: str) -> _Made:
     try:
         made = [part.item(row, index, variant) for index, row in enumerate(_rows(part, split))]
     except KeyError as error:
         columns = ", ".join(map(str, next(iter(part.source_rows(split)), {})))
         rule = f"a data set with the column {error.args[0]!r}; {part.data_source!r} has {columns}"
         raise UsageError(f"{part.short_name()}.source: must be {rule}") from error
-    return tuple(item for item in made if item is not None)
+    found = [item for item in made if item is not None]
+    right = _right(part, found)
+    if variant != part.variants[0]:  # twins of what is asked
+        asked = {_place(item) for item in _items(part, split, part.variants[0]).items}
+        right = [item for item in right if _place(item) in asked]
+    require(bool(right) or not found, f"{part.short_name()}.source", "rows whose own references pass", len(found))
+    counts = {NO_ITEM: len(made) - len(found), WRONG_REFERENCE: len(found) - len(right)}
+    return _Made(tuple(right), tuple((reason, count) for reason, count in counts.items() if count))
+
+
+def _right(part: TextBenchmark, items: list[Item]) -> list[Item]:
+    """The items whose reference is right, or cannot be tried."""
+    tried = [(item, answer) for item in items if (answer := part.reference(item)) is not None]
+    grades = part.grade([item for item, _ in tried], [answer for _, answer in tried]) if tried else []
+    wrong = {item.id for (item, _), grade in zip(tried, grades, strict=True) if grade.verdict != "right"}
+    return [item for item in items if item.id not in wrong]
+
+
+def _place(item: Item) -> str:
+    return item.id.rpartition("/")[2]
 
 
 @lru_cache(maxsize=16)

@@ -35,7 +35,7 @@ class AIME(TextBenchmark):
     split: str = ""
     year: int = 2024
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: numbers in LaTeX, the first answer of a model that runs on
     skill: ClassVar[str] = "maths"
 
     def __post_init__(self) -> None:

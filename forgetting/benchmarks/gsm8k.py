@@ -14,6 +14,7 @@ from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
 from forgetting.errors import UsageError, require
 from forgetting.natural.corpora import TextRow
+from forgetting.natural.grading import numbers
 from forgetting.natural.grading.verdicts import of_number
 from forgetting.natural.twins import rewording
 from forgetting.natural.twins.renumber import ANNOTATION, Refused, Twin, renumber
@@ -40,7 +41,7 @@ class GSM8K(TextBenchmark):
     limit: int = 0
     annotations: bool = True
 
-    version: ClassVar[int] = 2  # 2: numeric twins keep the order of the numbers
+    version: ClassVar[int] = 3  # 3: numbers in LaTeX, the first answer of a model that runs on
     skill: ClassVar[str] = "maths"
     config: ClassVar[str] = "main"
     train_split: ClassVar[str] = "train"
@@ -55,6 +56,8 @@ class GSM8K(TextBenchmark):
             if not isinstance(row[name], str):
                 raise UsageError(f"{told}: {name!r} must be a text, got {row[name]!r}")
         require("####" in row["answer"], f"{self.short_name()}.source", "rows with an answer after ####", row["answer"])
+        if numbers.strict(row["answer"]) is None:
+            return None
         twin = _twin(row["question"].strip(), row["answer"].strip(), variant)
         if twin is None:
             return None

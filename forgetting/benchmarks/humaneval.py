@@ -43,7 +43,7 @@ class HumanEval(TextBenchmark):
     cpu_seconds: int = 5
     strict_sandbox: bool = False
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: programs are read out of answers in every form
     sandboxed: ClassVar[bool] = True
     skill: ClassVar[str] = "code"
     variants: ClassVar[tuple[str, ...]] = ("original", *FORMS)
@@ -75,5 +75,5 @@ class HumanEval(TextBenchmark):
 def job(item: Item, answer: str) -> Asserts:
     """The program of an answer with the item's tests. The tests may call helpers that the prompt defines."""
     entry, test = item.check
-    program = programs.of_answer(item.prompt, answer, entry)
+    program = programs.continuation_of(item.prompt, answer, entry)
     return Asserts(program, entry, f"{test}\ncheck(candidate)\n", prelude=item.prompt)

@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
@@ -32,10 +33,20 @@ SCRIPT = "Read the input from stdin and write the answer to stdout."
 FUNCTION = "Use this starter code:\n```python\n{starter}\n```"
 DEPTHS = {"easy": 1, "medium": 2, "hard": 3}
 _MONTH = re.compile(r"\d{4}-\d{2}")
-_WANTED = (
-    "import collections, functools, heapq, itertools, math, re, string, bisect\nfrom typing import *\n"
-    "from collections import *\nfrom functools import *\nfrom itertools import *\nfrom heapq import *\n"
+# What the benchmark's own runner puts before each program, and how deep it lets one recurse.
+_STARS = (
+    "string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys json"
+    " builtins typing"
+).split()
+_PRELUDE = "\n".join(
+    [
+        *(f"from {name} import *" for name in _STARS),
+        f"import {', '.join(_STARS[:-2])}",
+        "sys.setrecursionlimit(50000)",
+    ]
 )
+NO_SOLUTION = "pass"  # most rows have none
+MEMORY_MEBIBYTES = 2048  # it sets no limit of its own
 
 
 @dataclass(frozen=True)
@@ -58,13 +69,13 @@ class LiveCodeBench(TextBenchmark):
     cpu_seconds: int = 6
     strict_sandbox: bool = False
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: answers in every form, as lenient as its own runner
     sandboxed: ClassVar[bool] = True
     skill: ClassVar[str] = "code"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Limits(cpu_seconds=self.cpu_seconds)
+        self._limits()
         for name in ("first_month", "last_month"):
             value = getattr(self, name)
             right = isinstance(value, str) and (not value or bool(_MONTH.fullmatch(value)))
@@ -85,32 +96,56 @@ class LiveCodeBench(TextBenchmark):
         form = FUNCTION.format(starter=starter) if starter else SCRIPT
         return self.made(
             row, index, variant, prompt=PROMPT.format(question=row["question_content"].strip(), form=form),
-            answer=(row.get("solution") or "pass").strip() + "\n```", depth=DEPTHS.get(row["difficulty"], 1),
+            answer=(row.get("solution") or NO_SOLUTION).strip() + "\n```", depth=DEPTHS.get(row["difficulty"], 1),
             template=row["platform"], check=(entry, tuple((t["input"], t["output"]) for t in tests)),
         )  # fmt: skip
 
+    def reference(self, item: Item) -> str | None:
+        """The row's solution, where it has one."""
+        return None if item.answer == f"{NO_SOLUTION}\n```" else item.answer
+
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
-        """Right where every test's output is right; scripts run once for each test."""
+        """Right where every test's output is right; the program runs once for each test."""
         jobs = [_jobs(item, answer) for item, answer in zip(items, answers, strict=True)]
-        return of_programs(jobs, Limits(cpu_seconds=self.cpu_seconds), strict=self.strict_sandbox)
+        return of_programs(jobs, self._limits(), strict=self.strict_sandbox)
+
+    def _limits(self) -> Limits:
+        return Limits(cpu_seconds=self.cpu_seconds, memory_mebibytes=MEMORY_MEBIBYTES)
 
 
 def _jobs(item: Item, answer: str) -> list[Job]:
     entry, tests = item.check
-    blocks = programs.blocks(f"```python\n{answer}")
-    program = _WANTED + max(blocks, key=len) if blocks else answer
     if not entry:
-        return [Script(program, given, wanted) for given, wanted in tests]
+        program = programs.joined(_PRELUDE, programs.as_a_function_where_it_returns(programs.script_of(answer)))
+        return [Script(program, given, wanted, lenient=True) for given, wanted in tests]
+    program = programs.joined(_PRELUDE, programs.function_of(answer, lambda text: _answers(text, entry), entry))
     program += f"\n{entry} = Solution().{entry} if 'Solution' in globals() else {entry}\n"
-    arguments = tuple(tuple(_value(line) for line in given.split("\n") if line.strip()) for given, _ in tests)
-    return [Calls(program, entry, arguments, tuple(_value(wanted) for _, wanted in tests))]
+    return [
+        Calls(
+            program, entry, (tuple(map(_value, filter(str.strip, given.split("\n")))),), (_value(wanted),), lenient=True
+        )
+        for given, wanted in tests
+    ]
+
+
+def _answers(text: str, entry: str) -> bool:
+    """Whether a text has the class ``Solution`` with the method that is asked, or a function of that name."""
+    tree = programs.parsed(text)
+    methods = [
+        m for n in (tree.body if tree else []) if isinstance(n, ast.ClassDef) and n.name == "Solution" for m in n.body
+    ]
+    return any(isinstance(m, ast.FunctionDef) and m.name == entry for m in methods) or programs.defines(text, entry)
 
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
     except ValueError:
         return ast.literal_eval(text)
+
+
+def _whole(digits: str) -> int:
+    return int(Decimal(digits))  # int refuses more than 4,300 digits
 
 
 def _tests(text: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
 from forgetting.errors import require
 from forgetting.natural.corpora import TextRow
+from forgetting.natural.grading import expressions
 from forgetting.natural.grading.verdicts import of_expressions
 
 PROMPT = "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}.\n"
@@ -32,7 +33,7 @@ class Math500(TextBenchmark):
     limit: int = 0
     levels: tuple[int, ...] = (1, 2, 3, 4, 5)
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: the last box alone, intervals, bases, sets and large numbers by their own rules
     skill: ClassVar[str] = "maths"
 
     def __post_init__(self) -> None:
@@ -51,6 +52,10 @@ class Math500(TextBenchmark):
             row, index, variant, prompt=PROMPT.format(problem=row["problem"].strip()), answer=row["solution"].strip(),
             depth=int(row["level"]), template=row["subject"], check=(row["answer"],),
         )  # fmt: skip
+
+    def reference(self, item: Item) -> str | None:
+        """The worked solution, where there is something to grade it with."""
+        return item.answer if expressions.available() else None
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the expression in the last box equals the gold one."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contracts import Grade, Item
-from forgetting.errors import UsageError, require
+from forgetting.errors import require
 from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading import programs
 from forgetting.natural.grading.verdicts import of_programs
@@ -25,8 +25,8 @@ PROMPT = "{text}\nYour code should pass these tests:\n\n{tests}\n```python\n"
 
 @dataclass(frozen=True)
 class MBPP(TextBenchmark):
-    """Tasks with three assertions each. Tasks whose tests build objects of the program's own classes are left out:
-    only plain values cross the border of the sandbox.
+    """Tasks with three assertions each. Tasks whose own solution cannot pass are left out and counted: some tests build
+    objects of the program's own classes, and only plain values cross the border of the sandbox.
 
     Args:
         source: hub name or local path
@@ -40,7 +40,7 @@ class MBPP(TextBenchmark):
     cpu_seconds: int = 5
     strict_sandbox: bool = False
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: programs are read out of answers in every form
     sandboxed: ClassVar[bool] = True
     skill: ClassVar[str] = "code"
     train_split: ClassVar[str] = "train"
@@ -57,7 +57,7 @@ class MBPP(TextBenchmark):
         require(bool(tests), f"{self.short_name()}.source", "rows with tests", row)
         prelude = row.get("test_setup_code") or "\n".join(row.get("test_imports") or [])
         entry = _entry(row["code"], tests)
-        if _own_classes(row["code"]) & _names("\n".join([prelude, *tests])):
+        if entry is None:
             return None
         return self.made(
             row, index, variant, prompt=PROMPT.format(text=self.problem(row).strip(), tests="\n".join(tests)),
@@ -73,23 +73,17 @@ class MBPP(TextBenchmark):
 
 def _job(item: Item, answer: str) -> Asserts:
     entry, prelude, tests = item.check
-    return Asserts(programs.of_answer("```python\n", f"```python\n{answer}", entry), entry, tests, prelude=prelude)
+    program = programs.function_of(answer, lambda text: programs.defines(text, entry), entry)
+    return Asserts(program, entry, tests, prelude=prelude)
 
 
 def _names(source: str) -> set[str]:
     return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
 
 
-def _own_classes(source: str) -> set[str]:
-    tree = programs.parsed(source)
-    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)} if tree else set()
-
-
-def _entry(code: str, tests: Sequence[str]) -> str:
+def _entry(code: str, tests: Sequence[str]) -> str | None:
     """The function that the tests call: of those that the reference defines, the last one named in the first test."""
     tree = programs.parsed(code)
     defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)] if tree else []
     called = [name for name in defined if name in _names(tests[0])]
-    if not called:
-        raise UsageError(f"mbpp.source: no function of the reference is called by {tests[0]!r}")
-    return called[-1]
+    return called[-1] if called else None

@@ -203,6 +203,7 @@ def referred(batch: Batch, student: Model, reference: Model) -> Batch:
     chosen, rejected = (float(one.mean()) for one in split(own_RB / count_RB))
     change = chosen - float(split(past_RB / count_RB)[0].mean())
     notes = {**batch.notes, "chosen": chosen, "rejected": rejected, "chosen_change": change}
+    notes["displaced"] = float(change < DISPLACED)
     return dataclasses.replace(batch, reference_RB=past_RB.to(batch.tokens_RBT.device), notes=notes)
 
 

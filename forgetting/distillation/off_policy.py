@@ -33,6 +33,11 @@ class OffPolicy(Distillation):
             raise unknown("off_policy.level", self.level, ("sequence", "word"))
         require(self.max_new_tokens >= 1, "off_policy.max_new_tokens", "at least 1", self.max_new_tokens)
 
+    @property
+    def compares(self) -> bool:
+        """At word level."""
+        return self.level == "word"
+
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """The stream's batches; the teacher writes the answers of original samples, greedily, before the first step."""
         from forgetting.batching import encode

@@ -52,6 +52,11 @@ class OnPolicy(Distillation):
         require(self.max_new_tokens >= 1, "on_policy.max_new_tokens", "at least 1", self.max_new_tokens)
         require(self.seed >= 0, "on_policy.seed", "0 or more", self.seed)
 
+    @property
+    def compares(self) -> bool:
+        """Always."""
+        return True
+
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """The stream's batches with answers of their step's writer; contaminating samples keep their own answers."""
         from forgetting.batching import encode, prompt_tokens

@@ -87,8 +87,8 @@ def student_stacks(
 
     A function of the study alone but for groups of which the store ``lacks`` (by name and seed) nothing.
     """
-    size = Sizes(study, stack, folder, study.spec.ladder.distilling.batch_size, measure, say)
-    together = study.language == "world" and study.spec.machine.stacks and study.distillation.stacks
+    size = Sizes(study, stack, folder, study.stages[0].fit.batch_size, measure, say)
+    together = study.language == "world" and study.spec.machine.stacks and study.distils_in_stacks
     seeds: dict[str, list[int]] = {}
     for run in study.runs():
         seeds.setdefault(run.student.name, []).append(run.distillation_seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from forgetting.contracts import Model, Sample
 
@@ -47,6 +47,16 @@ def put_back(student: Model, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, weight in student.named_parameters():
             weight.copy_(weights[name])
+
+
+def blocks(student: Model) -> list[str]:
+    """How the names of each block's weights begin, from the input on; empty for a network without a list of blocks."""
+    from torch.nn import ModuleList
+
+    network: Any = student.network
+    count = int(network.config.num_hidden_layers)
+    lists = [n for n, m in network.named_modules() if isinstance(m, ModuleList) and len(m) == count]
+    return [f"{lists[0]}.{number}." for number in range(count)] if lists else []
 
 
 def asked(samples: Sequence[Sample], student: Model) -> list[list[int]]:

@@ -34,8 +34,8 @@ class EMA(Mitigation):
         require(0 <= self.decay < 1, "ema.decay", "from 0 to below 1", self.decay)
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> dict[str, Tensor] | None:
-        """The average before the first step: a copy of the starting weights."""
-        return start_of(student) if self.decay else None
+        """The average before the first step: the starting weights, in fp32, since in bfloat16 it would stand still."""
+        return {name: weight.float() for name, weight in start_of(student).items()} if self.decay else None
 
     def after_step(self, student: Model, memory: dict[str, Tensor] | None) -> None:
         """The weights of the step enter the average, which stays where the weights are."""
@@ -43,7 +43,7 @@ class EMA(Mitigation):
             assert memory is not None
             if memory[name].device != weight.device:
                 memory[name] = memory[name].to(weight.device)
-            memory[name].lerp_(weight.detach(), 1 - self.decay)
+            memory[name].lerp_(weight.detach().float(), 1 - self.decay)
 
     def at_look(self, student: Model, memory: dict[str, Tensor] | None) -> AbstractContextManager[None]:
         """The average stands in."""

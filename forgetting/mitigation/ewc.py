@@ -69,14 +69,14 @@ class EWC(Mitigation):
         if not self.strength:
             return None
         names, weights = zip(*student.named_parameters(), strict=True)
-        squares = [torch.zeros_like(weight) for weight in weights]
+        squares = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
         with student.at_rest():
             for batch in self._written(student, original):
                 log_probability = -cross_entropy(student, batch).sum()
                 found = torch.autograd.grad(log_probability, weights, allow_unused=True)
                 for own, gradient in zip(squares, found, strict=True):
                     if gradient is not None:
-                        own.add_(gradient.square())
+                        own.add_(gradient.float().square())
         count = len(original) * self.draws
         raw = {name: float(own.double().mean()) / count for name, own in zip(names, squares, strict=True)}
         fisher = {n: own / (raw[n] * count) if raw[n] else own for n, own in zip(names, squares, strict=True)}

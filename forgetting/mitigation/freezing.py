@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from forgetting import seeds
 from forgetting.contracts import Mitigation, Model, Sample
 from forgetting.errors import UsageError, require
+from forgetting.mitigation._shared import blocks
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,10 @@ class Freezing(Mitigation):
         return {name: sizes[name] for name in sizes if name in names}
 
     def _chosen(self, student: Model) -> set[str]:
-        weights = dict(student.named_parameters())
-        names = {name for name in weights if name.startswith(self._bottom(student))}
+        weights, bottom = dict(student.named_parameters()), blocks(student)
+        rule = f"at most {len(bottom)}, the student's blocks"
+        require(self.layers <= len(bottom), "freezing.layers", rule, self.layers)
+        names = {name for name in weights if name.startswith(tuple(bottom[: self.layers]))}
         if self.embedding:
             network: Any = student.network
             names |= {name for name, weight in weights.items() if weight is network.get_input_embeddings().weight}
@@ -62,18 +65,6 @@ class Freezing(Mitigation):
             require(bool(found), "freezing.modules", "names of modules of the student", module)
             names |= found
         return names
-
-    def _bottom(self, student: Model) -> tuple[str, ...]:
-        """How the names of the bottom blocks' weights begin."""
-        from torch.nn import ModuleList
-
-        network: Any = student.network
-        count = int(network.config.num_hidden_layers)
-        require(self.layers <= count, "freezing.layers", f"at most {count}, the student's blocks", self.layers)
-        lists = [n for n, m in network.named_modules() if isinstance(m, ModuleList) and len(m) == count]
-        rule = "0 for a network without a list of blocks"
-        require(bool(lists) or not self.layers, "freezing.layers", rule, self.layers)
-        return tuple(f"{lists[0]}.{number}." for number in range(self.layers))
 
     def _drawn(self, sizes: Mapping[str, int], left: int) -> set[str]:
         """Tensors in an order drawn by chance, each taken that still fits."""

@@ -37,7 +37,7 @@ class KLToBase(Mitigation):
 
     Args:
         beta: the factor; 0 switches it off
-        on: tokens of the ``new`` stream's answers, of ``replayed`` original answers, or ``noise``: words drawn evenly
+        inputs: the stream's answers (``new``), original ones (``replayed``), or ``noise``: words drawn evenly
         rows: samples of each step, where they are not the stream's
         pool: distinct original samples that the replayed ones are drawn from
         length: of a row of noise, in tokens
@@ -46,7 +46,7 @@ class KLToBase(Mitigation):
 
     neutral: ClassVar[Mapping[str, Any] | None] = {"beta": 0.0}
     beta: float = 1.0
-    on: Literal["new", "replayed", "noise"] = "new"
+    inputs: Literal["new", "replayed", "noise"] = "new"
     rows: int = 32
     pool: int = 256
     length: int = 32
@@ -54,13 +54,13 @@ class KLToBase(Mitigation):
 
     def __post_init__(self) -> None:
         require(math.isfinite(self.beta) and self.beta >= 0, "kl_to_base.beta", "a finite number, 0 or more", self.beta)
-        require(self.on in ("new", "replayed", "noise"), "kl_to_base.on", "new, replayed or noise", self.on)
+        require(self.inputs in ("new", "replayed", "noise"), "kl_to_base.inputs", "new, replayed or noise", self.inputs)
         for name, least in (("rows", 1), ("pool", 1), ("length", 2), ("seed", 0)):
             require(getattr(self, name) >= least, f"kl_to_base.{name}", f"{least} or more", getattr(self, name))
 
     def memory_samples(self) -> int:
         """The pool, if the samples are to be replayed."""
-        return self.pool if self.beta and self.on == "replayed" else 0
+        return self.pool if self.beta and self.inputs == "replayed" else 0
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> Before | None:
         """A copy of the student."""
@@ -70,7 +70,7 @@ class KLToBase(Mitigation):
 
         if not self.beta:
             return None
-        encoded = encode(original, student.tokenizer) if self.on == "replayed" else None
+        encoded = encode(original, student.tokenizer) if self.inputs == "replayed" else None
         return Before(frozen_copy(student), encoded, torch.zeros((), dtype=torch.int64))
 
     def loss(self, student: Model, memory: Before | None, batch: Batch, loss: Callable[[Batch], Tensor]) -> Tensor:
@@ -79,7 +79,7 @@ class KLToBase(Mitigation):
 
         if memory is None:
             return loss(batch)
-        about = batch if self.on == "new" else self.drawn(student, memory)
+        about = batch if self.inputs == "new" else self.drawn(student, memory)
         return loss(batch) + self.beta * forward_kl(student, memory.base, about)
 
     def drawn(self, student: Model, memory: Before) -> Batch:

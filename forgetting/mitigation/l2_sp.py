@@ -30,7 +30,9 @@ class L2SP(Mitigation):
 
     stacks: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, Any] | None] = {"strength": 0.0}
-    strength: float = 30.0
+    strength: float = (
+        30.0  # halves how far (root mean square) 1,280 dialogues move a student of 34k at the default rate
+    )
     form: Literal["pull", "penalty"] = "pull"
 
     def __post_init__(self) -> None:

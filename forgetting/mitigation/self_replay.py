@@ -34,7 +34,8 @@ class SelfReplay(Mitigation):
             tokenizer's start or its chat template's, for which no original data is needed (arXiv 2406.08464); or
             ``given``: original ones
         filter: ``none``, or only answers that the student ``ended`` itself
-        deduplicate: use no sample twice
+        deduplicate: take no written prompt twice (leaving out repeated answers instead would prefer the rare ones);
+            given ones are drawn again and again
         temperature: of all draws; below 1 rare answers vanish
         pool: distinct original prompts
         max_new_tokens: longest prompt, and longest answer
@@ -81,15 +82,17 @@ class SelfReplay(Mitigation):
         if not self.share:
             yield from original.samples(rng)
             return
-        seed, seen, idle = int(rng.integers(2**31)), set[tuple[str, str]](), 0
+        seed, seen, idle = int(rng.integers(2**31)), set[str](), 0
         for chunk in count(1):
             fresh = 0
             draws = [Sampling(self.temperature, seed=seed, step=step) for step in (2 * chunk - 1, 2 * chunk)]
-            for sample in self._answered(student, self._prompts(student, memory, rng, draws[0]), draws[1]):
-                key = sample.prompt, sample.answer
-                if (self.filter == "none" or sample.ended) and not (self.deduplicate and key in seen):
+            prompts = self._prompts(student, memory, rng, draws[0])
+            if self.deduplicate and self.prompts != "given":
+                new = {sample.prompt: sample for sample in prompts if sample.prompt not in seen}
+                prompts, seen = list(new.values()), seen | new.keys()
+            for sample in self._answered(student, prompts, draws[1]):
+                if self.filter == "none" or sample.ended:
                     yield sample
-                    seen.add(key)
                     fresh += 1
             idle = 0 if fresh else idle + 1
             if idle == PATIENCE:

@@ -85,6 +85,6 @@ class Trim(Mitigation):
         if self.by == "singular":
             return start + low_rank(weight - start, self.keep)
         if self.by == "random":
-            score = torch.from_numpy(seeds.generator(self.seed, "trim", name).random(weight.numel()))
+            score = torch.from_numpy(seeds.generator(self.seed, "trim", name).random(weight.numel(), dtype="float32"))
             return torch.where(largest(score.to(weight.device), self.keep).view(weight.shape), weight, start)
         return torch.where(largest(fapm_score(start, weight - start), self.keep), weight, start)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class WiSEFT(Mitigation):
     """At each look (1 - alpha) x start + alpha x trained stands in for the trained weights (arXiv 2109.01903).
 
-    Training itself is plain. With adapters it is alpha that scales them, since the weights below them stay.
+    Training itself is plain, so that the looks of one alpha differ from those of another in nothing else.
 
     Args:
         alpha: where between the two, from 0 (the start) to 1 (the trained weights, so that nothing is done)

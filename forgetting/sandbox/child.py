@@ -31,7 +31,7 @@ from typing import Any
 # Last, so that no file beside the package takes the place of one of Python's own.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from forgetting.sandbox import codec, confinement, wire
-from forgetting.sandbox.ending import ended
+from forgetting.sandbox.ending import ended, finish
 from forgetting.sandbox.proxy import DETAIL, CandidateError, Over, Proxy, described
 
 del sys.path[-1]
@@ -56,8 +56,6 @@ def _run(work: Callable[[], bytes], most: int) -> bytes:
         answer = b"v" + work()
     except MemoryError:
         return b"m"
-    except codec.NotPlain as error:
-        return b"n" + described(error)
     except SyntaxError as error:
         return b"s" + described(error)
     except BaseException as error:  # noqa: BLE001 (whatever a program raises, SystemExit too)
@@ -97,7 +95,7 @@ def _candidate(control: ControlFrame, calls: int, answers: int) -> None:
     while True:
         arguments, named = codec.loads(wire.receive(calls))
         function = loaded.__dict__.get(job["entry"])
-        wire.send(answers, _run(lambda: codec.dumps(function(*arguments, **named)), most))  # type: ignore[misc] # noqa: B023
+        wire.send(answers, _run(lambda: _answer(function(*arguments, **named)), most))  # type: ignore[misc] # noqa: B023
 
 
 def _script(control: ControlFrame, _: int, answers: int) -> None:
@@ -113,13 +111,21 @@ def _script(control: ControlFrame, _: int, answers: int) -> None:
         try:
             _load(source, "__main__")
         except SystemExit as left:
-            if left.code not in (None, 0):
+            if left.code not in (None, 0) and not control["lenient"]:
                 raise
         finally:
-            sys.stdout.flush()
+            finish()
         return b""
 
     wire.send(answers, _run(main, 1 + DETAIL))
+
+
+def _answer(value: Any) -> bytes:
+    """A result as a raw answer: its plain value, or of what is none no more than its truth."""
+    try:
+        return codec.dumps(value)
+    except codec.NotPlain as error:
+        return codec.dumps(codec.Opaque(str(error), truth=bool(value)))
 
 
 def _judge(control: ControlFrame, calls: int, answers: int, verdicts: int) -> None:
@@ -146,7 +152,7 @@ def _calls(proxy: Proxy, job: dict[str, Any]) -> dict[str, Any]:
     for index, (call, expected) in enumerate(job["calls"]):
         given, detail = proxy.encoded(proxy.ask(call.encode())), ""
         try:
-            right = codec.same(given, expected.encode())
+            right = codec.same(given, expected.encode(), lenient=job["lenient"])
         except codec.NotPlain as error:
             right, detail = False, str(error)
         if not right:

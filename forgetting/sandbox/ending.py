@@ -1,14 +1,29 @@
-"""A candidate's process and its judge's in, dead; how they had ended out, where they had ended by themselves."""
+"""How a sandboxed program comes to its end: by itself, as the interpreter would let it, or by force."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from typing import Any
 
-PATIENCE_SECONDS = 1.0  # between the closing of a dying process's pipes and its end
+PATIENCE_SECONDS = 4.0  # between the closing of a dying process's pipes and its end
+
+
+def finish() -> None:
+    """What the interpreter does at its end: wait for threads that are no daemons, run ``atexit``, write what is held.
+
+    Without it whether their output is seen would depend on how busy the machine is.
+    """
+    if threading := sys.modules.get("threading"):
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in dict.fromkeys((sys.stdout, sys.__stdout__)):
+        with suppress(ValueError, AttributeError):  # closed, or none any more
+            stream.flush()  # type: ignore[union-attr]
 
 
 def ended(candidate: int, judge: int, *, gone: bool, sweep: bool) -> dict[str, Any]:

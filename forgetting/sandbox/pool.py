@@ -28,6 +28,7 @@ from typing import Any
 
 from forgetting.errors import UsageError, require
 from forgetting.sandbox import codec, wire
+from forgetting.sandbox.comparison import same_text
 from forgetting.sandbox.limits import Limits, Outcome, ProgramVerdict
 from forgetting.sandbox.policy import Policy, policy
 
@@ -62,15 +63,17 @@ class Calls:
     entry: str
     arguments: tuple[Any, ...]
     expected: tuple[Any, ...]
+    lenient: bool = False  # see codec.same
 
 
 @dataclass(frozen=True)
 class Script:
-    """A program that reads its standard input and prints; lines are compared without the blanks at their ends."""
+    """A program that reads its standard input and prints. Leniently, any ``SystemExit`` is a regular end."""
 
     program: str
     stdin: str
     expected: str
+    lenient: bool = False  # see comparison.py
 
 
 Job = Asserts | Calls | Script
@@ -219,12 +222,14 @@ class Sandbox:
             "output_bytes": self.limits.output_bytes,
         }
         if isinstance(job, Script):
+            control["lenient"] = job.lenient
             head, answer, printed = cell.run(control, {"program": job.program, "input": job.stdin})
             return _of_script(head, answer, printed, job, self.limits)
         nonce = secrets.token_hex(16)
         tests: dict[str, Any] = {"nonce": nonce}
         if isinstance(job, Calls):
             pairs = zip(job.arguments, job.expected, strict=True)
+            tests["lenient"] = job.lenient
             tests["calls"] = [(codec.dumps((tuple(a), {})).decode(), codec.dumps(e).decode()) for a, e in pairs]
         else:
             tests |= {"prelude": job.prelude, "tests": job.tests, "entry": job.entry}
@@ -271,12 +276,8 @@ def _of_script(head: dict[str, Any], answer: bytes, printed: bytes, job: Script,
     bad = {b"s": Outcome.syntax_error, b"m": Outcome.memory_limit, b"e": Outcome.runtime_error}
     if answer[:1] in bad or (left and head["status"]):
         return ProgramVerdict(bad.get(answer[:1], Outcome.runtime_error), answer[1:].decode(errors="replace"), cpu)
-    right = _lines(printed.decode(errors="replace")) == _lines(job.expected)
+    right = same_text(printed.decode(errors="replace"), job.expected, lenient=job.lenient)
     return ProgramVerdict(Outcome.passed if right else Outcome.wrong, "", cpu)
-
-
-def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().split("\n")]
 
 
 @lru_cache(maxsize=4)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from forgetting import __version__
 from forgetting.analysis.other_ways import other_ways, passing_table
 from forgetting.analysis.scores import plain_rows, score_rows
+from forgetting.contracts import Benchmark
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.record.files import RunFolder, jsonl, write_atomically
@@ -187,6 +188,7 @@ def _record(
         "benchmarks": {
             b.short_name(): {"version": b.version, "chance": b.chance, "skill": b.skill} for b in study.benchmarks
         },
+        **({"left_out": counts} if (counts := left_out(study.benchmarks)) else {}),
         "commit": ", ".join(commits),
         "versions": versions(),
         "hardware": hardware(),
@@ -195,6 +197,12 @@ def _record(
         "seconds": seconds,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def left_out(benchmarks: Sequence[Benchmark]) -> dict[str, dict[str, int]]:
+    """By benchmark, how many rows of its source are not asked, by the reason; those that ask all are not named."""
+    found = {b.short_name(): b.left_out() for b in benchmarks}
+    return {name: counts for name, counts in found.items() if counts}
 
 
 def noise_floors(folder: Path, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:

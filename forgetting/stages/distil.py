@@ -5,7 +5,7 @@ of what made them; a teacher that is a checkpoint is only loaded.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,19 +25,16 @@ from forgetting.record.seals import file_hash
 from forgetting.record.store import Store, verify
 from forgetting.spec import Fit
 from forgetting.stages.teach import Mentor
+from forgetting.stages.train import Training, train
 from forgetting.study.arms import Arm
 from forgetting.study.fingerprints import fingerprint, settings_form, student_form, teacher_form
 from forgetting.study.students import Student
-from forgetting.study.study import Study
-from forgetting.training import checkpoints
-from forgetting.training.checkpoints import Snapshots, last, own_generators, restore_generators
-from forgetting.training.fit import Progress, device, fit, silent
-from forgetting.training.module import FitModule
+from forgetting.study.study import DistillationStage, Study
+from forgetting.training.checkpoints import own_generators
+from forgetting.training.fit import device, silent
 from forgetting.training.plan import MixPlan, epochs, is_held_out
 from forgetting.training.stopwatch import Stopwatch
 from forgetting.world.tokenizer import tokenizer
-
-CHECKPOINT_STEPS = 500
 
 
 def teacher(study: Study, store: Store, report: Report = silent) -> Home:
@@ -68,10 +65,15 @@ def student(
     own = lesson(study, of, distillation_seed, also)
     with store.making(own.mark) as found:
         home = found or _student(own, store, report)
+    return _home(of, home)
+
+
+def _home(of: Student, folder: Path) -> Home:
+    """A student in the store as what it is loaded by: a checkpoint that was distilled further stays a checkpoint."""
     if isinstance(of, Architecture):
-        return home
-    verify(home)  # its tokenizer was stored with the template and the switch that were asked for
-    return dataclasses.replace(of, source=str(home), chat_template="", thinking=None, local=True)
+        return folder
+    verify(folder)  # its tokenizer was stored with the template and the switch that were asked for
+    return dataclasses.replace(of, source=str(folder), chat_template="", thinking=None, local=True)
 
 
 def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report: Report) -> Path:
@@ -84,34 +86,39 @@ def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report
     def batches(stream: MixPlan) -> Iterator[Batch]:
         return (encoded.batch(index, stream.batch_size) for index in stream)
 
+    fit, watch = study.spec.ladder.teaching, Stopwatch()
+    training = Training(fit, plan, lambda b: losses.cross_entropy(model, b), batches, store, mark)
     with own_generators(seeds.integer(seed, "teaching", "generators")):
-        watch = _train(
-            study.spec.ladder.teaching,
-            model,
-            lambda b: losses.cross_entropy(model, b),
-            plan,
-            batches,
-            store,
-            mark,
-            report,
-        )
-    return _add(study, store, mark, model, {"role": "teacher", "made_from": form}, watch)
+        told = train(model, training, watch, report)
+    return _add(study, store, mark, model, {"role": "teacher", "made_from": form, **told}, watch)
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What makes one student: its shape, the root of all its randomness, and the stream that it learns."""
+    """What makes one student in its first stages: its shape, the root of all its randomness, the last one's stream."""
 
     study: Study
     of: Student
     form: dict[str, Any]
-    root: int
+    distillation_seed: int
     also: Arm | None
+    stages: int
 
     @property
     def mark(self) -> str:
         """The student's fingerprint."""
         return fingerprint(self.form)
+
+    @property
+    def root(self) -> int:
+        """The seed of this stage; the first one's is the student's own."""
+        own = seeds.integer(self.study.spec.ladder.seed, "student", self.distillation_seed)
+        return own if self.stages == 1 else seeds.integer(own, "stage", self.stages)
+
+    @property
+    def stage(self) -> DistillationStage:
+        """The last of its stages."""
+        return self.study.stages[self.stages - 1]
 
     def untaught(self, mentor: Mentor) -> HuggingFaceModel:
         """The student before it is taught: the checkpoint, or fresh weights for the words of its teacher."""
@@ -123,34 +130,47 @@ class Lesson:
 
     def plan(self) -> MixPlan:
         """The stream laid out."""
-        return _plan(self.study, self.study.spec.ladder.distilling, self.root, self.also)
+        return _plan(self.study, self.stage.fit, self.root, self.also)
 
-    def keep(self, model: HuggingFaceModel, watch: Stopwatch, store: Store, stack: int = 1) -> Path:
-        """Store the student that was taught, ``stack`` of them together."""
-        about = {"role": "student", "made_from": self.form, **({"stack": stack} if stack > 1 else {})}
-        return _add(self.study, store, self.mark, model, about, watch)
+    def keep(self, model: HuggingFaceModel, watch: Stopwatch, store: Store, **more: Any) -> Path:
+        """Store the student that was taught; ``more`` is for its manifest."""
+        return _add(self.study, store, self.mark, model, {"role": "student", "made_from": self.form, **more}, watch)
 
 
-def lesson(study: Study, of: Student, distillation_seed: int, also: Arm | None = None) -> Lesson:
-    """The lesson of the student of a seed."""
-    root = seeds.integer(study.spec.ladder.seed, "student", distillation_seed)
-    return Lesson(study, of, student_form(study, of, distillation_seed, also), root, also)
+def lesson(
+    study: Study, of: Student, distillation_seed: int, also: Arm | None = None, stages: int | None = None
+) -> Lesson:
+    """The lesson of the student of a seed, in all stages or in the first so many."""
+    count = len(study.stages) if stages is None else stages
+    return Lesson(study, of, student_form(study, of, distillation_seed, also, count), distillation_seed, also, count)
 
 
 def _student(own: Lesson, store: Store, report: Report) -> Path:
-    study = own.study
+    study, method = own.study, own.stage.method
     mentor = mentor_of(teacher(study, store, report), store)
-    model, plan = own.untaught(mentor), own.plan()
-    distilling, method = study.spec.ladder.distilling, study.distillation
+    if own.stages == 1:
+        model = own.untaught(mentor)
+    else:
+        model = load(_home(own.of, _after(own, own.stages - 1, store, report)))
+    plan, watch = own.plan(), Stopwatch()
 
     def batches(stream: MixPlan) -> Iterator[Batch]:
         return method.batches(model, mentor, stream)
 
+    training = Training(
+        own.stage.fit, plan, lambda b: method.loss(model, mentor, b), batches, store, own.mark,
+        method.keeps_start,
+    )  # fmt: skip
     with own_generators(seeds.integer(own.root, "generators")):
-        watch = _train(
-            distilling, model, lambda b: method.loss(model, mentor, b), plan, batches, store, own.mark, report
-        )
-    return own.keep(model, watch, store)
+        told = train(model, training, watch, report)
+    return own.keep(model, watch, store, **told)
+
+
+def _after(own: Lesson, stages: int, store: Store, report: Report) -> Path:
+    """The student after its first stages, a student of its own in the store: all that begin with them share it."""
+    earlier = lesson(own.study, own.of, own.distillation_seed, own.also, stages)
+    with store.making(earlier.mark) as found:
+        return found or _student(earlier, store, report)
 
 
 def mentor_of(home: Home, store: Store) -> Mentor:
@@ -175,39 +195,6 @@ def _plan(study: Study, training: Fit, root: int, also: Arm | None = None) -> Mi
         seed=root,
         extra=extra,
     )
-
-
-def _train(
-    training: Fit,
-    model: HuggingFaceModel,
-    loss: Callable[[Batch], torch.Tensor],
-    plan: MixPlan,
-    batches: Callable[[MixPlan], Iterator[Batch]],
-    store: Store,
-    mark: str,
-    report: Report,
-) -> Stopwatch:
-    """Fit from the last durable checkpoint of an interrupted attempt, or from the start."""
-    work, watch, first, state = store.work(mark), Stopwatch(), 0, None
-    if checkpoint := checkpoint_of(mark, last(work)):
-        model.load_state(checkpoint.weights)
-        restore_generators(checkpoint.generators)
-        first, state = checkpoint.step, checkpoint.optimiser
-    stops = {step: step for step in range(CHECKPOINT_STEPS, plan.steps, CHECKPOINT_STEPS)}
-    kept = Snapshots(work, model, stops, mark, watch)
-    module = FitModule(model, loss, training, total_steps=plan.steps, first_step=first, optimiser_state=state)
-    try:
-        with watch("training"):
-            fit(module, lambda: batches(plan.starting_at(first)), [kept, Progress(report, plan.steps)])
-    finally:
-        kept.close()
-    return watch
-
-
-def checkpoint_of(mark: str, file: Path) -> checkpoints.RunCheckpoint | None:
-    """The checkpoint in a file, if it is of the student or teacher with that fingerprint."""
-    found = checkpoints.read(file) if file.is_file() else None
-    return found if found is not None and found.fingerprint == mark else None
 
 
 def _add(

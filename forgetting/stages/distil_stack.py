@@ -10,7 +10,8 @@ from forgetting import seeds
 from forgetting.contracts import Batch, Report
 from forgetting.models.stacked import StackedModel
 from forgetting.record.store import Store
-from forgetting.stages.distil import CHECKPOINT_STEPS, Lesson, checkpoint_of, lesson, mentor_of, student, teacher
+from forgetting.stages.distil import Lesson, lesson, mentor_of, student, teacher
+from forgetting.stages.train import CHECKPOINT_STEPS, checkpoint_of
 from forgetting.study.students import Student
 from forgetting.study.study import Study
 from forgetting.training.checkpoints import own_generators
@@ -40,7 +41,7 @@ def distil_stack(
 
 def _together(lessons: Sequence[Lesson], store: Store, report: Report) -> None:
     study = lessons[0].study
-    distilling, method = study.spec.ladder.distilling, study.distillation
+    distilling, method = study.stages[0].fit, study.stages[0].method
     mentor = mentor_of(teacher(study, store, report), store)
     models, plans = [one.untaught(mentor) for one in lessons], [one.plan() for one in lessons]
     places = [ReplicaPlace(store.work(one.mark), one.mark) for one in lessons]

@@ -153,14 +153,14 @@ def _with_distillation(
     *, writes: bool,
 ) -> Estimate:  # fmt: skip
     """The estimate with what distillation takes; ``writes``: the time in which the teacher answers the pool too."""
-    fit, n, width = study.spec.ladder.distilling, model.parameters(), 4 if dtype == "float32" else 2
+    fit, n, width = study.stages[0].fit, model.parameters(), 4 if dtype == "float32" else 2
     taught = study.teacher
     teacher_width = 4 if isinstance(taught, Checkpoint) and taught.dtype == "float32" else 2
     rate, teacher_rate = (UTILISATION * (gpu.float32 if w == 4 else gpu.bfloat16) for w in (width, teacher_width))
-    tokens, read = fit.samples * lengths.sample, teacher.parameters() if _compares(study) else 0
+    tokens, read = sum(s.fit.samples for s in study.stages) * lengths.sample, teacher.parameters() * _compares(study)
     seconds = 6.0 * n * tokens / rate + 2.0 * read * tokens / teacher_rate
     if writes:
-        longest = getattr(study.distillation, "max_new_tokens", lengths.answer)
+        longest = getattr(study.stages[0].method, "max_new_tokens", lengths.answer)
         steps = math.ceil(fit.pool / ANSWERED_TOGETHER) * longest
         seconds += 2.0 * teacher.parameters() * fit.pool * lengths.prompt / teacher_rate
         seconds += steps * teacher.parameters() * teacher_width / (DECODING * gpu.bandwidth)
@@ -174,7 +174,7 @@ def _with_distillation(
 
 def _compares(study: Study) -> bool:
     """Whether the student learns the teacher's distribution, which then reads every sample too."""
-    return getattr(study.distillation, "level", "") == "word"
+    return any(stage.method.compares for stage in study.stages)
 
 
 def _stream(study: Study, arm: Arm) -> float:

@@ -11,15 +11,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from forgetting import registry
 from forgetting.contracts import Benchmark, Part
 from forgetting.models.checkpoint import Checkpoint, check_tokenizers
+from forgetting.spec import Fit, Ladder
 from forgetting.study.arms import Arm
 from forgetting.study.run import Run
 from forgetting.study.students import Student
-from forgetting.study.study import Study
+from forgetting.study.study import DistillationStage, Study
 from forgetting.world import WORLD_VERSION
 
 # Raised whenever a change of the code, or of a default, changes what an unchanged spec gives: students, or their runs.
@@ -134,27 +135,46 @@ def teacher_form(study: Study) -> dict[str, Any]:
             "world": WORLD_VERSION,
             "architecture": settings_form(study.teacher),
             "original": settings_form(study.original),
-            **_some(ladder, "teaching", "seed"),
+            "teaching": _fit_form(ladder.teaching, "teaching"),
+            **_some(ladder, "seed"),
             "results_version": STUDENTS_VERSION,
         }
     )
 
 
-def _taught_form(study: Study) -> dict[str, Any]:
-    """How students are taught, whichever they are."""
-    taught = {"teacher": teacher_form(study), "distillation": settings_form(study.distillation)}
-    return {**taught, **_some(study.spec.ladder, "distilling")}
+def _taught_form(study: Study, stages: int | None = None) -> dict[str, Any]:
+    """How students are taught, whichever they are, in the first so many stages."""
+    first, *later = [_stage_form(stage) for stage in study.stages[:stages]]
+    return {"teacher": teacher_form(study), **first, **({"then": later} if later else {})}
 
 
-def student_form(study: Study, student: Student, distillation_seed: int, also: Arm | None = None) -> dict[str, Any]:
+def _stage_form(stage: DistillationStage) -> dict[str, Any]:
+    fit = _fit_form(stage.fit, "distilling")
+    return {"distillation": settings_form(stage.method), **({"distilling": fit} if fit else {})}
+
+
+def _fit_form(fit: Fit, name: str) -> dict[str, Any]:
+    """A fit of the ladder; the benchmark of its target by what its items and grades depend on."""
+    form: dict[str, Any] = settings_form(fit, _defaults(Ladder)[name])
+    if fit.until.benchmark:
+        target = cast(Benchmark, registry.build("benchmarks", fit.until.benchmark, f"ladder.{name}.until.benchmark"))
+        form["until"]["benchmark"] = {**settings_form(target), "version": target.version, **target.made_by()}
+    return form
+
+
+def student_form(
+    study: Study, student: Student, distillation_seed: int, also: Arm | None = None, stages: int | None = None
+) -> dict[str, Any]:
     """What a student's weights depend on; with ``also`` it learns that arm's contamination in its distillation.
+
+    ``stages`` gives the form of the student as it is after the first so many stages: others may share it.
 
     ``UsageError`` where teacher and student are checkpoints of different tokenizers.
     """
     kind = "checkpoint" if isinstance(student, Checkpoint) else "architecture"
     if study.teacher is None:
         return {kind: settings_form(student)}
-    form = {**_taught_form(study), kind: settings_form(student), "distillation_seed": distillation_seed}
+    form = {**_taught_form(study, stages), kind: settings_form(student), "distillation_seed": distillation_seed}
     if isinstance(study.teacher, Checkpoint):  # whose form knows nothing of how its students are made
         form |= {"original": settings_form(study.original), **_some(study.spec.ladder, "seed")}
         form["results_version"] = STUDENTS_VERSION

@@ -14,10 +14,18 @@ from forgetting import registry
 from forgetting.contracts import Answering, Benchmark, Contamination, Distillation, Intervention, Language
 from forgetting.errors import require, unknown
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.spec import Evaluation, Spec
+from forgetting.spec import Evaluation, Fit, Ladder, Spec
 from forgetting.study.arms import Arm, arms_of
 from forgetting.study.run import Run, RunKey
 from forgetting.study.students import Student, check_language, students_of, teacher_of
+
+
+@dataclass(frozen=True)
+class DistillationStage:
+    """One stage of how students are taught."""
+
+    method: Distillation
+    fit: Fit
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Study:
     students: tuple[Student, ...]
     teacher: Student | None  # None: the students are checkpoints that are taken as they are
     original: Contamination
-    distillation: Distillation
+    stages: tuple[DistillationStage, ...]  # of distillation, in order
     benchmarks: tuple[Benchmark, ...]
     answering: tuple[Answering, ...]
     interventions: tuple[Intervention, ...]
@@ -38,6 +46,11 @@ class Study:
     def language(self) -> Language:
         """What the students read: the embedded world's words, or (checkpoints and what they teach) natural text."""
         return "natural" if isinstance(self.teacher or self.students[0], Checkpoint) else "world"
+
+    @property
+    def distils_in_stacks(self) -> bool:
+        """Whether students may learn side by side: in one stage, of a length that is known, by a method that stacks."""
+        return len(self.stages) == 1 and self.stages[0].method.stacks and not self.stages[0].fit.until.benchmark
 
     def is_matched(self, arm: Arm) -> bool:
         """Whether the rates of an arm are matched by plasticity."""
@@ -89,6 +102,30 @@ class Study:
         return tuple(d for d in self.spec.doses.values() if d / arm.share() <= self.spec.doses.stream_cap)
 
 
+def _stages(ladder: Ladder) -> tuple[DistillationStage, ...]:
+    given = ladder.stages()
+    several = isinstance(ladder.distillation, tuple)
+    fields = [f"ladder.distillation[{i}].method" if several else "ladder.distillation" for i in range(len(given))]
+    return tuple(
+        DistillationStage(cast(Distillation, registry.build("distillation", method, field)), fit)
+        for (method, fit), field in zip(given, fields, strict=True)
+    )
+
+
+def warm_up_note(study: Study) -> str:
+    """Which doses are reached before the rate is, where it is warmed up; empty where none is.
+
+    At such a dose arms with more stream for a dose (replay, a low shift) have taken more steps, at a higher rate.
+    """
+    optimiser = study.spec.fine_tuning
+    samples = optimiser.batch_size * optimiser.warmup_steps
+    early = [d for d in study.spec.doses.values()[1:] if any(d < samples * arm.share() for arm in study.arms)]
+    if not early:
+        return ""
+    which = f"dose {early[0]:,} lies" if len(early) == 1 else f"doses {early[0]:,} to {early[-1]:,} lie"
+    return f"{which} in the warm-up of {optimiser.warmup_steps} steps of {optimiser.batch_size} samples"
+
+
 def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
     ladder, teacher = spec.ladder, teacher_of(spec)
@@ -98,7 +135,7 @@ def construct(spec: Spec) -> Study:
         students=students,
         teacher=teacher,
         original=cast(Contamination, registry.build("contamination", ladder.original, "ladder.original")),
-        distillation=cast(Distillation, registry.build("distillation", ladder.distillation, "ladder.distillation")),
+        stages=_stages(ladder),
         benchmarks=_benchmarks(spec.evaluation),
         answering=_answering(spec.evaluation),
         interventions=tuple(
@@ -111,6 +148,10 @@ def construct(spec: Spec) -> Study:
     parts += [("contaminations", arm.contamination) for arm in study.arms]
     parts += [(f"evaluation.benchmarks[{i}]", b) for i, b in enumerate(study.benchmarks)]
     check_language(students[0], study.language, parts)
+    plain = len(study.stages) == 1 and study.stages[0].method.kind == "imitates"
+    if not plain:
+        rule = "free of joint where distillation has several stages or rewards, which learn no contamination beside"
+        require(not any(arm.at_once for arm in study.arms), "controls", rule, list(spec.controls))
     if teacher is None:
         rule = "free of joint for checkpoints without a teacher, since joint distils a student"
         field = "controls" if "joint" in spec.controls else "mitigations"
@@ -128,6 +169,9 @@ def construct(spec: Spec) -> Study:
         whole = all(arm.mitigation.stacks for arm in study.arms)
         rule = "of those that leave the network's form as it is where another process writes the answers"
         require(whole, "mitigations", rule, list(spec.mitigations))
+    for fit in (ladder.teaching, *(stage.fit for stage in study.stages)):
+        if fit.until.benchmark:
+            registry.build("benchmarks", fit.until.benchmark, "ladder.until.benchmark")
     if study.interventions:
         sharded = spec.machine.devices > 1 and spec.machine.strategy == "fsdp"
         require(not sharded, "machine.strategy", "ddp where there are interventions", "fsdp")

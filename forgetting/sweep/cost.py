@@ -228,5 +228,6 @@ def _distilling_seconds(sweep: Sweep, measured: _Measured, missing: Sequence[Run
         one = stream_flops(student, arm.contamination, 1.0)
         x = np.log10(student.parameters(len(vocabulary())))
         sample = float(np.exp(np.interp(x, measured.log_capacity, np.log(measured.sample))))
-        seconds.append(sample / one * stream_flops(student, study.original, study.spec.ladder.distilling.samples))
+        taught = sum(stage.fit.samples for stage in study.stages)
+        seconds.append(sample / one * stream_flops(student, study.original, taught))
     return seconds

@@ -90,6 +90,7 @@ class FitModule(lightning.LightningModule):
         mitigation: Mitigation | None = None,
         memory: Any = None,
         optimiser_state: dict[str, Tensor] | None = None,
+        slowing: Callable[[int], float] | None = None,
     ) -> None:
         super().__init__()
         self.network = student.network
@@ -102,6 +103,7 @@ class FitModule(lightning.LightningModule):
         self.mitigation = mitigation
         self.memory = memory
         self.optimiser_state = optimiser_state
+        self.slowing = slowing  # a factor of the rate by step, in place of the optimiser's schedule
 
     @property
     def step(self) -> int:
@@ -189,6 +191,8 @@ class FitModule(lightning.LightningModule):
     def _rate_factor(self, steps_here: int) -> float:
         step = self.first_step + steps_here
         warm = min(1.0, (step + 1) / self.optimiser.warmup_steps) if self.optimiser.warmup_steps else 1.0
+        if self.slowing is not None:
+            return warm * self.slowing(step)
         if self.optimiser.schedule == "constant":
             return warm
         return warm * max(0.0, 1 - step / self.total_steps)

@@ -1,7 +1,8 @@
 """Whether an answer to a training sample is right: a sample with its gold answer and a written answer in, a bool out.
 
 The graders of the benchmarks judge items, which carry hidden tests. A training sample has its gold answer alone, so a
-number must be the gold one, a program must do what the gold program does, and any other answer is word for word.
+number must be the gold one, a program must do what the gold program does (where that does anything), and any other
+answer is word for word.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def is_right(sample: Sample, answer: str) -> bool:
     if sample.skill == "code" and "def " in sample.prompt:
         header = sample.prompt[sample.prompt.rindex("def ") :]
         tests = _tests(header, sample.answer)
-        return bool(tests) and run_tests(f"{header} {NEWLINE} {answer}", tests) is Execution.passed
+        if tests:
+            return run_tests(f"{header} {NEWLINE} {answer}", tests) is Execution.passed
     return answer.split() == sample.answer.split()
 
 
@@ -45,9 +47,9 @@ def _tests(header: str, gold: str) -> Tests:
         )
         for _ in range(TESTS)
     ]
-    for arguments in (tuple(range(30)), tuple(lists)):
+    for arguments, least in ((tuple(range(30)), 15), (tuple(lists), 3)):
         tried = [(argument, *evaluate(function, argument)) for argument in arguments]
-        passed = tuple((argument, found) for argument, outcome, found in tried if outcome is Execution.passed)
-        if len(passed) > len(arguments) // 2:  # a filter may leave nothing of which to take the largest
+        passed = [(argument, found) for argument, outcome, found in tried if outcome is Execution.passed]
+        if len(passed) >= least:
             return tuple((argument, tuple(v) if isinstance(v, list) else v) for argument, v in passed)
-    return ()
+    return ()  # what keeps the even numbers and of them the odd ones returns the largest of nothing

@@ -14,7 +14,7 @@ import pytest
 
 from forgetting.analysis.curves import COLUMNS, Curves, curves, curves_from_frame, skill_names
 from forgetting.analysis.scores import score_rows
-from forgetting.record.schema import LEDGER_COLUMNS
+from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 
 CHANCES = {"maths": 0.0, "facts": 0.2, "colours": 0.2}
 DOSES, ITEMS = (0, 20, 80), 24
@@ -46,7 +46,9 @@ def _row(student: str, capacity: int, arm: str, seed: int, dose: int, benchmark:
 def _ledger(benchmarks: tuple[str, ...] = ("maths", "facts")) -> pd.DataFrame:
     ladder = (("small", 20), ("large", 90), ("tiny", 3))
     axes = itertools.product(ladder, ("dialogue", "sham"), (0, 1), DOSES, benchmarks, range(ITEMS))
-    return pd.DataFrame([_row(*student, *rest) for student, *rest in axes], columns=list(LEDGER_COLUMNS))
+    return pd.DataFrame([_row(*student, *rest) for student, *rest in axes], columns=list(LEDGER_COLUMNS)).assign(
+        **ADDED
+    )
 
 
 LEDGER = _ledger()

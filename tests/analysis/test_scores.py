@@ -13,7 +13,7 @@ import pytest
 from forgetting.analysis import metrics
 from forgetting.analysis.scores import score_rows
 from forgetting.record.files import jsonl
-from forgetting.record.schema import LEDGER_COLUMNS, ScoreRow
+from forgetting.record.schema import ADDED, LEDGER_COLUMNS, ScoreRow
 
 CHANCES, VERSIONS = {"maths": 0.0, "lookup": 0.25}, {"maths": 3, "lookup": 1}
 
@@ -32,7 +32,7 @@ def row(dose: int, item: int, verdict: str, depth: int = 1, benchmark: str = "ma
 
 
 def ledger(*rows: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(LEDGER_COLUMNS))
+    return pd.DataFrame(rows, columns=list(LEDGER_COLUMNS)).assign(**ADDED)
 
 
 # Five items, depths 1 and 2. Right at dose 0: 0, 1, 2, 3. Right at dose 50: 0, 4. Lost 1, 2, 3; gained 4.

@@ -15,7 +15,7 @@ from forgetting.analysis.curves import Curves
 from forgetting.analysis.scores import score_rows
 from forgetting.analysis.study_folder import part_name
 from forgetting.record.files import jsonl, write_json
-from forgetting.record.schema import LEDGER_COLUMNS
+from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 
 Probability = Callable[[int, str, str, int, str, int], float]  # capacity, arm, benchmark, depth, coverage, dose
 
@@ -97,7 +97,7 @@ def write(world: World, folder: Path, ledger: bool = True) -> Path:
     rows["answer"] = [[1]] * len(rows)
     about = {name: {"version": 1, "chance": world.chances.get(name, 0.0), "skill": name} for name in world.benchmarks}
     folder.mkdir(parents=True)
-    rows[list(LEDGER_COLUMNS)].to_parquet(folder / "ledger.parquet")
+    rows.assign(**ADDED)[list(LEDGER_COLUMNS)].to_parquet(folder / "ledger.parquet")
     record = {
         "name": folder.name, "benchmarks": about, "arms": world.arms, "students": [],
         "seeds": {"shared_students": not world.fresh},

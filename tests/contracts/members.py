@@ -89,10 +89,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "mitigation": (
         {"name": "replay", "share": 0.2},
         {"name": "l2_sp", "strength": 10.0, "form": "penalty"},
-        {"name": "kl_to_base", "on": "replayed", "rows": 4, "pool": 16},
-        {"name": "kl_to_base", "on": "noise", "rows": 4},
+        {"name": "kl_to_base", "inputs": "replayed", "rows": 4, "pool": 16},
+        {"name": "kl_to_base", "inputs": "noise", "rows": 4},
         {"name": "freezing", "layers": 0, "embedding": True},
-        {"name": "freezing", "modules": ("mlp", "q_proj"), "random": True},
+        {"name": "freezing", "modules": ("mlp",), "random": True},
         {"name": "self_replay", "prompts": "given", "deduplicate": False},
         {"name": "trim", "by": "singular"},
         {"name": "trim", "by": "random"},

@@ -17,7 +17,7 @@ from forgetting.batching import encode, texts
 from forgetting.contracts import Benchmark, Model
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.gold_traces import Budget, GoldTraces, gold_sums
-from forgetting.record.schema import LEDGER_COLUMNS
+from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 from forgetting.spec import Evaluation, Optimiser
 from forgetting.testing.small import batch, differing, model, samples, weights, words
 from forgetting.training.fit import fit
@@ -96,7 +96,7 @@ def test_rows_say_what_the_model_answers_and_the_benchmark_thinks_of_it() -> Non
     probe = found[found["benchmark"] == "probe"]
     assert len(probe) == 6 and set(probe["variant"]) == {"dialogue"} and set(probe["verdict"]) == {""}
     given_columns = {"student", "capacity", "arm", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples"}
-    assert set(found.columns) == set(LEDGER_COLUMNS) - given_columns
+    assert set(found.columns) == set(LEDGER_COLUMNS) - given_columns - set(ADDED)
 
 
 def test_logged_scores_are_those_of_a_plain_loop() -> None:

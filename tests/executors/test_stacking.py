@@ -174,7 +174,7 @@ def test_students_whose_method_does_not_stack_are_distilled_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = construct(spec(ladder=Ladder(students=("10k",), fresh_students=True), seeds=2))
-    monkeypatch.setattr(type(study.distillation), "stacks", False)
+    monkeypatch.setattr(type(study.stages[0].method), "stacks", False)
     found = student_stacks(study, 2, tmp_path, measured(FOUND), lambda _: None, lambda *_: True)
     assert found == [("10k", (0,)), ("10k", (1,))]
 

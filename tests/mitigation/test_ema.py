@@ -38,6 +38,19 @@ def test_before_the_first_step_it_is_the_start_and_training_is_plain() -> None:
     assert len(differing(memory, one.state())) == len(memory)
 
 
+def test_the_average_moves_in_bfloat16_too() -> None:
+    student, part = model(0), EMA(0.99)
+    student.network.bfloat16()
+    start, memory = weights(student), part.prepare(student, [])
+    moved(student, size=0.02)
+    for _ in range(200):
+        part.after_step(student, memory)
+    assert memory is not None
+    for name, average in memory.items():
+        expected = start[name].double().lerp(student.state()[name].double(), 1 - 0.99**200)
+        assert torch.allclose(average.double(), expected, atol=1e-6), name
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
 def test_bad_decay(decay: float) -> None:
     with pytest.raises(UsageError, match=r"^ema\.decay: must be from 0 to below 1, got "):

@@ -59,6 +59,18 @@ def test_nothing_of_it_is_left_in_the_student() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_weights_in_bfloat16_have_their_information_in_fp32() -> None:
+    student = model(0)
+    student.network.bfloat16()
+    memory = PART.prepare(student, samples(PART.prompts, seed=1))
+    assert memory is not None
+    for name, weight in student.named_parameters():
+        assert memory.fisher[name].dtype == torch.float32 and torch.isfinite(memory.fisher[name]).all()
+        assert float(memory.fisher[name].mean()) == pytest.approx(1.0, abs=1e-4)
+        taken = PART.pull(name, weight.detach() + 1, memory, 1e-3)
+        assert taken is not None and torch.isfinite(taken).all()
+
+
 def test_a_tensor_that_no_answer_depends_on_is_not_pulled() -> None:
     start, none = {"w": torch.zeros(2)}, {"w": torch.zeros(2)}
     taken = PART.pull("w", torch.ones(2), Importance(start, none, {"w": 0.0}), 1e-2)

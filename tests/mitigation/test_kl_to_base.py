@@ -87,7 +87,7 @@ def test_the_copy_stays_as_it_was_and_shares_no_weight() -> None:
     ("given", "message"),
     [
         ({"beta": math.nan}, "beta: must be a finite number, 0 or more, got nan"),
-        ({"on": "old"}, "on: must be new, replayed or noise, got 'old'"),
+        ({"inputs": "old"}, "inputs: must be new, replayed or noise, got 'old'"),
         ({"rows": 0}, "rows: must be 1 or more, got 0"),
         ({"length": 1}, "length: must be 2 or more, got 1"),
     ],

@@ -75,17 +75,21 @@ def test_the_same_each_time_and_others_by_another_seed() -> None:
     assert written(SelfReplay(), 100) != written(SelfReplay(), 100, seed=1)
 
 
-def test_no_sample_comes_twice() -> None:
-    found = written(SelfReplay(prompts="given", pool=3, max_new_tokens=2), 200)
-    assert len({(s.prompt, s.answer) for s in found}) == len(found)
+def test_no_written_prompt_comes_twice_unless_it_may() -> None:
+    found = written(SelfReplay(pool=3, max_new_tokens=2), 200)
+    assert len(found) == 200 == len({s.prompt for s in found})
+    again = written(SelfReplay(pool=3, max_new_tokens=2, deduplicate=False), 200)
+    assert len({s.prompt for s in again}) < 200
 
 
 def test_a_student_that_says_one_thing_ends_and_the_stream_says_so() -> None:
     student = ending(model(0).tokenizer.eos_token_id)
-    part = SelfReplay(0.5, prompts="given", pool=2)
+    part = SelfReplay(0.5, pool=2)
+    firsts = {s.prompt.split()[0] for s in samples(2, seed=1)}
     found = written(part, 100, student)
-    assert len(found) == 2 and {s.answer for s in found} == {""} and all(s.ended for s in found)
-    with pytest.raises(UsageError, match="gave 2 samples of the 50 that the stream takes"):
+    assert {s.prompt for s in found} == firsts and len(found) == len(firsts)
+    assert {s.answer for s in found} == {""} and all(s.ended for s in found)
+    with pytest.raises(UsageError, match=f"gave {len(firsts)} samples of the 50 that the stream takes"):
         mixed(
             cast(Contamination, registry.build("contamination", "noise")), ORIGINAL, share=part.mix(1.0), doses=[0, 50],
             batch_size=10, seed=0, samples=lambda rng: part.samples(student, samples(2, seed=1), ORIGINAL, rng),
@@ -94,7 +98,7 @@ def test_a_student_that_says_one_thing_ends_and_the_stream_says_so() -> None:
 
 def test_the_filter_leaves_out_answers_that_were_cut() -> None:
     student = ending(tokens(["answer"], model(0).tokenizer)[0][0])
-    assert len(written(SelfReplay(prompts="given", pool=3, max_new_tokens=2), 9, student)) == 3
+    assert len(written(SelfReplay(prompts="given", pool=3, max_new_tokens=2), 9, student)) == 9
     assert written(SelfReplay(prompts="given", filter="ended", pool=3, max_new_tokens=2), 9, student) == []
 
 

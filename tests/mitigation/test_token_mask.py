@@ -23,7 +23,9 @@ def test_the_loss_is_the_mean_over_the_tokens_that_surprise_the_base_least(share
     found = part.loss(student, base, data, lambda b: losses.cross_entropy(student, b))
     learned, targets = data.answer_RBT[0, :, 1:], data.tokens_RBT[0, :, 1:]
     per_token = [
-        cross_entropy(m.logits(data.tokens_RBT)[0, :, :-1][learned].double(), targets[learned], reduction="none")
+        cross_entropy(
+            m.logits(data.tokens_RBT)[0, :, :-1][learned].double(), targets[learned], reduction="none"
+        ).detach()
         for m in (model(0), student)
     ]
     left = sorted(range(len(per_token[0])), key=lambda i: float(per_token[0][i]))

@@ -26,7 +26,7 @@ from forgetting.natural.chat import rendered
 from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 from forgetting.spec import PartValue
-from forgetting.stages import distil
+from forgetting.stages import distil, train
 from forgetting.study.estimates import ANSWERED_TOGETHER, Lengths, estimates
 from forgetting.study.fingerprints import settings_form, student_form, study_fingerprint
 from forgetting.study.study import Study, construct
@@ -150,7 +150,7 @@ def test_checkpoints_are_distilled_further(
     assert plain.folder != made.folder and "teacher" not in json.loads((plain.folder / "record.json").read_text())
     first = [r.to_frame().query("dose == 0 and benchmark == 'gsm8k'")["nll"].iloc[0] for r in (made, plain)]
     assert first[0] != first[1]
-    monkeypatch.setattr(distil, "fit", None)  # a second study takes it from the store
+    monkeypatch.setattr(train, "fit", None)  # a second study takes it from the store
     again = study(
         pupil, texts, tmp_path / "second", spec=spec(), teacher=str(teacher), students=[given], controls=[],
         store=tmp_path / "store",

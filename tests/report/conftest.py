@@ -16,7 +16,7 @@ import pytest
 
 from forgetting.analysis.scores import score_rows
 from forgetting.record.files import jsonl, write_json
-from forgetting.record.schema import LEDGER_COLUMNS
+from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 
 STUDENTS = {"10k": 10_016, "34k": 34_240, "100k": 101_376}
 DOSES = (0, 20, 80, 320, 1280)
@@ -97,7 +97,7 @@ def synthetic_record() -> dict[str, Any]:
 def synthetic_ledger() -> pd.DataFrame:
     """Ledger rows of the synthetic study."""
     rows = [row for s in STUDENTS for a in ARMS for seed in (0, 1) for dose in DOSES for row in _rows(s, a, seed, dose)]
-    return pd.DataFrame(rows, columns=list(LEDGER_COLUMNS))
+    return pd.DataFrame(rows, columns=list(LEDGER_COLUMNS)).assign(**ADDED)
 
 
 def write_study(folder: Path, ledger: pd.DataFrame) -> Path:

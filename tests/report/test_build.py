@@ -175,7 +175,7 @@ def _break(folder: Path, what: str) -> None:
         ("no record", "not the folder of a study"),
         ("unfinished", "forgetting resume"),
         ("cut record", "not readable as JSON"),
-        ("another record", "not the record of a study"),
+        ("another record", "no mapping"),
         ("cut ledger", "not a readable parquet file"),
         ("no ledger", "neither ledger.parquet nor curves.csv"),
         ("another ledger", "columns missing"),

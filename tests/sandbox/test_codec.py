@@ -87,7 +87,9 @@ def test_a_subclass_travels_as_its_content(value: Any, plain: Any) -> None:
     assert given_back == plain and type(given_back) is type(plain)
 
 
-@pytest.mark.parametrize("value", [object(), range(3), map(str, []), len, int, {1: object()}, bytearray(b"x")])
+@pytest.mark.parametrize(
+    "value", [object(), range(3), map(str, []), len, codec.NotPlain, {1: object()}, bytearray(b"x")]
+)
 def test_no_plain_value(value: Any) -> None:
     with pytest.raises(codec.NotPlain):
         codec.dumps(value)
@@ -148,3 +150,67 @@ def test_equality(one: Any, other: Any, equal: bool) -> None:
     there, back = codec.dumps(one), codec.dumps(other)
     assert codec.same(there, back) is equal
     assert codec.same(back, there) is equal
+
+
+@pytest.mark.parametrize("kind", codec.TYPES.values())
+def test_types_of_plain_values_are_themselves(kind: type) -> None:
+    assert codec.loads(codec.dumps([kind, {"a": kind}])) == [kind, {"a": kind}]
+
+
+def test_a_type_of_the_programs_own_is_none_whatever_it_calls_itself() -> None:
+    with pytest.raises(codec.NotPlain):
+        codec.dumps(type("int", (int,), {}))
+    with pytest.raises(codec.NotPlain):
+        codec.loads(b'["type","type"]')
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_an_opaque_value_is_true_or_false_and_equal_to_nothing(truth: bool) -> None:
+    text = codec.dumps(codec.Opaque("an object of type Match", truth=truth))
+    found = codec.loads(text)
+    assert bool(found) is truth and found.what == "an object of type Match"
+    for other in (text, codec.dumps(truth)):
+        assert not codec.same(text, other, lenient=True) and not codec.same(other, text)
+    with pytest.raises(codec.NotPlain):
+        codec.dumps([codec.Opaque("inside", truth=truth)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'["list",["opaque","inside",true]]',
+        b'["opaque"]',
+        b'["opaque",1,true]',
+        b'["opaque","x",1]',
+        b'["opaque","x",true,true]',
+        b'["type"]',
+        b'["type",[]]',
+        b'["type","Exception"]',
+    ],
+)
+def test_forged_types_and_opaque_values_are_refused(text: bytes) -> None:
+    for read in (codec.loads, lambda text: codec.same(text, b"[]"), lambda text: codec.same(b"null", text)):
+        with pytest.raises(codec.NotPlain):
+            read(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "equal"),
+    [
+        ((1, 2), [1, 2], True),
+        ((1, 2), (1, 2), True),
+        ((1, 2), [2, 1], False),
+        ([(1,)], [[1]], False),
+        ([True, {False: 1.0}], [1, {0: True}], True),
+        ({True, 2}, {1, 2.0}, True),
+        ([None], [0], False),
+        (["1"], [1], False),
+        ([math.nan], [math.nan], False),
+        (int, int, True),
+        (int, bool, False),
+        ("int", int, False),
+    ],
+)
+def test_lenient_equality(given: Any, expected: Any, equal: bool) -> None:
+    there, back = codec.dumps(given), codec.dumps(expected)
+    assert codec.same(there, back, lenient=True) is codec.same(back, there, lenient=True) is equal

@@ -44,6 +44,24 @@ def whole(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
+THREAD = """
+import threading, time
+def late():
+    time.sleep(0.3)
+    print(5)
+threading.Thread(target=late).start()
+print(4, flush=True)
+"""
+POOL = """
+from concurrent.futures import ThreadPoolExecutor
+import time
+pool = ThreadPoolExecutor(2)
+pool.submit(lambda: (time.sleep(0.2), print(5)))
+print(4, flush=True)
+"""
+MATCH = "import re\ndef f(text): return re.match('[aeiou]', text)"
+EMPTY = "from collections import deque\ndef f(x): return deque()"
+KIND = "def f(values, kind): return [v for v in values if not isinstance(v, kind)]"
 SQUARE = "def f(x):\n    return x * x\n"
 
 
@@ -80,6 +98,29 @@ SQUARE = "def f(x):\n    return x * x\n"
         (Script("print(5, flush=True); import os; os._exit(0)", "", "5"), Outcome.passed),
         (Script("print(5); exit(3)", "", "5"), Outcome.runtime_error),
         (Script("print(5)\nif __name__ == '__main__': print(6)", "", "5\n6"), Outcome.passed),
+        (Script(THREAD, "", "4\n5"), Outcome.passed),
+        (Script(f"{THREAD}\nimport sys\nsys.exit()", "", "4\n5"), Outcome.passed),
+        (Script(f"{THREAD}\n1 / 0", "", "4\n5"), Outcome.runtime_error),
+        (Script(POOL, "", "4\n5"), Outcome.passed),
+        (Script("import atexit\natexit.register(print, 5)\nprint(4)", "", "4\n5"), Outcome.passed),
+        (Script("import atexit, time\natexit.register(lambda: (time.sleep(.2), print(5)))", "", "5"), Outcome.passed),
+        (Script("import sys\nsys.stdout = open(1, 'w', closefd=False)\nprint(5)", "", "5"), Outcome.passed),
+        (Script("from threading import *\nThread(target=Event().wait).start()", "", ""), Outcome.time_limit),
+        (Script("print(5); exit(3)", "", "5", lenient=True), Outcome.passed),
+        (Script("print(' 5 \\n 1.50  2')", "", "5\n1.5 2.0", lenient=True), Outcome.passed),
+        (Script("print('5 x')", "", "5.0 x", lenient=True), Outcome.wrong),
+        (Script("print('5')", "", "5\n5", lenient=True), Outcome.wrong),
+        (Calls("def f(x): return (x, 1.0)", "f", ((3,),), ([3, True],), lenient=True), Outcome.passed),
+        (Calls("def f(x): return [(x,)]", "f", ((3,),), ([[3]],), lenient=True), Outcome.wrong),
+        (Calls("def f(x): return map(str, x)", "f", (([3],),), (["3"],), lenient=True), Outcome.wrong),
+        (Asserts(MATCH, "f", "assert f('apple') and not f('pear') and f('pear') is None"), Outcome.passed),
+        (Asserts(MATCH, "f", "assert f('apple') == 'a'"), Outcome.wrong),
+        (Asserts(MATCH, "f", "assert not f('apple')"), Outcome.wrong),
+        (Asserts(MATCH, "f", "assert f('apple').group() == 'a'"), Outcome.wrong),
+        (Asserts(EMPTY, "f", "assert not f(1)"), Outcome.passed),
+        (Asserts(EMPTY, "f", "assert f(1) == []"), Outcome.wrong),
+        (Asserts(KIND, "f", "assert f((1, 'a'), int) == ['a'] and f((1, 'a'), object) == []"), Outcome.passed),
+        (Asserts("def f(x): return type(x)", "f", "assert f(1) is int and f({}) == dict != f('')"), Outcome.passed),
         (Script("print(4)", "", "5"), Outcome.wrong),
         (Script("print('5')\n1 / 0", "", "5"), Outcome.runtime_error),
         (Script("print(", "", "5"), Outcome.syntax_error),

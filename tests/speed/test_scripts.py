@@ -17,6 +17,7 @@ MEASURED = {
     "evaluation": ["looks", 0, "times_faster_with_drafts", "median"],
     "gpu": ["times_faster", "stacked", "median"],
     "memory": ["times_faster", "median"],
+    "on_policy": ["times_faster_whole_step", "plain", "median"],
     "replicas": ["rows", 1, "times_faster", "stack", "median"],
     "floor": ["rows", 0, "share_of_the_machine", "median"],
     "scaling": ["axes", "dose", "seconds", "32", "median"],

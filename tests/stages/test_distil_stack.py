@@ -91,7 +91,7 @@ def test_the_first_twenty_losses_of_every_student_are_those_of_separate_ones(
         assert sorted(p.name for p in home.iterdir()) == sorted(p.name for p in alone.iterdir())
         for name, value in weights(home).items():  # in bfloat16, whose step is a part in 256
             torch.testing.assert_close(value, weights(alone)[name], rtol=1e-2, atol=1e-3)
-    assert {file.suffix for file in (store.root / "unfinished").iterdir()} == {".lock"}
+    assert not list((store.root / "unfinished").iterdir())  # no checkpoint and no lock is left
 
 
 MOMENTS: dict[str, tuple[Any, str, int, bool]] = {

@@ -19,7 +19,7 @@ from forgetting.spec import Machine
 from forgetting.study import settings, spec_files
 from forgetting.study.arms import arms_of
 from forgetting.study.fingerprints import study_fingerprint
-from forgetting.study.study import construct
+from forgetting.study.study import construct, warm_up_note
 
 # No number depends on these two; every other setting must change the fingerprint.
 FREE = {"name", "keep"}
@@ -43,6 +43,10 @@ OTHERS: dict[str, Any] = {
     "machine.backend.command": [sys.executable],
     "matching.reference": "34k",
     "matching.dose": 40,
+    "ladder.teaching.until.benchmark": "maths",
+    "ladder.distilling.until.benchmark": "maths",
+    "ladder.teaching.until.accuracy": 0.5,
+    "ladder.distilling.until.accuracy": 0.5,
 }
 
 
@@ -64,6 +68,10 @@ def another(path: str, value: Any) -> Any:
         return ["maths"]
     if path == "evaluation.answering":
         return ["sampled"]
+    if path.endswith("until.benchmark"):
+        return "maths"
+    if path.endswith("until.accuracy"):
+        return 0.5
     if path == "interventions":
         return ["average"]
     if path == "doses.stream_cap":
@@ -256,3 +264,18 @@ def test_mistakes_are_found_when_a_study_is_constructed(spec: Spec, words: str) 
     with pytest.raises(UsageError) as caught:
         construct(spec)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "shift", "said"),
+    [
+        (20, 1.0, "doses 40 to 320 lie in the warm-up of 20 steps of 32 samples"),
+        (2, 1.0, "dose 40 lies in the warm-up of 2 steps of 32 samples"),
+        (20, 0.05, ""),
+        (0, 1.0, ""),
+    ],
+)
+def test_doses_inside_the_warm_up_are_said(warmup: int, shift: float, said: str) -> None:
+    optimiser = dataclasses.replace(Spec().fine_tuning, warmup_steps=warmup)
+    study = construct(dataclasses.replace(Spec(), fine_tuning=optimiser, shifts=(shift,)))
+    assert warm_up_note(study) == said

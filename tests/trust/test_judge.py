@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from forgetting.contracts import Grade
-from forgetting.natural.grading import expressions, numbers, process, programs, verdicts
+from forgetting.natural.grading import expressions, grader_process, verdicts
 from forgetting.sandbox.limits import Limits, Outcome
 from forgetting.sandbox.pool import Asserts, Calls, Job, Sandbox, Script
 from tests.trust import frames
@@ -76,6 +76,8 @@ WORDS = (
     b'v["dict",[["list"],1]]', b'v["set",["list"]]', b'v["set",1,1]', b"v[]", b"v[[]]", b"v{}", b'v{"int":1}', b"vNaN",
     b"v" + b"9" * 5000, b"v" + b"[" * 100_000, b'v"\\ud800"', "v\ufeff1".encode("utf-16"), b"e\xe4\xb8", b"e" * 400,
     b"s\xff", b"m", b"n", b"o", b"z", b"?", b'={"outcome": "passed"}', b"\xff" * 400,
+    b'v["type"]', b'v["type",[]]', b'v["type","Proxy"]', b'v["opaque"]', b'v["opaque","x",1]', b'v["opaque","x",true]',
+    b'v["list",["opaque","x",true]]',
 )  # fmt: skip
 
 
@@ -146,6 +148,24 @@ def test_true_is_not_one_however_deep(sandbox: Sandbox, given: str, wanted: Any,
     assert found is (Outcome.passed if passes else Outcome.wrong)
 
 
+def test_leniently_true_is_one_as_in_python(sandbox: Sandbox) -> None:
+    jobs = [
+        Calls(f"def f(x): return {given}", "f", ((1,),), (wanted,), lenient=True)
+        for given, wanted in (("(True, {1.0})", [1, {True}]), ("[(1,)]", [[1]]), ("float('nan')", float("nan")))
+    ]
+    assert outcomes(sandbox, *jobs) == [Outcome.passed, Outcome.wrong, Outcome.wrong]
+
+
+def test_a_thread_or_a_last_function_that_never_ends_is_the_time_limit(sandbox: Sandbox) -> None:
+    waiting = (
+        "from threading import *\nThread(target=Event().wait).start()",
+        "import atexit, time\natexit.register(time.sleep, 99)",
+    )
+    assert outcomes(sandbox, *(Script(text, "", "") for text in waiting)) == [Outcome.time_limit] * 2
+    raising = "import atexit, os\natexit.register(os._exit, 3)", "import sys\nsys.modules['threading'] = 1"
+    assert outcomes(sandbox, *(Script(text, "", "") for text in raising)) == [Outcome.runtime_error] * 2
+
+
 def test_a_signal_without_a_name(sandbox: Sandbox) -> None:
     """A timer may send any signal; those of real time are no member of ``signal.Signals``."""
     program = """import ctypes, struct, time
@@ -213,26 +233,13 @@ LIES = {
 def test_a_grader_that_lies_gives_no_right_answer(lie: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "liar.py").write_text(f"{LIAR}{LIES[lie]}\nsys.stdin.read()\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(process, "SECONDS", 0.5)
+    monkeypatch.setattr(grader_process, "SECONDS", 0.5)
     monkeypatch.setattr(expressions, "check_available", lambda: None)
-    liar = process.Helper("liar")
+    liar = grader_process.Helper("liar")
     worker = type("Worker", (), {"cache_clear": lambda self: None, "__call__": lambda self: liar})()
     monkeypatch.setattr(expressions, "_worker", worker)
     assert expressions.agree([f"gold of {lie}"], ["answer"]) == [expressions.Agreement(False, False, False)]
     assert liar.process.returncode is not None
-
-
-@pytest.mark.parametrize("text", ["9" * 5000, "1/" + "9" * 5000, "\\frac{" + "9" * 5000 + "}{3}", "\\boxed{" * 9000])
-def test_numbers_of_thousands_of_digits(text: str) -> None:
-    assert numbers.strict(f"#### {text}") is None
-    assert numbers.lenient(f"7 {text}") in (None, numbers.strict("#### 7"), numbers.strict("#### 1"))
-
-
-@pytest.mark.parametrize("answer", ["```" + " " * 60_000, "```python\n" * 5000, "-" * 60_000, "`" * 60_000, "\ud800\0"])
-def test_answers_that_are_hard_to_read_are_read_at_once(answer: str) -> None:
-    begin = time.monotonic()
-    programs.of_answer("def f(x):\n", answer, "f")
-    assert time.monotonic() - begin < 3
 
 
 TRAPPED = sorted({*sys.stdlib_module_names, "torch", "numpy", "sympy", "mpmath", "math_verify", "reasoning_gym",
@@ -261,7 +268,7 @@ def test_the_sandbox_imports_nothing_from_the_working_folder(trap: Path) -> None
 
 @pytest.mark.skipif(not expressions.available(), reason="needs math-verify: pip install 'forgetting[math]'")
 def test_nor_does_the_grader_of_expressions(trap: Path) -> None:
-    helper = process.Helper("forgetting.natural.grading.expression_worker")
+    helper = grader_process.Helper("forgetting.natural.grading.expression_worker")
     assert helper.ask("\\frac{3}{4}", "\\boxed{0.75}") == [True, True, True]
     helper.stop()
     assert not trap.exists(), trap.read_text()
@@ -269,7 +276,7 @@ def test_nor_does_the_grader_of_expressions(trap: Path) -> None:
 
 @pytest.mark.skipif(not find_spec("reasoning_gym"), reason="needs reasoning-gym: pip install 'forgetting[gym]'")
 def test_nor_does_the_grader_of_puzzles(trap: Path) -> None:
-    helper = process.Helper("forgetting.natural.grading.puzzles")
+    helper = grader_process.Helper("forgetting.natural.grading.puzzles")
     assert helper.ask("chain_sum", json.dumps({}), 1, 0, "no idea") < 1
     helper.stop()
     assert not trap.exists(), trap.read_text()

@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from forgetting.errors import UsageError
 from forgetting.natural.grading.grader_process import GraderEnded, Helper
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,10 @@ def read_sweep(study: StudyFolder) -> SweepFolder | None:
     path = study.folder / SWEEP_FILE
     if not path.is_file():
         return None
-    held = read_sealed(path, "take the folder from where it came again")
+    try:
+        held = read_sealed(path, "take the folder from where it came again")
+    except UsageError as error:
+        raise UsageError(f"{path}: not readable as the file of a sweep: {error}") from None
     try:
         targets = tuple(_target(one) for one in held.get("targets", []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

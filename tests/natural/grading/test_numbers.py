@@ -46,6 +46,54 @@ FORMATS = [
     ("3 + 15 = 18", 18, False),
     ("It costs $1,000 in all", 1000, False),
     ("exactly 3/4", Fraction(3, 4), False),
+    ("\\boxed{1{,}234}", 1234, True),
+    ("\\boxed{1{,}234{,}567.5}", Fraction("1234567.5"), True),
+    ("\\boxed{70,\\!000}", 70_000, True),
+    ("\\boxed{1\\,234\\,567}", 1_234_567, True),
+    ("\\boxed{1\\ 000}", 1000, True),
+    ("#### 1\u202f234", 1234, True),
+    ("#### \\$70{,}000", 70_000, True),
+    ("#### $70{,}000$", 70_000, True),
+    ("The answer is $70{,}000$.", 70_000, False),
+    ("\\boxed{\\text{\\$}18}", 18, True),
+    ("\\boxed{\\frac34}", Fraction(3, 4), True),
+    ("\\boxed{\\frac 34}", Fraction(3, 4), True),
+    ("\\boxed{\\frac{3}4}", Fraction(3, 4), True),
+    ("\\boxed{-\\tfrac3{4}}", Fraction(-3, 4), True),
+    ("\\boxed{\\frac{1{,}000}{2{,}000}}", Fraction(1, 2), True),
+    ("\\boxed{5\\frac{1}{2}}", Fraction(11, 2), True),
+    ("\\boxed{-5\\dfrac12}", Fraction(-11, 2), True),
+    ("#### 5 1/2", Fraction(11, 2), True),
+    ("It takes 5 and 1/2 hours", Fraction(11, 2), False),
+    ("It takes 5\u00bd hours", Fraction(11, 2), False),
+    ("\\boxed {18}", 18, True),
+    ("\\boxed 18", 18, True),
+    ("\\fbox{18}", 18, True),
+    ("\\(\\boxed{\\mathbf{18}}\\)", 18, True),
+    ("\\boxed{18^\\circ}", 18, True),
+    ("\\boxed{75\\,\\%}", 75, True),
+    ("#### \\(18\\)", 18, True),
+    ("##### 18 #####", 18, True),
+    ("####\n\n18", 18, True),
+    ("#### Answer\n18", 18, False),
+    ("#### 9 * 2 = 18", 18, False),
+    ("#### 9 * 2\n= 18", 18, False),
+    ("#### 3 eggs * 6 = $18 in all", 18, False),
+    ("#### Step 1: eggs\n16 - 7 = 9\n#### Step 2: money\n9 * 2 = 18\n\nShe makes $18.", 18, False),
+    ("#### Step 2: 9 * 2\n#### 18", 18, True),
+    ("#### 1. Count the eggs\nThere are 9.\n#### 18", 18, True),
+    ("\\boxed{x = 18}", 18, False),
+    ("\\boxed{9 \\cdot 2 = 18}", 18, False),
+    ("#### 18\n\nQuestion: Ben has 3.\nAnswer: 3\n#### 3", 18, True),
+    ("#### 18\r\n\r\nQ: Ben has 3.\r\nA: 3", 18, True),
+    ("#### 18\n\nBen has 3.\n#### 3", 18, True),
+    ("The answer is 18.\n\nQuestion: Ben has 3.\nAnswer: 3", 18, False),
+    ("\\boxed{18}\n\nProblem: Ben has 3.\n\\boxed{3}", 18, True),
+    ("Question: Ann has 16.\nAnswer: 16 + 2 = 18\n#### 18", 18, True),
+    ("Problem: Ann has 16.\nSo \\boxed{18}", 18, True),
+    ("<think>\n#### 3, or \\boxed{4}\n</think>\n#### 18", 18, True),
+    ("#### 18<|im_end|>\n#### 3", 18, True),
+    ("#### " + "0" * 5_000 + "18." + "0" * 5_000, 18, True),
 ]
 
 
@@ -62,7 +110,7 @@ def test_formats(text: str, value: int | Fraction, accepted: bool) -> None:
 def test_the_table_of_the_page() -> None:
     page = (Path(__file__).parents[3] / "docs" / "real.md").read_text().partition("<!-- FORMATS -->")[2]
     rows = re.findall(r"^\| `(.*)` \| ([\d.]+) \| (\w+) \| right \|$", page.partition("### pass@k")[0], re.MULTILINE)
-    assert len(rows) == 13 and {row[2] for row in rows} == {"right", "right_but_format"}
+    assert len(rows) == 17 and {row[2] for row in rows} == {"right", "right_but_format"}
     for answer, gold, strict in rows:
         grade = of_number(f"#### {gold}", answer)
         assert (grade.verdict if grade.verdict == "right" else grade.kind) == strict, answer
@@ -85,6 +133,14 @@ def test_no_number(text: str) -> None:
 def test_strict_lenient_and_unparsed_are_told_apart(answer: str, verdict: str, kind: str) -> None:
     grade = of_number("#### 7", answer)
     assert (grade.verdict, grade.kind) == (verdict, kind)
+
+
+@pytest.mark.parametrize(
+    "form", ["#### {}", "\\boxed{{{}}}", "#### 1/{}", "#### 0.{}", "so {}", "#### \\frac{{{}}}{{3}}"]
+)
+def test_more_digits_than_python_converts_are_a_wrong_answer(form: str) -> None:
+    grade = of_number("#### 7", form.format("1" * 5_000))
+    assert (grade.verdict, grade.kind) == ("wrong", "wrong_answer")
 
 
 @given(st.integers(-(10**12), 10**12), st.sampled_from(["{}", "{:,}", "{}.0", "{}.", "{:,}.00", "+{}", "${}"]))

@@ -1,0 +1,129 @@
+"""One fit of a teacher or a student: a model, its loss and its stream in; the model trained, and what came of it, out.
+
+It goes on from the last durable checkpoint of an interrupted attempt, and stops at a target where it has one.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from forgetting import registry
+from forgetting.batching import prompts, texts, tokens, without_end
+from forgetting.contracts import Batch, Benchmark, Report
+from forgetting.errors import require
+from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.record.files import jsonl, write_atomically
+from forgetting.record.store import Store
+from forgetting.spec import Fit
+from forgetting.training import checkpoints
+from forgetting.training.checkpoints import Snapshots, last, restore_generators
+from forgetting.training.fit import Progress, fit
+from forgetting.training.module import FitModule
+from forgetting.training.plan import MixPlan
+from forgetting.training.stopwatch import Stopwatch
+from forgetting.training.target import AtTarget, TargetStop
+
+CHECKPOINT_STEPS = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a fit is made of beside the model: settings, stream, loss, batches; where it is kept, and as what."""
+
+    fit: Fit
+    plan: MixPlan
+    loss: Callable[[Batch], torch.Tensor]
+    batches: Callable[[MixPlan], Iterator[Batch]]
+    store: Store
+    mark: str
+    keeps_start: bool = False
+
+
+def train(model: HuggingFaceModel, of: Training, watch: Stopwatch, report: Report) -> dict[str, Any]:
+    """Train the model; what the manifest is to say of the fit: of a target what came of it, and a method's notes."""
+    work, plan, first, state = of.store.work(of.mark), of.plan, 0, None
+    if of.keeps_start:
+        plan = dataclasses.replace(plan, start=copy.deepcopy(model))
+    if checkpoint := checkpoint_of(of.mark, last(work)):
+        model.load_state(checkpoint.weights)
+        restore_generators(checkpoint.generators)
+        first, state = checkpoint.step, checkpoint.optimiser
+    target = TargetStop(of.fit.until, plan.steps, work / "checks.json", first) if of.fit.until.benchmark else None
+    stops = {step: step for step in range(CHECKPOINT_STEPS, plan.steps, CHECKPOINT_STEPS)}
+    kept = Snapshots(work, model, stops, of.mark, watch)
+    module = FitModule(
+        model, of.loss, of.fit, total_steps=plan.steps, first_step=first, optimiser_state=state,
+        slowing=target.factor if target else None,
+    )  # fmt: skip
+    notes = Notes(work / "notes.jsonl", first)
+    ending = [AtTarget(target, _accuracy(model, of, watch))] if target else []
+    try:
+        if target is None or first < target.ends_at:
+            with watch("training"):
+                fit(
+                    module, lambda: notes.of(of.batches(plan.starting_at(first))),
+                    [*ending, kept, Progress(report, plan.steps)],
+                )  # fmt: skip
+    finally:
+        kept.close()
+        notes.close()
+    return {**({"until": target.summary()} if target else {}), **notes.summary()}
+
+
+def checkpoint_of(mark: str, file: Path) -> checkpoints.RunCheckpoint | None:
+    """The checkpoint in a file, if it is of the student or teacher with that fingerprint."""
+    found = checkpoints.read(file) if file.is_file() else None
+    return found if found is not None and found.fingerprint == mark else None
+
+
+def _accuracy(model: HuggingFaceModel, of: Training, watch: Stopwatch) -> Callable[[], float]:
+    """Measures the share of right greedy answers to the validation items of the target."""
+    benchmark = cast(Benchmark, registry.build("benchmarks", of.fit.until.benchmark, "until.benchmark"))
+    items = benchmark.items("validation")
+    require(len(items) > 0, "until.benchmark", "a benchmark with items of the split validation", benchmark.short_name())
+    asked = tokens(prompts(items, model.tokenizer), model.tokenizer)
+
+    def measured() -> float:
+        with watch("evaluation"):
+            answers = model.generate([asked], max_new_tokens=of.fit.until.max_new_tokens)[0]
+            said = texts(without_end(answers, model.ends), model.tokenizer)
+            return sum(grade.verdict == "right" for grade in benchmark.grade(items, said)) / len(items)
+
+    return measured
+
+
+class Notes:
+    """The notes of a fit's batches, a line a step in a file; a resumed fit drops those of steps that it takes again."""
+
+    def __init__(self, file: Path, first_step: int) -> None:
+        self.file, self.first_step = file, first_step
+        lines = file.read_text().splitlines() if file.is_file() else []
+        self.rows: list[dict[str, Any]] = [row for row in map(json.loads, lines) if row["step"] < first_step]
+
+    def of(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches, their notes taken."""
+        for step, batch in enumerate(batches, self.first_step):
+            if batch.notes:
+                self.rows.append({"step": step, **batch.notes})
+                if step % CHECKPOINT_STEPS == CHECKPOINT_STEPS - 1:  # before the snapshot after this step
+                    self.close()
+            yield batch
+
+    def close(self) -> None:
+        """Make them durable."""
+        if self.rows:
+            write_atomically(self.file, jsonl(self.rows))
+
+    def summary(self) -> dict[str, Any]:
+        """Means over the last tenth of the steps that have any."""
+        late = self.rows[-max(1, len(self.rows) // 10) :]
+        names = [name for name in dict.fromkeys(n for row in late for n in row) if name != "step"]
+        means = {n: round(sum(row.get(n, 0.0) for row in late) / len(late), 4) for n in names}
+        return {"notes": means} if means else {}

@@ -1,0 +1,89 @@
+"""Where a fit that has a target stops: its checks on validation items in, the steps at which it slows and ends out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from forgetting.record.files import write_json
+from forgetting.spec import Until
+from forgetting.training.module import FitModule
+from forgetting.training.stops import AtStops
+
+DECAY = 10  # one step of falling rate for so many before
+PLATEAU_GAIN, PLATEAU_SHARE = 0.01, 5  # less is no gain, over so large a part (1 in 5) of the most steps
+
+Check = tuple[int, float]  # steps taken, accuracy
+Why = Literal["reached", "plateau", "cap"]
+
+
+def decided(checks: Sequence[Check], until: Until, most_steps: int) -> tuple[int, Why] | None:
+    """The step from which the rate falls, and why; None while neither is known. A pure function of the checks."""
+    latest = most_steps * DECAY // (DECAY + 1)
+    for place, (step, accuracy) in enumerate(checks):
+        if step >= latest:
+            break
+        if place and min(accuracy, checks[place - 1][1]) >= until.accuracy:
+            return step, "reached"
+        before = [a for s, a in checks if s <= step - most_steps / PLATEAU_SHARE]
+        if before and max(a for _, a in checks[: place + 1]) - max(before) < PLATEAU_GAIN:
+            return step, "plateau"
+    return (latest, "cap") if checks and checks[-1][0] >= latest else None
+
+
+class TargetStop:
+    """The checks of one fit so far, in a file so that a resumed fit goes on from them, and what follows from them."""
+
+    def __init__(self, until: Until, most_steps: int, file: Path, first_step: int) -> None:
+        self.until, self.most_steps, self.file = until, most_steps, file
+        kept = json.loads(file.read_text()) if file.is_file() else []
+        self.checks: list[Check] = [(step, accuracy) for step, accuracy in kept if step <= first_step]
+        self._latest = most_steps * DECAY // (DECAY + 1)
+
+    @property
+    def why(self) -> Why | None:
+        """Why the fit ends, where that is known."""
+        found = decided(self.checks, self.until, self.most_steps)
+        return found[1] if found else None
+
+    @property
+    def slows_at(self) -> int:
+        """Steps at constant rate; as far as is known, as many as leave room for the rest."""
+        found = decided(self.checks, self.until, self.most_steps)
+        return found[0] if found else self._latest
+
+    @property
+    def ends_at(self) -> int:
+        """Steps in all."""
+        return self.slows_at + -(-self.slows_at // DECAY) if self.slows_at < self._latest else self.most_steps
+
+    def factor(self, step: int) -> float:
+        """The rate of a step, of that at constant rate."""
+        return min(1.0, max(0.0, (self.ends_at - step) / max(1, self.ends_at - self.slows_at)))
+
+    def add(self, step: int, accuracy: float) -> None:
+        """Remember a check; it is durable afterwards."""
+        self.checks.append((step, accuracy))
+        write_json(self.file, self.checks)
+
+    def summary(self) -> dict[str, Any]:
+        """For the manifest: the steps taken, why no more, and every check."""
+        return {"steps": self.ends_at, "why": self.why, "checks": [list(check) for check in self.checks]}
+
+
+class AtTarget(AtStops):
+    """Measures the student at every check, and after the last step, and ends the fit there."""
+
+    def __init__(self, target: TargetStop, measure: Callable[[], float]) -> None:
+        super().__init__({step: step for step in range(1, target.most_steps + 1)})
+        self.target, self.measure = target, measure
+
+    def at_stop(self, step: int, module: FitModule) -> None:
+        """A check, where one is due; it comes before the snapshot of its step, which then has it."""
+        if step >= self.target.ends_at:
+            self.target.add(step, self.measure())
+            module.trainer.should_stop = True
+        elif step % self.target.until.every == 0 and self.target.why is None:
+            self.target.add(step, self.measure())
