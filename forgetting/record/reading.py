@@ -13,8 +13,8 @@ from typing import IO, Any, Protocol, TypeVar
 
 from forgetting.errors import UsageError
 
-Line = TypeVar("Line", bytes, str)
-Line_co = TypeVar("Line_co", bytes, str, covariant=True)
+FileLine = TypeVar("FileLine", bytes, str)
+FileLine_co = TypeVar("FileLine_co", bytes, str, covariant=True)
 
 MOST_JSON = 256 * 2**20  # bytes of one JSON file
 MOST_LINE = 64 * 2**20  # bytes of one row
@@ -22,10 +22,10 @@ MOST_LINES = 4 * 2**30  # bytes of all rows of a file, unpacked
 DIRECTIONS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # what turns text round on a screen
 
 
-class HasLines(Protocol[Line_co]):
+class HasLines(Protocol[FileLine_co]):
     """A file, of bytes or of characters."""
 
-    def readline(self, size: int, /) -> Line_co:
+    def readline(self, size: int, /) -> FileLine_co:
         """The next line, or as much of it as ``size``; empty at the end."""
 
 
@@ -77,7 +77,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def bounded_lines(file: HasLines[Line], name: object) -> Iterator[Line]:
+def bounded_lines(file: HasLines[FileLine], name: object) -> Iterator[FileLine]:
     """The lines of a file, plain or unpacked on the way; ``UsageError`` names the limit that they pass."""
     whole = 0
     while line := file.readline(MOST_LINE + 1):
