@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from forgetting import losses, registry
 from forgetting.analysis.scores import score_rows
-from forgetting.batching import encode, texts
+from forgetting.batching import encode, texts, without_end
 from forgetting.contracts import Benchmark, Model
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.gold_traces import Budget, GoldTraces, gold_sums
@@ -82,7 +82,7 @@ def test_rows_say_what_the_model_answers_and_the_benchmark_thinks_of_it() -> Non
     for benchmark, variant, item in expected:
         row = graded.loc[item.id]
         prompt = words()(item.prompt)["input_ids"]
-        answer = student.generate([[prompt]], max_new_tokens=8)[0][0]
+        (answer,) = without_end(student.generate([[prompt]], max_new_tokens=8)[0], student.ends)
         (grade,) = benchmark.grade([item], texts([answer], words()))
         assert row["answer"].tolist() == answer
         assert (row["verdict"], row["kind"]) == (grade.verdict, grade.kind)
@@ -154,7 +154,8 @@ def test_answers_are_those_of_plain_greedy_decoding_whatever_was_answered_earlie
     stops = [words().eos_token_id, *(t for answer in free for t in answer[-2:])]
     end = words().convert_ids_to_tokens(data.draw(st.sampled_from(stops)))
     student.tokenizer.eos_token = base.tokenizer.eos_token = end
-    plain = student.generate([[p for prompts in asked for p in prompts]], max_new_tokens=limit)[0]
+    written = student.generate([[p for prompts in asked for p in prompts]], max_new_tokens=limit)[0]
+    plain = without_end(written, student.ends)
     earlier, place = {}, 0
     for benchmark in BENCHMARKS:
         for item in benchmark.items():
