@@ -120,7 +120,7 @@ def contaminate(work: Work) -> None:
 
 def assemble(work: Work) -> None:
     """The runs' ledgers and scores joined, the record, and the views of it."""
-    from forgetting.analysis.study_folder import read_record
+    from forgetting.analysis.record_reading import read_record
 
     if not work.complete:
         took = time.perf_counter() - work.begin
