@@ -37,11 +37,12 @@ def python(code: str, folder: Path) -> str:
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
     """The calls that would have trained."""
+    import forgetting.resume
     import forgetting.simulate  # noqa: F401
 
     calls: list[tuple[Any, dict[str, Any]]] = []
-    for name in ("run_study", "resume"):
-        monkeypatch.setattr(sys.modules["forgetting.simulate"], name, lambda what, **more: calls.append((what, more)))
+    for name, home in (("run_study", "forgetting.simulate"), ("resume", "forgetting.resume")):
+        monkeypatch.setattr(sys.modules[home], name, lambda what, **more: calls.append((what, more)))
     return calls
 
 

@@ -139,7 +139,7 @@ def resume(given: Namespace) -> int:
         executor = None if workers is None else executor_of(own)
         work = partial(resume_sweep, folder, executor=executor, store=store, stack=stack, quiet=quiet, trust=trust)
     else:
-        from forgetting.simulate import resume
+        from forgetting.resume import resume
 
         work = partial(resume, folder, store=store, workers=workers, stack=stack, quiet=quiet, trust=trust)
     try:

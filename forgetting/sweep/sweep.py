@@ -23,8 +23,8 @@ from forgetting.record.run_files import read_marker
 from forgetting.record.seals import SEAL, read_sealed, write_sealed
 from forgetting.record.signing import SIGNATURE, check_trusted, is_ours, signature
 from forgetting.record.store import Store
+from forgetting.report.first_views import write_first_views
 from forgetting.report.result import Result, load
-from forgetting.simulate import write_views
 from forgetting.stages.assemble import alone, assemble, prepare, run_folder
 from forgetting.study.fingerprints import fingerprint, settings_form
 from forgetting.study.needs import study_needs, sweep_needs
@@ -85,7 +85,7 @@ def run_sweep(
             live.say("views: figures, TensorBoard, report.html")
             assemble(sweep.study, folder, whole.store, {"search": made}, made, commits, whole.complete_runs())
             write_sealed(folder / SWEEP_FILE, {**_earlier(folder), **found})
-            write_views(folder, begin)
+            write_first_views(folder, begin)
     return load(folder)
 
 

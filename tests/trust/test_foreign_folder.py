@@ -13,7 +13,7 @@ import pytest
 from forgetting.errors import UsageError
 from forgetting.record.seals import write_sealed
 from forgetting.record.signing import SIGNATURE, check_trusted, is_ours, key_file, signature
-from forgetting.simulate import resume
+from forgetting.resume import resume
 from forgetting.spec import Backend, Evaluation, Ladder, Machine, Spec
 from forgetting.study.needs import study_needs, sweep_needs
 from forgetting.study.spec_files import to_mapping
