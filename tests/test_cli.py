@@ -184,7 +184,7 @@ def test_where_and_how_to_run(command: Callable[..., Outcome], here: Path, begun
 def test_resume(command: Callable[..., Outcome], here: Path, begun: list[Any]) -> None:
     (here / "study").mkdir()
     assert command("resume", "study", "--workers", "0").status == 0
-    assert begun == [(Path("study"), {"store": None, "workers": 0, "stack": None, "quiet": False})]
+    assert begun == [(Path("study"), {"store": None, "workers": 0, "stack": None, "quiet": False, "trust": False})]
 
 
 @pytest.mark.parametrize("name", ["simulate", "distil"])
