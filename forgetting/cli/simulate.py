@@ -133,7 +133,7 @@ def resume(given: Namespace) -> int:
     quiet, trust = bool(given.get("quiet")), bool(given.get("trust"))
     if (folder / "sweep.json").is_file():
         from forgetting.executors import executor_of
-        from forgetting.sweep.sweep import resume_sweep
+        from forgetting.sweep.resume_sweep import resume_sweep
 
         own = {"name": "processes", "workers": workers} if workers else "inline"
         executor = None if workers is None else executor_of(own)

@@ -17,7 +17,7 @@ from forgetting.resume import resume
 from forgetting.spec import Backend, Evaluation, Ladder, Machine, Spec
 from forgetting.study.needs import study_needs, sweep_needs
 from forgetting.study.spec_files import to_mapping
-from forgetting.sweep.sweep import resume_sweep
+from forgetting.sweep.resume_sweep import resume_sweep
 from forgetting.sweep.sweep_spec import SweepSpec
 
 TRAP = "sprung_module.Part"
