@@ -10,23 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetting.errors import UsageError, checked, require
-from forgetting.executors import distilling, of_workers, own_data
+from forgetting.errors import checked, require
+from forgetting.executors import contaminating, distilling, of_workers, own_data
 from forgetting.executors.contract import Executor
-from forgetting.executors.stacking import Stack, stack_of, stacks
-from forgetting.executors.tasks import StudyTask, common_of, run_task
-from forgetting.record.files import RunFolder
-from forgetting.record.provenance import other_version
-from forgetting.record.run_files import read_marker
-from forgetting.record.seals import read_sealed, write_sealed
-from forgetting.record.signing import SIGNATURE, check_trusted, is_ours
+from forgetting.executors.stacking import Stack, stack_of
 from forgetting.record.store import Store
-from forgetting.spec import Spec, from_plain
+from forgetting.spec import Spec
 from forgetting.stages import assemble as record
 from forgetting.study.arguments import Arguments, explained, merged
 from forgetting.study.fingerprints import study_fingerprint
-from forgetting.study.needs import study_needs
-from forgetting.study.run import Run
 from forgetting.study.study import Study, construct, warm_up_note
 
 if TYPE_CHECKING:
@@ -91,36 +83,17 @@ def teach_and_distil(work: Work) -> None:
 
 
 def contaminate(work: Work) -> None:
-    """Every run that is not complete. The largest go first, so that no worker waits for one at the end."""
-    if work.complete:
-        return
-    study, store, bars = work.study, work.store, work.bars
-
-    def place(run: Run) -> Path:
-        return record.run_folder(work.folder, run)
-
-    def complete(run: Run) -> bool:
-        return RunFolder(place(run)).complete.is_file()
-
-    measure = distilling.measuring(study, store, work.executor, bars, work.seconds)
-    groups = stacks(study, work.stack, store.root, measure, bars.say, complete)
-    todo = [group for group in groups if not all(map(complete, group))]
-    todo.sort(key=lambda group: -study.students.index(group[0].student))
-    tasks: list[StudyTask] = [run_task(tuple(r.key for r in group), tuple(map(place, group))) for group in todo]
-    distilling.carry_out_batch(work.executor, bars, "contamination", tasks, common_of(study, store), work.seconds)
-    for name, noise in record.noise_floors(work.folder, study.runs()).items():
-        bars.say(f"{name}: {noise['text']}")
-    for benchmark in study.benchmarks:
-        for reason, count in benchmark.left_out().items():
-            bars.say(f"{benchmark.short_name()}: {count} rows are not asked: {reason}")
-    for group in filter(lambda g: len(g) > 1, todo):
-        if why := read_marker(RunFolder(place(group[0]))).get("not_stacked"):
-            bars.say(f"{why}; the runs of {group[0].student.name} were carried out one after another")
+    """Every run that is not complete."""
+    if not work.complete:
+        contaminating.carry_out_runs(
+            work.study, work.folder, work.store, work.executor, work.bars, work.seconds, stack=work.stack
+        )
 
 
 def assemble(work: Work) -> None:
     """The runs' ledgers and scores joined, the record, and the views of it."""
-    from forgetting.analysis.study_folder import read_record
+    from forgetting.analysis.record_reading import read_record
+    from forgetting.report.first_views import write_first_views
 
     if not work.complete:
         took = time.perf_counter() - work.begin
@@ -128,7 +101,7 @@ def assemble(work: Work) -> None:
         work.bars.say("views: figures, TensorBoard, report.html")
     done = "noise_floor" in read_record(work.folder)  # what views add to it last
     if not done or not (work.folder / "report.html").is_file():
-        write_views(work.folder, work.begin)
+        write_first_views(work.folder, work.begin)
 
 
 def show(folder: Path, quiet: bool) -> Result:
@@ -199,63 +172,6 @@ def run_study(
     study = construct(spec)
     folder = output / f"{spec.name}-{study_fingerprint(study)[:8]}"
     return tell(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
-
-
-def resume(
-    folder: Path,
-    *,
-    store: Path | None = None,
-    workers: int | None = None,
-    stack: Stack | None = None,
-    quiet: bool = False,
-    trust: bool = False,
-) -> Result:
-    """Go on with the study in ``folder``, stacked as before. ``UsageError`` if there is none, or other code made it.
-
-    Of a folder that was not laid out on this machine nothing is imported, started or fetched without ``trust``.
-    """
-    file = folder / "spec.json"
-    require(file.is_file(), "resume", "the folder of a study (with a spec.json)", str(folder))
-    plan = read_sealed(file, "simulate the same spec again to go on")
-    mark, other = plan.get("fingerprint"), f"resume: {folder} {other_version(plan)}"
-    try:
-        spec = from_plain(plan.get("spec"))
-    except UsageError as error:
-        raise UsageError(f"{other} ({str(error).partition(';')[0]})") from error
-    ours = is_ours([plan["spec"], mark], plan.get(SIGNATURE))
-    check_trusted(folder, study_needs(spec), ours=ours, trust=trust)
-    try:
-        study = construct(spec)
-    except UsageError as error:
-        raise UsageError(f"{other} ({str(error).partition(';')[0]})") from error
-    rule = "of a study that starts no other process, since nothing that a folder says is started; simulate it again"
-    command = list(study.spec.machine.backend.command)
-    require(not command, "resume", rule, command)
-    if mark != study_fingerprint(study):
-        raise UsageError(other)
-    stack = stack_of(plan.get("stack", "off") if stack is None else stack)
-    return tell(study, folder, Store(store), of_workers(workers), stack=stack, quiet=quiet)
-
-
-def write_views(folder: Path, begin: float) -> None:
-    """All views; what only the ledger tells, and the views' own time, are added to the record afterwards."""
-    from forgetting.analysis.differences import differences
-    from forgetting.analysis.study_folder import open_study
-    from forgetting.report import build
-    from forgetting.report.tables import statuses
-    from forgetting.report.tensorboard import plain
-
-    start, study = time.perf_counter(), open_study(folder)
-    build.write_views(study)
-    about = study.record
-    kept = {"noise_floor": study.noise_floor, "statuses": statuses(study), "differences": differences(study)}
-    for name, table in kept.items():
-        about[name] = plain(table.astype(object).where(table.notna(), None))
-    about["seconds"] |= {
-        "views": round(time.perf_counter() - start, 2),
-        "study": round(time.perf_counter() - begin, 2),
-    }
-    write_sealed(folder / "record.json", about)
 
 
 @contextmanager

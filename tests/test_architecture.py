@@ -28,7 +28,7 @@ LAYERS = {
     3: "study",
     4: "training evaluation",
     5: "stages",
-    6: "simulate executors sweep claims report",
+    6: "simulate resume executors sweep claims report",
     7: "cli __main__ testing",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
@@ -39,7 +39,7 @@ MEMBERS = {*FAMILIES - {"models"}, "claims", "world", "cli"}
 TORCH_FREE = """
 spec seeds errors contracts registry world record analysis study natural.corpora natural.grading natural.twins
 natural.syntax sandbox contamination benchmarks mitigation distillation models.ladder models.weight_files
-models.checkpoint evaluation.events simulate
+models.checkpoint evaluation.events simulate resume
 executors sweep claims report cli
 """.split()
 MOST_IMPORTS, MOST_LINES = 15, 300

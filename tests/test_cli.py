@@ -37,11 +37,12 @@ def python(code: str, folder: Path) -> str:
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
     """The calls that would have trained."""
+    import forgetting.resume
     import forgetting.simulate  # noqa: F401
 
     calls: list[tuple[Any, dict[str, Any]]] = []
-    for name in ("run_study", "resume"):
-        monkeypatch.setattr(sys.modules["forgetting.simulate"], name, lambda what, **more: calls.append((what, more)))
+    for name, home in (("run_study", "forgetting.simulate"), ("resume", "forgetting.resume")):
+        monkeypatch.setattr(sys.modules[home], name, lambda what, **more: calls.append((what, more)))
     return calls
 
 
@@ -183,7 +184,7 @@ def test_where_and_how_to_run(command: Callable[..., Outcome], here: Path, begun
 def test_resume(command: Callable[..., Outcome], here: Path, begun: list[Any]) -> None:
     (here / "study").mkdir()
     assert command("resume", "study", "--workers", "0").status == 0
-    assert begun == [(Path("study"), {"store": None, "workers": 0, "stack": None, "quiet": False})]
+    assert begun == [(Path("study"), {"store": None, "workers": 0, "stack": None, "quiet": False, "trust": False})]
 
 
 @pytest.mark.parametrize("name", ["simulate", "distil"])

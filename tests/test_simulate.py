@@ -15,7 +15,7 @@ import pytest
 
 from forgetting import Result, load, simulate
 from forgetting.errors import UsageError
-from forgetting.simulate import resume
+from forgetting.resume import resume
 from forgetting.spec import Doses, Evaluation, Spec
 
 SMALL = Evaluation(

@@ -29,10 +29,12 @@ from forgetting import load
 from forgetting.executors import executor_of
 from forgetting.record.files import write_json
 from forgetting.record.provenance import commit
-from forgetting.simulate import resume, run_study
+from forgetting.resume import resume
+from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
+from forgetting.sweep.resume_sweep import resume_sweep
 from forgetting.sweep.runs import Runs
-from forgetting.sweep.sweep import resume_sweep, run_sweep
+from forgetting.sweep.sweep import run_sweep
 from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from tests.trust.damage import Flip, counts, flip_once, plain_record
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from forgetting.analysis import metrics, statistics
 from forgetting.analysis.curves import ORIGINAL, outcomes_of, skill_names
+from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
-from forgetting.analysis.study_folder import StudyFolder, part_name
+from forgetting.analysis.study_folder import StudyFolder
 
 COLUMNS = "arm control student capacity skill dose difference low high items seeds".split()
 

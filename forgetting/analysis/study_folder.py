@@ -6,8 +6,6 @@ A folder that was committed small has no ledger; its curves then come from ``cur
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,21 +13,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from forgetting.analysis import statistics
 from forgetting.analysis.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
+from forgetting.analysis.record_reading import CURVES_FILE, REMEDY, part_name, read_ledger, read_record, replayed
 from forgetting.analysis.scores import PROBE, plain_rows, score_rows
 from forgetting.errors import UsageError, unknown
-from forgetting.record.checks import MOST_ROWS, check_names, check_record, check_words
+from forgetting.record.checks import check_names
 from forgetting.record.reading import first_line, opened, read_rows
-from forgetting.record.schema import ADDED, ANSWERING_FILE, LEDGER_COLUMNS, PASSING_FILE, RUN_KEY, ScoreRow
-from forgetting.record.seals import SEAL, check_files, read_sealed
+from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE, RUN_KEY, ScoreRow
+from forgetting.record.seals import SEAL, check_files
 
-CURVES_FILE = "curves.csv"
 SCORES_FILES = ("scores.jsonl", "scores.jsonl.gz")
-REMEDY = "take the folder from where it came again, or delete record.json and resume it: it is joined again"
 FLOOR_COLUMNS = ("student", "arm", "skill", "dose", "items", "accuracy", "difference", "standard_error", "seed_spread")
 
 
@@ -115,7 +110,7 @@ class StudyFolder:
         if not path.exists():
             return None
         check_files(self.folder, {path.name: mark} if (mark := self._hashes.get(path.name)) else {}, REMEDY)
-        return _read_ledger(path)
+        return read_ledger(path)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -223,98 +218,10 @@ class StudyFolder:
         return {name: value[what] for name, value in self.record.get("benchmarks", {}).items()}
 
 
-def replayed(arm: dict[str, Any]) -> float:
-    """The share of an arm's stream that is replayed, from its settings in the record."""
-    mitigation = arm.get("mitigation", "none")
-    return float(mitigation["share"]) if isinstance(mitigation, dict) and part_name(mitigation) == "replay" else 0.0
-
-
-@contextmanager
-def shown(folder: Path) -> Iterator[None]:
-    """Whatever a record that nobody foresaw breaks becomes one line with the folder; Python's error is its cause."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-        AssertionError,
-        pa.ArrowException,
-        MemoryError,
-    ) as error:
-        what = f"{type(error).__name__}: {first_line(error)}"
-        raise UsageError(f"{folder}: its record is damaged or not of a study, and cannot be shown ({what})") from error
-
-
 def open_study(path: Path | str) -> StudyFolder:
     """Read the folder of a finished study; ``UsageError`` says in one line what is wrong with it."""
     folder = Path(path)
     return StudyFolder(folder, read_record(folder))
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a study's folder, checked to be one."""
-    path = folder / "record.json"
-    if not folder.exists():
-        raise UsageError(f"{folder}: no such folder; give the folder of a finished study")
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: must be the folder of a study, got a file")
-    if not path.exists():
-        unfinished = (folder / "runs").is_dir()
-        hint = "unfinished: continue it with 'forgetting resume'" if unfinished else "not the folder of a study"
-        raise UsageError(f"{folder}: has no record.json ({hint})")
-    record = read_sealed(path, REMEDY)
-    check_record(record, path)
-    if not any((folder / name).exists() for name in ("ledger.parquet", CURVES_FILE)):
-        raise UsageError(f"{folder}: has neither ledger.parquet nor {CURVES_FILE}, so there is nothing to show")
-    return {**record, "arms": [_as_now(arm) for arm in record["arms"]]} if "arms" in record else record
-
-
-def _as_now(arm: dict[str, Any]) -> dict[str, Any]:
-    """An arm as records say it now: in early ones replay and joint training stood beside the mitigation."""
-    share, joint = arm.get("replay"), arm.get("joint")
-    rest = {name: value for name, value in arm.items() if name not in ("replay", "joint")}
-    if part_name(arm.get("mitigation", "none")) != "none" and (share or joint):
-        return arm  # two mitigations at once, which no arm has now
-    if joint:
-        return {**rest, "mitigation": {"name": "joint"}}
-    return {**rest, "mitigation": {"name": "replay", "share": share}} if share else rest
-
-
-def _read_ledger(path: Path) -> pd.DataFrame:
-    """The ledger, checked to have its columns, each of its kind, and names that can be shown and become paths."""
-    try:
-        with opened(path) as file:
-            about = pq.ParquetFile(file)
-            if about.metadata.num_rows > MOST_ROWS:
-                rows = f"{about.metadata.num_rows:,} rows, and the limit is {MOST_ROWS:,}"
-                raise UsageError(f"{path}: has {rows}")
-            ledger: pd.DataFrame = about.read().to_pandas()
-    except UsageError:
-        raise
-    except (OSError, ValueError, pa.ArrowException, TypeError) as error:
-        raise UsageError(f"{path}: not a readable parquet file ({first_line(error)}); {REMEDY}") from None
-    ledger = ledger.assign(**{name: value for name, value in ADDED.items() if name not in ledger})
-    missing = [name for name in LEDGER_COLUMNS if name not in ledger and name != "answer"]
-    if missing:
-        raise UsageError(f"{path}: columns missing from the ledger: {', '.join(missing)}")
-    for name, kind in LEDGER_COLUMNS.items():
-        if kind == "string":
-            words = ledger[name].unique()
-            (check_names if name in ("student", "arm") else check_words)(words, name, path)
-        elif name != "answer" and not pd.api.types.is_numeric_dtype(ledger[name]):
-            raise UsageError(f"{path}: column {name} must be numbers, got {ledger[name].dtype}")
-    return ledger
-
-
-def part_name(value: Any) -> str:
-    """The name of a part as the record holds it: a name, or settings with a name."""
-    return str(value.get("name", "unknown")) if isinstance(value, dict) else str(value)
 
 
 def _floor(rows: pd.DataFrame) -> tuple[int, float, float, float, float]:

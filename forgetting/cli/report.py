@@ -28,7 +28,7 @@ def parser() -> ArgumentParser:
 
 def report(given: Namespace) -> int:
     """Rebuild the views."""
-    from forgetting.analysis.study_folder import read_record, shown
+    from forgetting.analysis.record_reading import read_record, shown
 
     named = given.get("folders") or []
     if not named and given.get("index") is None:

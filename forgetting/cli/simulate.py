@@ -133,13 +133,13 @@ def resume(given: Namespace) -> int:
     quiet, trust = bool(given.get("quiet")), bool(given.get("trust"))
     if (folder / "sweep.json").is_file():
         from forgetting.executors import executor_of
-        from forgetting.sweep.sweep import resume_sweep
+        from forgetting.sweep.resume_sweep import resume_sweep
 
         own = {"name": "processes", "workers": workers} if workers else "inline"
         executor = None if workers is None else executor_of(own)
         work = partial(resume_sweep, folder, executor=executor, store=store, stack=stack, quiet=quiet, trust=trust)
     else:
-        from forgetting.simulate import resume
+        from forgetting.resume import resume
 
         work = partial(resume, folder, store=store, workers=workers, stack=stack, quiet=quiet, trust=trust)
     try:

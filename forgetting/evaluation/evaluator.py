@@ -22,7 +22,7 @@ from forgetting.batching import encode, prompt_tokens, texts, tokens
 from forgetting.contracts import Benchmark, Grade, Item, Layers, Model, Sample
 from forgetting.evaluation.gold_traces import PROBE_BYTES, Budget, GoldTraces, Sums, known
 from forgetting.evaluation.questions import Asking, Write, alone
-from forgetting.models.decoding import selected
+from forgetting.models.decoding_slots import selected
 from forgetting.spec import Evaluation
 
 Earlier = Mapping[tuple[str, str], Sequence[int]]  # the last answer to each item, by benchmark and item

@@ -2,7 +2,8 @@
 
 Weights are read from safetensors only and code that comes with a checkpoint is never run, so nothing that is loaded can
 run code. A hub name is fetched once, to the hub's cache; ``HF_HUB_OFFLINE=1`` and folders need no network. Sizes are
-known before any weight is read: from the headers of the files, or for Qwen3 from a table. No torch before ``load``.
+known before any weight is read: from the headers of the files, or for Qwen3 from a table. No torch before ``load``,
+which ``loading.py`` carries out.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ DTYPES = ("float32", "bfloat16", "float16")
 ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 PICKLED = "pickled weights only, which could run code"
-THINKING = "{%- set enable_thinking = "
 LABELS_VERSION = 2  # 2: dialogues are rendered and tokenised as a whole; texts begin as the tokenizer begins them
 _CHANGING = ("transformers_version", "_name_or_path")  # of config.json: what says nothing about the model
 
@@ -156,95 +156,18 @@ class Checkpoint:
 
     def load(self) -> HuggingFaceModel:
         """The model in evaluation mode. Raises ``UsageError``: one line that says what is wrong and what to do."""
-        import torch
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from forgetting.models.loading import loaded
 
-        from forgetting.models.decoding import check_decodable
-        from forgetting.models.huggingface import HuggingFaceModel, without_bars
-
-        folder = self.folder()
-        where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            with without_bars():
-                config = AutoConfig.from_pretrained(folder, **where)
-                check_decodable(config, 0)
-                if type(config) not in AutoModelForCausalLM._model_mapping:
-                    what = f"{config.model_type!r}, which is no causal language model"
-                    raise UsageError(f"checkpoint: {self.source!r} is {what}")
-                network = AutoModelForCausalLM.from_pretrained(
-                    folder, config=config, dtype=getattr(torch, self.dtype), attn_implementation=self.attention,
-                    use_safetensors=True, **where,
-                )  # fmt: skip
-                tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-        except UsageError:
-            raise
-        except Exception as error:
-            raise self.why(error) from error
-        network.train(False)
-        for name, values in network.named_parameters():
-            if not bool(torch.isfinite(values).all()):
-                raise UsageError(f"checkpoint: {self.source!r} has weights that are no finite numbers ({name})")
-        embedding: Any = network.get_input_embeddings()
-        return HuggingFaceModel(network, self._prepared(tokenizer, len(embedding.weight)))
+        return loaded(self)
 
     def reader(self) -> tuple[PreTrainedTokenizerFast, int]:
         """The tokenizer as a loaded model has it, and how many positions a table of them has (0: it has no table).
 
         No weights are read. ``UsageError`` where the model or its tokenizer cannot be used here.
         """
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from forgetting.models.loading import reader
 
-        from forgetting.models.decoding import check_decodable
-        from forgetting.models.huggingface import LEARNED_POSITIONS
-
-        folder = self.folder()
-        where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            config: Any = AutoConfig.from_pretrained(folder, **where)
-            check_decodable(config, 0)
-            kind = AutoModelForCausalLM._model_mapping.get(type(config), None)
-            if kind is None:
-                raise UsageError(f"checkpoint: {self.source!r} is {config.model_type!r}, no causal language model")
-            if self.attention == "sdpa" and not getattr(kind, "_supports_sdpa", True):
-                raise UsageError(
-                    f"checkpoint: {self.source!r} has no attention of the kind 'sdpa'; set attention: eager"
-                )
-            tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-        except UsageError:
-            raise
-        except Exception as error:
-            raise self.why(error) from error
-        table = config.model_type in LEARNED_POSITIONS
-        return self._prepared(tokenizer, config.vocab_size), config.max_position_embeddings if table else 0
-
-    def _prepared(self, tokenizer: Any, rows: int) -> PreTrainedTokenizerFast:
-        from transformers import PreTrainedTokenizerFast
-
-        from forgetting.models.huggingface import whole_texts
-
-        if not isinstance(tokenizer, PreTrainedTokenizerFast) or len(tokenizer) <= len(tokenizer.all_special_tokens):
-            raise UsageError(f"checkpoint: no fast tokenizer in {self.source!r}")
-        if tokenizer.eos_token_id is None:
-            raise UsageError(f"checkpoint: the tokenizer of {self.source!r} has no end token")
-        if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:  # of padding nothing is learned
-            tokenizer.pad_token = tokenizer.eos_token
-        special = set(tokenizer.all_special_tokens) | {str(t) for t in tokenizer.added_tokens_decoder.values()}
-        without = [word for word, number in tokenizer.get_vocab().items() if number >= rows and word not in special]
-        if without or tokenizer.eos_token_id >= rows:
-            raise UsageError(
-                f"checkpoint: the tokenizer of {self.source!r} has {len(tokenizer)} tokens and the embedding {rows} "
-                "rows only; take the tokenizer that belongs to it, or resize the embedding"
-            )
-        tokenizer.padding_side = "right"
-        whole_texts(tokenizer)
-        if self.chat_template:
-            tokenizer.chat_template = self.template()
-        if self.thinking is not None:
-            template = tokenizer.chat_template
-            if not isinstance(template, str) or "enable_thinking" not in template:
-                raise UsageError(f"checkpoint.thinking: the chat template of {self.source!r} has no such switch")
-            tokenizer.chat_template = f"{THINKING}{str(self.thinking).lower()} -%}}{template}"
-        return tokenizer
+        return reader(self)
 
     def template(self) -> str:
         """The text of the file ``chat_template``."""

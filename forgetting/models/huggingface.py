@@ -25,7 +25,9 @@ from forgetting import seeds
 from forgetting.contracts import AnswerRequest, Answers, Layers, Model, Sampling
 from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
-from forgetting.models.decoding import Decoding, check_decodable, layers_of, rows_together, selected
+from forgetting.models.decodable import check_decodable
+from forgetting.models.decoding import Decoding, rows_together
+from forgetting.models.decoding_slots import layers_of, selected
 from forgetting.models.ladder import Architecture
 from forgetting.natural.chat import turn_end
 

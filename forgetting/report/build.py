@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forgetting.analysis.study_folder import CURVES_FILE, StudyFolder, open_study
+from forgetting.analysis.record_reading import CURVES_FILE
+from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.errors import UsageError, unknown
 from forgetting.record.files import write_atomically
 from forgetting.record.places import check_plain

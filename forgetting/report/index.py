@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from forgetting.analysis.study_folder import read_record
+from forgetting.analysis.record_reading import read_record
 from forgetting.record.files import write_atomically
 
 HEAD = """# Measured results

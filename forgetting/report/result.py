@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import RenderableType
 
-from forgetting.analysis.study_folder import StudyFolder, read_record, shown
+from forgetting.analysis.record_reading import read_record, shown
+from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError, checked
 
 if TYPE_CHECKING:

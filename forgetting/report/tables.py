@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Floats, Status
+from forgetting.analysis.record_reading import part_name, replayed
 from forgetting.analysis.scores import PROBE
-from forgetting.analysis.study_folder import ArmCurves, StudyFolder, part_name, replayed
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
-from forgetting.analysis.study_folder import StudyFolder, part_name
+from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import file_name
 from forgetting.evaluation.events import GROUPS, EventsWriter, HParam, scalar_values
 

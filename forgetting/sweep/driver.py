@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from forgetting.analysis.metrics import Status
 from forgetting.study.run import Run
-from forgetting.sweep.outcomes import RunOutcome
+from forgetting.sweep.outcomes import Made
 from forgetting.sweep.samplers import distributions
 from forgetting.sweep.search_space import SweepPoint, SweepSpace
 from forgetting.sweep.sweep_spec import Search, Stop
@@ -38,7 +38,6 @@ class Patient(Protocol):
     def __call__(self, step: Callable[[], T]) -> T: ...
 
 
-Made = RunOutcome | str  # what a run showed, or why it failed
 Start = Callable[[Sequence[Run]], Mapping[Run, "Future[Made]"]]
 
 

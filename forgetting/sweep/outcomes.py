@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,9 @@ class RunOutcome:
     last_dose: int = 0  # of the run's last look
 
 
+Made = RunOutcome | str  # what a run showed, or why it failed
+
+
 def outcome(space: SweepSpace, run: RunFolder) -> RunOutcome:
     """Read a complete run's scores. ``UsageError`` where they do not hold what the target needs, or are damaged."""
     rows = _rows(space, run)
@@ -47,6 +51,24 @@ def outcome(space: SweepSpace, run: RunFolder) -> RunOutcome:
     if censored := last < space.dose:
         variance = censored_variance(retention, variance)
     return RunOutcome(Status.ok.name, retention, variance, accuracy, items, censored, max(rows))
+
+
+def outcome_to_come(space: SweepSpace, run: RunFolder, future: Future[None]) -> Future[Made]:
+    """The outcome of a run once it is done; a failed run's message; what the user can mend is raised on."""
+    made: Future[Made] = Future()
+
+    def finish(ended: Future[None]) -> None:
+        try:
+            error = ended.exception()
+            if isinstance(error, UsageError | OSError | KeyboardInterrupt):
+                made.set_exception(error)
+            else:
+                made.set_result(outcome(space, run) if error is None else str(error).strip().splitlines()[0])
+        except BaseException as error:  # noqa: BLE001 (the driver raises it)
+            made.set_exception(error)
+
+    future.add_done_callback(finish)
+    return made
 
 
 def _rows(space: SweepSpace, run: RunFolder) -> dict[int, dict[str, Any]]:

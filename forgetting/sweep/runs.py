@@ -46,7 +46,11 @@ class Runs:
 
     def complete(self, run: Run) -> bool:
         """Whether a run is complete."""
-        return RunFolder(run_folder(self.folder, run)).complete.is_file()
+        return self.place(run).complete.is_file()
+
+    def place(self, run: Run) -> RunFolder:
+        """Where a run's files are, or will be."""
+        return RunFolder(run_folder(self.folder, run))
 
     def _task(self, part: Sequence[Run]) -> Task:
         folders = tuple(run_folder(self.folder, run) for run in part)

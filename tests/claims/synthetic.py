@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from forgetting.analysis.curves import Curves
+from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import score_rows
-from forgetting.analysis.study_folder import part_name
 from forgetting.record.files import jsonl, write_json
 from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 

@@ -14,7 +14,7 @@ from forgetting import Spec
 from forgetting.errors import UsageError
 from forgetting.evaluation import backend_evaluator
 from forgetting.report.result import Result
-from forgetting.simulate import resume
+from forgetting.resume import resume
 from forgetting.spec import Backend, Machine
 from forgetting.study.fingerprints import machine_form, study_fingerprint
 from forgetting.study.study import construct

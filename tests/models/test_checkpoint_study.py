@@ -12,7 +12,7 @@ from forgetting import load
 from forgetting.models.ladder import architecture
 from forgetting.record.seals import file_hash
 from forgetting.report.result import Result
-from forgetting.simulate import resume
+from forgetting.resume import resume
 from forgetting.spec import Optimiser, Spec
 from tests.models.natural import checkpoint, corpora, study
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from forgetting.errors import UsageError
 from forgetting.models import decoding
-from forgetting.models.decoding import check_decodable, rows_together, selected
+from forgetting.models.decodable import check_decodable
+from forgetting.models.decoding import rows_together
+from forgetting.models.decoding_slots import selected
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.testing.small import model, words
 

@@ -16,7 +16,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from forgetting.mitigation.lora import LoRA
 from forgetting.models import fused_qwen3
-from forgetting.models.decoding import DecodingRow, _Batch
+from forgetting.models.decoding_slots import DecodingRow, Slots
 from forgetting.models.ladder import LADDER, Architecture
 from forgetting.testing.small import TINY, model
 
@@ -141,7 +141,7 @@ def test_what_is_read_and_written_on_is_one_text(
         read_BT[row, length:] = 0
     last_N = torch.tensor(lengths) - 1 + torch.arange(len(lengths)) * read_BT.shape[1]
     logits, layers = student.read(read_BT, last_N)
-    batch = _Batch(student, len(lengths), width)
+    batch = Slots(student, len(lengths), width)
     batch.fill(range(len(lengths)), [DecodingRow(layers, row, length, 0) for row, length in enumerate(lengths)])
     expected = student.network(whole_BT).logits
     rows = range(len(lengths))

@@ -20,7 +20,7 @@ from forgetting.models.checkpoint import Checkpoint
 from forgetting.record.seals import file_hash
 from forgetting.registry import build
 from forgetting.report.result import Result
-from forgetting.simulate import resume
+from forgetting.resume import resume
 from forgetting.study.fingerprints import evaluation_form, study_fingerprint
 from forgetting.study.study import construct
 from tests.contracts.members import DATA

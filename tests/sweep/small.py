@@ -18,8 +18,8 @@ from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
 from forgetting.study import spec_files
 from forgetting.study.run import Run
 from forgetting.study.study import construct
-from forgetting.sweep.driver import Driver, Made, Start
-from forgetting.sweep.outcomes import RunOutcome
+from forgetting.sweep.driver import Driver, Start
+from forgetting.sweep.outcomes import Made, RunOutcome
 from forgetting.sweep.samplers import sampler
 from forgetting.sweep.search_space import SweepSpace, space
 from forgetting.sweep.storage import open_study

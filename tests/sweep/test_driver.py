@@ -13,8 +13,8 @@ from optuna.storages import InMemoryStorage
 
 from forgetting.errors import UsageError
 from forgetting.study.run import Run
-from forgetting.sweep.driver import Driver, Made
-from forgetting.sweep.outcomes import RunOutcome
+from forgetting.sweep.driver import Driver
+from forgetting.sweep.outcomes import Made, RunOutcome
 from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.sweep_spec import Method, Search, Stop
 from tests.sweep.small import a_driver, a_space, made_at_once, nothing, sequence, surface, wide_space

@@ -18,7 +18,8 @@ from forgetting.executors.inline import Inline
 from forgetting.record.files import RunFolder
 from forgetting.record.run_files import read_marker
 from forgetting.spec import Doses
-from forgetting.sweep.sweep import resume_sweep, run_sweep
+from forgetting.sweep.resume_sweep import resume_sweep
+from forgetting.sweep.sweep import run_sweep
 from forgetting.sweep.sweep_spec import Pruning, Search
 from tests.conftest import Outcome
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, write_spec

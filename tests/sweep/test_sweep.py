@@ -19,7 +19,8 @@ from forgetting.executors.contract import Executor, Task
 from forgetting.executors.inline import Inline
 from forgetting.spec import Ladder
 from forgetting.sweep.layout import construct_sweep
-from forgetting.sweep.sweep import resume_sweep, run_sweep
+from forgetting.sweep.resume_sweep import resume_sweep
+from forgetting.sweep.sweep import run_sweep
 from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from tests.conftest import Outcome
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, write_spec

@@ -13,11 +13,11 @@ import pytest
 from forgetting.errors import UsageError
 from forgetting.record.seals import write_sealed
 from forgetting.record.signing import SIGNATURE, check_trusted, is_ours, key_file, signature
-from forgetting.simulate import resume
+from forgetting.resume import resume
 from forgetting.spec import Backend, Evaluation, Ladder, Machine, Spec
 from forgetting.study.needs import study_needs, sweep_needs
 from forgetting.study.spec_files import to_mapping
-from forgetting.sweep.sweep import resume_sweep
+from forgetting.sweep.resume_sweep import resume_sweep
 from forgetting.sweep.sweep_spec import SweepSpec
 
 TRAP = "sprung_module.Part"

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from forgetting import load
-from forgetting.analysis.study_folder import shown
+from forgetting.analysis.record_reading import shown
 from forgetting.cli import main
 from forgetting.errors import UsageError
 from forgetting.record import reading

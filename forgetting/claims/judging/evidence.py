@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forgetting.analysis.curves import ORIGINAL
+from forgetting.analysis.record_reading import part_name, read_record, replayed
 from forgetting.analysis.scores import PROBE
-from forgetting.analysis.study_folder import StudyFolder, part_name, read_record, replayed
+from forgetting.analysis.study_folder import StudyFolder
 from forgetting.claims.judging.accuracy import Cell, CountCell, ItemCell, SeedPair
 
 

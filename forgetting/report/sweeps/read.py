@@ -16,7 +16,8 @@ import pandas as pd
 
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.metrics import Floats, Status, censored_variance, retention_variance
-from forgetting.analysis.study_folder import StudyFolder, part_name
+from forgetting.analysis.record_reading import part_name
+from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.errors import UsageError
 from forgetting.record.seals import read_sealed
