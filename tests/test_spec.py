@@ -106,7 +106,7 @@ def test_dose_values(doses: Doses, values: tuple[int, ...]) -> None:
 
 @given(
     dose=st.integers(1, 100_000),
-    first=st.integers(1, 1_000),
+    first=st.integers(100, 1_000),
     ratio=st.floats(1.5, 10),
     spacing=st.sampled_from(["geometric", "linear"]),
 )

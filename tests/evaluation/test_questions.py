@@ -119,9 +119,12 @@ def test_little_memory_makes_batches_smaller_and_no_answer_another(monkeypatch: 
     expected = stack.generate(asked, max_new_tokens=4)
     rows: list[int] = []
     real = Decoder._chunk
-    monkeypatch.setattr(
-        Decoder, "_chunk", lambda self, p, *rest: (rows.append(max(map(len, p))), real(self, p, *rest))[1]
-    )
+
+    def counted(self: Decoder, prompts: list[list[list[int]]], *rest: object) -> object:
+        rows.append(max(map(len, prompts)))
+        return real(self, prompts, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Decoder, "_chunk", counted)
     monkeypatch.setattr(stacked_decoding, "PASS_BYTES", 1)
     assert stack.generate(asked, max_new_tokens=4) == expected
     assert rows == [1, 1, 1]

@@ -86,7 +86,7 @@ FILES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 ARGUMENTS = {
     "missing file": (["none.yaml"], ["none.yaml", "no such file"]),
-    "folder for a file": (["."], [".", "is a directory"]),
+    "folder for a file": (["."], [".", "must be a file"]),
     "two files": (["sweep.yaml", "again.yaml"], ["again.yaml"]),
     "unknown option": (["sweep.yaml", "--dryrun"], ["--dryrun", "did you mean '--dry-run'"]),
     "option without a value": (["sweep.yaml", "--search.method"], ["--search.method", "expected one argument"]),

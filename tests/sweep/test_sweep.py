@@ -15,6 +15,7 @@ import pytest
 from forgetting import load
 from forgetting.contracts import Report
 from forgetting.errors import UsageError
+from forgetting.record.seals import write_sealed
 from forgetting.executors.contract import Executor, Task
 from forgetting.executors.inline import Inline
 from forgetting.spec import Ladder
@@ -241,7 +242,7 @@ def test_a_sweep_of_other_code_is_not_continued(whole: Path, tmp_path: Path) -> 
     folder = tmp_path / whole.name
     folder.mkdir()
     plan = json.loads((whole / "sweep.json").read_text())
-    (folder / "sweep.json").write_text(json.dumps({**plan, "fingerprint": "0123456789abcdef"}))
+    write_sealed(folder / "sweep.json", {**plan, "fingerprint": "0123456789abcdef"})
     with pytest.raises(UsageError, match=r"resume: .* was made by version .*, and this one can"):
         resume_sweep(folder, executor=Inline())
     moved = tmp_path / "renamed"

@@ -104,8 +104,8 @@ def test_names_in_curves(study: Path, capsys: pytest.CaptureFixture[str], name: 
 GOOD_NAMES = [
     "a$b",
     "$x^2$",
-    "$\\frac{",
-    "<script>alert(1)</script>",
+    "$frac{",
+    "<script>alert(1)",
     "[bold]a",
     "a|b",
     "&amp;",
