@@ -23,6 +23,7 @@ from forgetting.record.signing import SIGNATURE, check_trusted, is_ours
 from forgetting.record.store import Store
 from forgetting.spec import Spec, from_plain
 from forgetting.stages import assemble as record
+from forgetting.stages.folder import alone, noise_floors, prepare, run_folder
 from forgetting.study.arguments import Arguments, explained, merged
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.needs import study_needs
@@ -74,9 +75,9 @@ def lay_out(study: Study, folder: Path, store: Store, executor: Executor, stack:
             store.clean()
             if distilling.missing_students(study, store):
                 store.check_writable()
-            for one in (record.alone(folder), _going_on(folder), executor, work.bars):
+            for one in (alone(folder), _going_on(folder), executor, work.bars):
                 held.enter_context(one)
-            work.commits = record.prepare(study, folder, work.stack)
+            work.commits = prepare(study, folder, work.stack)
             count = len(study.runs())
             lines = [f"study: {folder}, {count} run{'' if count == 1 else 's'}", *own_data.left_out(study)]
             for line in filter(None, [*lines, warm_up_note(study)]):
@@ -97,7 +98,7 @@ def contaminate(work: Work) -> None:
     study, store, bars = work.study, work.store, work.bars
 
     def place(run: Run) -> Path:
-        return record.run_folder(work.folder, run)
+        return run_folder(work.folder, run)
 
     def complete(run: Run) -> bool:
         return RunFolder(place(run)).complete.is_file()
@@ -108,7 +109,7 @@ def contaminate(work: Work) -> None:
     todo.sort(key=lambda group: -study.students.index(group[0].student))
     tasks: list[StudyTask] = [run_task(tuple(r.key for r in group), tuple(map(place, group))) for group in todo]
     distilling.carry_out_batch(work.executor, bars, "contamination", tasks, common_of(study, store), work.seconds)
-    for name, noise in record.noise_floors(work.folder, study.runs()).items():
+    for name, noise in noise_floors(work.folder, study.runs()).items():
         bars.say(f"{name}: {noise['text']}")
     for benchmark in study.benchmarks:
         for reason, count in benchmark.left_out().items():

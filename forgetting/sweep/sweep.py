@@ -25,7 +25,8 @@ from forgetting.record.signing import SIGNATURE, check_trusted, is_ours, signatu
 from forgetting.record.store import Store
 from forgetting.report.result import Result, load
 from forgetting.simulate import write_views
-from forgetting.stages.assemble import alone, assemble, prepare, run_folder
+from forgetting.stages.assemble import assemble
+from forgetting.stages.folder import alone, prepare, run_folder
 from forgetting.study.fingerprints import fingerprint, settings_form
 from forgetting.study.needs import study_needs, sweep_needs
 from forgetting.study.run import Run
