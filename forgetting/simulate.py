@@ -17,6 +17,7 @@ from forgetting.executors.stacking import Stack, stack_of
 from forgetting.record.store import Store
 from forgetting.spec import Spec
 from forgetting.stages import assemble as record
+from forgetting.stages.folder import alone, prepare
 from forgetting.study.arguments import Arguments, explained, merged
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.study import Study, construct, warm_up_note
@@ -66,9 +67,9 @@ def lay_out(study: Study, folder: Path, store: Store, executor: Executor, stack:
             store.clean()
             if distilling.missing_students(study, store):
                 store.check_writable()
-            for one in (record.alone(folder), _going_on(folder), executor, work.bars):
+            for one in (alone(folder), _going_on(folder), executor, work.bars):
                 held.enter_context(one)
-            work.commits = record.prepare(study, folder, work.stack)
+            work.commits = prepare(study, folder, work.stack)
             count = len(study.runs())
             lines = [f"study: {folder}, {count} run{'' if count == 1 else 's'}", *own_data.left_out(study)]
             for line in filter(None, [*lines, warm_up_note(study)]):

@@ -32,8 +32,8 @@ from forgetting import registry
 from forgetting.batching import prompt_tokens, texts, tokens
 from forgetting.contracts import Benchmark
 from forgetting.evaluation.evaluator import Evaluator
+from forgetting.models.checkpoint import load
 from forgetting.spec import Evaluation, Optimiser
-from forgetting.stages import distil
 
 Answers = list[list[int]]
 WANTED = (1.0, 0.5, 0.0)
@@ -56,13 +56,13 @@ class Exam:
     """Items with their prompts, and both ways to have them answered."""
 
     def __init__(self, folder: Path, per_depth: int, max_new_tokens: int) -> None:
-        self.model, self.max_new_tokens = distil.load(folder), max_new_tokens
+        self.model, self.max_new_tokens = load(folder), max_new_tokens
         self.model.network.to(device())
         parts = [registry.build("benchmarks", {"name": n, "items_per_depth": per_depth}) for n in ("maths", "code")]
         benchmarks = [b for b in parts if isinstance(b, Benchmark)]
         self.sets = [(b, b.items("test")) for b in benchmarks]
         how = Evaluation(max_new_tokens=max_new_tokens)
-        self.evaluator = Evaluator(distil.load(folder), benchmarks, [], "", how)
+        self.evaluator = Evaluator(load(folder), benchmarks, [], "", how)
         self.items = [item for _, items in self.sets for item in items]
         words = self.model.tokenizer
         self.prompts = prompt_tokens(self.items, words)

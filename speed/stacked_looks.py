@@ -16,9 +16,9 @@ from forgetting import losses, registry
 from forgetting.contracts import Benchmark
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.questions import together
+from forgetting.models.checkpoint import load
 from forgetting.models.stacked import StackedModel
 from forgetting.spec import Evaluation, Optimiser
-from forgetting.stages import distil
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.stack import stacked_batch
@@ -32,12 +32,12 @@ class Looks:
 
     def __init__(self, folder: Path, replicas: int, per_depth: int, doses: list[int], pairs: int) -> None:
         self.pairs, self.rows = pairs, list[dict[str, Any]]()
-        models = [distil.load(folder) for _ in range(replicas)]
+        models = [load(folder) for _ in range(replicas)]
         for model in models:
             model.network.to(device())
         parts = [registry.build("benchmarks", {"name": n, "items_per_depth": per_depth}) for n in ("maths", "code")]
         benchmarks = [b for b in parts if isinstance(b, Benchmark)]
-        base = distil.load(folder)
+        base = load(folder)
         base.network.to(device())
         self.evaluator = Evaluator(base, benchmarks, [], "", Evaluation())
         at_0 = self.evaluator.measure(base, perturbed=False)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from forgetting.models.checkpoint import load
 from forgetting.models.ladder import architecture
 from forgetting.record.store import REFERENCE, Store, manifest, verify
-from forgetting.stages import distil
+from forgetting.stages.storing import accuracies
 from forgetting.study import spec_files
 from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
 from forgetting.study.study import Study, construct
@@ -78,7 +78,7 @@ def test_a_shipped_student_scores_what_its_manifest_says(name: str) -> None:
     torch.set_num_threads(1)
     study = _study()
     home = _home(study, name)
-    told, found = manifest(home)["accuracy"], distil.accuracies(study, load(home))
+    told, found = manifest(home)["accuracy"], accuracies(study, load(home))
     assert told.keys() == found.keys()
     for benchmark in told:
         for cell, value in told[benchmark].items():

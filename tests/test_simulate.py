@@ -93,7 +93,7 @@ def test_every_commit_that_worked_on_a_study_is_in_its_record(
     output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def at(commit: str) -> Result:
-        monkeypatch.setattr("forgetting.stages.assemble.commit", lambda: commit)
+        monkeypatch.setattr("forgetting.stages.folder.commit", lambda: commit)
         return simulate(Spec(evaluation=SMALL), students=["10k"], contamination="noise", dose=20, output=tmp_path,
                         store=output / "store", workers=0, quiet=True)  # fmt: skip
 

@@ -12,7 +12,7 @@ from forgetting.executors.tasks import StudyTask, common_of, run_task
 from forgetting.record.files import RunFolder
 from forgetting.record.run_files import read_marker
 from forgetting.record.store import Store
-from forgetting.stages.assemble import noise_floors, run_folder
+from forgetting.stages.folder import noise_floors, run_folder
 from forgetting.study.run import Run
 from forgetting.study.study import Study
 

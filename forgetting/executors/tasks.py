@@ -64,9 +64,9 @@ class TeacherTask(StudyTask):
 
     def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
         """From the store, or trained and stored."""
-        from forgetting.stages import distil
+        from forgetting.stages.teach import teacher
 
-        distil.teacher(study, store, report)
+        teacher(study, store, report)
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class StudentTask(StudyTask):
 
     def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
         """From the store, or distilled and stored."""
-        from forgetting.stages import distil
+        from forgetting.stages.distil import student
 
         also = study.arm(self.arm) if self.arm else None
-        distil.student(study, _student(study, self.student), self.distillation_seed, store, report, also)
+        student(study, _student(study, self.student), self.distillation_seed, store, report, also)
 
 
 @dataclass(frozen=True)

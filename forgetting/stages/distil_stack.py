@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from forgetting import seeds
 from forgetting.contracts import Batch, Report
 from forgetting.models.stacked import StackedModel
 from forgetting.record.store import Store
-from forgetting.stages.distil import Lesson, lesson, mentor_of, student, teacher
+from forgetting.stages.distil import student
+from forgetting.stages.lesson import Lesson, lesson
+from forgetting.stages.mentor import mentor_of
+from forgetting.stages.teach import teacher
 from forgetting.stages.train import CHECKPOINT_STEPS, checkpoint_of
 from forgetting.study.students import Student
 from forgetting.study.study import Study
@@ -62,7 +64,7 @@ def _together(lessons: Sequence[Lesson], store: Store, report: Report) -> None:
 
     # The last step too, so that students which are left when others are stored already are not trained again.
     stops = {step: step for step in (*range(CHECKPOINT_STEPS, steps, CHECKPOINT_STEPS), steps)}
-    with own_generators(seeds.integer(lessons[0].root, "generators")):
+    with own_generators(lessons[0].generators):
         fit_stack(module, replicas, streams, places, stops, watch, after=[Progress(report, steps)])
     watch.keep(1 / len(lessons))
     for one, model, replica in zip(lessons, models, replicas, strict=True):

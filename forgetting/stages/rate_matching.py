@@ -17,28 +17,18 @@ import dataclasses
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
-from forgetting import losses, seeds
-from forgetting.analysis.scores import PROBE
-from forgetting.batching import encode
+from forgetting import seeds
 from forgetting.errors import UsageError
-from forgetting.evaluation.evaluator import Evaluator
-from forgetting.evaluation.probe import probe, remembered
-from forgetting.models.checkpoint import load
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Optimiser
-from forgetting.stages import distil
+from forgetting.stages.pilots import PILOT_SEED, piloted
 from forgetting.study.arms import Arm
 from forgetting.study.fingerprints import fingerprint, pilot_form
 from forgetting.study.students import Student
 from forgetting.study.study import Study
 from forgetting.training.checkpoints import own_generators
-from forgetting.training.fit import device, fit
-from forgetting.training.module import FitModule
-from forgetting.training.plan import mixed
 
-PILOT_SEED = seeds.integer(0, "pilots")  # no run's
 FACTOR = 2.0  # between neighbouring rates until the wanted share lies between two
 
 
@@ -141,7 +131,7 @@ def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -
     with store.making(mark) as found:
         if found is None:
             with own_generators(seeds.integer(PILOT_SEED, "pilot")):
-                nll_0, nll = _measured(study, student, arm, rate, store)
+                nll_0, nll = piloted(study, student, arm, rate, store)
             about = {"role": "pilot", "made_from": form, "nll_0": _finite(nll_0), "nll": _finite(nll)}
             found = store.add(mark, lambda folder: about)
         made = manifest(found)
@@ -150,41 +140,3 @@ def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _measured(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:
-    home, dose = distil.student(study, student, study.pilot_seed, store), study.pilot_dose(arm)
-    base, model = load(home), load(home)
-    evaluator = Evaluator(
-        base, [], probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation
-    )
-
-    def nll() -> float:
-        for one in (base, model):  # a fit leaves its student on the CPU
-            one.network.to(device(study.spec.machine))
-        rows: Any = evaluator.measure(model, perturbed=False).query("benchmark == @PROBE", local_dict={"PROBE": PROBE})
-        return float(rows["nll_sum"].sum(skipna=False) / rows["gold_tokens"].sum())
-
-    before = nll()
-    against = arm.mitigation
-    memory = against.prepare(model, remembered(study, against, PILOT_SEED))
-    plan = mixed(
-        arm.contamination, study.original, share=arm.share(), doses=(0, dose),
-        batch_size=study.spec.fine_tuning.batch_size, seed=seeds.integer(PILOT_SEED, "stream"),
-        samples=lambda rng: against.samples(model, memory, study.original, rng),
-    )  # fmt: skip
-    encoded = encode(plan.samples, model.tokenizer)
-    module = FitModule(
-        model,
-        lambda batch: losses.cross_entropy(model, batch),
-        dataclasses.replace(study.spec.fine_tuning, learning_rate=rate, rate_policy="constant"),
-        total_steps=plan.steps,
-        mitigation=arm.mitigation,
-        memory=memory,
-    )
-    fit(
-        module,
-        lambda: (encoded.batch(i, plan.batch_size) for i in plan.starting_at(0)),
-        machine=study.spec.machine,
-    )
-    return before, nll()

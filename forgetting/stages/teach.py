@@ -1,57 +1,49 @@
-"""A teacher whose written answers are kept: every student of one seed learns from the same ones, written once."""
+"""The teacher of a study: trained from nothing through the one fit, and stored by the fingerprint of what made it; one
+that is a checkpoint is only named.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
+from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-
-from forgetting.contracts import AnswerRequest, Answers
-from forgetting.errors import UsageError
+from forgetting import losses, seeds
+from forgetting.batching import encode
+from forgetting.contracts import Report
+from forgetting.models.checkpoint import Checkpoint, Home
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.record.files import write_atomically
-from forgetting.record.reading import first_line
-from forgetting.record.seals import SEAL, damaged
-from forgetting.training.checkpoints import content_hash
+from forgetting.record.store import Store
+from forgetting.stages.lesson_plan import lesson_plan
+from forgetting.stages.storing import add
+from forgetting.stages.train import Training, train
+from forgetting.study.fingerprints import fingerprint, teacher_form
+from forgetting.study.study import Study
+from forgetting.training.fit import silent
+from forgetting.training.stopwatch import Stopwatch
+from forgetting.world.tokenizer import tokenizer
 
 
-class Mentor(HuggingFaceModel):
-    """A model whose weights and settings ``mark`` stands for; its answers are looked up in ``folder`` first."""
-
-    def __init__(self, model: HuggingFaceModel, mark: str, folder: Path) -> None:
-        super().__init__(model.network, model.tokenizer)
-        self.mark, self.folder = mark, folder
-
-    def answers(self, asked: AnswerRequest) -> Answers:
-        """Greedy answers, as the model writes them or as it wrote them before; sampled ones are not kept."""
-        if asked.sampling is not None:
-            return super().answers(asked)
-        about = [self.mark, asked.prompts_RB, asked.drafts_RB, asked.max_new_tokens, asked.batch_items, "with ends"]
-        file = self.folder / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.safetensors"
-        if file.is_file():
-            kept = _read(file)
-            flat, ends = kept["tokens"].tolist(), kept["ends"].tolist()
-            return [[flat[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]]
-        answers = super().answers(asked)
-        lengths = torch.tensor([len(a) for a in answers[0]])
-        flat_tokens = torch.tensor([t for a in answers[0] for t in a], dtype=torch.int32)
-        kept = {"tokens": flat_tokens, "ends": lengths.cumsum(0)}
-        write_atomically(file, save(kept, metadata={SEAL: content_hash(kept, {})}))
-        return answers
+def teacher(study: Study, store: Store, report: Report = silent) -> Home:
+    """The teacher: a checkpoint, from the store, or trained on the original distribution and stored."""
+    if isinstance(study.teacher, Checkpoint):
+        return study.teacher
+    form = teacher_form(study)
+    mark = fingerprint(form)
+    with store.making(mark) as found:
+        return found or _teacher(study, store, form, mark, report)
 
 
-def _read(file: Path) -> dict[str, torch.Tensor]:
-    """Answers that were kept. ``UsageError`` where they are not what was written."""
-    remedy = "delete it: the answers are written again"
-    try:
-        with safe_open(file, framework="pt") as opened:
-            meta, kept = opened.metadata() or {}, {name: opened.get_tensor(name) for name in ("tokens", "ends")}
-    except (SafetensorError, OSError) as error:
-        raise UsageError(f"{file}: cannot be read ({first_line(error)}); {remedy}") from None
-    if SEAL in meta and content_hash(kept, {}) != meta[SEAL]:
-        raise damaged(file, remedy)
-    return kept
+def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report: Report) -> Path:
+    seed = study.spec.ladder.seed
+    assert study.teacher is not None and not isinstance(study.teacher, Checkpoint)
+    plan = lesson_plan(study, study.spec.ladder.teaching, seeds.integer(seed, "teaching"))
+    model = HuggingFaceModel.create(study.teacher, tokenizer(), seeds.integer(seed, "teacher"))
+    encoded = encode(plan.samples, model.tokenizer)
+    training = Training(
+        study.spec.ladder.teaching, plan, lambda b: losses.cross_entropy(model, b),
+        lambda stream: (encoded.batch(index, stream.batch_size) for index in stream),
+        store, mark, seeds.integer(seed, "teaching", "generators"),
+    )  # fmt: skip
+    watch = Stopwatch()
+    told = train(model, training, watch, report)
+    return add(study, store, mark, model, {"role": "teacher", "made_from": form, **told}, watch)

@@ -23,7 +23,7 @@ from forgetting.record.files import jsonl, write_atomically
 from forgetting.record.store import Store
 from forgetting.spec import Fit
 from forgetting.training import checkpoints
-from forgetting.training.checkpoints import Snapshots, last, restore_generators
+from forgetting.training.checkpoints import Snapshots, last, own_generators, restore_generators
 from forgetting.training.fit import Progress, fit
 from forgetting.training.module import FitModule
 from forgetting.training.plan import MixPlan
@@ -35,7 +35,10 @@ CHECKPOINT_STEPS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What a fit is made of beside the model: settings, stream, loss, batches; where it is kept, and as what."""
+    """What a fit is made of beside the model: settings, stream, loss, batches; where it is kept, and as what.
+
+    ``seed`` is that of the global generators while it lasts.
+    """
 
     fit: Fit
     plan: MixPlan
@@ -43,11 +46,17 @@ class Training:
     batches: Callable[[MixPlan], Iterator[Batch]]
     store: Store
     mark: str
+    seed: int
     keeps_start: bool = False
 
 
 def train(model: HuggingFaceModel, of: Training, watch: Stopwatch, report: Report) -> dict[str, Any]:
     """Train the model; what the manifest is to say of the fit: of a target what came of it, and a method's notes."""
+    with own_generators(of.seed):
+        return _train(model, of, watch, report)
+
+
+def _train(model: HuggingFaceModel, of: Training, watch: Stopwatch, report: Report) -> dict[str, Any]:
     work, plan, first, state = of.store.work(of.mark), of.plan, 0, None
     if of.keeps_start:
         plan = dataclasses.replace(plan, start=copy.deepcopy(model))

@@ -27,7 +27,7 @@ from forgetting.executors.contract import Executor
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
 from forgetting.spec import Doses, Ladder
-from forgetting.stages.assemble import run_folder
+from forgetting.stages.folder import run_folder
 from forgetting.study.fingerprints import fingerprint, student_form
 from forgetting.study.run import Run
 from forgetting.study.study import construct

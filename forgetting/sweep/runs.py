@@ -13,7 +13,7 @@ from forgetting.executors.stacking import Sizes, Stack, in_stacks
 from forgetting.executors.tasks import StackingTask, common_of, run_task
 from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
-from forgetting.stages.assemble import run_folder
+from forgetting.stages.folder import run_folder
 from forgetting.study.run import Run
 from forgetting.sweep.layout import Sweep
 from forgetting.sweep.live import Live

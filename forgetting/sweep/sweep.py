@@ -11,7 +11,8 @@ from forgetting.executors.stacking import Stack, stack_of
 from forgetting.record.store import Store
 from forgetting.report.first_views import write_first_views
 from forgetting.report.result import Result, load
-from forgetting.stages.assemble import alone, assemble, prepare
+from forgetting.stages.assemble import assemble
+from forgetting.stages.folder import alone, prepare
 from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.live import Live
 from forgetting.sweep.runs import Runs

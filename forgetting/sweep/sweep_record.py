@@ -15,7 +15,7 @@ from forgetting.record.files import RunFolder
 from forgetting.record.run_files import read_marker
 from forgetting.record.seals import SEAL, read_sealed, write_sealed
 from forgetting.record.signing import SIGNATURE, signature
-from forgetting.stages.assemble import run_folder
+from forgetting.stages.folder import run_folder
 from forgetting.study.run import Run
 from forgetting.study.spec_files import to_mapping
 from forgetting.sweep import thresholds

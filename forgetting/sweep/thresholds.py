@@ -16,7 +16,7 @@ from forgetting.analysis.level_set.estimate import estimate_threshold
 from forgetting.analysis.metrics import Status
 from forgetting.analysis.thresholds.threshold import Threshold, ThresholdStatus
 from forgetting.record.files import RunFolder
-from forgetting.stages.assemble import run_folder
+from forgetting.stages.folder import run_folder
 from forgetting.study.run import Run
 from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.search_space import SweepPoint, SweepSpace

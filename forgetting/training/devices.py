@@ -26,6 +26,16 @@ def rank(machine: Machine) -> int:
     return int(os.environ.get("LOCAL_RANK", "0")) if machine.devices > 1 else 0
 
 
+def leads(machine: Machine) -> bool:
+    """Whether this process writes; the others train along."""
+    return rank(machine) == 0
+
+
+def spreads(machine: Machine) -> bool:
+    """Whether the weights lie spread over devices, so that all processes measure together."""
+    return machine.devices > 1 and machine.strategy == "fsdp"
+
+
 def pieces(batches: Iterator[Batch], machine: Machine) -> Iterator[Batch]:
     """This process's micro-batches, ``machine.micro_batches`` for each batch of the stream."""
     own, count = rank(machine), machine.devices * machine.micro_batches

@@ -45,6 +45,12 @@ def device(machine: Machine = Machine()) -> torch.device:  # noqa: B008 (frozen)
     return found
 
 
+def place(network: torch.nn.Module, machine: Machine) -> None:
+    """Put a network where this process trains; where weights are spread, Lightning lays them out."""
+    if not devices.spreads(machine):
+        network.to(device(machine))
+
+
 def _trainer(machine: Machine, **settings: Any) -> lightning.Trainer:
     _quiet()
     return lightning.Trainer(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning
 
+from forgetting.analysis.early_stop import Rule
 from forgetting.training.module import FitModule
 
 
@@ -46,3 +48,20 @@ class IntervalEvaluation(AtStops):
     def at_stop(self, step: int, module: FitModule) -> None:
         """The student is measured at the dose of the step."""
         self.measure(self.stops[step])
+
+
+class Ending(lightning.Callback):
+    """Ends the fit after the look at which the rule says so; no rule, no end. The run must be on one device."""
+
+    def __init__(self, rule: Rule | None, scores: Path, stops: Mapping[int, int]) -> None:
+        self.rule, self.scores, self.stops = rule, scores, stops
+
+    def dose(self) -> int | None:
+        """The dose at which the rule ends the run, from the looks on disk."""
+        return self.rule.ended(self.scores, len(self.stops) - 1) if self.rule is not None else None
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+        """The look at this step, if there was one, has been written."""
+        assert isinstance(pl_module, FitModule)
+        if self.rule is not None and pl_module.step in self.stops and self.dose() is not None:
+            trainer.should_stop = True

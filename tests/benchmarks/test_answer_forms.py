@@ -15,7 +15,7 @@ from forgetting.benchmarks.livecodebench import LiveCodeBench
 from forgetting.benchmarks.mbpp import MBPP
 from forgetting.contracts import Benchmark, Item
 from forgetting.errors import UsageError
-from forgetting.stages.assemble import left_out
+from forgetting.stages.study_record import left_out
 from tests.contracts.members import DATA
 
 FENCED = ("{}", "{}\n```", "```python\n{}\n```", "```\n{}\n```\n\nSo it is.", "Words first:\n\n```python\n{}\n```",

@@ -27,6 +27,7 @@ from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 from forgetting.spec import PartValue
 from forgetting.stages import distil, train
+from forgetting.stages.lesson_plan import lesson_plan
 from forgetting.study.estimates import ANSWERED_TOGETHER, Lengths, estimates
 from forgetting.study.fingerprints import settings_form, student_form, study_fingerprint
 from forgetting.study.study import Study, construct
@@ -125,7 +126,7 @@ def test_students_move_towards_their_teacher(
     mentor = Checkpoint(str(teacher)).load()
     untaught = fresh(architecture("10k"), mentor.tokenizer, 0)
     method = OffPolicy(level=level, max_new_tokens=8)
-    batch = next(method.batches(taught, mentor, distil._plan(made, SHORT, 7)))
+    batch = next(method.batches(taught, mentor, lesson_plan(made, SHORT, 7)))
     with torch.no_grad():
         assert method.loss(taught, mentor, batch) < 0.8 * method.loss(untaught, mentor, batch)
 

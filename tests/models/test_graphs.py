@@ -27,7 +27,7 @@ from forgetting.models.stacked import StackedModel
 from forgetting.record.files import write_json
 from forgetting.record.store import Store
 from forgetting.spec import Machine
-from forgetting.stages import contaminate_stack as stage
+from forgetting.stages import fine_tune_stack as stage
 from forgetting.stages.contaminate_stack import contaminate_stack
 from forgetting.study.fingerprints import machine_form
 from forgetting.study.study import construct

@@ -368,7 +368,7 @@ def test_student_and_base_are_where_lightning_trains_before_the_first_look(
         looks.append({id(student.network), id(self.base.network)} <= moved.keys() and len(moved) == 2)
         return real_measure(self, student, **settings)
 
-    monkeypatch.setattr("forgetting.stages.contaminate.device", lambda machine: there)
+    monkeypatch.setattr("forgetting.training.fit.device", lambda machine: there)
     monkeypatch.setattr(torch.nn.Module, "to", to)
     monkeypatch.setattr(Evaluator, "measure", measure)
     assert run(study, tmp_path, store).complete.is_file()

@@ -20,7 +20,7 @@ from forgetting.models import stacked
 from forgetting.record.files import RunFolder
 from forgetting.record.run_files import read_marker
 from forgetting.record.store import Store
-from forgetting.stages import contaminate_stack as stage
+from forgetting.stages import fine_tune_stack as stage
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.contaminate_stack import contaminate_stack
 from forgetting.study.run import Run

@@ -17,6 +17,8 @@ from forgetting.models.checkpoint import load
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil, train
+from forgetting.stages.storing import accuracies
+from forgetting.stages.teach import teacher
 from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
 from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, words
@@ -39,7 +41,7 @@ def made(study: Study, store: Store) -> dict[str, Path]:
     """The teacher, and students of two seeds and of the joint arm."""
     (rung,) = study.students
     return {
-        "teacher": distil.teacher(study, store),
+        "teacher": teacher(study, store),
         "student": distil.student(study, rung, 0, store),
         "second": distil.student(study, rung, 1, store),
         "joint": distil.student(study, rung, 0, store, also=study.arm("dialogue-joint")),
@@ -78,7 +80,7 @@ def test_weights_are_stored_in_bfloat16_and_measured_as_they_are_stored(study: S
     student = load(made["student"])
     assert {t.dtype for t in student.state().values()} == {torch.float32}
     assert all(torch.equal(t.bfloat16().float(), t) for t in student.state().values())
-    assert manifest(made["student"])["accuracy"] == distil.accuracies(study, student)
+    assert manifest(made["student"])["accuracy"] == accuracies(study, student)
 
 
 def test_accuracies_are_those_of_a_plain_loop(study: Study, made: dict[str, Path]) -> None:
@@ -89,7 +91,7 @@ def test_accuracies_are_those_of_a_plain_loop(study: Study, made: dict[str, Path
         for item in items:
             answer = student.generate([tokens([item.prompt], words())], max_new_tokens=8)[0]
             right.append(benchmark.grade([item], texts(answer, words()))[0].verdict == "right")
-        found = distil.accuracies(study, student)[benchmark.short_name()]
+        found = accuracies(study, student)[benchmark.short_name()]
         assert found["all"] == round(sum(right) / len(items), 4)
         for depth in {i.depth for i in items}:
             at = [r for r, i in zip(right, items, strict=True) if i.depth == depth]
@@ -106,7 +108,7 @@ def test_what_is_stored_is_not_trained_again(
     study: Study, store: Store, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train, "fit", None)
-    assert distil.teacher(study, store) == made["teacher"]
+    assert teacher(study, store) == made["teacher"]
     assert distil.student(study, study.students[0], 1, store) == made["second"]
 
 
@@ -120,7 +122,7 @@ def test_an_interrupted_training_is_resumed_bit_for_bit(
 ) -> None:
     """Snapshots after every step of five; the student is interrupted when it takes the next one."""
     store = Store(tmp_path, reference=None)
-    distil.teacher(study, store)
+    teacher(study, store)
     monkeypatch.setattr(train, "CHECKPOINT_STEPS", 1)
     real, taken = SnapshotWriter.put, []
 
@@ -173,7 +175,7 @@ def test_shares_of_skills_are_settings(study: Study, store: Store, made: dict[st
     only = {"name": "original", "maths": 0.0, "code": 0.0, "traps": 0.0, "lookup": 1.0, "classification": 0.0}
     ladder = dataclasses.replace(spec().ladder, original=only)
     lookup = construct(spec(ladder=ladder))
-    home = distil.teacher(lookup, store)
+    home = teacher(lookup, store)
     assert home != made["teacher"]
     items = encode(lookup.benchmarks[1].items(), words())
 
@@ -185,7 +187,7 @@ def test_shares_of_skills_are_settings(study: Study, store: Store, made: dict[st
 
 
 def test_a_stored_model_is_loaded_only_if_it_is_what_was_stored(study: Study, tmp_path: Path) -> None:
-    home = distil.teacher(study, Store(tmp_path, reference=None))
+    home = teacher(study, Store(tmp_path, reference=None))
     data = bytearray((home / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (home / "model.safetensors").write_bytes(data)

@@ -16,6 +16,8 @@ from forgetting.models.stacked import StackedModel
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder
 from forgetting.stages import distil, distil_stack
+from forgetting.stages.lesson import Lesson
+from forgetting.stages.teach import teacher
 from forgetting.study.fingerprints import fingerprint, student_form
 from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, model, pool, words
@@ -98,9 +100,9 @@ MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
     "in the first step": (FitModule, "training_step", 0, True),
     "some snapshots of step 8 taken": (Snapshots, "on_train_batch_end", 3 * 7 + 1, True),
     "a step after them": (FitModule, "training_step", 9, True),
-    "before the first is stored": (distil.Lesson, "keep", 0, False),
-    "one is stored": (distil.Lesson, "keep", 0, True),
-    "two are stored": (distil.Lesson, "keep", 1, True),
+    "before the first is stored": (Lesson, "keep", 0, False),
+    "one is stored": (Lesson, "keep", 0, True),
+    "two are stored": (Lesson, "keep", 1, True),
 }
 
 
@@ -109,7 +111,7 @@ def test_students_that_were_interrupted_are_those_that_were_not(
     moment: str, study: Study, whole: list[dict[str, Tensor]], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distil_stack, "CHECKPOINT_STEPS", 4)
-    distil.teacher(study, store)
+    teacher(study, store)
     owner, name, number, after = MOMENTS[moment]
     with monkeypatch.context() as patched:
         patched.setattr(owner, name, at_call(number, getattr(owner, name), after=after))

@@ -18,12 +18,12 @@ from forgetting.report import tables
 from forgetting.report.sweeps.read import read_sweep
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Fit, Ladder, Machine, Matching, Optimiser, Spec
-from forgetting.stages import rate_matching
+from forgetting.stages import pilots, rate_matching
 from forgetting.stages.contaminate import contaminate
 from forgetting.stages.contaminate_stack import contaminate_stack
 from forgetting.stages.rate_matching import Matched, pilot, search
 from forgetting.study.arms import Arm
-from forgetting.study.fingerprints import fingerprint, machine_form, pilot_form, study_fingerprint
+from forgetting.study.fingerprints import arm_form, fingerprint, machine_form, pilot_form, run_form, study_fingerprint
 from forgetting.study.spec_files import spec_from
 from forgetting.study.students import Student
 from forgetting.study.study import Study, construct
@@ -166,7 +166,7 @@ def test_a_pilot_that_diverges_is_kept_and_has_no_part_in_the_floor(
             return 5.0, 4.0
         return 5.0, broken if rate > 0.4 * constant else 3.5 if rate > 0.2 * constant else 4.0
 
-    monkeypatch.setattr(rate_matching, "_measured", measured)
+    monkeypatch.setattr(rate_matching, "piloted", measured)
     small, large = (rate_matching.matched(study, s, study.arms[0], own) for s in study.students)
     assert small == Matched(constant, 1.0, 1.0, True, 1)  # the floor is its own 4.0
     assert large == Matched(constant / 8, 1.0, 1.0, True, 4)
@@ -203,8 +203,8 @@ def test_a_pilot_is_laid_out_on_the_machine_as_a_run_is(
         placed.append(machine)
         return torch.device("cpu")
 
-    monkeypatch.setattr(rate_matching, "device", device)
-    monkeypatch.setattr(rate_matching, "fit", fit)
+    monkeypatch.setattr(pilots, "device", device)
+    monkeypatch.setattr(pilots, "fit", fit)
     pilot(other, student, arm, 4e-3, Store(tmp_path))
     assert fitted == [machine] and placed == [machine] * 4  # base and model, before each of the two looks
 
@@ -274,13 +274,13 @@ def test_a_study_says_its_rates_and_which_were_not_reached(store: Store, tmp_pat
 def test_what_a_matched_rate_depends_on_names_the_runs() -> None:
     base = construct(spec())
     key = next(k for k in base.runs() if k.student.name == "34k")
-    marks = {fingerprint(base.run_form(key))}
+    marks = {fingerprint(run_form(base, key))}
     for changes in ({"reference": "34k"}, {"dose": 80}, {"pilots": 7}, {"tolerance": 0.01}):
         other = construct(spec(matching=dataclasses.replace(Matching(pilots=6, tolerance=0.05), **changes)))
-        marks.add(fingerprint(other.run_form(key)))
+        marks.add(fingerprint(run_form(other, key)))
         assert study_fingerprint(other) != study_fingerprint(base)
     wider = construct(spec(ladder=Ladder(students=("10k", "20k", "34k"))))
-    marks.add(fingerprint(wider.run_form(key)))  # the floor is that of all students
+    marks.add(fingerprint(run_form(wider, key)))  # the floor is that of all students
     assert len(marks) == 6
     plain, changed = spec(rate_policies=()), spec(rate_policies=(), matching=Matching(pilots=3))
     assert study_fingerprint(construct(plain)) == study_fingerprint(construct(changed))
@@ -289,7 +289,7 @@ def test_what_a_matched_rate_depends_on_names_the_runs() -> None:
 def test_a_control_on_the_original_distribution_takes_the_new_tasks_rate() -> None:
     study = construct(spec(controls=("original",), fine_tuning=Optimiser(rate_policy="matched_plasticity")))
     control, treated = (study.pilot_arm(study.arm(name)) for name in ("original", "dialogue-matched_plasticity"))
-    assert control.canonical() == treated.canonical()
+    assert arm_form(control) == arm_form(treated)
 
 
 @pytest.mark.parametrize(

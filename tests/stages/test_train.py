@@ -15,6 +15,8 @@ from forgetting.models.checkpoint import load
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Fit, Ladder, Until
 from forgetting.stages import distil, train
+from forgetting.stages.lesson import lesson
+from forgetting.stages.teach import teacher
 from forgetting.study.fingerprints import fingerprint, student_form
 from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing
@@ -33,7 +35,7 @@ def study(**ladder: Any) -> Study:
 def teachers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the tiny teacher."""
     root = tmp_path_factory.mktemp("teachers")
-    distil.teacher(construct(spec()), Store(root, reference=None))
+    teacher(construct(spec()), Store(root, reference=None))
     return root
 
 
@@ -115,7 +117,7 @@ def test_stages_follow_one_another_and_share_what_they_begin_with(teachers: Path
         }
     ]
     assert fingerprint({k: v for k, v in form.items() if k != "then"}) == trunk.name
-    untaught = distil.lesson(plain, plain.students[0], 0).untaught(load(trunk)).state()  # type: ignore[arg-type]
+    untaught = lesson(plain, plain.students[0], 0).untaught(load(trunk)).state()  # type: ignore[arg-type]
     learned = farthest(load(trunk).state(), untaught)
     assert 0 < farthest(weights(home), weights(trunk)) < learned / 2  # two steps at a small rate, not from new weights
     other = study(distillation=({"method": "off_policy"}, {**second, "samples": 192}))
@@ -217,7 +219,7 @@ def test_the_measured_accuracy_is_that_of_the_split_validation(teachers: Path, t
     of = study(distilling=Fit(samples=320, pool=160, until=Until(MATHS)))
     model = load(next(e for e in teachers.iterdir() if (e / "manifest.json").is_file()))
     training = train.Training(
-        of.stages[0].fit, None, None, None, Store(tmp_path, reference=None), "mark"  # type: ignore[arg-type]
+        of.stages[0].fit, None, None, None, Store(tmp_path, reference=None), "mark", 0  # type: ignore[arg-type]
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train.registry, "build", lambda *_: Watched(items_per_depth=2, depths=(1,)))

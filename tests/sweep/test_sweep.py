@@ -15,9 +15,9 @@ import pytest
 from forgetting import load
 from forgetting.contracts import Report
 from forgetting.errors import UsageError
-from forgetting.record.seals import write_sealed
 from forgetting.executors.contract import Executor, Task
 from forgetting.executors.inline import Inline
+from forgetting.record.seals import write_sealed
 from forgetting.spec import Ladder
 from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.resume_sweep import resume_sweep

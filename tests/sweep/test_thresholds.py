@@ -14,7 +14,7 @@ from forgetting.analysis.level_set.estimate import estimate_threshold
 from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.models.ladder import architecture
 from forgetting.spec import Ladder
-from forgetting.stages.assemble import run_folder
+from forgetting.stages.folder import run_folder
 from forgetting.study.run import Run
 from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.sweep_spec import Target

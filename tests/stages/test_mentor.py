@@ -8,7 +8,7 @@ import pytest
 
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.record.seals import file_hash
-from forgetting.stages.teach import Mentor
+from forgetting.stages.mentor import Mentor
 from forgetting.testing.small import model
 
 PROMPTS = [[5, 6, 7], [9, 10], [11], [12, 13, 14, 15]]

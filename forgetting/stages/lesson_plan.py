@@ -1,0 +1,28 @@
+"""What a teacher or a student is taught: settings of a fit and a seed in, the stream of its samples laid out, out."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from forgetting import seeds
+from forgetting.spec import Fit
+from forgetting.study.arms import Arm
+from forgetting.study.study import Study
+from forgetting.training.plan import MixPlan, epochs, is_held_out
+
+
+def lesson_plan(study: Study, training: Fit, root: int, also: Arm | None = None) -> MixPlan:
+    """Epochs over the original distribution, and among them all contamination of the arm ``also``."""
+    extra = []
+    if also is not None:
+        last_dose = study.reached(also)[-1]
+        offered = also.contamination.samples(seeds.generator(root, "joint"))
+        extra = list(islice((s for s in offered if not is_held_out(s)), last_dose))
+    return epochs(
+        study.original,
+        samples=training.samples + len(extra),
+        pool=training.pool,
+        batch_size=training.batch_size,
+        seed=root,
+        extra=extra,
+    )
