@@ -165,7 +165,8 @@ def test_the_command_leaves_everything_that_it_promises(tmp_path: Path) -> None:
         assert word in done.stdout
     lines = [re.sub(r"^\[\d+:\d\d\] ", "", line) for line in done.stderr.splitlines()]
     assert lines == [
-        f"study: {folder}, 1 run", "dose 40 lies in the warm-up of 20 steps of 32 samples", "contamination: 1 to do", "contamination 1/1 done: 34k dialogue seed 0",
+        f"study: {folder}, 1 run", "dose 40 lies in the warm-up of 20 steps of 32 samples",
+        "contamination: 1 to do", "contamination 1/1 done: 34k dialogue seed 0",
         "views: figures, TensorBoard, report.html",
     ]  # fmt: skip
     again = subprocess.run(
