@@ -65,7 +65,7 @@ def test_aime_of_a_year() -> None:
         (Math500(source=f"{DATA}/aime.jsonl"), r"math500\.source: must be a data set with the column 'level'"),
         (
             GSM8K(source=f"{DATA}/humaneval.jsonl"),
-            r"gsm8k\.source: must be a data set with the column 'answer'; .* has ",
+            r"gsm8k\.source: must be a data set with the column 'question'; .* has ",
         ),
     ],
 )

@@ -25,7 +25,7 @@ def _seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
     monkeypatch.setenv(policy.VARIABLE, "")  # so that it is as it was afterwards
     monkeypatch.delenv(policy.VARIABLE)
     seen: list[str | None] = []
-    monkeypatch.setattr(worker, "carry_out", lambda task, report: seen.append(os.environ.get(policy.VARIABLE)))
+    monkeypatch.setattr(worker, "carry_out", lambda task, report, bench: seen.append(os.environ.get(policy.VARIABLE)))
     _of_node.cache_clear()
     yield seen
     _of_node.cache_clear()
