@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from forgetting.errors import UsageError
+from forgetting.record.files import RunFolder
 from forgetting.sweep.outcomes import outcome, retention_variance
 from forgetting.sweep.sweep_spec import Target
-from tests.sweep.small import a_space
+from tests.sweep.small import a_space, completed
 
 
 def row(dose: int, accuracy: float, retention: float | None, **changes: Any) -> dict[str, Any]:
@@ -22,23 +23,22 @@ def row(dose: int, accuracy: float, retention: float | None, **changes: Any) -> 
     return {**plain, "dose": dose, "accuracy": accuracy, "retention": retention, **changes}
 
 
-def scores(folder: Path, *rows: dict[str, Any]) -> Path:
-    """A run's scores."""
-    file = folder / "scores.jsonl"
-    file.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return file
+def scores(folder: Path, *rows: dict[str, Any]) -> RunFolder:
+    """A complete run with these scores."""
+    (folder / "scores.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return completed(folder)
 
 
 def test_retention_is_read_at_the_targets_dose(tmp_path: Path) -> None:
-    file = scores(tmp_path, row(0, 0.8, 1.0), row(40, 0.6, 0.75), row(80, 0.4, 0.5), row(160, 0.2, 0.25))
-    found = outcome(a_space(Target(dose=80, levels=(0.5,))), file)
+    run = scores(tmp_path, row(0, 0.8, 1.0), row(40, 0.6, 0.75), row(80, 0.4, 0.5), row(160, 0.2, 0.25))
+    found = outcome(a_space(Target(dose=80, levels=(0.5,))), run)
     assert (found.status, found.retention, found.baseline, found.items) == ("ok", 0.5, 0.8, 24)
     assert not found.censored
-    assert outcome(a_space(), file).retention == 0.25
+    assert outcome(a_space(), run).retention == 0.25
 
 
 def test_other_benchmarks_variants_and_depths_are_left_out(tmp_path: Path) -> None:
-    file = scores(
+    run = scores(
         tmp_path,
         row(0, 0.8, 1.0),
         row(160, 0.4, 0.5),
@@ -46,8 +46,8 @@ def test_other_benchmarks_variants_and_depths_are_left_out(tmp_path: Path) -> No
         *[row(d, 0.1, 0.1, variant="renamed") for d in (0, 160)],
         *[row(d, 0.2, 0.2, benchmark="code") for d in (0, 160)],
     )
-    assert outcome(a_space(), file).retention == 0.5
-    assert outcome(a_space(Target(skill="maths:2")), file).retention == 0.9
+    assert outcome(a_space(), run).retention == 0.5
+    assert outcome(a_space(Target(skill="maths:2")), run).retention == 0.9
 
 
 def test_a_run_that_ended_before_the_dose_is_censored_at_its_last_look(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_run_that_ended_before_the_dose_is_censored_at_its_last_look(tmp_path:
     assert found.censored
     assert (found.retention, found.last_dose) == (0.1, 80)
     assert found.variance == pytest.approx(retention_variance(0.08, 0.8, 24, 0.0) + 0.1**2 / 3)
-    at_its_last_look = outcome(a_space(Target(dose=80, levels=(0.5,))), tmp_path / "scores.jsonl")
+    at_its_last_look = outcome(a_space(Target(dose=80, levels=(0.5,))), RunFolder(tmp_path))
     assert not at_its_last_look.censored
     assert at_its_last_look.variance == retention_variance(0.08, 0.8, 24, 0.0)
 

@@ -28,7 +28,7 @@ from forgetting.sweep.outcomes import outcome
 from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.sweep_spec import Pruning, Search, Target
 from forgetting.sweep.thresholds import Placed, Seen, estimate
-from tests.sweep.small import findings, study_spec, sweep_spec, trials, wide_space
+from tests.sweep.small import completed, findings, study_spec, sweep_spec, trials, wide_space
 from tests.sweep.test_sweep import Counting, go
 
 PRUNING = Pruning(alpha=0.3, looks=1, never_share=0.3)
@@ -176,18 +176,22 @@ def _synthetic(own: SweepSpace, key: Run, folder: Path) -> Path:
         head = {"benchmark": "maths", "variant": "original", "depth": None, "dose": dose, "status": "ok"}
         row = {**head, "accuracy": accuracy, "retention": accuracy / base, "items": 500, "chance": 0.0}
         lines.append(json.dumps(row) + "\n")
-    file = folder / f"{key}.jsonl"
+    file = folder / str(key) / "scores.jsonl"
+    file.parent.mkdir()
     file.write_text("".join(lines))
+    completed(file.parent)
     return file
 
 
 def _carried_out(whole: Path, rule: Rule) -> Path:
     """The rows of a run that stops as soon as the rule says so."""
-    file, lines = whole.with_suffix(".pruned"), whole.read_text().splitlines(keepends=True)
+    file, lines = whole.parent / "pruned" / whole.name, whole.read_text().splitlines(keepends=True)
+    file.parent.mkdir()
     for count in range(2, len(lines) + 1):
         file.write_text("".join(lines[:count]))
         if rule.ended(file, len(LOOKS)) is not None:
             break
+    completed(file.parent)
     return file
 
 
@@ -213,7 +217,7 @@ def test_thresholds_with_pruning_agree_with_those_without_at_fewer_looks(
 
     def located(files: dict[Run, Path], dose: int) -> Placed:
         at = dataclasses.replace(own, target=Target(dose=dose, levels=(0.5,)))
-        shown = [(points[key], outcome(at, file)) for key, file in files.items()]
+        shown = [(points[key], outcome(at, RunFolder(file.parent))) for key, file in files.items()]
         (found,) = estimate(at, [Seen(point, one.retention, one.variance) for point, one in shown])
         return found
 
@@ -225,7 +229,10 @@ def test_thresholds_with_pruning_agree_with_those_without_at_fewer_looks(
         covered = [found.low <= true <= found.high for found in (a, b)]  # a 90% interval may miss, but both alike
         assert covered[0] == covered[1]
         assert b.low / 1.1 <= true <= b.high * 1.1
-    late = {key: outcome(dataclasses.replace(own, target=Target(dose=2560)), file) for key, file in pruned.items()}
+    late = {
+        key: outcome(dataclasses.replace(own, target=Target(dose=2560)), RunFolder(file.parent))
+        for key, file in pruned.items()
+    }
     assert sum(one.censored for one in late.values()) >= 5
     looks, samples = [], []
     for files in (whole, pruned):

@@ -243,7 +243,7 @@ def test_a_sweep_of_other_code_is_not_continued(whole: Path, tmp_path: Path) -> 
     folder.mkdir()
     plan = json.loads((whole / "sweep.json").read_text())
     write_sealed(folder / "sweep.json", {**plan, "fingerprint": "0123456789abcdef"})
-    with pytest.raises(UsageError, match=r"resume: .* was made by version .*, and this one can"):
+    with pytest.raises(UsageError, match=r"resume: .* was made by an? .*version.*, and this one can"):
         resume_sweep(folder, executor=Inline())
     moved = tmp_path / "renamed"
     moved.mkdir()
