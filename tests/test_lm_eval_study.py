@@ -26,6 +26,8 @@ from forgetting.study.study import construct
 from tests.contracts.members import DATA
 from tests.models.natural import checkpoint, corpora, study
 
+pytestmark = pytest.mark.slow  # whole studies; tests/natural/test_lm_eval_tasks.py is quick
+
 needed = pytest.mark.skipif(
     importlib.util.find_spec("lm_eval") is None, reason="needs lm-eval: pip install 'forgetting[harness]'"
 )

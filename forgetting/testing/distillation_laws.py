@@ -74,7 +74,7 @@ class DistillationLaws:
     ) -> None:
         before = weights(teacher)
         for made in part.batches(student, teacher, Steps(samples(6), [[0, 1, 2], [3, 4, 5]])):
-            part.loss(student, teacher, made).sum().backward()
+            part.loss(student, teacher, made).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         assert all(p.grad is None for _, p in teacher.named_parameters())
         assert not differing(before, teacher.state())
 
@@ -86,11 +86,12 @@ class DistillationLaws:
         def recorded(tokens_RBT: Tensor) -> Tensor:
             seen.append(plain(tokens_RBT))
             seen[-1].retain_grad()
-            return seen[-1]
+            out: Tensor = seen[-1]
+            return out
 
         student.logits = recorded
         student.logits_at = lambda tokens, places: Model.logits_at(student, tokens, places)  # through all logits
-        part.loss(student, teacher, made).sum().backward()
+        part.loss(student, teacher, made).sum().backward()  # type: ignore[no-untyped-call]  # as above
         at = torch.stack([logits.grad for logits in seen]).abs().sum((0, -1))
         predicting = made.answer_RBT[:, :, 1:]
         assert not at[:, :, :-1][~predicting].any() and not at[:, :, -1].any()

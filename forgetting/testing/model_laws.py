@@ -186,7 +186,7 @@ class ModelLaws:
         assert words.get_vocab() == model.tokenizer.get_vocab()
         assert (words.eos_token, words.pad_token) == (model.tokenizer.eos_token, model.tokenizer.pad_token)
         tokens_BT = torch.arange(2, 12).expand(2, -1)
-        network = AutoModelForCausalLM.from_pretrained(tmp_path, local_files_only=True, use_safetensors=True).eval()
+        network = AutoModelForCausalLM.from_pretrained(tmp_path, local_files_only=True, use_safetensors=True).eval()  # type: ignore[no-untyped-call]  # as above
         with torch.no_grad():
             assert torch.allclose(
                 network(tokens_BT).logits, model.logits(tokens_BT.expand(model.replicas, -1, -1))[0], atol=1e-6

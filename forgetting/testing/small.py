@@ -70,7 +70,7 @@ def gradients(student: Model, losses: Sequence[Tensor]) -> dict[str, Tensor]:
     """Gradients of the weights after a backward pass through each loss in turn."""
     student.network.zero_grad()
     for loss in losses:
-        loss.sum().backward()
+        loss.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     return {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
 
 

@@ -126,6 +126,7 @@ def test_the_measurement_says_all_that_the_choice_needs() -> None:
     assert largest(found) > 10
 
 
+@pytest.mark.slow
 def test_a_stacked_study_has_the_curves_of_a_separate_one(tmp_path: Path) -> None:
     """Shipped students that lose much: accuracies within two standard errors of the paired difference."""
     study = Spec(

@@ -20,6 +20,8 @@ from forgetting.study.fingerprints import machine_form, study_fingerprint
 from forgetting.study.study import construct
 from tests.models.natural import checkpoint, corpora, study
 
+pytestmark = pytest.mark.slow  # whole studies with another process; test_backend.py is quick
+
 STANDIN = str(Path(__file__).with_name("standin.py"))
 
 

@@ -121,6 +121,7 @@ def test_every_argument_is_explained() -> None:
     assert dataclasses.is_dataclass(Located)
 
 
+@pytest.mark.slow
 def test_another_skill_of_the_same_study_is_answered_for_itself(found: Located, arguments: dict[str, Any]) -> None:
     deeper = locate_threshold(**{**arguments, "skill": "maths:3"})
     assert deeper.folder == found.folder

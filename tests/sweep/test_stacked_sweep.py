@@ -24,6 +24,8 @@ from forgetting.sweep.sweep_spec import Pruning, Search
 from tests.conftest import Outcome
 from tests.sweep.small import findings, study_spec, sweep_spec, trials, write_spec
 
+pytestmark = pytest.mark.slow  # whole sweeps, two of them; test_stacking and test_contaminate_stack are quick
+
 PRUNING = Pruning(alpha=0.3, looks=1, never_share=0.3)
 SPEC = sweep_spec(
     study_spec(doses=Doses(640, first=160), controls=("noise",)),

@@ -134,6 +134,7 @@ def test_runs_that_were_deleted_are_made_again(tmp_path: Path, whole: Path) -> N
     assert findings(folder) == findings(whole)
 
 
+@pytest.mark.slow
 def test_a_larger_budget_goes_on_with_the_smaller_ones_runs(tmp_path: Path) -> None:
     small = sweep_spec(stop=Stop(0.0, runs=2))
     folder, _ = go(small, tmp_path)
@@ -147,6 +148,7 @@ def test_a_larger_budget_goes_on_with_the_smaller_ones_runs(tmp_path: Path) -> N
     assert len(trials(folder)) == 4
 
 
+@pytest.mark.slow
 def test_two_targets_share_the_runs_they_have_in_common(tmp_path: Path) -> None:
     targets = (Target(levels=(0.5,)), Target(skill="maths:1", levels=(0.5,)))
     folder, executor = go(sweep_spec(targets=targets, stop=Stop(0.0, runs=6)), tmp_path)

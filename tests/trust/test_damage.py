@@ -10,6 +10,7 @@ from tests.trust.damage import counts
 from validation import flips, kills
 
 
+@pytest.mark.slow
 def test_thirty_flips(tmp_path: Path) -> None:
     found = [flip for own in flips.flips(tmp_path, 30, seed=14).values() for flip in own]
     assert len(found) == 30

@@ -12,6 +12,8 @@ import pytest
 from forgetting.executors.child_environment import child_environment, for_children
 from tests.trust.conftest import ROOT, SMALL, run
 
+pytestmark = pytest.mark.slow  # every command as a process of its own
+
 TRAPS = ("torch", "queue", "json", "numpy", "random", "lightning", "safetensors", "typing", "pandas", "optuna")
 COMMANDS = {
     "version": ["--version"],

@@ -187,6 +187,7 @@ def _verdicts(fit: DoseResponse) -> set[str]:
 _COUNTS = st.lists(st.integers(0, 20), min_size=9, max_size=9)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(_COUNTS, min_size=1, max_size=4), st.sampled_from([0.0, 0.25]))
 def test_no_counts_crash_it(right: list[list[int]], chance: float) -> None:
