@@ -19,6 +19,7 @@ OUTSIDER = '''
 from dataclasses import dataclass
 
 from forgetting.contracts import Contamination, Mitigation, Sample
+from forgetting.errors import require
 from forgetting.testing.small import model
 
 
@@ -27,6 +28,9 @@ class Counting(Contamination):
     """Two numbers and their order."""
 
     top: int = 9
+
+    def __post_init__(self):
+        require(2 <= self.top <= 99, "counting.top", "from 2 to 99", self.top)
 
     def samples(self, rng):
         while True:
