@@ -187,7 +187,7 @@ class AnswerRequest:
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(ABC):
     """A part is its settings. ``family`` is the folder it lives in."""
 
     family: ClassVar[str]
@@ -330,7 +330,10 @@ class Distillation(Part):
 
     @abstractmethod
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
-        """The batches of the stream's steps, in order; on-policy methods let the student, as it is then, write."""
+        """The batches of the stream's steps, in order; on-policy methods let the student, as it is then, write.
+
+        The fit trains between two of them: made all at once, they would be written by the student of the first step.
+        """
 
     @abstractmethod
     def loss(self, student: Model, teacher: Model, batch: Batch) -> Tensor:
@@ -427,7 +430,11 @@ class Mitigation(Part):
     at_once: ClassVar[bool] = False  # whether the student learns old and new in its distillation, and no run follows
 
     def prepare(self, student: Model, original: Sequence[Sample]) -> Any:
-        """Called before anything else of a run with the student as it is at dose 0; the other seams get its result."""
+        """Called before anything else of a run with the student as it is at dose 0; the other seams get its result.
+
+        The student is in evaluation mode and may be differentiated, by ``torch.autograd.grad``: no ``.grad`` is left
+        behind. ``original`` is empty unless ``memory_samples`` says how many it takes.
+        """
         return None
 
     def mix(self, shift: float) -> float:
@@ -437,7 +444,12 @@ class Mitigation(Part):
     def samples(
         self, student: Model, memory: Any, original: Contamination, rng: np.random.Generator
     ) -> Iterator[Sample]:
-        """What stands in the stream where no contaminating sample does: the original distribution by default."""
+        """What stands in the stream where no contaminating sample does: the original distribution by default.
+
+        Drawn to the end before the first step, and again before a resume, with the student of dose 0 each time. At
+        shift 1 nobody asks for it unless ``mix`` makes room: a part that replays overrides both. ``UsageError`` where
+        it ends too soon.
+        """
         return original.samples(rng)
 
     def loss(self, student: Model, memory: Any, batch: Batch, loss: Callable[[Batch], Tensor]) -> Tensor:
@@ -449,7 +461,10 @@ class Mitigation(Part):
         return None
 
     def pull(self, name: str, weight: Tensor, memory: Any, rate: float) -> Tensor | None:
-        """What is taken off a weight ``[...]`` after Adam's step, at this learning rate: Adam cannot undo it."""
+        """What is taken off a weight ``[...]`` after Adam's step, at this learning rate: Adam cannot undo it.
+
+        Not the new weight, but what is subtracted from it. Names are those of ``named_parameters``.
+        """
         return None
 
     def after_step(self, student: Model, memory: Any) -> None:

@@ -48,12 +48,30 @@ def part_class(family: str, name: str, field: str | None = None) -> type[Part]:
         raise unknown(field, name, names(family))
     module_name, _, class_name = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{field}: cannot import {name!r}: {error}; install it, or name its folder in PYTHONPATH"
+        ) from None
     except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
         raise UsageError(f"{field}: cannot import {name!r}: {error}") from None
-    if not (isinstance(found, type) and issubclass(found, FAMILIES[family])):
-        raise UsageError(f"{field}: {name!r} is not a {FAMILIES[family].__name__}")
+    base = FAMILIES[family]
+    found = getattr(module, class_name, None)
+    if found is None:
+        classes = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, base) and v is not base]
+        has = f"its parts: {', '.join(classes)}" if classes else f"it defines no {base.__name__}"
+        raise UsageError(f"{field}: cannot import {name!r}: module {module_name!r} has no {class_name!r}; {has}")
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UsageError(f"{field}: {name!r} is not a {base.__name__}")
+    _check_settings(found, field)
     return found
+
+
+def _check_settings(cls: type[Part], field: str) -> None:
+    """That annotated attributes are settings; without ``@dataclass`` they would never be read, without a word."""
+    annotated = [n for n, hint in vars(cls).get("__annotations__", {}).items() if "ClassVar" not in str(hint)]
+    if annotated and "__dataclass_params__" not in vars(cls):
+        raise UsageError(f"{field}: {cls.__qualname__}.{annotated[0]} is no setting: write @dataclass(frozen=True)")
 
 
 def names_data(value: object) -> bool:

@@ -49,6 +49,12 @@ class Needy(Contamination):
         yield from ()
 
 
+class Undecorated(Silence):
+    """Its annotation is no setting."""
+
+    length: int = 3
+
+
 broken = 3
 '''
 
@@ -115,8 +121,10 @@ def test_a_part_is_taken_as_it_is() -> None:
         ({"name": "dialogue", "turns": True}, "must be a whole number, got True"),
         ({"name": "dialogue", "turns": 1.0}, "must be a whole number, got 1.0"),
         ({"name": "altered_syntax", "form": "snipet"}, "did you mean 'snippet'"),
-        ("nowhere.Part", "cannot import 'nowhere.Part'"),
-        ("outsider_parts.Missing", "cannot import"),
+        ("nowhere.Part", "cannot import 'nowhere.Part': No module named 'nowhere'; install it, or name its folder"),
+        ("outsider_parts.Missing", "module 'outsider_parts' has no 'Missing'; its parts: "),
+        ("forgetting.seeds.Silence", "module 'forgetting.seeds' has no 'Silence'; it defines no Contamination"),
+        ("outsider_parts.Undecorated", "Undecorated.length is no setting: write @dataclass(frozen=True)"),
         ("outsider_parts.broken", "is not a Contamination"),
         ("forgetting.mitigation.l2_sp.L2SP", "is not a Contamination"),
         ("outsider_parts.Needy", "length"),

@@ -146,7 +146,7 @@ class DistillationLaws:
                 written = answer.nonzero().flatten()
                 assert written.tolist() == list(range(len(prompt), len(prompt) + len(written)))
                 short = len(written) < getattr(part, "max_new_tokens", 10**6)  # longer ones may have been cut
-            assert not short or row[written[-1]] == words().eos_token_id
+                assert not short or row[written[-1]] == words().eos_token_id
             answer_tokens = int(found.answer_RBT.sum())
             assert found.denominator == pytest.approx(answer_tokens * stream.batch_size / len(step))
 
@@ -171,6 +171,17 @@ class DistillationLaws:
             for one, other in zip(rest, whole[first:], strict=True):
                 assert torch.equal(one.tokens_RBT, other.tokens_RBT) and torch.equal(one.answer_RBT, other.answer_RBT)
                 assert one.denominator == other.denominator and one.group == other.group
+
+    def test_a_batch_is_made_with_the_student_as_it_is_then(
+        self, part: Distillation, student: Any, teacher: Any
+    ) -> None:
+        """Between two batches the fit trains: the later one is that of a fit which goes on with the trained student."""
+        steps = [[0, 1, 2], [3, 4], [2, 0, 4]]
+        going_on = part.batches(student, teacher, Steps(samples(5), steps))
+        next(going_on)
+        student.load_state(model(3).state())
+        for one, other in zip(going_on, part.batches(student, teacher, Steps(samples(5), steps, 1)), strict=True):
+            assert torch.equal(one.tokens_RBT, other.tokens_RBT) and torch.equal(one.answer_RBT, other.answer_RBT)
 
     def test_settings_make_the_part_again(self, part: Distillation) -> None:
         assert registry.build("distillation", json.loads(json.dumps(part.settings()))) == part

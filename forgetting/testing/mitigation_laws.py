@@ -94,6 +94,18 @@ class MitigationLaws:
         one, other = (list(islice(part.samples(student, memory, original, generator(3, "law")), 5)) for _ in "ab")
         assert one == other and len(one) == 5 and all(isinstance(sample, Sample) for sample in one)
 
+    def test_what_is_replayed_gets_room_in_the_stream(self, part: Mitigation) -> None:
+        if type(part).samples is Mitigation.samples or part.at_once:
+            pytest.skip("has no samples of its own")
+        assert part.mix(1.0) < 1.0
+
+    def test_the_loss_of_a_step_is_one_a_replica_and_its_gradient_finite(self, part: Mitigation) -> None:
+        student = model(0)
+        memory = part.prepare(student, samples(part.memory_samples()))
+        loss = part.loss(student, memory, batch(4), lambda batch: losses.cross_entropy(student, batch))
+        assert loss.shape == (student.replicas,)
+        assert all(torch.isfinite(g).all() for g in gradients(student, [loss]).values())
+
     def test_what_is_pulled_is_finite_and_of_the_weights_shape(self, part: Mitigation) -> None:
         student = model(0)
         memory = part.prepare(student, samples(part.memory_samples()))

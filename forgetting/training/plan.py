@@ -105,7 +105,7 @@ def mixed(
     between = (samples or original.samples)(seeds.generator(seed, "original stream"))
     own = list(islice(between, length - count))
     if len(own) < length - count:
-        raise UsageError(f"mitigations: gave {len(own)} samples of the {length - count} that the stream takes")
+        raise UsageError(f"mitigations: `samples` ended after {len(own)} of the {length - count} that the stream takes")
     index = np.empty(length, dtype=np.int64)
     index[is_contaminating] = np.arange(count)
     index[~is_contaminating] = count + np.arange(length - count)

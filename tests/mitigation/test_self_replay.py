@@ -89,7 +89,7 @@ def test_a_student_that_says_one_thing_ends_and_the_stream_says_so() -> None:
     found = written(part, 100, student)
     assert {s.prompt for s in found} == firsts and len(found) == len(firsts)
     assert {s.answer for s in found} == {""} and all(s.ended for s in found)
-    with pytest.raises(UsageError, match=f"gave {len(firsts)} samples of the 50 that the stream takes"):
+    with pytest.raises(UsageError, match=f"ended after {len(firsts)} of the 50 that the stream takes"):
         mixed(
             cast(Contamination, registry.build("contamination", "noise")), ORIGINAL, share=part.mix(1.0), doses=[0, 50],
             batch_size=10, seed=0, samples=lambda rng: part.samples(student, samples(2, seed=1), ORIGINAL, rng),
