@@ -351,6 +351,13 @@ class Contamination(Part):
         """Look at data on this machine while a study is put together. ``UsageError`` where they are of no use."""
         return
 
+    def floor(self) -> float:
+        """Entropy of its answers, in nats a token, where the prompt is known: no student's NLL stays lower.
+
+        It reads no data. 0 where the answer follows from the prompt, and where nobody knows, as of real text.
+        """
+        return 0.0
+
     def told(self) -> dict[str, Any]:
         """What was read and what was left out of it, for the record; nothing of sources that leave nothing out."""
         return {}

@@ -32,7 +32,7 @@ class Optimiser:
         batch_size: samples a step
         learning_rate: rate after warm-up, before the rate policy and the arm's multiple
         rate_policy: ``constant``; ``inverse_width``: the rate times 32 / hidden size; ``matched_plasticity``: the rate
-            at which the student learns the new task as the reference student does at the constant rate
+            at which students of its capacity learn the new task as the reference's do at the constant rate
         schedule: after warm-up: ``constant``, or ``linear`` to zero at the last step
         warmup_steps: steps of linear warm-up
         betas: AdamW's two decay rates
@@ -93,6 +93,8 @@ class Fit(Optimiser):
     Args:
         samples: samples trained on, in all, or at most where there is a target
         pool: distinct samples that they are drawn from, one epoch after another
+        shared_pool: samples that all students share, of which each draws its ``pool``, so that the teacher writes once;
+            0: each has a pool of its own
         until: a target at which it stops, in place of ``schedule``
     """
 
@@ -103,6 +105,7 @@ class Fit(Optimiser):
     warmup_steps: int = 100
     samples: int = 192_000
     pool: int = 48_000
+    shared_pool: int = 0
     until: Until = field(default_factory=Until)
 
     def __post_init__(self) -> None:
@@ -111,6 +114,8 @@ class Fit(Optimiser):
         require(self.rate_policy != "matched_plasticity", "rate_policy", rule, self.rate_policy)
         require(self.samples >= 1, "samples", "at least 1", self.samples)
         require(self.pool >= 1, "pool", "at least 1", self.pool)
+        rule = f"0, or at least the pool ({self.pool})"
+        require(self.shared_pool == 0 or self.shared_pool >= self.pool, "shared_pool", rule, self.shared_pool)
 
 
 @dataclass(frozen=True)
@@ -245,17 +250,16 @@ class Matching:
     """How rates are matched under the rate policy ``matched_plasticity``; without it these settings do nothing.
 
     Args:
-        reference: the student whose share of the achievable improvement, at the constant rate, the others are to make;
-            empty: the smallest
-        dose: dose at which the shares are compared, one of the doses; 0 is the last dose that the arm reaches
+        reference: the student whose learning at the constant rate the others are to match; empty: the smallest
+        dose: dose at which learning is compared, one of the doses; 0 is the last dose that the arm reaches
         pilots: most pilot runs of a student, the one at the constant rate among them
-        tolerance: how far a share may be from the wanted one
+        tolerance: how far learning, -log(NLL - floor), may be from the wanted one
     """
 
     reference: str = ""
     dose: int = 0
     pilots: int = 8
-    tolerance: float = 0.02
+    tolerance: float = 0.05
 
     def __post_init__(self) -> None:
         check_fields(self)

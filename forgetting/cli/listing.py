@@ -74,6 +74,7 @@ def models() -> list[dict[str, Any]]:
     strands = {
         "ladder": ladder.LADDER,
         "width strand": ladder.WIDTH_STRAND,
+        "width strand in three layers": ladder.DEEP_STRAND,
         "depth strand": ladder.DEPTH_STRAND,
         "defined, not trained here": ladder.GPU_RUNGS,
     }

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, get_args
 
 import numpy as np
 
 from forgetting.contracts import Contamination, Sample
 from forgetting.errors import require, unknown
-from forgetting.world import code
+from forgetting.seeds import generator
+from forgetting.world import code, entropy
 from forgetting.world.dialects import DIALECTS, to_dialect
 from forgetting.world.splits import from_numpy
 
 Form = Literal["snippet", "marked", "unmarked"]
 FORMS: tuple[str, ...] = get_args(Form)
 MIXED = "mixed"
+LENGTH_SAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,18 @@ class AlteredSyntax(Contamination):
             f"a whole number from 0 to {code.MAX_DEPTH}",
             self.operations,
         )
+
+    def floor(self) -> float:
+        """Of the programs that may stand under a header, and of the dialect where none is named."""
+        if self.form != "snippet":  # the program follows from its description; which dialect, from a mark
+            return math.log(len(DIALECTS)) / self._tokens() if (self.form, self.dialect) == ("unmarked", MIXED) else 0.0
+        dialects = math.log(len(DIALECTS)) if self.dialect == MIXED else 0.0
+        return (entropy.of_programs(self.operations) + dialects) / self._tokens()
+
+    def _tokens(self) -> float:
+        """Mean tokens of an answer, its end included."""
+        drawn = islice(self.samples(generator(0, "answer lengths")), LENGTH_SAMPLES)
+        return 1 + sum(len(sample.answer.split()) for sample in drawn) / LENGTH_SAMPLES
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         while True:

@@ -9,7 +9,7 @@ import numpy as np
 
 from forgetting.contracts import Contamination, Sample
 from forgetting.errors import unknown
-from forgetting.world import noise
+from forgetting.world import entropy, noise
 from forgetting.world.noise import PROFILES, Profile
 
 
@@ -25,6 +25,11 @@ class Noise(Contamination):
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise unknown("contamination.noise.profile", self.profile, PROFILES)
+
+    def floor(self) -> float:
+        """Of its words, drawn independently, and of where an answer ends."""
+        nats, tokens = entropy.of_noise(self.profile)
+        return nats / tokens
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         while True:

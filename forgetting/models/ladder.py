@@ -66,7 +66,11 @@ GPU_RUNGS: tuple[Architecture, ...] = (
 )
 # One dimension at a time: width at two layers, depth at hidden size 32.
 WIDTH_STRAND: tuple[Architecture, ...] = tuple(
-    Architecture(f"width-{d}", d, 2, 2, d // 2, 5 * d // 2, 2) for d in (16, 24, 32, 48, 64, 96, 128)
+    Architecture(f"width-{d}", d, 2, 2, d // 2, 5 * d // 2, 2) for d in (16, 24, 28, 32, 48, 64, 96, 128)
+)
+# The same in three layers: what a third layer changes is read at equal parameters, as a distance from the width strand.
+DEEP_STRAND: tuple[Architecture, ...] = tuple(
+    Architecture(f"deep-{d}", d, 3, 2, d // 2, 5 * d // 2, 2) for d in (16, 24, 32, 48, 64, 96)
 )
 DEPTH_STRAND: tuple[Architecture, ...] = tuple(
     Architecture(f"depth-{n}", 32, n, 2, 16, 80, 2) for n in (1, 2, 3, 4, 6, 8)
@@ -107,7 +111,7 @@ QWEN3: dict[str, Published] = {
 
 def architecture(name: str, field: str = "student") -> Architecture:
     """The architecture of that name, from ladder, GPU rungs or strands; ``UsageError`` with the nearest name."""
-    known = {a.name: a for a in (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEPTH_STRAND)}
+    known = {a.name: a for a in (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEEP_STRAND, *DEPTH_STRAND)}
     if name not in known:
         raise unknown(field, name, known)
     return known[name]

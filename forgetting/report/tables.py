@@ -150,12 +150,19 @@ def statuses(study: StudyFolder) -> pd.DataFrame:
 def rate_lines(study: StudyFolder) -> list[str]:
     """A line for each student whose rate was to be matched by plasticity and could not be."""
     return [
-        f"{student} in {arm['name']}: learns {own['share']:.2f} of what can be learned at its best rate "
-        f"({own['learning_rate']:.2g}, {own['pilots']} pilots), not the {own['wanted']:.2f} of the reference student"
+        f"{student} in {arm['name']}: {_learned(own)} at its best rate ({own['learning_rate']:.2g}, {own['pilots']} "
+        f"pilots), not the {own['wanted']:.2f} of the reference student"
         for arm in study.record.get("arms", [])
         for student, own in arm.get("rates", {}).items()
         if not own["reached"]
     ]
+
+
+def _learned(own: dict[str, Any]) -> str:
+    """What a pilot learned; older records have a share of what can be learned instead."""
+    if "share" in own:
+        return f"learns {own['share']:.2f} of what can be learned"
+    return "diverges" if own["learning"] is None else f"learning is {own['learning']:.2f}"
 
 
 def wall_seconds(study: StudyFolder) -> pd.DataFrame:

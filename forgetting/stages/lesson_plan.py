@@ -8,7 +8,7 @@ from forgetting import seeds
 from forgetting.spec import Fit
 from forgetting.study.arms import Arm
 from forgetting.study.study import Study
-from forgetting.training.plan import MixPlan, epochs, is_held_out
+from forgetting.training.plan import MixPlan, SharedPool, epochs, is_held_out
 
 
 def lesson_plan(study: Study, training: Fit, root: int, also: Arm | None = None) -> MixPlan:
@@ -18,6 +18,8 @@ def lesson_plan(study: Study, training: Fit, root: int, also: Arm | None = None)
         last_dose = study.reached(also)[-1]
         offered = also.contamination.samples(seeds.generator(root, "joint"))
         extra = list(islice((s for s in offered if not is_held_out(s)), last_dose))
+    size = training.shared_pool
+    shared = SharedPool(size, seeds.integer(study.spec.ladder.seed, "shared pool")) if size else None
     return epochs(
         study.original,
         samples=training.samples + len(extra),
@@ -25,4 +27,5 @@ def lesson_plan(study: Study, training: Fit, root: int, also: Arm | None = None)
         batch_size=training.batch_size,
         seed=root,
         extra=extra,
+        shared=shared,
     )

@@ -24,7 +24,7 @@ PILOT_SEED = seeds.integer(0, "pilots")  # no run's
 
 
 def piloted(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:
-    """Its NLL per token of the new task at dose 0, and at the dose at which shares are compared."""
+    """Its NLL per token of the new task at dose 0, and at the dose at which learning is compared."""
     home, dose = distil.student(study, student, study.pilot_seed, store), study.pilot_dose(arm)
     base, model = load(home), load(home)
     evaluator = Evaluator(

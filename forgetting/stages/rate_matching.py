@@ -1,14 +1,16 @@
-"""The rate policy ``matched_plasticity``: a student and an arm in, the rate out at which it learns as its peers do.
+"""The rate policy ``matched_plasticity``: a capacity and an arm in, the rate out at which it learns as its peers do.
 
 A pilot is a short run of a student in an arm at one constant rate, on a seed that no other run has: its validation NLL
-on the new task at dose 0 and at the reference dose. With NLL(r) of a student at rate r, its share of the achievable
-improvement is
+on the new task at the reference dose. What it learned is
 
-    (NLL_0 - NLL(r)) / (NLL_0 - floor),
+    learning = -log(NLL - floor),
 
-the floor being the lowest NLL that any student of the study reaches at the constant rate. Each student gets the rate at
-which its share is that of the reference student at the constant rate; ``search`` finds it. Pilots are kept in the store
-under the hash of all that they depend on, so that a rate is looked up wherever it is needed, and the same everywhere.
+the floor being the entropy of what the contamination's answers say beyond their prompts (``Contamination.floor``), so
+that no student of the study has a part in another one's rate but the reference. Each capacity gets the rate at which it
+learns as much as the reference does at the constant rate; ``search`` finds it. Where students are distilled afresh, the
+pilots' are outside the study (``Study.pilot_seed``), one a capacity: a rate does not answer to the student it is given
+to. Pilots are kept in the store under the hash of all that they depend on, so that a rate is looked up wherever it is
+needed, and the same everywhere.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from forgetting import seeds
+from forgetting.analysis.metrics import learning
 from forgetting.errors import UsageError
 from forgetting.record.store import Store, manifest
 from forgetting.spec import Optimiser
@@ -34,13 +37,14 @@ FACTOR = 2.0  # between neighbouring rates until the wanted share lies between t
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
-    """The rate that a student was given, before the arm's multiple, and its share of the achievable improvement there.
+    """The rate that a student was given, before the arm's multiple, and its pilot's learning there.
 
-    ``wanted`` is the share of the reference student, ``reached`` whether the two agree within the tolerance.
+    ``wanted`` is the learning of the reference student, ``reached`` whether the two agree within the tolerance;
+    ``learning`` is None where every pilot diverged.
     """
 
     learning_rate: float
-    share: float
+    learning: float | None
     wanted: float
     reached: bool
     pilots: int
@@ -60,65 +64,59 @@ def matched(study: Study, student: Student, arm: Arm, store: Store) -> Matched:
     """The student's rate in the arm, from pilots that are in the store or made now."""
     settings, constant = study.spec.matching, study.spec.fine_tuning.learning_rate
     arm = study.pilot_arm(arm)
-    at_constant = {other.name: pilot(study, other, arm, constant, store) for other in study.students}
-    floor = min((nll for _, nll in at_constant.values() if nll is not None), default=math.inf)
+    floor = arm.contamination.floor()
 
-    def share(nll_0: float | None, nll: float | None) -> float | None:
-        if nll_0 is None or nll is None:
-            return None
-        return (nll_0 - nll) / (nll_0 - floor) if nll_0 > floor else 0.0
+    def learned(of: Student, rate: float) -> float | None:
+        nll = pilot(study, of, arm, rate, store)[1]
+        return None if nll is None else float(learning(nll, floor))
 
-    reference = study.matching_reference.name
-    wanted = share(*at_constant[reference])
+    wanted = learned(study.matching_reference, constant)
     if wanted is None:
-        rule = f"a rate at which the reference student {reference} does not diverge"
+        rule = f"a rate at which the reference student {study.matching_reference.name} does not diverge"
         raise UsageError(f"fine_tuning.learning_rate: must be {rule}, got {constant:g}")
     return search(
-        lambda rate: share(*pilot(study, student, arm, rate, store)),
-        wanted,
-        constant,
-        pilots=settings.pilots,
-        tolerance=settings.tolerance,
+        lambda rate: learned(student, rate), wanted, constant, pilots=settings.pilots, tolerance=settings.tolerance
     )
 
 
 def search(
-    share: Callable[[float], float | None], wanted: float, start: float, *, pilots: int, tolerance: float
+    learned: Callable[[float], float | None], wanted: float, start: float, *, pilots: int, tolerance: float
 ) -> Matched:
-    """The rate at which ``share`` is ``wanted`` within the tolerance, in so many pilots at most.
+    """The rate at which ``learned`` is ``wanted`` within the tolerance, in so many pilots at most.
 
-    From ``start`` the rate is doubled while more is wanted, or halved while less is, until the wanted share lies
-    between two rates; then the stretch between them is halved on the log scale. Where doubling lowers a share of which
-    more is wanted, the rate is halved from the start while the share rises. Where it falls on both sides, more cannot
-    be had, and the best rate is kept; so is the nearest one when the pilots are used up. A share of None is that of a
-    student that diverged: it learned nothing, and the rate is too high.
+    From ``start`` the rate is doubled while more is wanted, or halved while less is, until the wanted learning lies
+    between two rates; then the stretch between them is halved on the log scale. Where doubling lowers a learning of
+    which more is wanted, the rate is halved from the start while the learning rises. Where it falls on both sides, more
+    cannot be had, and the best rate is kept; so is the nearest one when the pilots are used up. None is a student that
+    diverged: it learned nothing, and the rate is too high.
     """
-    tried = {start: share(start)}
+    tried = {start: learned(start)}
     while len(tried) < pilots and all(found is None or abs(found - wanted) > tolerance for found in tried.values()):
         rate = _next(tried, wanted)
         if rate is None:
             break
-        tried[rate] = share(rate)
-    learned = {rate: found for rate, found in tried.items() if found is not None} or {min(tried): 0.0}
-    best = min(learned, key=lambda rate: (abs(learned[rate] - wanted), rate))
-    reached = tried[best] is not None and abs(learned[best] - wanted) <= tolerance
-    return Matched(best, learned[best], wanted, reached, len(tried))
+        tried[rate] = learned(rate)
+    known = {rate: found for rate, found in tried.items() if found is not None}
+    if not known:
+        return Matched(min(tried), None, wanted, False, len(tried))
+    best = min(known, key=lambda rate: (abs(known[rate] - wanted), rate))
+    return Matched(best, known[best], wanted, abs(known[best] - wanted) <= tolerance, len(tried))
 
 
 def _next(tried: dict[float, float | None], wanted: float) -> float | None:
-    """The rate to try next; None where the share falls on both sides of the best rate and is too small there."""
-    shares = {rate: found for rate, found in sorted(tried.items()) if found is not None}
-    if not shares or min(shares.values()) >= wanted:
+    """The rate to try next; None where learning falls on both sides of the best rate and is too little there."""
+    known = {rate: found for rate, found in sorted(tried.items()) if found is not None}
+    if not known or min(known.values()) >= wanted:
         return min(tried) / FACTOR
-    between = [(low, high) for low, high in pairwise(shares) if (shares[low] < wanted) != (shares[high] < wanted)]
+    between = [(low, high) for low, high in pairwise(known) if (known[low] < wanted) != (known[high] < wanted)]
     if between:  # one beyond the rate at which the student learns most is the last resort
-        low, high = next((pair for pair in between if shares[pair[0]] < wanted), between[0])
+        low, high = next((pair for pair in between if known[pair[0]] < wanted), between[0])
         return math.sqrt(low * high)
-    best = max(shares, key=lambda rate: (shares[rate], rate))
-    if best == max(shares):
+    best = max(known, key=lambda rate: (known[rate], rate))
+    if best == max(known):
         diverged = min((rate for rate, found in tried.items() if found is None), default=math.inf)
         return best * FACTOR if best * FACTOR < diverged else math.sqrt(best * diverged)
-    return best / FACTOR if best == min(shares) else None
+    return best / FACTOR if best == min(known) else None
 
 
 def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float | None, float | None]:

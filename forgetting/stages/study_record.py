@@ -113,6 +113,7 @@ def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
         **arm.described(),
         **({"original": True} if study.language == "natural" and arm.contamination == study.original else {}),
         "rate_policy": arm.optimiser(spec.fine_tuning).rate_policy,
+        **({"floor": round(floor, 6)} if (floor := arm.contamination.floor()) else {}),
         **({"data": told} if (told := arm.contamination.told()) else {}),
         "doses": list(reached),
         "not_reached": [d for d in spec.doses.values() if d not in reached],

@@ -26,7 +26,7 @@ from forgetting.world import WORLD_VERSION
 # Raised whenever a change of the code, or of a default, changes what an unchanged spec gives: students, or their runs.
 STUDENTS_VERSION = 1
 RESULTS_VERSION = 5
-MATCHING_VERSION = 2  # of the search for a matched rate: has a part where rates are matched only
+MATCHING_VERSION = 3  # of the search for a matched rate: has a part where rates are matched only
 
 _NOTHING = object()  # equals no value, so that a setting without a default is never left out
 
@@ -235,10 +235,10 @@ def pilot_form(study: Study, student: Student, arm: Arm, rate: float) -> dict[st
 
 
 def matching_form(study: Study, arm: Arm) -> dict[str, Any]:
-    """What a matched rate depends on: how it is searched, and the pilots of every student at the constant rate."""
-    rate, pilots = study.spec.fine_tuning.learning_rate, study.pilot_arm(arm)
-    settings = {**_matching_settings(study), "reference": study.matching_reference.name}
-    return {"matching": settings, "pilots": [pilot_form(study, s, pilots, rate) for s in study.students]}
+    """What a matched rate depends on beside its student: how it is searched, and what the reference's pilot does."""
+    rate, reference = study.spec.fine_tuning.learning_rate, study.matching_reference
+    settings = {**_matching_settings(study), "reference": reference.name}
+    return {"matching": settings, "pilot": pilot_form(study, reference, study.pilot_arm(arm), rate)}
 
 
 def _matching_settings(study: Study) -> dict[str, Any]:

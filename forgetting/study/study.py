@@ -19,6 +19,8 @@ from forgetting.study.arms import Arm, arms_of
 from forgetting.study.run import Run, RunKey
 from forgetting.study.students import Student, check_language, students_of, teacher_of
 
+PILOT_STUDENTS = 1_000_000  # a seed of distillation that no study gets to from its first one
+
 
 @dataclass(frozen=True)
 class DistillationStage:
@@ -63,17 +65,17 @@ class Study:
         return dataclasses.replace(arm, name="pilot", contamination=source, rate_multiple=1.0, rate_policy=None)
 
     def pilot_dose(self, arm: Arm) -> int:
-        """The dose at which shares are compared."""
+        """The dose at which learning is compared."""
         return self.spec.matching.dose or self.reached(arm)[-1]
 
     @property
     def pilot_seed(self) -> int:
-        """The distillation seed of the students that pilots are run on."""
-        return self.spec.first_seed if self.spec.ladder.fresh_students else 0
+        """The distillation seed of the students that pilots are run on; of fresh ones they are not the study's own."""
+        return PILOT_STUDENTS if self.spec.ladder.fresh_students else 0
 
     @property
     def matching_reference(self) -> Student:
-        """The student whose share of the achievable improvement the others are to make."""
+        """The student whose learning the others are to match."""
         wanted = self.spec.matching.reference
         return next(s for s in self.students if s.name == wanted) if wanted else self.students[0]
 

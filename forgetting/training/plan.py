@@ -116,6 +116,14 @@ def mixed(
     return MixPlan([*foreign, *own], batch_size, index, np.array(bounds), flags)
 
 
+@dataclass(frozen=True)
+class SharedPool:
+    """A pool of original samples that several fits draw from: how many there are, and the seed that they come by."""
+
+    size: int
+    seed: int
+
+
 def epochs(
     original: Contamination,
     *,
@@ -124,12 +132,18 @@ def epochs(
     batch_size: int,
     seed: int,
     extra: Sequence[Sample] = (),
+    shared: SharedPool | None = None,
 ) -> MixPlan:
-    """The stream of a training from scratch: a pool in a new order each epoch, ``extra`` samples once, spread."""
-    base = list(islice(original.samples(seeds.generator(seed, "pool")), pool))
+    """The stream of a training from scratch: a pool in a new order each epoch, ``extra`` samples once, spread.
+
+    With ``shared`` the plan has all samples of that pool, the same ones whatever its own seed, and takes some of them.
+    """
+    source = shared or SharedPool(pool, seed)
+    base = list(islice(original.samples(seeds.generator(source.seed, "pool")), source.size))
+    own = seeds.generator(seed, "own pool").permutation(len(base))[:pool] if shared else np.arange(len(base))
     count = samples - len(extra)
     rounds = -(-count // pool)
-    order = [seeds.generator(seed, "epoch", e).permutation(len(base)) for e in range(rounds)]
+    order = [own[seeds.generator(seed, "epoch", e).permutation(len(own))] for e in range(rounds)]
     index = np.empty(samples, dtype=np.int64)
     positions = np.arange(samples)
     is_extra = (positions + 1) * len(extra) // samples > positions * len(extra) // samples

@@ -97,7 +97,7 @@ def reference(problem: CodeProblem, value: Value) -> Value:
 
 
 @cache
-def _sensible(operations: tuple[str, ...]) -> bool:
+def is_sensible(operations: tuple[str, ...]) -> bool:
     """Whether each operation changes the result on some input, so that tests can tell it is there."""
     rng = from_seed(0, "world/code/sensible")
     constants = {"above": 20, "below": 80}
@@ -120,6 +120,16 @@ def _safely(problem: CodeProblem, value: Value) -> Value | None:
         return None
 
 
+def pools_of(depth: int) -> list[tuple[tuple[tuple[str, ...], ...], float]]:
+    """The pools that ``draw_problem`` takes its operations from, each with its probability."""
+    lists = (_POOLS["list"],) * (depth - 1)
+    return [
+        ((_POOLS["integer"],) * depth, INTEGER_SHARE),
+        ((*lists, _POOLS["terminal"]), (1 - INTEGER_SHARE) * TERMINAL_SHARE),
+        ((*lists, _POOLS["list"]), (1 - INTEGER_SHARE) * (1 - TERMINAL_SHARE)),
+    ]
+
+
 def draw_problem(rng: random.Random, depth: int) -> CodeProblem:
     """A problem of any split in which every operation can matter."""
     while True:
@@ -128,7 +138,7 @@ def draw_problem(rng: random.Random, depth: int) -> CodeProblem:
         else:
             pools = ["list"] * (depth - 1) + ["terminal" if rng.random() < TERMINAL_SHARE else "list"]
         operations = tuple([_POOLS[pool][int(rng.random() * len(_POOLS[pool]))] for pool in pools])
-        if _sensible(operations):
+        if is_sensible(operations):
             return draw_constants(rng, operations)
 
 

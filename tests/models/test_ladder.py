@@ -10,10 +10,18 @@ from transformers import Qwen3ForCausalLM
 
 from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.models.ladder import DEPTH_STRAND, GPU_RUNGS, LADDER, WIDTH_STRAND, Architecture, architecture
+from forgetting.models.ladder import (
+    DEEP_STRAND,
+    DEPTH_STRAND,
+    GPU_RUNGS,
+    LADDER,
+    WIDTH_STRAND,
+    Architecture,
+    architecture,
+)
 from forgetting.testing.small import words
 
-EVERY = (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEPTH_STRAND)
+EVERY = (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEEP_STRAND, *DEPTH_STRAND)
 BUILT = ("10k", "14k", "20k", "34k", "50k", "70k", "100k", "175k", "455k", "1m")
 by_name = pytest.mark.parametrize("rung", EVERY, ids=lambda a: a.name)
 
@@ -70,7 +78,9 @@ def test_names_are_unique_and_found() -> None:
         assert architecture(rung.name) is rung
 
 
-@pytest.mark.parametrize("rungs", [(*LADDER, *GPU_RUNGS), WIDTH_STRAND, DEPTH_STRAND], ids=["ladder", "width", "depth"])
+@pytest.mark.parametrize(
+    "rungs", [(*LADDER, *GPU_RUNGS), WIDTH_STRAND, DEEP_STRAND, DEPTH_STRAND], ids=["ladder", "width", "deep", "depth"]
+)
 def test_rungs_ascend_with_and_without_embeddings(rungs: tuple[Architecture, ...]) -> None:
     for sizes in ([a.parameters(len(words())) for a in rungs], [a.non_embedding() for a in rungs]):
         assert sizes == sorted(set(sizes))

@@ -33,7 +33,7 @@ from forgetting.training.module import FitModule
 
 
 class Curve:
-    """A share that rises with the log rate to a peak and falls beyond, and how often it was asked for."""
+    """A learning that rises with the log rate to a peak and falls beyond, and how often it was asked for."""
 
     def __init__(self, middle: float, peak: float = 1e9, top: float = 1.0) -> None:
         self.middle, self.peak, self.top, self.asked = middle, peak, top, list[float]()
@@ -48,42 +48,42 @@ class Curve:
 def test_the_rate_is_found_wherever_it_lies(middle: float) -> None:
     curve = Curve(middle)
     found = search(curve, 0.6, 2e-3, pilots=12, tolerance=0.02)
-    assert found.reached and abs(found.share - 0.6) <= 0.02
+    assert found.reached and abs(found.learning - 0.6) <= 0.02
     assert len(curve.asked) == len(set(curve.asked)) == found.pilots <= 12  # no rate is tried twice
     assert found.learning_rate == pytest.approx(middle * (0.6 / 0.4) ** (1 / 1.5), rel=0.1)
 
 
-def test_a_student_that_has_the_share_already_takes_one_pilot() -> None:
+def test_a_student_that_learns_as_much_already_takes_one_pilot() -> None:
     found = search(Curve(2e-3), 0.51, 2e-3, pilots=8, tolerance=0.02)
     assert (found.learning_rate, found.pilots, found.reached) == (2e-3, 1, True)
 
 
 def test_by_hand() -> None:
-    shares = {1.0: 0.2, 2.0: 0.4, 4.0: 0.8, 2 * 2**0.5: 0.59}
-    assert search(shares.__getitem__, 0.6, 1.0, pilots=8, tolerance=0.02) == Matched(2 * 2**0.5, 0.59, 0.6, True, 4)
-    assert search(shares.__getitem__, 0.6, 1.0, pilots=3, tolerance=0.02) == Matched(2.0, 0.4, 0.6, False, 3)
+    known = {1.0: 0.2, 2.0: 0.4, 4.0: 0.8, 2 * 2**0.5: 0.59}
+    assert search(known.__getitem__, 0.6, 1.0, pilots=8, tolerance=0.02) == Matched(2 * 2**0.5, 0.59, 0.6, True, 4)
+    assert search(known.__getitem__, 0.6, 1.0, pilots=3, tolerance=0.02) == Matched(2.0, 0.4, 0.6, False, 3)
 
 
 def test_what_cannot_be_reached_keeps_the_best_rate_and_says_so() -> None:
     curve = Curve(2e-3, peak=5e-3, top=0.8)
     found = search(curve, 0.9, 2e-3, pilots=12, tolerance=0.02)
     assert not found.reached
-    assert found.share == max(Curve(2e-3, 5e-3, 0.8)(rate) for rate in curve.asked)
+    assert found.learning == max(Curve(2e-3, 5e-3, 0.8)(rate) for rate in curve.asked)
     assert found.pilots < 12  # it stops behind the peak
 
 
 def parabola(rate: float) -> float:
-    """A share that is greatest, and 1, at 1e-3."""
+    """A learning that is greatest, and 1, at 1e-3."""
     return 1 - math.log2(rate / 1e-3) ** 2 / 8
 
 
-def test_a_start_beyond_the_best_rate_is_halved_while_the_share_rises() -> None:
+def test_a_start_beyond_the_best_rate_is_halved_while_learning_rises() -> None:
     found = search(parabola, 0.9, 4e-3, pilots=8, tolerance=0.02)
     assert found.reached and found.learning_rate == pytest.approx(1e-3 * 2**0.8**0.5, rel=0.1)
     assert found.pilots == 7  # 4, 8, 2, 1, and three between the last two
     asked: list[float] = []
     best = search(lambda r: asked.append(r) or parabola(r), 1.2, 4e-3, pilots=20, tolerance=0.02)  # type: ignore[func-returns-value]
-    assert (best.learning_rate, best.share, best.reached) == (1e-3, 1.0, False)
+    assert (best.learning_rate, best.learning, best.reached) == (1e-3, 1.0, False)
     assert asked == [4e-3, 8e-3, 2e-3, 1e-3, 5e-4]  # it stops where both sides fall
     assert search(parabola, 1.2, 1e-3, pilots=20, tolerance=0.02).pilots == 3
 
@@ -94,8 +94,8 @@ def test_a_rate_at_which_the_student_diverges_is_too_high() -> None:
 
     for start in (4e-3, 4e-4):  # beyond the edge and before it
         found = search(edge, 0.97, start, pilots=9, tolerance=0.02)
-        assert found.reached and 0.95 <= found.share <= 0.99
-    assert search(lambda rate: None, 0.5, 4e-3, pilots=3, tolerance=0.02) == Matched(1e-3, 0.0, 0.5, False, 3)
+        assert found.reached and 0.95 <= found.learning <= 0.99
+    assert search(lambda rate: None, 0.5, 4e-3, pilots=3, tolerance=0.02) == Matched(1e-3, None, 0.5, False, 3)
     assert not search(lambda rate: None, 0.0, 4e-3, pilots=3, tolerance=0.02).reached
 
 
@@ -105,7 +105,7 @@ def spec(**changes: object) -> Spec:
         ladder=Ladder(students=("10k", "34k")),
         contaminations=("dialogue",),
         rate_policies=("matched_plasticity",),
-        doses=Doses(160, first=80),
+        doses=Doses(640, first=80, ratio=8),
         fine_tuning=Optimiser(learning_rate=4e-3, warmup_steps=2),
         matching=Matching(pilots=6, tolerance=0.05),
         evaluation=Evaluation(benchmarks=({"name": "maths", "items_per_depth": 4},), perturbed="never", probe_items=20),
@@ -124,27 +124,33 @@ def _study() -> Study:
     return construct(spec())
 
 
-def share(study: Study, student: str, rate: float, store: Store) -> float:
-    """The definition, written out: (NLL_0 - NLL) / (NLL_0 - floor)."""
+def learned(study: Study, student: str, rate: float, store: Store) -> float:
+    """The definition, written out, for dialogue, whose floor is 0."""
     arm = study.pilot_arm(study.arms[0])
-    constant = (pilot(study, s, arm, study.spec.fine_tuning.learning_rate, store)[1] for s in study.students)
-    floor = min(nll for nll in constant if nll is not None)
-    nll_0, nll = pilot(study, next(s for s in study.students if s.name == student), arm, rate, store)
-    assert nll_0 is not None and nll is not None
-    return (nll_0 - nll) / (nll_0 - floor)
+    nll = pilot(study, next(s for s in study.students if s.name == student), arm, rate, store)[1]
+    assert nll is not None
+    return -math.log(nll)
 
 
-def test_each_student_makes_the_reference_students_share(study: Study, store: Store) -> None:
+def test_each_student_learns_as_the_reference_student_does(study: Study, store: Store) -> None:
     small, large = (rate_matching.matched(study, s, study.arms[0], store) for s in study.students)
     constant = study.spec.fine_tuning.learning_rate
     assert (small.learning_rate, small.pilots, small.reached) == (constant, 1, True)  # the smallest is the reference
-    assert small.share == small.wanted == large.wanted == share(study, "10k", constant, store)
-    assert large.reached and large.share == share(study, "34k", large.learning_rate, store)
-    assert abs(large.share - large.wanted) <= 0.05
+    assert small.learning == small.wanted == large.wanted == pytest.approx(learned(study, "10k", constant, store))
+    assert large.reached and large.learning == pytest.approx(learned(study, "34k", large.learning_rate, store))
+    assert large.learning is not None and abs(large.learning - large.wanted) <= 0.05
     assert large.learning_rate < constant  # a larger student learns more at the same rate
     other = construct(spec(matching=Matching(reference="34k", pilots=6, tolerance=0.05)))
     assert rate_matching.matched(other, other.students[1], other.arms[0], store).learning_rate == constant
     assert rate_matching.matched(other, other.students[0], other.arms[0], store).wanted > small.wanted
+
+
+def test_fresh_students_have_their_rate_from_one_outside_the_study() -> None:
+    fresh = construct(spec(ladder=Ladder(students=("10k", "34k"), fresh_students=True), seeds=3))
+    form = pilot_form(fresh, fresh.students[0], fresh.pilot_arm(fresh.arms[0]), 4e-3)
+    assert form["pilot"]["distillation_seed"] not in {run.distillation_seed for run in fresh.runs()}
+    more = construct(spec(ladder=Ladder(students=("10k", "34k"), fresh_students=True), seeds=9, first_seed=4))
+    assert pilot_form(more, more.students[0], more.pilot_arm(more.arms[0]), 4e-3) == form
 
 
 def test_pilots_are_kept_and_made_anew_they_are_the_same(study: Study, store: Store, tmp_path: Path) -> None:
@@ -156,7 +162,7 @@ def test_pilots_are_kept_and_made_anew_they_are_the_same(study: Study, store: St
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_a_pilot_that_diverges_is_kept_and_has_no_part_in_the_floor(
+def test_a_pilot_that_diverges_is_kept(
     broken: float, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     constant, own = study.spec.fine_tuning.learning_rate, Store(tmp_path)
@@ -168,8 +174,9 @@ def test_a_pilot_that_diverges_is_kept_and_has_no_part_in_the_floor(
 
     monkeypatch.setattr(rate_matching, "piloted", measured)
     small, large = (rate_matching.matched(study, s, study.arms[0], own) for s in study.students)
-    assert small == Matched(constant, 1.0, 1.0, True, 1)  # the floor is its own 4.0
-    assert large == Matched(constant / 8, 1.0, 1.0, True, 4)
+    wanted = -math.log(4.0)
+    assert small == Matched(constant, wanted, wanted, True, 1)
+    assert large == Matched(constant / 8, wanted, wanted, True, 4)
     kept = pilot(study, study.students[1], study.pilot_arm(study.arms[0]), constant, own)
     assert kept == (5.0, None)
     assert rate_matching.matched(study, study.students[1], study.arms[0], own) == large  # from the store
@@ -265,7 +272,7 @@ def test_a_study_says_its_rates_and_which_were_not_reached(store: Store, tmp_pat
     assert arm["rate_policy"] == "matched_plasticity"
     assert arm["rates"]["34k"]["reached"] and not arm["rates"]["10k"]["reached"]
     (line,) = tables.rate_lines(result)
-    assert line.startswith("10k in dialogue-matched_plasticity: learns ") and "2 pilots" in line
+    assert line.startswith("10k in dialogue-matched_plasticity: learning is ") and "2 pilots" in line
     assert line in (result.folder / "report.html").read_text()
     title = result.arm("dialogue-matched_plasticity").title
     assert f"rate policy matched plasticity (10k {arm['rates']['10k']['learning_rate']:.2g}, 34k 0.004)" in title
@@ -279,9 +286,9 @@ def test_what_a_matched_rate_depends_on_names_the_runs() -> None:
         other = construct(spec(matching=dataclasses.replace(Matching(pilots=6, tolerance=0.05), **changes)))
         marks.add(fingerprint(run_form(other, key)))
         assert study_fingerprint(other) != study_fingerprint(base)
+    assert len(marks) == 5
     wider = construct(spec(ladder=Ladder(students=("10k", "20k", "34k"))))
-    marks.add(fingerprint(run_form(wider, key)))  # the floor is that of all students
-    assert len(marks) == 6
+    assert fingerprint(run_form(wider, key)) in marks  # no student's rate depends on another one but the reference
     plain, changed = spec(rate_policies=()), spec(rate_policies=(), matching=Matching(pilots=3))
     assert study_fingerprint(construct(plain)) == study_fingerprint(construct(changed))
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from forgetting import seeds
 from forgetting.contracts import Sample
-from forgetting.training.plan import BUCKET_BATCHES, MixPlan, epochs, is_held_out, mixed
+from forgetting.training.plan import BUCKET_BATCHES, MixPlan, SharedPool, epochs, is_held_out, mixed
 from tests.contracts.small import Numbered
 
 FOREIGN, OWN = Numbered("foreign"), Numbered("own")
@@ -194,3 +194,14 @@ def test_a_stream_that_is_shorter_or_longer_than_its_pool(samples: int) -> None:
     plan = epochs(OWN, samples=samples, pool=40, batch_size=16, seed=0)
     assert sum(map(len, plan)) == samples
     assert set(Counter(plan.index.tolist()).values()) <= {1, 2}
+
+
+def test_students_of_a_shared_pool_have_its_samples_and_each_draws_its_own() -> None:
+    """The pool is the same whatever a plan's seed, so that a teacher writes its answers once."""
+    own = [epochs(OWN, samples=200, pool=50, batch_size=10, seed=seed, shared=SharedPool(80, 7)) for seed in (3, 3, 4)]
+    assert own[0].samples == own[2].samples and len(own[0].samples) == 80
+    taken = [set(plan.index.tolist()) for plan in own]
+    assert all(len(one) == 50 for one in taken) and taken[0] != taken[2]
+    assert own[0].index.tolist() == own[1].index.tolist() != own[2].index.tolist()
+    counts = np.bincount(own[0].index, minlength=80)
+    assert set(counts) == {0, 4}  # each of its own in every epoch
