@@ -12,6 +12,7 @@ from typing import Any
 
 from forgetting.errors import UsageError, file_name
 from forgetting.record import places
+from forgetting.record.places import held
 from forgetting.record.seals import file_hash, read_sealed, write_sealed
 
 REFERENCE = Path(__file__).parents[1] / "reference"  # the students that ship with the package
@@ -103,45 +104,6 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(self.work(fingerprint), ignore_errors=True)
         return target
-
-
-@contextmanager
-def held(lock: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file, which ends with the process and is removed afterwards; yields whether it is held.
-
-    It always is where there is no flock. ``OSError`` if it cannot be made, or is a link, which is not followed.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield True
-        return
-    while True:
-        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-        try:
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except OSError:
-                yield False
-                return
-            if not _same(lock, number):  # its last holder has removed it meanwhile
-                continue
-            try:
-                yield True
-            finally:
-                if _same(lock, number):
-                    lock.unlink(missing_ok=True)
-            return
-        finally:
-            os.close(number)
-
-
-def _same(path: Path, number: int) -> bool:
-    """Whether the name still leads to the open file."""
-    try:
-        return os.path.samestat(path.lstat(), os.fstat(number))
-    except OSError:
-        return False
 
 
 def manifest(folder: Path) -> dict[str, Any]:

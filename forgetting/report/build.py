@@ -11,7 +11,7 @@ from forgetting.analysis.record_reading import CURVES_FILE
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.errors import UsageError, unknown
 from forgetting.record.files import write_atomically
-from forgetting.record.places import check_plain
+from forgetting.record.places import check_plain, clear
 
 VIEWS = ("curves", "figures", "tensorboard", "html")
 PLACES = (CURVES_FILE, "figures", "tensorboard", "report.html")
@@ -33,6 +33,8 @@ def write_views(study: StudyFolder, what: Iterable[str] = VIEWS, into: Path | No
         if name not in VIEWS:
             raise unknown("view", name, VIEWS)
     check_plain(*(target / name for name in PLACES))
+    if into is None:
+        clear(target)
     with _writing(target), _collecting_later():
         return _write(study, wanted, target)
 

@@ -24,16 +24,8 @@ from forgetting.record import reading
 from forgetting.record.seals import SEAL, file_hash, write_sealed
 from forgetting.report import build
 from tests.report.conftest import BENCHMARKS, synthetic_record, write_study
-from tests.report.conftest import _rows as rows_of
 
 SECONDS = 10.0
-
-
-@pytest.fixture(scope="session", name="ledger")
-def _ledger() -> pd.DataFrame:
-    """The smallest study that has something in every view: one student, one arm, two looks."""
-    rows = [row for dose in (0, 1280) for row in rows_of("34k", "dialogue", 0, dose)]
-    return pd.DataFrame(rows)
 
 
 @pytest.fixture(name="study")
