@@ -1,9 +1,9 @@
 """How real studies and sweeps of hundreds of the tiniest runs weigh: what a run costs, and what the driver adds to it.
 
 Every run is made: two looks at four items a depth, 40 samples of dialogue, the shipped 10k student (of a sweep the 34k
-one as well). All is done in one process, so that its processor seconds are all there are, and its peak memory all that is
-needed; what is not spent inside a run is the driver's share. ``load.py`` asks the same of records by formula, part by
-part and in seconds.
+one as well). All is done in one process, so that its processor seconds are all there are, and its peak memory all that
+is needed; what is not spent inside a run is the driver's share. ``load.py`` asks the same of records by formula, part
+by part and in seconds.
 
     python speed/load_real.py --runs 250 500 2000 --trials 125 250 1000 --output results/speed/load_real.json
 """

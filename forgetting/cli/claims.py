@@ -72,4 +72,14 @@ def claims(given: Namespace) -> int:
         sys.stdout.write(json.dumps(plain, indent=1, allow_nan=False) + "\n")
     else:
         verdict_lines.show(verdicts)
+    sys.stderr.write("".join(f"{path}: {line}\n" for path in paths for line in _doubts(path)))
     return 0
+
+
+def _doubts(folder: Path) -> list[str]:
+    """What else is to be known of a study on which verdicts rest."""
+    from forgetting.analysis.study_folder import open_study
+    from forgetting.report.tables import diverged_lines
+
+    study = open_study(folder)
+    return [*filter(None, [study.unverified]), *diverged_lines(study)]
