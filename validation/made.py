@@ -21,7 +21,8 @@ STATES = {
         ("checkpoint", "store/unfinished/*/*"), ("making", "store/unfinished/*"),
     ),
     "report": (
-        ("events", "runs/*/tensorboard/*/*.1"), ("page", "runs/*/report.html.new"), ("figures", "runs/*/figures/.*"),
+        ("events", "runs/*/tensorboard/*"), ("page", "runs/*/report.html"), ("figures", "runs/*/figures/*"),
+        ("curves", "runs/*/curves.csv"),
     ),
 }  # fmt: skip
 

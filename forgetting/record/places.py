@@ -34,13 +34,21 @@ def inside(folder: Path) -> list[Path]:
 
 
 def clean(folder: Path) -> None:
-    """Remove temporary files of processes that are dead from a folder that no other process holds."""
+    """Remove temporary files of processes that are dead, on this machine and on others that share the disk."""
     for place in inside(folder):
         for path in _all(place):
             found = TEMPORARY.fullmatch(path.name)
-            if found and path.is_file() and not path.is_symlink() and not alive(int(found[1])):
+            if found and not alive(int(found[1])):
                 with suppress(OSError):  # a disk that is read only, or another's file
-                    path.unlink()
+                    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a temporary file, unless a process elsewhere writes it."""
+    if stat.S_ISREG(path.lstat().st_mode):
+        with held(path, wait=False) as mine:
+            if mine:
+                path.unlink(missing_ok=True)
 
 
 def clear(folder: Path) -> None:

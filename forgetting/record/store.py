@@ -17,6 +17,7 @@ from forgetting.record.seals import file_hash, read_sealed, write_sealed
 
 REFERENCE = Path(__file__).parents[1] / "reference"  # the students that ship with the package
 MANIFEST = "manifest.json"
+SHARED = ("answers", "machine", "unfinished")  # what a store has beside entries
 
 
 def default_root() -> Path:
@@ -69,6 +70,8 @@ class Store:
 
     def clean(self) -> None:
         """Remove what killed makers have left: halves of entries, temporary files, locks; but what is held stays."""
+        for shared in SHARED:
+            places.clean(self.root / shared)
         halves = {path.name.split(".")[1] for path in self.root.glob(".*.*") if path.is_dir()}
         locks = {path.stem for path in (self.root / "unfinished").glob("*.lock")}
         for fingerprint in sorted(halves | locks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pandas as pd
 import pytest
 
 from forgetting.cli import main
+from forgetting.record.files import write_atomically
 from forgetting.record.places import clear, held
+from forgetting.record.store import Store
 from tests.report.conftest import write_study
 
 DEAD = 4194304000  # no process has that number
@@ -63,3 +66,40 @@ def test_a_lock_that_is_a_link_is_not_followed(study: Path, tmp_path: Path) -> N
     (study / ".lock").symlink_to(tmp_path / "precious")
     clear(study)
     assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_file_that_another_machine_writes_is_left(study: Path) -> None:
+    """A process of another machine that shares the disk has a number that nobody has here, but it holds its file."""
+    theirs = study / f".scores.jsonl.{DEAD}.tmp"
+    with open(theirs, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        clear(study)
+        assert theirs.exists()
+    clear(study)
+    assert hidden(study) == LIVING
+
+
+def test_writers_hold_what_they_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def synced(number: int) -> None:
+        (temporary,) = tmp_path.glob(".*.tmp")
+        with open(temporary, "rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held_while_written.append(number)
+
+    held_while_written: list[int] = []
+    monkeypatch.setattr("forgetting.record.files.os.fsync", synced)
+    write_atomically(tmp_path / "file", "text")
+    assert held_while_written and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("place", ["answers", "machine", "unfinished/0123"])
+def test_a_store_clears_what_killed_makers_left(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    (folder / f".weights.safetensors.{DEAD}.tmp").touch()
+    (folder / f".weights.safetensors.{os.getppid()}.tmp").touch()
+    (folder / "weights.safetensors").touch()
+    Store(tmp_path).clean()
+    assert sorted(p.name for p in folder.iterdir()) == [
+        f".weights.safetensors.{os.getppid()}.tmp", "weights.safetensors"
+    ]  # fmt: skip
