@@ -10,7 +10,8 @@ own, as users have it; the others by processes that were forked (``forks.py``): 
 
     python validation/kills.py --kills 1000 --output results/validation/kills.json
 
-It can be interrupted and started again: kills that were made are kept in the output.
+It can be interrupted and started again: kills that were made are kept in the output. Several can run side by side, each
+with a ``--seed`` and an output of its own; ``--kills 0 --add FILE FILE`` makes one of them.
 """
 
 from __future__ import annotations
@@ -100,6 +101,15 @@ class Tally:
     by_moment: dict[str, int] = field(default_factory=dict)
     reached: dict[str, int] = field(default_factory=dict)
 
+    def add(self, kept: dict[str, Any]) -> None:
+        """Go on from what was found before, or beside."""
+        for name, own in asdict(self).items():
+            found = kept[name]
+            if isinstance(own, dict):
+                setattr(self, name, {word: own.get(word, 0) + found.get(word, 0) for word in sorted({*own, *found})})
+            else:
+                setattr(self, name, own + found)
+
 
 def main() -> None:
     """Kill until there were so many kills, or for so long; print and write after every folder."""
@@ -107,31 +117,34 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=1e6, help="stop then, and say how many there were")
     parser.add_argument("--each", type=int, default=12, help="kills of one folder at most")
+    parser.add_argument("--seed", type=int, default=0, help="another one for each of several that run side by side")
+    parser.add_argument(
+        "--add", type=Path, nargs="*", default=[], help="what others that ran side by side have written"
+    )
     parser.add_argument("--output", type=Path)
     parser.add_argument("--keep", type=Path, help="copy folders there that are not as they should be")
     given = parser.parse_args()
     tally = Tally()
-    if given.output and given.output.is_file():
-        kept = json.loads(given.output.read_text())
-        tally = Tally(**{name: kept[name] for name in asdict(Tally())})
+    for file in [*([given.output] if given.output and given.output.is_file() else []), *given.add]:
+        tally.add(json.loads(file.read_text()))
     with tempfile.TemporaryDirectory() as place:
         seconds = given.minutes * 60
-        killed(Path(place), tally, given.kills, given.each, seconds, output=given.output, keep=given.keep)
+        rng = random.Random(f"{given.seed} {tally.kills}")
+        killed(Path(place), tally, rng, given.kills, given.each, seconds, output=given.output, keep=given.keep)
+    if given.output:
+        _write(given.output, tally)
     print(json.dumps(asdict(tally), indent=1))
     sys.exit(bool(tally.lost or tally.doubled or tally.leftovers or tally.failures))
 
 
 def killed(
-    place: Path, tally: Tally, kills: int, each: int, seconds: float, *, users: float = AS_USERS_DO,
+    place: Path, tally: Tally, rng: random.Random, kills: int, each: int, seconds: float, *, users: float = AS_USERS_DO,
     output: Path | None = None, keep: Path | None = None,
 ) -> None:  # fmt: skip
     """Folders, each killed up to ``each`` times, until there were ``kills`` kills or the time is up."""
-    from forgetting.record.files import write_json
-    from forgetting.record.provenance import commit
-
     forks.import_everything()
-    begin, before, rng = time.monotonic(), tally.seconds, random.Random(tally.kills)
-    whole, expected = references(place)
+    begin, before = time.monotonic(), tally.seconds
+    whole, expected = references(place) if tally.kills < kills else ({}, {})
     while tally.kills < kills and time.monotonic() - begin < seconds:
         name, folder = list(COMMANDS)[tally.ends % len(COMMANDS)], place / "work"
         shutil.rmtree(folder, ignore_errors=True)
@@ -149,7 +162,14 @@ def killed(
             shutil.copytree(folder, keep / f"{name}-{tally.ends}", symlinks=True)
         tally.seconds = round(before + time.monotonic() - begin, 1)
         if output:
-            write_json(output, {**asdict(tally), "commit": commit(), "study": STUDY, "ladder": LADDER, "sweep": SWEEP})
+            _write(output, tally)
+
+
+def _write(output: Path, tally: Tally) -> None:
+    from forgetting.record.files import write_json
+    from forgetting.record.provenance import commit
+
+    write_json(output, {**asdict(tally), "commit": commit(), "study": STUDY, "ladder": LADDER, "sweep": SWEEP})
 
 
 def references(place: Path) -> tuple[dict[str, forks.Ending], dict[str, Any]]:

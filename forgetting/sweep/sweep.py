@@ -46,9 +46,9 @@ def run_sweep(
         open_storage(spec.storage, folder)
     remove_locks(folder)
     with alone(folder), executor, Live(sweep.spaces, quiet, spec.stop.runs) as live:
+        keep = begin_sweep_record(folder, sweep)  # first, so that a folder with a spec alone is a study's
         commits = prepare(sweep.study, folder, stack)
         live.say(f"sweep: {folder}")
-        keep = begin_sweep_record(folder, sweep)
         students = Store(store)
         students.clean()
         searches = Searches(sweep, folder, Runs(sweep, folder, students, executor, live, stack), live)

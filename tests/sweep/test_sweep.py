@@ -79,6 +79,21 @@ def test_views_that_a_kill_cut_short_are_made_again(whole: Path, tmp_path: Path)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in whole.iterdir())
 
 
+def test_a_sweep_that_was_killed_at_its_first_step_is_no_study(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("forgetting.sweep.sweep.prepare", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(sweep_spec(), tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert [path.name for path in folder.iterdir()] == ["sweep.json"]
+    assert findings(resume_sweep(folder, executor=Counting(), quiet=True).folder) == findings(whole)
+
+
 def test_by_the_command_line(command: Callable[..., Outcome], here: Path, whole: Path) -> None:
     write_spec(here / "sweep.yaml", sweep_spec())
     outcome = command("sweep", "sweep.yaml", "--output", "out")
