@@ -14,6 +14,7 @@ from forgetting.errors import checked, require
 from forgetting.executors import contaminating, distilling, of_workers, own_data
 from forgetting.executors.contract import Executor
 from forgetting.executors.stacking import Stack, stack_of
+from forgetting.record.places import clear
 from forgetting.record.store import Store
 from forgetting.spec import Spec
 from forgetting.stages import assemble as record
@@ -62,7 +63,9 @@ def lay_out(study: Study, folder: Path, store: Store, executor: Executor, stack:
     complete = (folder / "record.json").is_file()
     work = Work(study, folder, store, executor, stack_of(stack), Bars(quiet or complete), complete)
     with ExitStack() as held:
-        if not complete:
+        if complete:
+            clear(folder)
+        else:
             distilling.check_machine(study, executor)
             store.clean()
             if distilling.missing_students(study, store):
@@ -93,15 +96,13 @@ def contaminate(work: Work) -> None:
 
 def assemble(work: Work) -> None:
     """The runs' ledgers and scores joined, the record, and the views of it."""
-    from forgetting.analysis.record_reading import read_record
-    from forgetting.report.first_views import write_first_views
+    from forgetting.report.first_views import has_first_views, write_first_views
 
     if not work.complete:
         took = time.perf_counter() - work.begin
         record.assemble(work.study, work.folder, work.store, work.seconds, took, work.commits)
         work.bars.say("views: figures, TensorBoard, report.html")
-    done = "noise_floor" in read_record(work.folder)  # what views add to it last
-    if not done or not (work.folder / "report.html").is_file():
+    if not has_first_views(work.folder):
         write_first_views(work.folder, work.begin)
 
 

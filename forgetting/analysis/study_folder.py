@@ -16,13 +16,15 @@ import pandas as pd
 
 from forgetting.analysis import statistics
 from forgetting.analysis.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
+from forgetting.analysis.diverged import COLUMNS as DIVERGED_COLUMNS
+from forgetting.analysis.diverged import diverged
 from forgetting.analysis.record_reading import CURVES_FILE, REMEDY, part_name, read_ledger, read_record, replayed
 from forgetting.analysis.scores import PROBE, plain_rows, score_rows
 from forgetting.errors import UsageError, unknown
 from forgetting.record.checks import check_names
 from forgetting.record.reading import first_line, opened, read_rows
 from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE, RUN_KEY, ScoreRow
-from forgetting.record.seals import SEAL, check_files
+from forgetting.record.seals import SEAL, check_files, check_rows
 
 SCORES_FILES = ("scores.jsonl", "scores.jsonl.gz")
 FLOOR_COLUMNS = ("student", "arm", "skill", "dose", "items", "accuracy", "difference", "standard_error", "seed_spread")
@@ -79,8 +81,10 @@ class StudyFolder:
         """Why what is shown may have been changed since it was measured; nothing where every file had its hash."""
         if SEAL not in self.record:
             return "unverified: this record was written before records had hashes"
-        runs = self.record.get("unverified", [])
-        return f"unverified, made from files without hashes: {', '.join(map(str, runs))}" if runs else ""
+        if runs := self.record.get("unverified", []):
+            return f"unverified, made from files without hashes: {', '.join(map(str, runs))}"
+        here = CURVES_FILE in self._hashes or not (self.folder / CURVES_FILE).exists() or self.ledger is not None
+        return "" if here else f"unverified: there is no ledger, and {CURVES_FILE} has no hash in the record"
 
     @property
     def _hashes(self) -> dict[str, str]:
@@ -121,8 +125,8 @@ class StudyFolder:
             rows: list[Any] = [vars(row) for own in runs for row in score_rows(own, chances, versions)]
         else:
             path = next(filter(Path.is_file, (self.folder / name for name in SCORES_FILES)), None)
-            if path is not None and (mark := self._hashes.get(path.name)):
-                check_files(self.folder, {path.name: mark}, REMEDY)
+            if path is not None and (mark := self._hashes.get(SCORES_FILES[0])):
+                check_rows(path, mark, REMEDY)
             rows = [] if path is None else read_rows(path)
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
 
@@ -139,6 +143,13 @@ class StudyFolder:
         """Runs that were ended early, one row each: student, arm, distillation_seed, seed, dose of the last look."""
         rows = self.record.get("pruned", [])
         return pd.DataFrame(rows, columns=["student", "arm", "distillation_seed", "seed", "dose"])
+
+    @cached_property
+    def diverged(self) -> pd.DataFrame:
+        """Runs whose student became no finite numbers: student, arm, distillation_seed, seed, the first such dose."""
+        if "diverged" in self.record or self.ledger is None:
+            return pd.DataFrame(self.record.get("diverged", []), columns=list(DIVERGED_COLUMNS))
+        return diverged(self.ledger)
 
     def common(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Ledger or score rows at doses that all runs of their student and arm reached.

@@ -55,9 +55,11 @@ def claims(given: Namespace) -> int:
 
     from pyarrow import ArrowException
 
+    from forgetting.analysis.study_folder import open_study
     from forgetting.claims import judge
     from forgetting.claims.judging import verdict_lines
     from forgetting.record.files import write_json
+    from forgetting.report.tables import diverged_lines
 
     try:
         verdicts = judge(paths, given.get("rules"))
@@ -72,4 +74,5 @@ def claims(given: Namespace) -> int:
         sys.stdout.write(json.dumps(plain, indent=1, allow_nan=False) + "\n")
     else:
         verdict_lines.show(verdicts)
+    sys.stderr.write("".join(f"{path}: {line}\n" for path in paths for line in diverged_lines(open_study(path))))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from forgetting.errors import UsageError
@@ -12,12 +13,14 @@ PROBE_BYTES = 65_536
 
 
 def check_writable(folder: Path, field: str) -> None:
-    """Raise ``UsageError`` unless files can be written into ``folder``, which is made for the check if need be."""
+    """Raise ``UsageError`` unless files can be written into ``folder``, which is made for the check if need be.
+
+    The file that is tried has no name where the system allows it, so that nothing is left even by a kill.
+    """
     made: list[Path] = []
-    probe = folder / f".writable.{os.getpid()}.tmp"
     try:
         _make(folder, made)
-        with open(probe, "xb") as file:
+        with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(PROBE_BYTES))
             file.flush()
             os.fsync(file.fileno())
@@ -26,7 +29,7 @@ def check_writable(folder: Path, field: str) -> None:
             f"{field}: must be a folder that can be written to, got {str(folder)!r} ({reason(error)})"
         ) from None
     finally:
-        _remove(probe, made)
+        _remove(made)
 
 
 def check_study(folder: Path, field: str) -> None:
@@ -57,9 +60,7 @@ def _make(folder: Path, made: list[Path]) -> None:
             made.append(path)
 
 
-def _remove(probe: Path, made: list[Path]) -> None:
-    with contextlib.suppress(OSError):
-        probe.unlink()
+def _remove(made: list[Path]) -> None:
     for path in reversed(made):
         with contextlib.suppress(OSError):
             path.rmdir()

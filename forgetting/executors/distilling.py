@@ -43,6 +43,7 @@ def distil_ladder(
     study, own = construct(spec), Store(store, reference=None)
     rule = "a checkpoint, since without a teacher checkpoints are taken as they are"
     require(study.teacher is not None, "ladder.teacher", rule, spec.ladder.teacher)
+    own.clean()
     students = [fingerprint(student_form(study, r.student, r.distillation_seed)) for r in study.runs()]
     trained = [fingerprint(teacher_form(study))] if isinstance(study.teacher, Architecture) else []
     marks = list(dict.fromkeys([*trained, *students]))

@@ -135,6 +135,7 @@ class HuggingFaceModel(Model):
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise UsageError(f"checkpoint: no fast tokenizer in {str(folder)!r}")
         whole_texts(tokenizer)
+        check_finite(network, f"checkpoint: {str(folder)!r}")
         return cls(network, tokenizer)
 
     def logits(self, tokens_RBT: Tensor) -> Tensor:
@@ -238,6 +239,13 @@ class HuggingFaceModel(Model):
         ends = [number * width + len(row) for number, row in enumerate(rows)]
         places = [place for end, count in zip(ends, asked, strict=True) for place in range(end - count, end)]
         return torch.tensor(tokens, device=self.device), torch.tensor(places, device=self.device)
+
+
+def check_finite(network: Any, what: str) -> None:
+    """``UsageError`` where a weight is no finite number."""
+    for name, values in network.named_parameters():
+        if not bool(torch.isfinite(values).all()):
+            raise UsageError(f"{what} has weights that are no finite numbers ({name})")
 
 
 def whole_texts(tokenizer: PreTrainedTokenizerFast) -> None:

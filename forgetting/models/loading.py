@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from forgetting.errors import UsageError
 from forgetting.models.decodable import check_decodable
-from forgetting.models.huggingface import LEARNED_POSITIONS, HuggingFaceModel, whole_texts, without_bars
+from forgetting.models.huggingface import LEARNED_POSITIONS, HuggingFaceModel, check_finite, whole_texts, without_bars
 
 if TYPE_CHECKING:
     from forgetting.models.checkpoint import Checkpoint
@@ -38,9 +38,7 @@ def loaded(checkpoint: Checkpoint) -> HuggingFaceModel:
     except Exception as error:
         raise checkpoint.why(error) from error
     network.train(False)
-    for name, values in network.named_parameters():
-        if not bool(torch.isfinite(values).all()):
-            raise UsageError(f"checkpoint: {checkpoint.source!r} has weights that are no finite numbers ({name})")
+    check_finite(network, f"checkpoint: {checkpoint.source!r}")
     embedding: Any = network.get_input_embeddings()
     return HuggingFaceModel(network, _prepared(checkpoint, tokenizer, len(embedding.weight)))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from forgetting.contracts import Item, Sample
 from forgetting.errors import UsageError
-from forgetting.record.time_limit import time_limit
+from forgetting.record.bounded_work import memory_limit, time_limit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -26,6 +26,7 @@ Span = tuple[int, int]
 MARK = "\ue000{}\ue001"  # stands in for a turn's content; of characters that no language has
 MARKS = re.compile("\ue000[0-9]+\ue001")
 TEMPLATE_SECONDS = 5.0  # of one dialogue
+MOST_TEXT = 16 * 2**20  # characters of one dialogue
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,12 @@ class Rendering:
 def rendered(turns: Turns, tokenizer: PreTrainedTokenizerFast, *, answering: bool) -> str:
     """Turns in the tokenizer's chat template; ``answering``: with the head of an assistant turn at the end.
 
-    Raises ``UsageError`` with the template's own words where it refuses the dialogue or fails, or takes too long.
+    Raises ``UsageError`` with the template's own words where it refuses the dialogue or fails, or takes too much time
+    or memory, or writes too much.
     """
     messages = [{"role": role, "content": content} for role, content in turns]
     try:
-        with time_limit(TEMPLATE_SECONDS, "chat template"):
+        with memory_limit("chat template"), time_limit(TEMPLATE_SECONDS, "chat template"):
             text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering)
     except UsageError:
         raise
@@ -53,6 +55,8 @@ def rendered(turns: Turns, tokenizer: PreTrainedTokenizerFast, *, answering: boo
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise UsageError(f"the chat template refuses the dialogue: {said}") from error
     assert isinstance(text, str)
+    if len(text) > MOST_TEXT:
+        raise UsageError(f"chat template: writes more than {MOST_TEXT / 2**20:.0f} million characters for one dialogue")
     return text
 
 

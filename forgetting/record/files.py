@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 class RunFolder:
@@ -57,6 +58,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     try:
         temporary.unlink(missing_ok=True)
         with open(temporary, "xb") as file:
+            _hold(file)
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
@@ -67,6 +69,14 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _hold(file: IO[bytes]) -> None:
+    """Lock a temporary file while it is written, so that other machines of a shared disk see that somebody lives."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_json(path: Path, value: Any) -> None:

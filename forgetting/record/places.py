@@ -6,11 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from forgetting.errors import UsageError
 
+LOCK = ".lock"  # of whoever works in a folder
 TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # as ``files.write_atomically`` calls them: the name and the process
 
 
@@ -33,13 +34,72 @@ def inside(folder: Path) -> list[Path]:
 
 
 def clean(folder: Path) -> None:
-    """Remove temporary files of processes that are dead from a folder that no other process holds."""
+    """Remove temporary files of processes that are dead, on this machine and on others that share the disk."""
     for place in inside(folder):
         for path in _all(place):
             found = TEMPORARY.fullmatch(path.name)
-            if found and path.is_file() and not path.is_symlink() and not alive(int(found[1])):
+            if found and not alive(int(found[1])):
                 with suppress(OSError):  # a disk that is read only, or another's file
-                    path.unlink()
+                    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a temporary file, unless a process elsewhere writes it."""
+    if stat.S_ISREG(path.lstat().st_mode):
+        with held(path, wait=False) as mine:
+            if mine:
+                path.unlink(missing_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove what dead processes left in a folder that is done, unless somebody works there or nothing can be written.
+
+    A killed process may have left its lock alone: it is removed by being held.
+    """
+    left = any(path.name == LOCK or TEMPORARY.fullmatch(path.name) for place in inside(folder) for path in _all(place))
+    if left:
+        with suppress(OSError), held(folder / LOCK, wait=False) as mine:
+            if mine:
+                clean(folder)
+
+
+@contextmanager
+def held(lock: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock file, which ends with the process and is removed afterwards; yields whether it is held.
+
+    It always is where there is no flock. ``OSError`` if it cannot be made, or is a link, which is not followed.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    while True:
+        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        try:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError:
+                yield False
+                return
+            if not _same(lock, number):  # its last holder has removed it meanwhile
+                continue
+            try:
+                yield True
+            finally:
+                if _same(lock, number):
+                    lock.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(number)
+
+
+def _same(path: Path, number: int) -> bool:
+    """Whether the name still leads to the open file."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(number))
+    except OSError:
+        return False
 
 
 def alive(process: int) -> bool:

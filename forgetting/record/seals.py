@@ -7,14 +7,16 @@ marker is. Files of older versions carry none: they are read, and what is made f
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 from forgetting.errors import UsageError
 from forgetting.record.files import write_json
-from forgetting.record.reading import read_json
+from forgetting.record.reading import bounded_lines, first_line, opened, read_json
 
 SEAL = "sha256"
 
@@ -66,3 +68,18 @@ def check_files(folder: Path, hashes: Any, remedy: str, *, missing: bool = False
             raise UsageError(f"{path}: is missing; {remedy}")
         if file_hash(path) != expected:
             raise damaged(path, remedy)
+
+
+def check_rows(path: Path, expected: Any, remedy: str) -> None:
+    """``UsageError`` unless a file of rows, packed (``.gz``) or plain, holds those with the hash ``expected``."""
+    digest = hashlib.sha256()
+    try:
+        with opened(path) as file, gzip.open(file) if path.suffix == ".gz" else file as rows:
+            for line in bounded_lines(rows, path):
+                digest.update(line)
+    except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path}: cannot be read ({first_line(error)}); {remedy}") from None
+    if digest.hexdigest() != expected:
+        raise damaged(path, remedy)

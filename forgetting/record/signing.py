@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.errors import UsageError
+from forgetting.record.places import clean
 
 SIGNATURE = "signed"
 KEY_BYTES = 32
@@ -56,6 +57,8 @@ def _signed(key: bytes, value: Any) -> str:
 def _key(*, make: bool) -> bytes:
     """The key, made when it is first needed; nothing where there is none."""
     file = key_file()
+    if make:
+        clean(file.parent)
     if make and not file.is_file():
         with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -12,10 +12,12 @@ from typing import Any
 
 from forgetting.errors import UsageError, file_name
 from forgetting.record import places
+from forgetting.record.places import held
 from forgetting.record.seals import file_hash, read_sealed, write_sealed
 
 REFERENCE = Path(__file__).parents[1] / "reference"  # the students that ship with the package
 MANIFEST = "manifest.json"
+SHARED = ("answers", "machine", "unfinished")  # what a store has beside entries
 
 
 def default_root() -> Path:
@@ -68,6 +70,8 @@ class Store:
 
     def clean(self) -> None:
         """Remove what killed makers have left: halves of entries, temporary files, locks; but what is held stays."""
+        for shared in SHARED:
+            places.clean(self.root / shared)
         halves = {path.name.split(".")[1] for path in self.root.glob(".*.*") if path.is_dir()}
         locks = {path.stem for path in (self.root / "unfinished").glob("*.lock")}
         for fingerprint in sorted(halves | locks):
@@ -103,45 +107,6 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(self.work(fingerprint), ignore_errors=True)
         return target
-
-
-@contextmanager
-def held(lock: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file, which ends with the process and is removed afterwards; yields whether it is held.
-
-    It always is where there is no flock. ``OSError`` if it cannot be made, or is a link, which is not followed.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield True
-        return
-    while True:
-        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-        try:
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except OSError:
-                yield False
-                return
-            if not _same(lock, number):  # its last holder has removed it meanwhile
-                continue
-            try:
-                yield True
-            finally:
-                if _same(lock, number):
-                    lock.unlink(missing_ok=True)
-            return
-        finally:
-            os.close(number)
-
-
-def _same(path: Path, number: int) -> bool:
-    """Whether the name still leads to the open file."""
-    try:
-        return os.path.samestat(path.lstat(), os.fstat(number))
-    except OSError:
-        return False
 
 
 def manifest(folder: Path) -> dict[str, Any]:

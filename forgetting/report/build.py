@@ -11,7 +11,8 @@ from forgetting.analysis.record_reading import CURVES_FILE
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.errors import UsageError, unknown
 from forgetting.record.files import write_atomically
-from forgetting.record.places import check_plain
+from forgetting.record.places import check_plain, clear
+from forgetting.record.seals import SEAL, file_hash, write_sealed
 
 VIEWS = ("curves", "figures", "tensorboard", "html")
 PLACES = (CURVES_FILE, "figures", "tensorboard", "report.html")
@@ -33,8 +34,13 @@ def write_views(study: StudyFolder, what: Iterable[str] = VIEWS, into: Path | No
         if name not in VIEWS:
             raise unknown("view", name, VIEWS)
     check_plain(*(target / name for name in PLACES))
+    if into is None:
+        clear(target)
     with _writing(target), _collecting_later():
-        return _write(study, wanted, target)
+        paths = _write(study, wanted, target)
+        if into is None:
+            _seal_curves(study)
+        return paths
 
 
 def write_html(study: StudyFolder, path: Path) -> Path:
@@ -65,6 +71,16 @@ def _collecting_later() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+def _seal_curves(study: StudyFolder) -> None:
+    """The record has the hash of the curves beside it, since a folder without its ledger is read from them."""
+    path, record = study.folder / CURVES_FILE, study.record
+    if SEAL in record and study.ledger is not None and path.is_file():
+        files = {**record.get("files", {}), CURVES_FILE: file_hash(path)}
+        if files != record.get("files"):
+            record["files"] = files
+            write_sealed(study.folder / "record.json", record)
 
 
 def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Path]:

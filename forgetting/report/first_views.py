@@ -6,11 +6,19 @@ import time
 from pathlib import Path
 
 from forgetting.analysis.differences import differences
+from forgetting.analysis.record_reading import read_record
 from forgetting.analysis.study_folder import open_study
 from forgetting.record.seals import write_sealed
 from forgetting.report.build import write_views
 from forgetting.report.tables import statuses
 from forgetting.report.tensorboard import plain
+
+
+def has_first_views(folder: Path) -> bool:
+    """Whether all of them were written: what they add to the record is written last."""
+    if not all((folder / name).is_file() for name in ("record.json", "report.html")):
+        return False
+    return "noise_floor" in read_record(folder)
 
 
 def write_first_views(folder: Path, begin: float) -> None:

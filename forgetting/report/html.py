@@ -59,6 +59,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         last=_html_table(tables.at_last_dose(study)),
         passing=_html_table(study.passing) if len(study.passing) else "",
         statuses=tables.statuses(study).to_dict("records"),
+        diverged_lines=tables.diverged_lines(study),
         rate_lines=tables.rate_lines(study),
         controls=tables.controls(study),
         seeds=tables.seeds_text(study),

@@ -38,6 +38,7 @@ CONTROLS = {
     "joint": "original and contaminating data trained at once",
 }
 
+MOST_LINES = 10  # of one kind, in the terminal and in the report
 INSIDE = "runs: "  # what the record puts before the seconds that processes spent inside runs
 
 
@@ -145,6 +146,17 @@ def statuses(study: StudyFolder) -> pd.DataFrame:
             rows.append((Status.not_reached.name, f"dose {dose:,}", arm.name, Status.not_reached.value))
     frame = pd.DataFrame(rows, columns=["status", "where", "arm", "remedy"])
     return frame.groupby(["status", "where", "remedy"], sort=False, as_index=False).agg({"arm": _joined})
+
+
+def diverged_lines(study: StudyFolder) -> list[str]:
+    """A line for each run whose student became no finite numbers; of hundreds the first ones and their count."""
+    found = [
+        f"{row.student} in {row.arm}, seeds {row.distillation_seed} and {row.seed}: from dose {int(str(row.dose)):,} "
+        "on the student is no finite numbers (NaN), and what is shown of it is not forgetting; its rate is too high"
+        for row in study.diverged.itertuples()
+    ]
+    more = [f"and {len(found) - MOST_LINES:,} more such runs"] if len(found) > MOST_LINES else []
+    return found[:MOST_LINES] + more
 
 
 def rate_lines(study: StudyFolder) -> list[str]:

@@ -52,7 +52,8 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
 
 def _rates(study: StudyFolder) -> list[Text]:
     unverified = [Text(study.unverified, style="yellow")] if study.unverified else []
-    return unverified + [Text(line, style="yellow") for line in tables.rate_lines(study)]
+    diverged = [Text(line, style="red") for line in tables.diverged_lines(study)]
+    return [*unverified, *diverged, *(Text(line, style="yellow") for line in tables.rate_lines(study))]
 
 
 def retention_table(arm: ArmCurves, skills: list[str]) -> Table:

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from forgetting.analysis.diverged import diverged
 from forgetting.analysis.other_ways import other_ways, passing_table
 from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.errors import UsageError
@@ -39,12 +40,13 @@ def assemble(
 ) -> None:
     """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last.
 
-    Runs that were ended early stand in the record under ``pruned``, with the dose of their last look.
+    Runs that were ended early stand in the record under ``pruned``, with the dose of their last look; those whose
+    student became no finite numbers under ``diverged``, with the first such dose.
     """
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
-    unverified = list[str]()
+    unverified, broken = list[str](), list[dict[str, Any]]()
     chances = {b.short_name(): b.chance for b in study.benchmarks}
     numbers = {b.short_name(): b.version for b in study.benchmarks}
     for run in runs:
@@ -62,9 +64,9 @@ def assemble(
             parts.append(read_rows(own, own.interventions))
         ledger = pa.concat_tables(part for part, _ in parts)
         tables.append(ledger)
-        lines.append(
-            jsonl(dataclasses.asdict(row) for row in score_rows(plain_rows(ledger.to_pandas()), chances, numbers))
-        )
+        rows = plain_rows(ledger.to_pandas())
+        lines.append(jsonl(dataclasses.asdict(row) for row in score_rows(rows, chances, numbers)))
+        broken += [{**dataclasses.asdict(run.key), "dose": int(dose)} for dose in diverged(rows)["dose"]]
         if "files" not in marker or marker.get("unverified") or not all(verified for _, verified in parts):
             unverified.append(str(run))
         if "matched" in marker:
@@ -79,6 +81,7 @@ def assemble(
     whole = {**seconds, "study": round(wall_seconds, 2)}
     record = study_record(study, store, folder, runs, whole, commits, rates)
     record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
+    record["diverged"] = broken
     record["files"] = {n: file_hash(folder / n) for n in JOINED if (folder / n).is_file()}
     write_sealed(folder / "record.json", record)
 

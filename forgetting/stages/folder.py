@@ -11,12 +11,11 @@ from typing import Any
 from forgetting import __version__
 from forgetting.errors import UsageError
 from forgetting.record.files import RunFolder
-from forgetting.record.places import check_plain, clean, inside
+from forgetting.record.places import LOCK, check_plain, clean, held, inside
 from forgetting.record.provenance import commit
 from forgetting.record.reading import read_json
 from forgetting.record.seals import read_sealed, write_sealed
 from forgetting.record.signing import SIGNATURE, signature
-from forgetting.record.store import held
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.run import Run
 from forgetting.study.study import Study
@@ -38,7 +37,7 @@ def alone(folder: Path) -> Iterator[None]:
         with _written(folder):
             folder.mkdir(parents=True, exist_ok=True)
             check_plain(*inside(folder))
-            if not lock.enter_context(held(folder / ".lock", wait=False)):
+            if not lock.enter_context(held(folder / LOCK, wait=False)):
                 raise UsageError(f"output: another process is working on {str(folder)!r}")
             clean(folder)
         yield

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from forgetting.contracts import Model
+from forgetting.errors import UsageError
 from forgetting.evaluation.evaluator import Evaluator
-from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.huggingface import HuggingFaceModel, check_finite
 from forgetting.record.store import Store
 from forgetting.study.study import Study
 from forgetting.training.fit import device
@@ -20,6 +21,11 @@ def add(
     study: Study, store: Store, mark: str, model: HuggingFaceModel, about: dict[str, Any], watch: Stopwatch
 ) -> Path:
     """Round the weights to bfloat16, as real checkpoints are, measure the rounded model, and store it."""
+    fit = "teaching" if about["role"] == "teacher" else "distilling"
+    try:
+        check_finite(model.network, f"the {about['role']} of {model.capacity:,} parameters")
+    except UsageError as error:
+        raise UsageError(f"{error}: its training diverged; give ladder.{fit} a lower learning_rate") from None
 
     def fill(folder: Path) -> dict[str, Any]:
         model.network.to(torch.bfloat16)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from forgetting.errors import UsageError
 from forgetting.record.reading import first_line
@@ -22,11 +22,22 @@ PATIENCE_SECONDS = 600.0
 FINGERPRINT = "fingerprint"
 
 
+class NoLock(JournalFileOpenLock):
+    """No lock of a journal's own: its one writer holds the folder, and optuna's, a link, would outlive a kill."""
+
+    def acquire(self) -> bool:
+        """At once."""
+        return True
+
+    def release(self) -> None:
+        """Nothing was held."""
+
+
 class SealedJournal(JournalFileBackend):
     """A journal file of which every line carries its own hash; lines of older versions carry none, and are read."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
+        super().__init__(str(path), NoLock(str(path)))
         self.path = path
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -64,6 +75,13 @@ def open_storage(address: str, folder: Path) -> BaseStorage:
     except Exception as error:  # noqa: BLE001 (whatever a database driver raises goes to the user as one line)
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"storage: cannot be opened, {without_password(address)!r}: {first[:200]}") from None
+
+
+def remove_locks(folder: Path) -> None:
+    """Take away the locks of a journal that optuna made for an earlier version, and that a killed driver left."""
+    for lock in folder.glob(f"{JOURNAL}.lock*"):
+        if lock.is_symlink():
+            lock.unlink()
 
 
 def open_study(storage: BaseStorage, name: str, fingerprint: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
@@ -127,8 +145,7 @@ def _away(error: BaseException | None) -> bool:
 
 
 def _mend(journal: Path) -> None:
-    """Cut off a last line that a killed driver left unfinished, and take away its lock; one driver holds the folder."""
-    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)
+    """Cut off a last line that a killed driver left unfinished; one driver holds the folder."""
     if journal.exists():
         content = journal.read_bytes()
         whole = content.rfind(b"\n") + 1

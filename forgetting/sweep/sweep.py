@@ -9,7 +9,7 @@ from forgetting.executors.contract import Executor
 from forgetting.executors.distilling import check_machine
 from forgetting.executors.stacking import Stack, stack_of
 from forgetting.record.store import Store
-from forgetting.report.first_views import write_first_views
+from forgetting.report.first_views import has_first_views, write_first_views
 from forgetting.report.result import Result, load
 from forgetting.stages.assemble import assemble
 from forgetting.stages.folder import alone, prepare
@@ -17,7 +17,7 @@ from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.live import Live
 from forgetting.sweep.runs import Runs
 from forgetting.sweep.searches import Searches
-from forgetting.sweep.storage import open_storage
+from forgetting.sweep.storage import open_storage, remove_locks
 from forgetting.sweep.sweep_record import add_to_sweep_record, begin_sweep_record, is_behind
 from forgetting.sweep.sweep_spec import SweepSpec
 
@@ -44,10 +44,11 @@ def run_sweep(
     check_machine(sweep.study, executor)
     if spec.storage:  # a server that is not there is found before anything is written
         open_storage(spec.storage, folder)
+    remove_locks(folder)
     with alone(folder), executor, Live(sweep.spaces, quiet, spec.stop.runs) as live:
+        keep = begin_sweep_record(folder, sweep)  # first, so that a folder with a spec alone is a study's
         commits = prepare(sweep.study, folder, stack)
         live.say(f"sweep: {folder}")
-        keep = begin_sweep_record(folder, sweep)
         students = Store(store)
         students.clean()
         searches = Searches(sweep, folder, Runs(sweep, folder, students, executor, live, stack), live)
@@ -56,7 +57,7 @@ def run_sweep(
         finally:
             searches.keep_time()
         found, made = searches.found(reasons), time.perf_counter() - begin
-        if is_behind(keep, found) or not (folder / "report.html").is_file():
+        if is_behind(keep, found) or not has_first_views(folder):
             (folder / "report.html").unlink(missing_ok=True)  # the sign that all of it is there, and up to date
             live.say("views: figures, TensorBoard, report.html")
             assemble(sweep.study, folder, students, {"search": made}, made, commits, searches.complete_runs())

@@ -12,7 +12,7 @@ import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
 from forgetting.errors import UsageError
-from forgetting.sweep.storage import JOURNAL, open_storage, open_study, patiently, without_password
+from forgetting.sweep.storage import JOURNAL, open_storage, open_study, patiently, remove_locks, without_password
 
 SAMPLER = optuna.samplers.RandomSampler(seed=0)
 
@@ -54,11 +54,14 @@ def test_a_half_written_line_of_the_journal_is_cut_off(tmp_path: Path) -> None:
 
 def test_a_lock_left_by_a_killed_driver_holds_nobody_up(tmp_path: Path) -> None:
     fill(tmp_path, 1)
-    (tmp_path / f"{JOURNAL}.lock").symlink_to(tmp_path / JOURNAL)  # as optuna locks
+    for name in (f"{JOURNAL}.lock", f"{JOURNAL}.lock1f0e.rename"):  # as optuna locked for earlier versions
+        (tmp_path / name).symlink_to(tmp_path / JOURNAL)
+    remove_locks(tmp_path)
     start = time.monotonic()
     fill(tmp_path, 1)
     assert time.monotonic() - start < 5
     assert len(values(tmp_path)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]  # and ours makes none
 
 
 def test_a_study_of_another_sweep_is_refused(tmp_path: Path) -> None:

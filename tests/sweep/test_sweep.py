@@ -61,6 +61,39 @@ def _whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return go(sweep_spec(), tmp_path_factory.mktemp("whole"))[0]
 
 
+def test_views_that_a_kill_cut_short_are_made_again(whole: Path, tmp_path: Path) -> None:
+    """Killed after the page, before the events and what views add to the record; a lock and half a file are left."""
+    folder = tmp_path / whole.name
+    shutil.copytree(whole, folder)
+    complete = json.loads((folder / "record.json").read_text())
+    added = ("noise_floor", "statuses", "differences")
+    write_sealed(folder / "record.json", {name: value for name, value in complete.items() if name not in added})
+    shutil.rmtree(folder / "tensorboard")
+    for name in (".lock", ".record.json.4194304000.tmp", "optuna.journal.lock1f0e.rename"):
+        (folder / name).symlink_to("optuna.journal") if "rename" in name else (folder / name).touch()
+    _, executor = go(sweep_spec(), tmp_path)
+    assert isinstance(executor, Counting) and not executor.done
+    again = json.loads((folder / "record.json").read_text())
+    assert {name: again[name] for name in added} == {name: complete[name] for name in added}
+    assert len(list(folder.rglob("*tfevents*"))) == len(list(whole.rglob("*tfevents*"))) > 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+def test_a_sweep_that_was_killed_at_its_first_step_is_no_study(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("forgetting.sweep.sweep.prepare", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(sweep_spec(), tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert [path.name for path in folder.iterdir()] == ["sweep.json"]
+    assert findings(resume_sweep(folder, executor=Counting(), quiet=True).folder) == findings(whole)
+
+
 def test_by_the_command_line(command: Callable[..., Outcome], here: Path, whole: Path) -> None:
     write_spec(here / "sweep.yaml", sweep_spec())
     outcome = command("sweep", "sweep.yaml", "--output", "out")

@@ -7,15 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import forgetting
+from tests.report.conftest import _rows as rows_of
 
 ROOT = Path(forgetting.__file__).parents[1]
 SMALL = (
     "--ladder.students=[34k]", "--contaminations=[dialogue]", "--doses.dose=80", "--doses.first=40",
     "--evaluation.benchmarks=[{name: maths, items_per_depth: 4}]", "--evaluation.probe_items=4", "--name=small",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="session", name="ledger")
+def _ledger() -> pd.DataFrame:
+    """The smallest study that has something in every view: one student, one arm, two looks."""
+    rows = [row for dose in (0, 1280) for row in rows_of("34k", "dialogue", 0, dose)]
+    return pd.DataFrame(rows)
 
 
 @pytest.fixture(scope="session")

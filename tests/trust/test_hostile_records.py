@@ -24,16 +24,8 @@ from forgetting.record import reading
 from forgetting.record.seals import SEAL, file_hash, write_sealed
 from forgetting.report import build
 from tests.report.conftest import BENCHMARKS, synthetic_record, write_study
-from tests.report.conftest import _rows as rows_of
 
 SECONDS = 10.0
-
-
-@pytest.fixture(scope="session", name="ledger")
-def _ledger() -> pd.DataFrame:
-    """The smallest study that has something in every view: one student, one arm, two looks."""
-    rows = [row for dose in (0, 1280) for row in rows_of("34k", "dialogue", 0, dose)]
-    return pd.DataFrame(rows)
 
 
 @pytest.fixture(name="study")
@@ -270,3 +262,42 @@ def test_claims_and_load_say_the_same(study: Path, capsys: pytest.CaptureFixture
     shutil.rmtree(study)
     with pytest.raises(UsageError, match="no such folder"):
         load(study)
+
+
+def without_ledger(study: Path) -> Path:
+    """The study as folders are committed: its views built, its scores packed, its ledger left out."""
+    record = json.loads((study / "record.json").read_text())
+    files = {"scores.jsonl": file_hash(study / "scores.jsonl"), "ledger.parquet": file_hash(study / "ledger.parquet")}
+    write_sealed(study / "record.json", {**record, "files": files})
+    build.build_views(study, ["curves"])
+    (study / "scores.jsonl.gz").write_bytes(gzip.compress((study / "scores.jsonl").read_bytes()))
+    (study / "scores.jsonl").unlink()
+    (study / "ledger.parquet").unlink()
+    return study
+
+
+def test_a_folder_without_its_ledger_is_verified_as_far_as_it_goes(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = load(without_ledger(study))
+    assert not result.unverified and len(result.scores) and result.curves
+    curves = (study / "curves.csv").read_bytes()
+    (study / "curves.csv").write_bytes(curves.replace(b"0.95", b"0.05", 1))
+    assert "curves.csv: is damaged" in one_line(study, capsys)
+    (study / "curves.csv").write_bytes(curves)
+    rows = gzip.decompress((study / "scores.jsonl.gz").read_bytes())
+    (study / "scores.jsonl.gz").write_bytes(gzip.compress(rows, compresslevel=1))  # the same rows, packed otherwise
+    assert len(load(study).scores)
+    (study / "scores.jsonl.gz").write_bytes(gzip.compress(rows.replace(b'"accuracy": 0', b'"accuracy": 1', 1)))
+    assert "scores.jsonl.gz: is damaged" in one_line(study, capsys)
+    (study / "scores.jsonl.gz").write_bytes(gzip.compress(rows)[:-9])
+    assert "scores.jsonl.gz" in one_line(study, capsys)
+
+
+def test_curves_that_never_had_a_hash_are_said_to_be_unverified(study: Path) -> None:
+    record = json.loads((without_ledger(study) / "record.json").read_text())
+    del record["files"]["curves.csv"]
+    write_sealed(study / "record.json", record)
+    assert "curves.csv has no hash" in load(study).unverified
+    build.build_views(study, ["curves"])  # which has nothing to make them from, and vouches for nothing
+    assert "curves.csv has no hash" in load(study).unverified

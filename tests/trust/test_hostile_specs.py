@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from forgetting.errors import UsageError
 from forgetting.executors.bars import Bars
 from forgetting.models.weight_files import sizes
 from forgetting.natural.chat import rendered
-from forgetting.record.time_limit import time_limit
+from forgetting.record.bounded_work import time_limit
 from forgetting.spec import Doses, Spec
 from forgetting.study.spec_files import read_mapping
+from forgetting.world.tokenizer import tokenizer
 from tests.trust.conftest import ROOT, SMALL, run
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -111,12 +113,57 @@ def too_much() -> str:
 
 
 @pytest.mark.parametrize(
-    ("work", "rule"), [(loop, "longer than"), (fail, "refuses the dialogue: 'messages'"), (too_much, "refuses")]
+    ("work", "rule"), [(loop, "longer than"), (fail, "refuses the dialogue: 'messages'"), (too_much, "GiB of memory")]
 )
 def test_chat_templates(monkeypatch: pytest.MonkeyPatch, work: Any, rule: str) -> None:
     monkeypatch.setattr("forgetting.natural.chat.TEMPLATE_SECONDS", 0.2)
     with pytest.raises(UsageError, match=rule):
         rendered([("user", "a")], Tokenizer(work), answering=True)  # type: ignore[arg-type]
+
+
+TOO_MUCH = "GiB of memory|longer than"  # whichever comes first on a machine
+TEMPLATES = {
+    "a text of 20 GB": ("{{ 'x' * 20000000000 }}", TOO_MUCH),
+    "a text that doubles": (
+        "{% set n = namespace(s='x' * 1000) %}{% for i in range(40) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}",
+        TOO_MUCH,
+    ),
+    "a width": ("{{ '%99999999999d' % 1 }}", "memory|too big|refuses"),
+    "a filter's width": ("{{ 'x' | center(20000000000) }}", TOO_MUCH),
+    "a format's width": ("{{ '{:>20000000000}'.format(1) }}", TOO_MUCH),
+    "a replacement": ("{{ ('a' * 10000000).replace('a', 'b' * 10000) }}", TOO_MUCH),
+    "an indent": ("{{ messages | tojson(indent=20000000000) }}", f"{TOO_MUCH}|refuses"),
+    "lists in lists": (
+        "{% set n = namespace(l=[1]) %}{% for i in range(60) %}{% set n.l = n.l + n.l %}{% endfor %}", TOO_MUCH
+    ),
+    "20 million characters": ("{{ 'x' * 20000000 }}", "million characters"),
+    "a power": ("{{ 7 ** 10000000000 }}", TOO_MUCH),
+    "squares of squares": (
+        "{% set n = namespace(i=7) %}{% for i in range(60) %}{% set n.i = n.i * n.i %}{% endfor %}",
+        TOO_MUCH,
+    ),
+    "a range": ("{% for i in range(999999999) %}x{% endfor %}", "refuses"),
+    "loops in loops": (
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "longer than"
+    ),
+    "filler text": ("{{ lipsum(n=100000000) }}", f"{TOO_MUCH}|refuses"),
+    "itself": ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "refuses"),
+    "a way out": ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_real_chat_templates(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    template, rule = TEMPLATES[name]
+    monkeypatch.setattr("forgetting.natural.chat.TEMPLATE_SECONDS", 1.0)
+    monkeypatch.setattr("forgetting.record.bounded_work.most_bytes", lambda: 2**30)
+    words = tokenizer()
+    words.chat_template = template
+    limits, begin = resource.getrlimit(resource.RLIMIT_AS), time.monotonic()
+    with pytest.raises(UsageError, match=rule):
+        rendered([("user", "a")], words, answering=True)
+    assert time.monotonic() - begin < 10
+    assert resource.getrlimit(resource.RLIMIT_AS) == limits
 
 
 def test_a_limit_is_taken_back() -> None:
