@@ -351,6 +351,13 @@ class Contamination(Part):
         """Look at data on this machine while a study is put together. ``UsageError`` where they are of no use."""
         return
 
+    def floor(self) -> float:
+        """Entropy of its answers given the prompts, in nats a token: no student's NLL is lower in the long run.
+
+        0 where the answer follows from the prompt, and where nobody knows, as of real text.
+        """
+        return 0.0
+
     def told(self) -> dict[str, Any]:
         """What was read and what was left out of it, for the record; nothing of sources that leave nothing out."""
         return {}

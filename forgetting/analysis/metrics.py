@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 
 Z_95 = 1.959963984540054  # two-sided 95% quantile of the normal distribution
 LEARNED_MARGIN = 0.30  # accuracy at dose 0 above chance from which a skill counts as learned
+LEAST_LEFT = 1e-3  # nats a token above the floor: less cannot be told from none on the items of a probe
 LEVELS = (0.9, 0.5)  # retention that counts as kept; half lost
 
 
@@ -115,6 +116,16 @@ def hazard(accuracy_k: ArrayLike, k: ArrayLike) -> Floats:
 def plasticity(delta_nll: ArrayLike) -> Floats:
     """How much of the contaminating task was learned: the fall of its validation NLL since dose 0, nats per token."""
     return np.asarray(0.0 - np.asarray(delta_nll, float))  # 0 at dose 0, not -0
+
+
+def learning(nll: ArrayLike, floor: ArrayLike = 0.0) -> Floats:
+    """How well the contaminating task is known: -log(NLL - floor) of the probe; a unit is a factor e in what is left.
+
+    ``nll`` in nats a token, ``floor`` the entropy of its generator (``Contamination.floor``). What is left is taken as
+    ``LEAST_LEFT`` at least, since NLL on some hundred samples may lie below the floor by chance. NaN where NLL is.
+    """
+    left = np.asarray(nll, float) - np.asarray(floor, float)
+    return np.asarray(0.0 - np.log(np.maximum(left, LEAST_LEFT)))
 
 
 def capacity_gap(base: ArrayLike, joint: ArrayLike) -> Floats:
