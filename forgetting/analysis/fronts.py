@@ -66,8 +66,8 @@ def fronts(study: StudyFolder, nll: Sequence[float] | None = None) -> Fronts:
 
     Args:
         study: a study with plain tuning and other mitigations on the same students
-        nll: levels of learning as NLL of the probe, nats a token, falling; left out: 6, 4, 3, 2.5 for dialogue that
-            starts above, else .3, .5, .7 and .9 of the way in learning from dose 0 to plain tuning's end
+        nll: levels of learning as NLL of the probe, nats a token, falling; left out: 6, 4, 3, 2.5 for dialogue where
+            plain tuning comes from above the first to below it, else .3, .5, .7 and .9 of its way in learning
     """
     rows: dict[str, list[dict[str, Any]]] = {"levels": [], "areas": [], "lines": []}
     for group in compared(study):
@@ -86,7 +86,7 @@ def fronts(study: StudyFolder, nll: Sequence[float] | None = None) -> Fronts:
 def levels(group: Compared) -> Floats:
     """The levels of learning at which methods of these arms are compared, ``[L]``, rising."""
     start, end = _reach(group)
-    if group.source == "dialogue" and -math.log(max(DIALOGUE_LEVELS)) > start:
+    if group.source == "dialogue" and start < -math.log(max(DIALOGUE_LEVELS)) <= end:
         return learning(DIALOGUE_LEVELS, group.floor)
     return start + np.array(WAY) * max(end - start, 0.0)
 

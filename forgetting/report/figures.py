@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Status
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
-from forgetting.report import drawing, tables
+from forgetting.report import drawing, remedies, tables
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.likelihood import likelihood
 from forgetting.report.sweeps.read import read_sweep
@@ -152,6 +152,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
         drawn[f"coverage-{arm.name}"] = retention_by_coverage(study, arm)
         drawn[f"perturbation-{arm.name}"] = perturbation(study, arm)
         drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
+    drawn |= remedies.drawn(study)
     for name, arms in rates.items():
         for skill in [s for s in tables.skills(study) if s in ("maths", "code")]:
             drawn[f"rates-{skill}-{name}"] = retention_by_rate(study, arms, skill)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from forgetting.errors import UsageError, checked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from forgetting.analysis.fronts import Fronts
 
 
 class Result(StudyFolder):
@@ -43,6 +45,24 @@ class Result(StudyFolder):
         if figure is None:
             raise UsageError(f"plot: no skill was measured in arm {chosen.name!r}")
         return figure
+
+    def front(self, levels: Sequence[float] | None = None) -> Fronts:
+        """What prevents forgetting at equal learning: retention of every method at levels of learning, with intervals.
+
+        Its frames ``levels``, ``areas`` and ``lines`` are described in ``Fronts``.
+
+        Args:
+            levels: NLL of the new task's probe, nats a token, falling; left out: those of the report
+
+        Raises:
+            UsageError: a study without plain tuning beside another mitigation, or bad levels
+        """
+        from forgetting.analysis.fronts import fronts
+
+        found = fronts(self, levels)
+        if found.levels.empty:
+            raise UsageError("front: needs an arm without mitigation beside one with, on a probe of the new task")
+        return found
 
     def summary(self) -> RenderableType:
         """Retention at the last dose by student and skill, as a rich renderable."""
