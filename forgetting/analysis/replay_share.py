@@ -26,7 +26,7 @@ from forgetting.analysis.level_set.estimate import estimate_threshold
 from forgetting.analysis.metrics import LEVELS, Floats, Status, retention_variance
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.thresholds.threshold import ThresholdStatus
-from forgetting.errors import require
+from forgetting.errors import require, unknown
 
 REPLAYS = ("replay", "self_replay")
 STATUSES = {
@@ -79,7 +79,7 @@ def place(share: ArrayLike, smallest: float) -> Floats:
 
 
 def _share(value: float, smallest: float) -> float:
-    return value if not math.isfinite(value) else min(max(value - smallest / 2, 0.0), 1.0)
+    return value if not math.isfinite(value) else round(min(max(value - smallest / 2, 0.0), 1.0), 6)
 
 
 def _seen(study: StudyFolder, skill: str, dose: int) -> pd.DataFrame:
@@ -94,15 +94,20 @@ def _seen(study: StudyFolder, skill: str, dose: int) -> pd.DataFrame:
         share = 1 - float(arm.get("shift", 1.0)) * (1 - float(own.get("share", 0.0)))
         groups.setdefault(same, {})[name] = (kind, round(share, 12))
     rows = study.scores[study.scores["depth"].isna() & (study.scores["variant"] == ORIGINAL)]
-    rows = rows[rows["benchmark"].map(skill_names(study.scores)) == skill]
+    names = skill_names(study.scores)
+    if skill not in names.values():
+        raise unknown("skill", skill, list(names.values()))
+    rows = rows[rows["benchmark"].map(names) == skill]
+    doses = sorted(map(int, rows["dose"].unique()))
+    require(dose == 0 or dose in doses[1:], "dose", f"0 (the last) or one of {doses[1:]}", dose)
     frames = []
     for arms in groups.values():
         plain = [name for name, (_, share) in arms.items() if share == 0]
         for kind in dict.fromkeys(kind for kind, share in arms.values() if share > 0):
             own_arms = {name: share for name, (one, share) in arms.items() if share == 0 or one == kind}
-            own = _at(rows[rows["arm"].isin(list(own_arms))], dose)
+            seen = _at(rows[rows["arm"].isin(list(own_arms))], dose)
             label = plain[0] if plain else next(iter(own_arms))
-            frames.append(own.assign(share=own["arm"].map(own_arms).astype(float), replayed=kind, arms=label))
+            frames.append(seen.assign(share=seen["arm"].map(own_arms).astype(float), replayed=kind, arms=label))
     if not frames:
         return pd.DataFrame(columns=["arms", "replayed", "student"])
     return pd.concat(frames, ignore_index=True)
@@ -114,7 +119,6 @@ def _at(rows: pd.DataFrame, dose: int) -> pd.DataFrame:
     keys = ["student", "arm", "distillation_seed", "seed"]
     base = rows[rows["dose"] == 0].set_index(keys)["accuracy"]
     now = rows[(rows["dose"] == dose) & (rows["status"] == Status.ok.name)].copy()
-    require(len(now) > 0, "dose", f"one of {sorted(map(int, rows['dose'].unique()))}", dose)
     before = base.reindex(pd.MultiIndex.from_frame(now[keys])).to_numpy(float)
     looks = zip(now["accuracy"], before, now["items"], now["chance"], strict=True)
     now["variance"] = [retention_variance(float(a), float(b), int(n), float(c)) for a, b, n, c in looks]
@@ -152,15 +156,16 @@ def share_laws(shares: pd.DataFrame) -> tuple[ShareLaw, ...]:
     known = shares[shares["status"].isin(["located", *STATUSES.values()])]
     if len(known) < 4 or (known["status"] == "located").sum() < 2:
         return ()
+    smallest, located_N = _smallest(known), (known["status"] == "located").to_numpy(bool)
+    capacity_N, share_N = known["capacity"].to_numpy(float), known["share"].to_numpy(float)
     found = []
     for name in ("constant", "parameters"):
-        apart = []
-        for number in np.flatnonzero((known["status"] == "located").to_numpy()):
-            rest, one = known.drop(known.index[number]), known.iloc[number]
-            smallest = _smallest(known)
-            guess = ShareLaw(name, _fitted(name, rest, smallest), math.nan, len(rest)).share(one["capacity"])
-            apart.append(abs(float(place(guess, smallest)) - float(place(one["share"], smallest))))
-        found.append(ShareLaw(name, _fitted(name, known, _smallest(known)), float(np.mean(apart)), len(known)))
+        apart = list[float]()
+        for number in np.flatnonzero(located_N):
+            rest = _fitted(name, known[np.arange(len(known)) != number], smallest)
+            guess = ShareLaw(name, rest, math.nan, len(known) - 1).share(capacity_N[number])
+            apart.append(abs(float(place(guess, smallest)) - float(place(share_N[number], smallest))))
+        found.append(ShareLaw(name, _fitted(name, known, smallest), float(np.mean(apart)), len(known)))
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import RenderableType
 
+from forgetting.analysis.metrics import LEVELS
 from forgetting.analysis.record_reading import read_record, shown
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError, checked
@@ -62,6 +63,21 @@ class Result(StudyFolder):
         found = fronts(self, levels)
         if found.levels.empty:
             raise UsageError("front: needs an arm without mitigation beside one with, on a probe of the new task")
+        return found
+
+    def replay_shares(self, skill: str = "maths", dose: int = 0, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
+        """How much replay each size needs: the smallest share of the stream that keeps a level at a dose.
+
+        Columns are described in ``analysis.replay_share.replay_shares``.
+
+        Raises:
+            UsageError: a study in which no arm replays, or an unknown dose or skill
+        """
+        from forgetting.analysis.replay_share import replay_shares
+
+        found = replay_shares(self, skill, dose, levels)
+        if found.empty:
+            raise UsageError("replay_shares: needs arms with replay, self_replay or shifts below 1")
         return found
 
     def summary(self) -> RenderableType:

@@ -84,7 +84,7 @@ def test_nothing_of_a_study_that_replays_nothing() -> None:
     one = study({10_000: 0.1})
     one.record["arms"] = [arm for arm in one.record["arms"] if arm["name"] == "dialogue"]
     assert replay_shares(one).empty
-    with pytest.raises(UsageError, match=r"^dose: must be one of \[0, 100, 200\], got 150"):
+    with pytest.raises(UsageError, match=r"^dose: must be 0 \(the last\) or one of \[100, 200\], got 150"):
         replay_shares(study({10_000: 0.1}), dose=150)
 
 

@@ -102,3 +102,14 @@ def test_a_study_without_remedies_has_none_of_it(small_folder: Path, tmp_path: P
     assert not re.search("remedies", plain.report(tmp_path / "plain.html").read_text())
     with pytest.raises(UsageError, match=r"^front: needs an arm without mitigation beside one with"):
         plain.front()
+
+
+def test_how_much_replay_is_needed_of_two_shares_is_too_little_to_say(result: Result, small_folder: Path) -> None:
+    found = result.replay_shares("code", levels=(0.5,))
+    assert found[["replayed", "student", "shares", "status"]].to_numpy().tolist() == [
+        ["replay", "34k", 2, "too little data"]
+    ]
+    with pytest.raises(UsageError, match=r"^replay_shares: needs arms with replay"):
+        load(small_folder).replay_shares()
+    with pytest.raises(UsageError, match=r"^skill: "):
+        result.replay_shares("math")
