@@ -15,21 +15,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forgetting.analysis.forecast import COVERAGE, EARLY, Forecaster, mean_of_the_size, past_runs
+from forgetting.analysis.forecast import COVERAGE, EARLY, FEWEST_SOURCES, Forecaster, mean_of_the_size, past_runs
 from forgetting.analysis.study_folder import open_study
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ("section_4_2-611fa0a7",)
 ENDS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
-LEFT_OUT = {"student": "student (a size each)", "source": "contamination"}
+# What is left out, and the past contaminations from which something is told of another.
+LEFT_OUT = {
+    "student (a size each)": ("student", FEWEST_SOURCES),
+    "contamination": ("source", FEWEST_SOURCES),
+    "contamination, told from any two": ("source", 2),
+}
 
 
-def left_out(past: pd.DataFrame, name: str) -> pd.DataFrame:
+def left_out(past: pd.DataFrame, name: str, fewest_sources: int) -> pd.DataFrame:
     """Every run with its outcome, and what was forecast of it by the others of another ``name``."""
     rows = []
     for _, own in past.groupby(name, sort=False):
         rest = past[past[name] != own[name].iloc[0]]
-        told = Forecaster.learned(rest).forecast(own)
+        told = Forecaster.learned(rest).forecast(own, fewest_sources)
         found = pd.DataFrame([vars(one) for one in told], index=own.index)
         rows.append(found.assign(outcome=own["outcome"], group=own[name], baseline=mean_of_the_size(rest, own)))
     return pd.concat(rows)
@@ -41,7 +46,7 @@ def summary(name: str, found: pd.DataFrame) -> dict[str, Any]:
     width, told = found["high"] - found["low"], found["told"]
     by_group = inside.groupby(found["group"]).mean()
     return {
-        "left out": LEFT_OUT[name],
+        "left out": name,
         "groups": int(found["group"].nunique()),
         "runs": len(found),
         "coverage": float(inside.mean()),
@@ -63,7 +68,7 @@ def main() -> None:
     given = parser.parse_args()
     folders = [Path(one) for one in given.studies] or [ROOT / "results" / name for name in STUDIES]
     past = past_runs([open_study(folder) for folder in folders], given.early)
-    rows = [summary(name, left_out(past, name)) for name in LEFT_OUT]
+    rows = [summary(name, left_out(past, *how)) for name, how in LEFT_OUT.items()]
     about = {"studies": [folder.name for folder in folders], "early": given.early, "interval": COVERAGE, "rows": rows}
     target = ROOT / "results" / "validation"
     (target / "forecast.json").write_text(json.dumps(about, indent=1) + "\n")

@@ -166,13 +166,16 @@ class Forecaster:
             apart_N[out] = np.abs(self.y_N[out] - np.clip(mean, 0, 1)) / sd
         return apart_N
 
-    def forecast(self, runs: pd.DataFrame) -> list[Forecast]:
-        """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination."""
+    def forecast(self, runs: pd.DataFrame, fewest_sources: int = FEWEST_SOURCES) -> list[Forecast]:
+        """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination.
+
+        With fewer past contaminations than ``fewest_sources`` nothing is told of another one.
+        """
         x = (runs[list(FEATURES)].to_numpy(float) - self.centre_F) / self.spread_F
         mean, sd = _conditioned(self.x_NF, self.y_N, x, self.log_theta)
         mean = np.clip(mean, 0, 1)
         known, others = runs["source"].isin(self.sources).to_numpy(bool), self.factor_of_others
-        half = sd * np.where(known, self.factor, others if len(self.sources) >= FEWEST_SOURCES else np.inf)
+        half = sd * np.where(known, self.factor, others if len(self.sources) >= fewest_sources else np.inf)
         low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
         told = high - low <= self.outcomes / 2
         rows = zip(mean.tolist(), low.tolist(), high.tolist(), told.tolist(), strict=True)
