@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, new_source
 from forgetting.contracts import Contamination
+from forgetting.record.schema import RUN_KEY
 
 PLAIN = "plain"
 AS_PLAIN = ("none", "low_rate", "wise_ft")
@@ -117,27 +119,25 @@ def compared(study: StudyFolder) -> list[Compared]:
 
 def _paths(study: StudyFolder, group: Compared) -> dict[tuple[str, str], dict[str, dict[int, list[LearningPath]]]]:
     rows = study.scores[study.scores["arm"].isin(list(group.arms)) & study.scores["depth"].isna()]
-    names = skill_names(study.scores)
+    run = list(RUN_KEY)
+    looks = [*run, "dose"]
+    probes = rows[rows["benchmark"] == PROBE]
+    new = {arm: new_source(group.arms[str(arm)], own) for arm, own in probes.groupby("arm", observed=True)}
+    probes = probes[probes["variant"] == probes["arm"].map(new)].set_index(looks)["nll"].rename("new_nll")
+    graded = rows[(rows["benchmark"] != PROBE) & (rows["variant"] == ORIGINAL)].merge(probes, on=looks)
+    graded["learning"] = learning(pd.to_numeric(graded["new_nll"]), group.floor)
+    graded["retention"] = pd.to_numeric(graded["retention"])
+    graded["skill"] = graded["benchmark"].map(skill_names(study.scores))
+    graded = graded.dropna(subset=["learning", "retention"]).sort_values([*run, "skill", "dose"], kind="stable")
     found: dict[tuple[str, str], dict[str, dict[int, list[LearningPath]]]] = {}
-    for (size, arm, student, _), own in rows.groupby(["student", "arm", "distillation_seed", "seed"], observed=True):
-        probes = own[own["benchmark"] == PROBE]
-        probes = probes[probes["variant"] == new_source(group.arms[str(arm)], probes)]
-        nll = pd.to_numeric(probes.set_index("dose")["nll"])
-        graded = own[(own["benchmark"] != PROBE) & (own["variant"] == ORIGINAL)]
-        for benchmark, looks in graded.groupby("benchmark", sort=False, observed=True):
-            looks = looks.set_index("dose").sort_index()
-            table = pd.DataFrame(
-                {
-                    "learning": learning(nll.reindex(looks.index), group.floor),
-                    "retention": pd.to_numeric(looks["retention"]),
-                    "samples": looks["stream_samples"],
-                }
-            ).dropna()
-            if len(table):
-                path = LearningPath(*(table[name].to_numpy(float) for name in table))
-                at = found.setdefault((str(size), names[str(benchmark)]), {}).setdefault(str(arm), {})
-                at.setdefault(int(str(student)), []).append(path)
-    return found
+    numbers = graded[["learning", "retention", "stream_samples"]].to_numpy(float)
+    keys = graded[[*run, "skill"]].itertuples(index=False, name=None)
+    for (size, arm, student, _, skill), places in groupby(enumerate(keys), key=lambda pair: pair[1]):
+        own = numbers[[place for place, _ in places]]
+        by_student = found.setdefault((str(size), str(skill)), {}).setdefault(str(arm), {})
+        by_student.setdefault(int(student), []).append(LearningPath(*own.T))
+    order = {name: place for place, name in enumerate(dict.fromkeys(graded.sort_values("capacity")["student"]))}
+    return dict(sorted(found.items(), key=lambda pair: order[pair[0][0]]))
 
 
 def mitigation(arm: Settings) -> dict[str, Any]:
