@@ -25,20 +25,24 @@ from scipy.special import stdtrit
 from forgetting.analysis.learning_paths import PLAIN, Compared, LearningPath, compared
 from forgetting.analysis.metrics import Floats, learning
 from forgetting.analysis.study_folder import StudyFolder
-from forgetting.errors import require
+from forgetting.errors import require, unknown
 
 DIALOGUE_LEVELS = (6.0, 4.0, 3.0, 2.5)  # NLL of the probe, nats a token
 WAY = (0.3, 0.5, 0.7, 0.9)  # of other sources: shares of the way from dose 0 to what plain tuning learns
 FEWEST = 4  # students that can be halved
 POINTS = 33  # levels that an area is taken over, and a line is drawn through
 NEVER = "never learns as much"
+PathsByArm = Mapping[str, Mapping[int, list[LearningPath]]]
 
 HEAD = ["arms", "student", "skill", "method", "strengths", "students"]
 LEVEL_COLUMNS = [
     *HEAD, "nll", "learning", "reached", "retention", "low", "high", "difference", "difference_low",
     "difference_high", "samples", "optimism", "status",
 ]  # fmt: skip
-AREA_COLUMNS = [*HEAD, "compared", "covered", "area", "low", "high", "status"]
+AREA_COLUMNS = [
+    *HEAD, "compared", "covered", "area", "low", "high", "area_same_samples", "low_same_samples", "high_same_samples",
+    "status",
+]  # fmt: skip
 LINE_COLUMNS = ["arms", "student", "skill", "method", "learning", "nll", "retention", "low", "high"]
 
 
@@ -48,11 +52,12 @@ class Fronts:
 
     Attributes:
         levels: one row a method and level. ``reached`` of ``students`` learn as much, ``retention`` is the mean of
-            these with its interval; ``difference`` is from plain tuning in the same students; ``samples`` are those
-            trained on, as a multiple of plain tuning's; ``optimism`` is what retention would gain were ``strengths``
-            chosen on the students that they are shown on (0 in the mean of the best of one)
+            these with its interval; ``difference`` is from plain tuning (or what else it is held against) in the same
+            students; ``samples`` are those trained on, as a multiple of plain tuning's; ``optimism`` is what retention
+            would gain were ``strengths`` chosen on the students that they are shown on (0 of one)
         areas: one row a method: the mean difference over the levels' range of learning, in the ``compared`` students
-            that learn some of it under both, over the share of it that is ``covered``
+            that learn some of it under both, over the share of it that is ``covered``; and the same where no run trains
+            on more samples than plain tuning's longest, so that replay pays for its own
         lines: retention along learning, as far as every student learns, for the figure
     """
 
@@ -61,20 +66,25 @@ class Fronts:
     lines: pd.DataFrame
 
 
-def fronts(study: StudyFolder, nll: Sequence[float] | None = None) -> Fronts:
+def fronts(study: StudyFolder, nll: Sequence[float] | None = None, against: str = PLAIN) -> Fronts:
     """The fronts of every method; empty where a study has no two to compare.
 
     Args:
         study: a study with plain tuning and other mitigations on the same students
         nll: levels of learning as NLL of the probe, nats a token, falling; left out: 6, 4, 3, 2.5 for dialogue where
             plain tuning comes from above the first to below it, else .3, .5, .7 and .9 of its way in learning
+        against: the method from which differences are taken
     """
     rows: dict[str, list[dict[str, Any]]] = {"levels": [], "areas": [], "lines": []}
-    for group in compared(study):
+    groups = compared(study)
+    methods = dict.fromkeys(name for group in groups for name in group.methods)
+    if groups and against not in methods:
+        raise unknown("against", against, methods)
+    for group in groups:
         levels_L = levels(group) if nll is None else _given(group, nll)
         for (size, skill), own in group.paths.items():
             head = {"arms": group.name, "student": size, "skill": skill}
-            for name, found in _cell(group, own, levels_L, head).items():
+            for name, found in _cell(group, own, levels_L, head, against).items():
                 rows[name] += found
     return Fronts(
         pd.DataFrame(rows["levels"], columns=LEVEL_COLUMNS),
@@ -122,7 +132,7 @@ class _Front:
     in_sample_SL: Floats
 
 
-def _front(own: Mapping[str, Mapping[int, list[LearningPath]]], students: list[int], levels_L: Floats) -> _Front:
+def _front(own: PathsByArm, students: list[int], levels_L: Floats) -> _Front:
     """The front of a method whose arms these are."""
     shape = (len(own), len(students), len(levels_L))
     values_ASL, samples_ASL = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -183,36 +193,45 @@ def _mean(values: Floats) -> float:
 
 
 def _cell(
-    group: Compared,
-    own: Mapping[str, Mapping[int, list[LearningPath]]],
-    levels_L: Floats,
-    head: dict[str, Any],
+    group: Compared, own: PathsByArm, levels_L: Floats, head: dict[str, Any], against: str
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of one size and skill."""
     students = sorted({student for by_student in own.values() for student in by_student})
+    every = [path for by_student in own.values() for paths in by_student.values() for path in paths]
     range_P = np.linspace(levels_L[0], levels_L[-1], POINTS)
-    first = min(path.learning_D[0] for by in own.values() for paths in by.values() for path in paths)
-    last = max(path.learning_D.max() for by in own.values() for paths in by.values() for path in paths)
-    drawn_P, count = np.linspace(first, last, POINTS), len(levels_L)
+    ends = min(path.learning_D[0] for path in every), max(path.learning_D.max() for path in every)
+    drawn_P, count = np.linspace(*ends, POINTS), len(levels_L)
     everywhere = np.concatenate([levels_L, range_P, drawn_P])
     parts = (slice(0, count), slice(count, count + POINTS), slice(count + POINTS, None))
-    found: dict[str, list[dict[str, Any]]] = {"levels": [], "areas": [], "lines": []}
-    plain: _Front | None = None
-    for name, arms in group.methods.items():
-        measured = {arm: own[arm] for arm in arms if arm in own}
-        if not measured:
-            continue
-        front = _front(measured, students, everywhere)
-        plain = front if name == PLAIN else plain
-        about = head | {"method": name, "strengths": len(measured), "students": len(students)}
-        found["levels"] += _level_rows(front, plain, parts[0], levels_L, about, group.floor)
-        found["areas"].append(about | _area(front, plain, parts[1]))
-        found["lines"] += _line_rows(front, parts[2], drawn_P, head | {"method": name}, group.floor)
-    return found
+    measured = {name: {arm: own[arm] for arm in arms if arm in own} for name, arms in group.methods.items()}
+    found = {name: _front(some, students, everywhere) for name, some in measured.items() if some}
+    most = _most_samples(measured[PLAIN])
+    shorter = {name: _front(_until(measured[name], most), students, range_P) for name in found}
+    base, short_base = found.get(against), shorter.get(against)
+    rows: dict[str, list[dict[str, Any]]] = {"levels": [], "areas": [], "lines": []}
+    for name, front in found.items():
+        about = head | {"method": name, "strengths": len(measured[name]), "students": len(students)}
+        rows["levels"] += _level_rows(front, base, parts[0], levels_L, about, group.floor)
+        same = _area(shorter[name], short_base, slice(None))
+        area = {f"{end}_same_samples": same.get(end, math.nan) for end in ("area", "low", "high")}
+        rows["areas"].append(about | _area(front, base, parts[1]) | area)
+        rows["lines"] += _line_rows(front, parts[2], drawn_P, head | {"method": name}, group.floor)
+    return rows
+
+
+def _most_samples(arms: PathsByArm) -> float:
+    return max((p.samples_D[-1] for by_student in arms.values() for ps in by_student.values() for p in ps), default=0.0)
+
+
+def _until(arms: PathsByArm, samples: float) -> PathsByArm:
+    return {
+        arm: {student: [path.until(samples) for path in paths] for student, paths in by_student.items()}
+        for arm, by_student in arms.items()
+    }
 
 
 def _level_rows(
-    front: _Front, plain: _Front | None, part: slice, levels_L: Floats, about: dict[str, Any], floor: float
+    front: _Front, base: _Front | None, part: slice, levels_L: Floats, about: dict[str, Any], floor: float
 ) -> list[dict[str, Any]]:
     rows = []
     for number, level in enumerate(levels_L):
@@ -222,20 +241,20 @@ def _level_rows(
         row |= {"reached": int(np.isfinite(own_S).sum()), "retention": retention, "low": low, "high": high}
         row["optimism"] = _mean(front.in_sample_SL[:, part][:, number] - own_S)
         row["status"] = "ok" if row["reached"] else NEVER
-        if plain is not None:
-            difference = mean_interval(own_S - plain.retention_SL[:, part][:, number])
+        if base is not None:
+            difference = mean_interval(own_S - base.retention_SL[:, part][:, number])
             row |= dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True))
             with np.errstate(divide="ignore", invalid="ignore"):
-                row["samples"] = _mean(front.samples_SL[:, part][:, number] / plain.samples_SL[:, part][:, number])
+                row["samples"] = _mean(front.samples_SL[:, part][:, number] / base.samples_SL[:, part][:, number])
         rows.append(row)
     return rows
 
 
-def _area(front: _Front, plain: _Front | None, part: slice) -> dict[str, Any]:
+def _area(front: _Front, base: _Front | None, part: slice) -> dict[str, Any]:
     """The mean difference over a range of learning, by student over what both learn of it."""
-    if plain is None:
+    if base is None:
         return {"compared": 0, "covered": 0.0, "status": NEVER}
-    apart_SP = front.retention_SL[:, part] - plain.retention_SL[:, part]
+    apart_SP = front.retention_SL[:, part] - base.retention_SL[:, part]
     area_S = np.array([_mean(row) for row in apart_SP])
     area, low, high = mean_interval(area_S)
     many = int(np.isfinite(area_S).sum())

@@ -43,6 +43,8 @@ class LearningPath:
         Between two looks all three are taken as lines; NaN where the run never learns as much.
         """
         x, y, samples = self.learning_D, self.retention_D, self.samples_D
+        if not len(x):
+            return np.full(len(learning_L), np.nan), np.full(len(learning_L), np.nan)
         wanted = np.asarray(learning_L, float)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             part = (wanted - x[:-1]) / np.diff(x)  # where each piece of the path crosses each level
@@ -55,6 +57,15 @@ class LearningPath:
         reached = np.isfinite(found)
         taken = np.take_along_axis(spent, best, axis=1)[:, 0]
         return np.where(reached, found, np.nan), np.where(reached, taken, np.nan)
+
+    def until(self, samples: float) -> LearningPath:
+        """The path ended where so many samples were trained on."""
+        kept = self.samples_D <= samples
+        if kept.all() or not kept.any():
+            return self if kept.all() else LearningPath(*(values[:0] for values in vars(self).values()))
+        end = [np.interp(samples, self.samples_D, values) for values in (self.learning_D, self.retention_D)]
+        ends = zip(vars(self).values(), [*end, samples], strict=True)
+        return LearningPath(*(np.append(values[kept], last) for values, last in ends))
 
 
 def envelope(paths: Iterable[LearningPath], learning_L: Floats) -> Floats:
@@ -123,9 +134,9 @@ def _paths(study: StudyFolder, group: Compared) -> dict[tuple[str, str], dict[st
     looks = [*run, "dose"]
     probes = rows[rows["benchmark"] == PROBE]
     new = {arm: new_source(group.arms[str(arm)], own) for arm, own in probes.groupby("arm", observed=True)}
-    probes = probes[probes["variant"] == probes["arm"].map(new)].set_index(looks)["nll"].rename("new_nll")
-    graded = rows[(rows["benchmark"] != PROBE) & (rows["variant"] == ORIGINAL)].merge(probes, on=looks)
-    graded["learning"] = learning(pd.to_numeric(graded["new_nll"]), group.floor)
+    probes = probes[probes["variant"] == probes["arm"].map(new)]
+    learned = probes[looks].assign(learning=learning(pd.to_numeric(probes["nll"]), group.floor))
+    graded = rows[(rows["benchmark"] != PROBE) & (rows["variant"] == ORIGINAL)].merge(learned, on=looks)
     graded["retention"] = pd.to_numeric(graded["retention"])
     graded["skill"] = graded["benchmark"].map(skill_names(study.scores))
     graded = graded.dropna(subset=["learning", "retention"]).sort_values([*run, "skill", "dose"], kind="stable")

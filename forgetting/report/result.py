@@ -47,20 +47,21 @@ class Result(StudyFolder):
             raise UsageError(f"plot: no skill was measured in arm {chosen.name!r}")
         return figure
 
-    def front(self, levels: Sequence[float] | None = None) -> Fronts:
+    def front(self, levels: Sequence[float] | None = None, against: str = "plain") -> Fronts:
         """What prevents forgetting at equal learning: retention of every method at levels of learning, with intervals.
 
         Its frames ``levels``, ``areas`` and ``lines`` are described in ``Fronts``.
 
         Args:
             levels: NLL of the new task's probe, nats a token, falling; left out: those of the report
+            against: the method from which differences are taken
 
         Raises:
             UsageError: a study without plain tuning beside another mitigation, or bad levels
         """
         from forgetting.analysis.fronts import fronts
 
-        found = fronts(self, levels)
+        found = fronts(self, levels, against)
         if found.levels.empty:
             raise UsageError("front: needs an arm without mitigation beside one with, on a probe of the new task")
         return found

@@ -72,6 +72,21 @@ def test_by_formula() -> None:
     assert areas["plain"]["area"] == 0.0 and areas["replay"]["covered"] == 1.0
 
 
+def test_at_equal_samples_replay_pays_for_its_own() -> None:
+    """Half of its stream is replay, so that its dose ends at half: it learns log(5) of log(9)."""
+    found = by(fronts(study({"dialogue": ("none", 1.0, 0.3), "replay": (replay(0.5), 1.0, 0.1)}, 4)).areas, "method")
+    assert found["replay"]["area_same_samples"] == pytest.approx(0.1 * (math.log(20 / 6) + math.log(5)), abs=0.003)
+    assert found["plain"]["area_same_samples"] == 0.0
+
+
+def test_differences_can_be_taken_from_another_method() -> None:
+    one = study({"dialogue": ("none", 1.0, 0.3), "replay": (replay(0.5), 1.0, 0.1)}, 4)
+    found, plain = (by(fronts(one, against=name).areas, "method") for name in ("replay", "plain"))
+    assert found["replay"]["area"] == 0.0 and found["plain"]["area"] == pytest.approx(-plain["replay"]["area"])
+    with pytest.raises(UsageError, match=r"^against: unknown name 'replays'; did you mean 'replay'"):
+        fronts(one, against="replays")
+
+
 def test_one_that_never_learns_as_much_is_shown_as_such() -> None:
     arms = {"dialogue": ("none", 1.0, 0.3), "slow": ({"name": "ewc", "strength": 1e3}, 0.1, 0.0)}
     slow = {"half": ({"name": "gate", "budget": 0.1}, 0.8, 0.1)}

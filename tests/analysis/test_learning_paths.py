@@ -63,6 +63,13 @@ def test_between_looks_by_hand() -> None:
     assert np.isnan(envelope([], LEVELS)).all()
 
 
+def test_a_path_ended_by_hand() -> None:
+    path = LearningPath(np.array([-3.0, -1.0, 0.0]), np.array([1.0, 0.8, 0.2]), np.array([0.0, 100.0, 200.0]))
+    short = path.until(150.0)
+    assert [values.tolist() for values in vars(short).values()] == [[-3, -1, -0.5], [1, 0.8, 0.5], [0, 100, 150]]
+    assert path.until(200.0) is path and np.isnan(path.until(-1.0).at(LEVELS)).all()
+
+
 def arm(mitigation: Any, rate: float = 1.0) -> dict[str, Any]:
     return {"mitigation": mitigation, "rate_multiple": rate}
 
