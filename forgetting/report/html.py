@@ -72,6 +72,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         differences=_html_table(differences(study)) if len(differences(study)) else "",
         wall_seconds=_html_table(tables.wall_seconds(study)),
         process_seconds=_html_table(tables.process_seconds(study)),
+        orderings=_html_table(judged) if len(judged := remedies.kept_orderings(study)) and sweep is None else "",
         fronts=[] if sweep is not None else _fronts(study, inline),
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,

@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from forgetting.analysis.fronts import NEVER, Fronts, fronts
 from forgetting.analysis.learning_paths import PLAIN
+from forgetting.analysis.orderings import orderings
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import drawing
 from forgetting.report.drawing import COLUMNS, MARKERS
@@ -29,6 +30,13 @@ def kept_fronts(study: StudyFolder) -> Fronts:
         found = fronts(study)
         study.kept |= {label: getattr(found, name) for name, label in names.items()}
     return Fronts(**{name: study.kept[label] for name, label in names.items()})
+
+
+def kept_orderings(study: StudyFolder) -> pd.DataFrame:
+    """The orderings of the literature that the study can judge, judged once for all views."""
+    if "orderings" not in study.kept:
+        study.kept["orderings"] = orderings(study)
+    return study.kept["orderings"]
 
 
 def tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
