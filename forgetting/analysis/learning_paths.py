@@ -26,6 +26,7 @@ from forgetting.record.schema import RUN_KEY
 
 PLAIN = "plain"
 AS_PLAIN = ("none", "low_rate", "wise_ft")
+REPLAYS = ("replay", "self_replay")
 Settings = Mapping[str, Any]
 
 

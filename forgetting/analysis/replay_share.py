@@ -21,14 +21,13 @@ from scipy import optimize
 from scipy.special import log_ndtr
 
 from forgetting.analysis.curves import ORIGINAL, skill_names
-from forgetting.analysis.learning_paths import method, mitigation, multiple
+from forgetting.analysis.learning_paths import REPLAYS, method, mitigation, multiple
 from forgetting.analysis.level_set.estimate import estimate_threshold
 from forgetting.analysis.metrics import LEVELS, Floats, Status, retention_variance
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.thresholds.threshold import ThresholdStatus
 from forgetting.errors import require, unknown
 
-REPLAYS = ("replay", "self_replay")
 STATUSES = {
     ThresholdStatus.below_range.name: "none needed",
     ThresholdStatus.above_range.name: "more than was tried",

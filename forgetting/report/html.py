@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
-from forgetting.report import remedies, tables
+from forgetting.report import remedies, replay_views, tables
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -36,6 +36,11 @@ CAPTIONS = {
         "One line a method: the envelope of its strengths, rates and doses, chosen at each level on half of the "
         "students and shown on the others, as far as all of them learn; a cross where it ends before others. "
         "Bands: 95%, Student's t over students. Plain tuning has all its rates, every look as an end, and WiSE-FT."
+    ),
+    "replay": (
+        "Bars: 90%, the level set along log share, by students. Arrows: none is needed, or more than was tried. Line: "
+        "the better of two laws, a constant and (1 + B share) N parameters (arXiv 2502.06042), by the mean distance "
+        "of sizes from the law fitted to the others."
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
@@ -74,6 +79,8 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         process_seconds=_html_table(tables.process_seconds(study)),
         orderings=_html_table(judged) if len(judged := remedies.kept_orderings(study)) and sweep is None else "",
         fronts=[] if sweep is not None else _fronts(study, inline),
+        replay_table=_html_table(shares) if len(shares := replay_views.kept_shares(study)) else "",
+        replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),

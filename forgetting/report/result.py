@@ -81,6 +81,22 @@ class Result(StudyFolder):
             raise UsageError("replay_shares: needs arms with replay, self_replay or shifts below 1")
         return found
 
+    def plot_replay(self, dose: int = 0, beyond: float = 0.0) -> Figure:
+        """The shares of ``replay_shares`` of maths against parameters, of the first arms that replay.
+
+        ``beyond`` extrapolates the better law up to so many parameters, dashed and labelled so.
+
+        Raises:
+            UsageError: a study with fewer than three sizes, or in which no arm replays
+        """
+        from forgetting.report import replay_views
+
+        shares = self.replay_shares(replay_views.SKILL, dose)
+        figure = replay_views.replay_figure(shares[shares["arms"] == shares["arms"].iloc[0]], beyond)
+        if figure is None:
+            raise UsageError(f"plot_replay: needs {replay_views.FEWEST_SIZES} sizes or more")
+        return figure
+
     def summary(self) -> RenderableType:
         """Retention at the last dose by student and skill, as a rich renderable."""
         from forgetting.report import terminal
