@@ -78,7 +78,7 @@ def place(share: ArrayLike, smallest: float) -> Floats:
 
 
 def _share(value: float, smallest: float) -> float:
-    return value if not math.isfinite(value) else round(min(max(value - smallest / 2, 0.0), 1.0), 6)
+    return value if math.isnan(value) else round(min(max(value - smallest / 2, 0.0), 1.0), 6)
 
 
 def _seen(study: StudyFolder, skill: str, dose: int) -> pd.DataFrame:

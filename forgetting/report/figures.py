@@ -138,7 +138,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
             drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
             drawn[f"depth-maths-{arm.name}"] = retention_by_depth(study, arm, "maths")
             drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
-        drawn |= replay_views.drawn(study)
+        drawn |= remedies.drawn(study) | replay_views.drawn(study)
         return {name: figure for name, figure in drawn.items() if figure is not None}
     rates = _same_but_rate(study)
     nearest = [min(arms, key=lambda arm: abs(_multiple(arm) - 1)).name for arms in rates.values()]

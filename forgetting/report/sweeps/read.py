@@ -62,12 +62,16 @@ class LocatedTarget:
         return self.contamination, self.mitigation, self.skill, self.dose, self.rate_multiple, self.rate_policy
 
     @property
+    def source(self) -> str:
+        """What contaminates, and the mitigation that lowers its share, if one does."""
+        return self.contamination + (f" under {self.mitigation}" if self.mitigation else "")
+
+    @property
     def conditions(self) -> str:
         """What every figure and table of the target says of it."""
         rate = "" if self.rate_multiple == 1 else f", {self.rate_multiple:g}× rate"
         policy = f"rate policy {self.rate_policy.replace('_', ' ')}{rate}"
-        under = f" under {self.mitigation}" if self.mitigation else ""
-        return f"{self.contamination}{under} · {self.skill} at dose {self.dose:,} · {policy}"
+        return f"{self.source} · {self.skill} at dose {self.dose:,} · {policy}"
 
 
 @dataclass(frozen=True, eq=False)
