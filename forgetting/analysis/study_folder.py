@@ -6,6 +6,7 @@ A folder that was committed small has no ledger; its curves then come from ``cur
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -233,6 +234,15 @@ def open_study(path: Path | str) -> StudyFolder:
     """Read the folder of a finished study; ``UsageError`` says in one line what is wrong with it."""
     folder = Path(path)
     return StudyFolder(folder, read_record(folder))
+
+
+def new_source(arm: Mapping[str, Any], probes: pd.DataFrame) -> str:
+    """The probe variant that holds an arm's new task: ``new``, the contamination, or the one that is not original."""
+    found = [str(v) for v in probes["variant"].unique()]
+    for name in ("new", part_name(arm.get("contamination", ""))):
+        if name in found:
+            return name
+    return next((name for name in found if name != ORIGINAL), ORIGINAL)
 
 
 def _floor(rows: pd.DataFrame) -> tuple[int, float, float, float, float]:

@@ -76,6 +76,12 @@ class EventsWriter:
         tensor = TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[layout.SerializeToString()])
         self._value(layout_metadata.CONFIG_SUMMARY_TAG, layout_metadata.create_summary_metadata(), tensor)
 
+    def image(self, tag: str, png: bytes) -> None:
+        """A picture, which TensorBoard shows under IMAGES."""
+        width, height = (int.from_bytes(png[place : place + 4], "big") for place in (16, 20))  # of the PNG's header
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        self._write(Event(wall_time=time.time(), summary=Summary(value=[Summary.Value(tag=tag, image=image)])))
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

@@ -68,12 +68,17 @@ def save(drawn: dict[str, Figure], vector: dict[str, str], folder: Path) -> list
     for name, figure in drawn.items():
         paths += [folder / file_name(f"{name}{end}", "the name of a figure") for end in (".svg", ".png")]
         write_atomically(paths[-2], vector[name])
-        with matplotlib.rc_context(STYLE):
-            figure.set_dpi(DOTS_PER_INCH)  # drawing SVG leaves it at 72
-            picture = io.BytesIO()
-            FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})  # type: ignore[no-untyped-call]
-        write_atomically(paths[-1], picture.getvalue())
+        write_atomically(paths[-1], png(figure))
     return paths
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
+    picture = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.set_dpi(DOTS_PER_INCH)  # drawing SVG leaves it at 72
+        FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return picture.getvalue()
 
 
 def vectors(drawn: dict[str, Figure]) -> dict[str, str]:
@@ -105,15 +110,21 @@ def students(study: StudyFolder) -> list[str]:
 
 
 def grid(
-    panels: int, columns: int, title: str, *, below: float = 0.5, sharey: Literal["all", "row"] = "all"
+    panels: int,
+    columns: int,
+    title: str,
+    *,
+    below: float = 0.5,
+    foot: float = 0.3,
+    sharey: Literal["all", "row"] = "all",
 ) -> tuple[Figure, Any]:
     """A figure with a panel each in rows of at most ``columns``; panels that are not needed are hidden.
 
     Laid out in inches, since solving for the layout would cost more than drawing; ``below`` is what a panel's tick
-    labels and axis label need.
+    labels and axis label need, ``foot`` what the legend does.
     """
     columns = min(columns, panels)
-    rows, left, above, gap, head, foot = -(-panels // columns), 0.6, 0.28, 0.3, 0.5, 0.3
+    rows, left, above, gap, head = -(-panels // columns), 0.6, 0.28, 0.3, 0.5
     width = left + columns * PANEL_WIDTH + (columns - 1) * gap + 0.15
     height = head + rows * (above + PANEL_HEIGHT + below) + foot
     figure = Figure(figsize=(max(width, 4.6), height), dpi=DOTS_PER_INCH)
@@ -196,7 +207,7 @@ def say_what_is_missing(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
         )
 
 
-def legend(figure: Figure, axes: Any, order: Sequence[str]) -> None:
+def legend(figure: Figure, axes: Any, order: Sequence[str], columns: int = 8) -> None:
     """One legend for all panels, below them, in the given order."""
     entries: dict[str, Any] = {}
     for ax in axes.flat:
@@ -205,4 +216,4 @@ def legend(figure: Figure, axes: Any, order: Sequence[str]) -> None:
     names = [name for name in order if name in entries] or list(entries)
     if names:
         handles = [entries[name] for name in names]
-        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 8), frameon=False)
+        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), columns), frameon=False)

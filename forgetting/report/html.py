@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
-from forgetting.report import tables
+from forgetting.report import remedies, replay_views, tables
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -31,6 +31,16 @@ CAPTIONS = {
     "plasticity": (
         "Plasticity is the fall of the contaminating task's validation NLL, as a share of the fall to the lowest NLL "
         "that any student reached on this source in this study."
+    ),
+    "front": (
+        "One line a method: the envelope of its strengths, rates and doses, chosen at each level on half of the "
+        "students and shown on the others, as far as all of them learn; a cross where it ends before others. "
+        "Bands: 95%, Student's t over students. Plain tuning has all its rates, every look as an end, and WiSE-FT."
+    ),
+    "replay": (
+        "Bars: 90%, the level set along log share, by students. Arrows: none is needed, or more than was tried. Line: "
+        "the better of two laws, a constant and (1 + B share) N parameters (arXiv 2502.06042), by the mean distance "
+        "of sizes from the law fitted to the others."
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
@@ -68,6 +78,10 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         differences=_html_table(differences(study)) if len(differences(study)) else "",
         wall_seconds=_html_table(tables.wall_seconds(study)),
         process_seconds=_html_table(tables.process_seconds(study)),
+        orderings=_html_table(judged) if len(judged := remedies.kept_orderings(study)) else "",
+        fronts=_fronts(study, inline),
+        replay_table=_html_table(shares) if len(shares := replay_views.kept_shares(study)) else "",
+        replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
@@ -103,6 +117,14 @@ def _sections(study: StudyFolder, inline: dict[str, Markup], arms: list[str]) ->
             {"arm": arm, "figures": shown, "curves": _html_table(frame[CURVE_COLUMNS]), "plasticity": _html_table(own)}
         )
     return sections
+
+
+def _fronts(study: StudyFolder, inline: dict[str, Markup]) -> list[dict[str, Any]]:
+    """Of every set of arms that were compared, what remedies did: the figure and the table."""
+    return [
+        {"arms": arms, "svg": inline.get(f"front-{arms}", ""), "table": _html_table(table)}
+        for arms, table in remedies.tables(study).items()
+    ]
 
 
 def _inline(vector: dict[str, str]) -> dict[str, Markup]:
@@ -149,6 +171,9 @@ def _shown(value: Any, column: str) -> Markup:
         "runs",
         "failed",
         "grid",
+        "strengths",
+        "students",
+        "compared",
     ):
         return Markup('<td class="n">{}</td>').format(f"{int(value):,}")
     digits = 1 if column in ("seconds", "drop_points") else 3

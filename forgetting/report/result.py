@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import RenderableType
 
+from forgetting.analysis.metrics import LEVELS
 from forgetting.analysis.record_reading import read_record, shown
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError, checked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from forgetting.analysis.fronts import Fronts
 
 
 class Result(StudyFolder):
@@ -42,6 +45,56 @@ class Result(StudyFolder):
         figure = figures.retention_by_skill(self, chosen)
         if figure is None:
             raise UsageError(f"plot: no skill was measured in arm {chosen.name!r}")
+        return figure
+
+    def front(self, levels: Sequence[float] | None = None, against: str = "plain") -> Fronts:
+        """What prevents forgetting at equal learning: retention of every method at levels of learning, with intervals.
+
+        Its frames ``levels``, ``areas`` and ``lines`` are described in ``Fronts``.
+
+        Args:
+            levels: NLL of the new task's probe, nats a token, falling; left out: those of the report
+            against: the method from which differences are taken
+
+        Raises:
+            UsageError: a study without plain tuning beside another mitigation, or bad levels
+        """
+        from forgetting.analysis.fronts import fronts
+
+        found = fronts(self, levels, against)
+        if found.levels.empty:
+            raise UsageError("front: needs an arm without mitigation beside one with, on a probe of the new task")
+        return found
+
+    def replay_shares(self, skill: str = "maths", dose: int = 0, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
+        """How much replay each size needs: the smallest share of the stream that keeps a level at a dose.
+
+        Columns are described in ``analysis.replay_share.replay_shares``.
+
+        Raises:
+            UsageError: a study in which no arm replays, or an unknown dose or skill
+        """
+        from forgetting.analysis.replay_share import replay_shares
+
+        found = replay_shares(self, skill, dose, levels)
+        if found.empty:
+            raise UsageError("replay_shares: needs arms with replay, self_replay or shifts below 1")
+        return found
+
+    def plot_replay(self, dose: int = 0, beyond: float = 0.0) -> Figure:
+        """The shares of ``replay_shares`` of maths against parameters, of the first arms that replay.
+
+        ``beyond`` extrapolates the better law up to so many parameters, dashed and labelled so.
+
+        Raises:
+            UsageError: a study with fewer than three sizes, or in which no arm replays
+        """
+        from forgetting.report import replay_views
+
+        shares = self.replay_shares(replay_views.SKILL, dose)
+        figure = replay_views.replay_figure(shares[shares["arms"] == shares["arms"].iloc[0]], beyond)
+        if figure is None:
+            raise UsageError(f"plot_replay: needs {replay_views.FEWEST_SIZES} sizes or more")
         return figure
 
     def summary(self) -> RenderableType:

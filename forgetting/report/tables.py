@@ -15,7 +15,7 @@ from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.record_reading import part_name, replayed
 from forgetting.analysis.scores import PROBE
-from forgetting.analysis.study_folder import ArmCurves, StudyFolder
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder, new_source
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _plasticity(study: StudyFolder) -> pd.DataFrame:
     keys, frames = ["student", "capacity", "dose"], []
     for name, rows in study.scores[study.scores["depth"].isna()].groupby("arm", sort=False, observed=True):
         source = _settings(study, str(name)).get("contamination", name)
-        new = _new_source(study, str(name), rows[rows["benchmark"] == PROBE])
+        new = new_source(_settings(study, str(name)), rows[rows["benchmark"] == PROBE])
         probes = rows[(rows["benchmark"] == PROBE) & (rows["variant"] == new)]
         mean = probes.groupby(keys)[["nll", "delta_nll", "kl"]].mean().rename(columns={"kl": "kl_new"})
         mean["kl_original"] = _kl_original(rows, new).groupby(keys)["kl"].mean()
@@ -253,12 +253,3 @@ def _joined(names: pd.Series) -> str:
 
 def _settings(study: StudyFolder, arm: str) -> dict[str, Any]:
     return next((dict(a) for a in study.record.get("arms", []) if a["name"] == arm), {})
-
-
-def _new_source(study: StudyFolder, arm: str, probes: pd.DataFrame) -> str:
-    """The probe variant that holds the new task: ``new``, the contamination's name, or the one that is not original."""
-    found = [str(v) for v in probes["variant"].unique()]
-    for name in ("new", part_name(_settings(study, arm).get("contamination", ""))):
-        if name in found:
-            return name
-    return next((name for name in found if name != ORIGINAL), ORIGINAL)

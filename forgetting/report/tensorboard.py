@@ -42,18 +42,22 @@ def write_events(study: StudyFolder, folder: Path) -> list[Path]:
         sessions.append(settings | {"distillation_seed": int(str(distillation_seed)), "seed": int(str(seed))})
         run = folder / file_name(f"{student}-{arm}-d{distillation_seed}-s{seed}", "the name of a run")
         write_run(run, plain(rows), sessions[-1], str(settings.get("contamination", "new")))
-    write_overview(folder, sessions, _skills(study.scores))
+    write_overview(folder, sessions, _skills(study.scores), _pictures(study))
     return sorted(folder.glob("**/*tfevents*"))
 
 
-def write_overview(folder: Path, sessions: list[dict[str, HParam]], skills: list[str]) -> None:
-    """What is of the study as a whole: the HPARAMS experiment and the custom scalar layout."""
+def write_overview(
+    folder: Path, sessions: list[dict[str, HParam]], skills: list[str], pictures: Mapping[str, bytes]
+) -> None:
+    """What is of the study as a whole: the HPARAMS experiment, the custom scalar layout, and pictures (PNG) by tag."""
     writer = EventsWriter(folder)
     names = list(dict.fromkeys(name for session in sessions for name in session))
     columns = {name: [session[name] for session in sessions if name in session] for name in names}
     tags = [f"{group}/{skill}" for group in GROUPS[:2] for skill in skills]
     writer.experiment(columns, [*tags, "plasticity"])
     writer.layout(skills, ("plasticity", "new/nll", "new/kl", "original/kl"))
+    for tag, picture in pictures.items():
+        writer.image(tag, picture)
     writer.close()
 
 
@@ -67,6 +71,15 @@ def run_settings(arm: Mapping[str, Any], student: str, capacity: int) -> dict[st
 def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a frame as plain values by column."""
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _pictures(study: StudyFolder) -> dict[str, bytes]:
+    """What no scalar shows: the fronts of remedies."""
+    if len({part_name(arm.get("mitigation", "none")) for arm in study.record.get("arms", [])}) < 2:
+        return {}
+    from forgetting.report import drawing, remedies
+
+    return {name.replace("-", "/", 1): drawing.png(figure) for name, figure in remedies.drawn(study).items()}
 
 
 def _skills(scores: pd.DataFrame) -> list[str]:

@@ -102,22 +102,15 @@ def space(study: Study, target: Target, number: int = 0) -> SweepSpace:
     for student in target.students:
         if student not in known:
             raise unknown(f"{where}.students", student, known)
-    for shift in target.shifts:
-        require(shift in spec.shifts, f"{where}.shifts", f"among the study's shifts {list(spec.shifts)}", shift)
     rate_rule = f"among the study's rate_multiples {list(spec.rate_multiples)}"
     require(target.rate_multiple in spec.rate_multiples, f"{where}.rate_multiple", rate_rule, target.rate_multiple)
     policies = spec.rate_policies or ("",)
     rule = f"among the study's rate_policies {[*policies]}"
     require(target.rate_policy in policies, f"{where}.rate_policy", rule, target.rate_policy)
-    wanted_source = target.contamination or spec.contaminations[0]
-    source = registry.build("contamination", wanted_source, f"{where}.contamination")
-    arms = {arm.shift: arm for arm in study.arms if _serves(arm, target, source.settings())}
-    if not arms:
-        given = [a.contamination.short_name() for a in study.arms]
-        raise UsageError(
-            f"{where}.contamination: must be among the study's contaminations {sorted(set(given))}, with no "
-            f"mitigation, got {target.contamination!r}"
-        )
+    arms = _served(study, target, where)
+    for shift in target.shifts:
+        known_shifts = sorted(arms if target.mitigation != "none" else spec.shifts, reverse=True)
+        require(shift in known_shifts, f"{where}.shifts", f"among the study's shifts {known_shifts}", shift)
     doses = spec.doses.values()
     dose = target.dose or doses[-1]
     require(dose in doses[1:], f"{where}.dose", f"one of the study's doses {list(doses[1:])}", dose)
@@ -131,6 +124,8 @@ def space(study: Study, target: Target, number: int = 0) -> SweepSpace:
     benchmark, depth = _skill(study, target, where)
     arm = arms[shifts[-1]]
     some = "".join(f"-shift{s:g}" for s in target.shifts) + "".join(f"-{s}" for s in target.students)
+    if target.mitigation != "none":
+        some += "-" + "-".join(str(value) for value in registry.settings_of("mitigation", target.mitigation).values())
     if target.levels != Target().levels:
         some += "-level" + "-".join(f"{level:g}" for level in target.levels)
     name = (
@@ -139,10 +134,32 @@ def space(study: Study, target: Target, number: int = 0) -> SweepSpace:
     return SweepSpace(study, target, name, students, shifts, arms, benchmark, depth)
 
 
+def _served(study: Study, target: Target, where: str) -> dict[float, Arm]:
+    """The arms that a target searches over, by their shift: with a mitigation, by what of their stream contaminates."""
+    wanted = target.contamination or study.spec.contaminations[0]
+    source = registry.build("contamination", wanted, f"{where}.contamination")
+    registry.build("mitigation", target.mitigation, f"{where}.mitigation")
+    asked = registry.settings_of("mitigation", target.mitigation)
+    own = [arm for arm in study.arms if _serves(arm, target, source.settings())]
+    plain = {arm.shift: arm for arm in own if arm.mitigation.short_name() == "none"}
+    if not plain:
+        given = sorted({a.contamination.short_name() for a in study.arms})
+        rule = f"among the study's contaminations {given}, with no mitigation"
+        raise UsageError(f"{where}.contamination: must be {rule}, got {target.contamination!r}")
+    if asked == {"name": "none"}:
+        return plain
+    under = [arm for arm in own if asked.items() <= arm.mitigation.settings().items() and arm.shift == 1]
+    names = sorted({arm.mitigation.short_name() for arm in own})
+    require(bool(under), f"{where}.mitigation", f"one of the study's {names} with these settings", target.mitigation)
+    shares = [arm.share() for arm in under]
+    rule = "the settings of one arm for each share of the stream"
+    require(len(set(shares)) == len(shares), f"{where}.mitigation", rule, target.mitigation)
+    return {arm.share(): arm for arm in [*under, *(arm for shift, arm in plain.items() if shift == 1)]}
+
+
 def _serves(arm: Arm, target: Target, contamination: dict[str, object]) -> bool:
-    plain = arm.mitigation.short_name() == "none"
     rates = (arm.rate_multiple, arm.rate_policy or "") == (target.rate_multiple, target.rate_policy)
-    return plain and rates and arm.contamination.settings() == contamination
+    return rates and arm.contamination.settings() == contamination
 
 
 def _skill(study: Study, target: Target, where: str) -> tuple[str, int | None]:

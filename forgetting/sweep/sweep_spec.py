@@ -27,6 +27,8 @@ class Target:
         dose: contaminating samples at which retention is read; 0 is the study's last dose
         levels: retention that counts as kept; the first decides when to stop, the others are reported beside it
         contamination: one of the study's contaminations; left out: its first
+        mitigation: ``none``, or one of the study's by name or some of its settings; the arms searched are then those
+            under it and the plain one, and their shift is the share of their stream that contaminates
         shifts: shares searched, of the study's shifts; empty: all of them
         students: capacities searched, of the study's students; empty: all of them
         rate_multiple: multiple of the learning rate, one of the study's
@@ -38,6 +40,7 @@ class Target:
     dose: int = 0
     levels: tuple[float, ...] = (0.9, 0.5)
     contamination: PartValue = ""
+    mitigation: PartValue = "none"
     shifts: tuple[float, ...] = ()
     students: tuple[str, ...] = ()
     rate_multiple: float = 1.0

@@ -88,6 +88,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "mitigation": (
         {"name": "replay", "share": 0.2},
+        {"name": "replay", "share": 0.2, "pool": 3},
         {"name": "l2_sp", "strength": 10.0, "form": "penalty"},
         {"name": "kl_to_base", "inputs": "replayed", "rows": 4, "pool": 16},
         {"name": "kl_to_base", "inputs": "noise", "rows": 4},

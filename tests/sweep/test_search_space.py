@@ -42,6 +42,26 @@ def test_a_shift_whose_stream_ends_before_the_dose_is_no_point() -> None:
     assert low.shifts == (0.1, 0.5, 1.0)
 
 
+def test_a_mitigations_arms_are_searched_by_what_of_their_stream_contaminates() -> None:
+    replays = ({"name": "replay", "share": 0.3}, {"name": "replay", "share": 0.5})
+    written = ({"name": "self_replay", "share": 0.3}, {"name": "self_replay", "prompts": "given", "share": 0.2})
+    study = {"mitigations": ("none", *replays, *written), "shifts": SHIFTS}
+    own = a_space(Target(axis="shift", mitigation="replay"), **study)
+    assert own.shifts == (0.5, 0.7, 1.0)
+    assert [own.arms[shift].mitigation.settings().get("share") for shift in own.shifts] == [0.5, 0.3, None]
+    assert a_space(Target(mitigation="self_replay"), **study).shifts == (0.7, 0.8, 1.0)
+    given = a_space(Target(mitigation={"name": "self_replay", "prompts": "given"}, shifts=(0.8, 1.0)), **study)
+    assert given.shifts == (0.8, 1.0) and given.run(("10k", 0.8), 0).arm.mitigation.settings()["prompts"] == "given"
+    assert a_space(Target(), **study).shifts == (0.1, 0.5, 1.0)  # plain arms alone
+    for asked, said in (
+        ({"mitigation": "ewc"}, r"mitigation: must be one of the study's \['none', 'replay', 'self_replay'\]"),
+        ({"mitigation": "replays"}, "unknown name 'replays'; did you mean 'replay'"),
+        ({"mitigation": "replay", "shifts": (0.9,)}, r"shifts: must be among the study's shifts \[1.0, 0.7, 0.5\]"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            a_space(Target(**asked), **study)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("fresh", [False, True])
 def test_the_runs_of_a_point_are_the_studys(fresh: bool) -> None:
     ladder = Ladder(students=("10k", "20k", "34k"), fresh_students=fresh)
@@ -74,6 +94,8 @@ def test_names_differ_where_targets_differ() -> None:
         Target(rate_multiple=4.0),
         Target(rate_policy="inverse_width"),
         Target(contamination="noise"),
+        Target(mitigation="replay"),
+        Target(mitigation={"name": "replay", "pool": 9}),
     ]
     study = construct(
         study_spec(
@@ -81,6 +103,7 @@ def test_names_differ_where_targets_differ() -> None:
             rate_multiples=(1.0, 4.0),
             rate_policies=("constant", "inverse_width"),
             contaminations=("dialogue", "noise"),
+            mitigations=("none", {"name": "replay", "share": 0.3}, {"name": "replay", "share": 0.4, "pool": 9}),
         )
     )
     filled = [dataclasses.replace(t, rate_policy=t.rate_policy or "constant") for t in targets]

@@ -54,18 +54,24 @@ class LocatedTarget:
     grid_runs: int
     thresholds: tuple[PlacedThreshold, ...] = field(repr=False)
     trials: pd.DataFrame = field(repr=False)
+    mitigation: str = ""  # nothing, or the one by which the contaminating share of the stream is lowered
 
     @property
-    def family(self) -> tuple[str, str, int, float, str]:
+    def family(self) -> tuple[str, str, str, int, float, str]:
         """What targets have in common whose runs tell of one surface over capacity and shift."""
-        return self.contamination, self.skill, self.dose, self.rate_multiple, self.rate_policy
+        return self.contamination, self.mitigation, self.skill, self.dose, self.rate_multiple, self.rate_policy
+
+    @property
+    def source(self) -> str:
+        """What contaminates, and the mitigation that lowers its share, if one does."""
+        return self.contamination + (f" under {self.mitigation}" if self.mitigation else "")
 
     @property
     def conditions(self) -> str:
         """What every figure and table of the target says of it."""
         rate = "" if self.rate_multiple == 1 else f", {self.rate_multiple:g}× rate"
         policy = f"rate policy {self.rate_policy.replace('_', ' ')}{rate}"
-        return f"{self.contamination} · {self.skill} at dose {self.dose:,} · {policy}"
+        return f"{self.source} · {self.skill} at dose {self.dose:,} · {policy}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +87,7 @@ class SweepFolder:
     @cached_property
     def families(self) -> tuple[LocatedTarget, ...]:
         """One target for each family, with the students and arms of all its members, in the order searched."""
-        found: dict[tuple[str, str, int, float, str], LocatedTarget] = {}
+        found: dict[tuple[str, str, str, int, float, str], LocatedTarget] = {}
         for target in self.targets:
             found[target.family] = _joined(found[target.family], target) if target.family in found else target
         return tuple(found.values())
@@ -169,6 +175,7 @@ def _target(held: dict[str, Any]) -> LocatedTarget:
         grid_runs=int(held["grid_runs"]),
         thresholds=tuple(_placed(one) for one in held["thresholds"]),
         trials=pd.DataFrame(held["trials"], columns=TRIAL_COLUMNS),
+        mitigation=_mitigation(own.get("mitigation", "none")),
     )
 
 
@@ -176,6 +183,12 @@ def _source(held: Any) -> str:
     """A contamination's name, and its form where it has several."""
     form = held.get("form") if isinstance(held, dict) else None
     return part_name(held) + (f" ({form})" if form else "")
+
+
+def _mitigation(held: Any) -> str:
+    """A mitigation's name and what else was asked of it; nothing for none."""
+    words = [str(value) for name, value in held.items() if name != "name"] if isinstance(held, dict) else []
+    return "" if part_name(held) == "none" else " ".join([part_name(held), *words])
 
 
 def _placed(held: dict[str, Any]) -> PlacedThreshold:

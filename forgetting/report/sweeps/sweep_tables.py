@@ -30,7 +30,7 @@ def thresholds(sweep: SweepFolder) -> pd.DataFrame:
             found, capacity = placed.threshold, placed.threshold.axis == "capacity"
             runs = int((seen["shift" if capacity else "student"] == placed.place).sum())
             rows.append((
-                target.contamination, target.skill, target.dose, target.rate_policy.replace("_", " "),
+                target.source, target.skill, target.dose, target.rate_policy.replace("_", " "),
                 f"{target.rate_multiple:g}×", found.axis, place_text(placed.place), f"{found.level:g}",
                 number(found.axis, found.value), number(found.axis, found.low), number(found.axis, found.high),
                 found.decades if math.isfinite(found.decades) else math.nan,

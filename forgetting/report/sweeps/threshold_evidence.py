@@ -65,7 +65,7 @@ def policies(sweep: SweepFolder, shift: float) -> Figure | None:
     for target in sweep.targets:
         found = [p.threshold for p in target.thresholds if p.place == shift and p.threshold.axis == "capacity"]
         if found and len(target.trials):
-            key = (target.contamination, target.skill, target.dose)
+            key = (target.source, target.skill, target.dose)
             name = target.rate_policy.replace("_", " ") + f", {target.rate_multiple:g}× rate"
             groups.setdefault(key, {}).setdefault(name, found)
             some.setdefault(key, target)

@@ -54,7 +54,7 @@ def drawn(sweep: SweepFolder) -> dict[str, Figure]:
 
 def name_of(target: LocatedTarget) -> str:
     """A family's part of the file names of its figures."""
-    text = f"{target.contamination}-{target.skill}-dose{target.dose}-{target.rate_policy}"
+    text = f"{target.source}-{target.skill}-dose{target.dose}-{target.rate_policy}"
     text += f"-rate{target.rate_multiple:g}" if target.rate_multiple != 1 else ""
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in text.replace(" (", "_").replace(")", ""))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from forgetting.analysis.metrics import retention_variance
 from forgetting.analysis.study_folder import open_study
 from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.errors import UsageError
-from forgetting.report.sweeps import doses
+from forgetting.report.sweeps import doses, views
 from forgetting.report.sweeps.read import SweepFolder, _placed, read_sweep
 
 
@@ -28,6 +29,14 @@ def test_targets_of_one_surface_are_one_family(sweep: SweepFolder) -> None:
     assert [t.rate_policy for t in sweep.families] == ["constant", "inverse_width"]
     assert list(sweep.families[0].arms) == [0.05, 0.5, 1.0]
     assert sweep.families[0].conditions == "dialogue · maths at dose 1,280 · rate policy constant"
+
+
+def test_targets_under_a_mitigation_are_a_family_of_their_own(sweep: SweepFolder) -> None:
+    first = sweep.families[0]
+    under = dataclasses.replace(first, mitigation="self_replay given")
+    both = dataclasses.replace(sweep, targets=(first, under))
+    assert len(both.families) == 2 and views.name_of(first) != views.name_of(under)
+    assert under.conditions.startswith("dialogue under self_replay given · maths")
 
 
 def test_observations_are_the_runs_at_the_dose(sweep: SweepFolder) -> None:

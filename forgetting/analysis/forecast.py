@@ -1,0 +1,234 @@
+"""Looks at the first tenth of a planned dose in; retention at its end out, with an 80% interval, or "cannot tell".
+
+What is learned from are past runs: of each, the last two looks within that tenth and retention at the end. A Gaussian
+process over what those looks had (below) gives the mean and the width. A factor on the width makes past students, each
+left out in turn, be covered as often as said; of a contamination that no past run had, the factor is the largest that
+one of the past ones took when it was left out, and with fewer than four of these nothing is told: four left out in turn
+are the fewest of which the worst bounds the next one four times of five. Contamination seeds of a student are averaged.
+
+Accuracy tells little so early, since nothing is lost yet; likelihood does: the rise of the gold answers' NLL and their
+KL from dose 0, which grow over decades before an answer turns wrong. The new task's NLL is left out: it tells
+contaminations apart, of which there are too few to learn from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import optimize
+
+from forgetting.analysis.curves import ORIGINAL, skill_names
+from forgetting.analysis.metrics import Floats, Status
+from forgetting.analysis.record_reading import part_name
+from forgetting.analysis.scores import PROBE
+from forgetting.analysis.study_folder import StudyFolder, new_source
+from forgetting.errors import require
+
+EARLY = 0.125  # share of the planned dose within which looks are taken: a tenth, on a ladder of doublings
+COVERAGE = 0.8
+LEAST = 1e-4  # nats: less of a rise or a divergence is none
+FEATURES = (
+    "log_rise", "log_rise_before", "log_kl", "log_kl_before", "retention_early", "log_probe_kl", "log_left", "share",
+    "log_capacity",
+)  # fmt: skip
+FEWEST, FEWEST_SOURCES = 20, 4  # past runs; contaminations from which another is foretold
+
+
+def past_runs(studies: Iterable[StudyFolder], early: float = EARLY) -> pd.DataFrame:
+    """One row for each student, arm and skill: the ``FEATURES``, and ``outcome``, retention at the last dose.
+
+    ``log_rise`` and ``log_kl`` are of the gold answers at the last look within the first ``early`` of the dose, and
+    ``_before`` at the look before it; ``log_probe_kl`` is the divergence on the new task's probe, ``log_left`` the log
+    of how many times the dose so far is still to come, ``share`` the contaminating one of the stream. Runs without two
+    such looks, and skills that were not learned, have none. An outcome above 1 counts as 1.
+    """
+    return _rows(studies, early, 0)
+
+
+def runs_so_far(study: StudyFolder, planned: int, early: float = EARLY) -> pd.DataFrame:
+    """The same of runs that are to go on to the ``planned`` dose, or did: without their outcome."""
+    require(planned >= 1, "planned", "1 or more", planned)
+    return _rows([study], early, planned).drop(columns="outcome")
+
+
+def _rows(studies: Iterable[StudyFolder], early: float, planned: int) -> pd.DataFrame:
+    """``planned`` 0: the last dose of each run."""
+    require(0 < early < 1, "early", "above 0 and below 1", early)
+    rows: list[dict[str, Any]] = []
+    for study in studies:
+        arms, names = {arm["name"]: arm for arm in study.record.get("arms", [])}, skill_names(study.scores)
+        whole = study.scores[study.scores["depth"].isna()]
+        runs = whole.groupby(["student", "arm", "distillation_seed", "seed"], observed=True)
+        for (student, arm, seed, _), own in runs:
+            settings = arms.get(arm, {})
+            if part_name(settings.get("contamination")) == ORIGINAL:
+                continue  # a control: nothing is forgotten
+            probes = own[own["benchmark"] == PROBE]
+            probes = probes[probes["variant"] == new_source(settings, probes)].set_index("dose")
+            graded = own[(own["benchmark"] != PROBE) & (own["variant"] == ORIGINAL) & (own["status"] == Status.ok.name)]
+            for benchmark, looks in graded.groupby("benchmark", observed=True):
+                found = _features(looks.set_index("dose").sort_index(), probes, early, planned)
+                if found:
+                    about = {"student": f"{student}-d{seed}", "arm": arm, "skill": names[str(benchmark)]}
+                    source = part_name(settings.get("contamination"))
+                    rows.append(about | {"source": source, "capacity": float(looks["capacity"].iloc[0])} | found)
+    frame = pd.DataFrame(rows, columns=["student", "source", "arm", "skill", "capacity", *FEATURES, "outcome"])
+    return frame.groupby(["student", "source", "arm", "skill"], as_index=False, sort=False).mean()
+
+
+def _features(looks: pd.DataFrame, probes: pd.DataFrame, early: float, planned: int) -> dict[str, float] | None:
+    dose = looks.index.to_numpy(float)
+    end = float(planned or dose[-1])
+    known = np.flatnonzero((dose > 0) & (dose <= early * end * (1 + 1e-9)))
+    if len(known) < 2 or dose[known[-1]] not in probes.index:
+        return None
+    before, last = looks.iloc[known[-2]], looks.iloc[known[-1]]
+    values = {
+        "log_rise": _log(last["delta_nll"]),
+        "log_rise_before": _log(before["delta_nll"]),
+        "log_kl": _log(last["kl"]),
+        "log_kl_before": _log(before["kl"]),
+        "retention_early": float(last["retention"]),
+        "log_probe_kl": _log(probes["kl"][dose[known[-1]]]),
+        "log_left": math.log(end / dose[known[-1]]),
+        "share": float(dose[known[-1]]) / float(last["stream_samples"]),
+        "log_capacity": math.log(float(last["capacity"])),
+        "outcome": float(np.clip(float(looks["retention"].iloc[-1]), 0.0, 1.0)),
+    }
+    return values if all(map(math.isfinite, values.values())) else None
+
+
+def _log(nats: Any) -> float:
+    return math.log(max(float(nats), 0.0) + LEAST)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Retention at the end of the planned dose with its 80% interval. ``told`` says whether it is worth anything.
+
+    Where it is not, the interval is wider than half of what outcomes differ by anyway: nothing can be told from these
+    looks.
+    """
+
+    value: float
+    low: float
+    high: float
+    told: bool
+
+    def __str__(self) -> str:
+        if not self.told:
+            return f"cannot tell: anything from {self.low:.2f} to {self.high:.2f}"
+        return f"{self.value:.2f} ({COVERAGE:.0%} interval {self.low:.2f} to {self.high:.2f})"
+
+
+@dataclass(frozen=True, eq=False)
+class Forecaster:
+    """A Gaussian process over past runs (rows N): a scale for each of F features, that of outcomes, and the noise."""
+
+    x_NF: Floats
+    y_N: Floats
+    centre_F: Floats
+    spread_F: Floats
+    log_theta: Floats  # F length scales, then the standard deviations of outcomes and of noise
+    factor: float  # of the width, by what past students took
+    factor_of_others: float  # of contaminations that are not among the past ones
+    sources: frozenset[str]
+    outcomes: float  # the width that 80% of past outcomes fill
+
+    @classmethod
+    def learned(cls, past: pd.DataFrame) -> Forecaster:
+        """From ``past_runs``: scales by their posterior mode, the factor by leaving out students and contaminations."""
+        require(len(past) >= FEWEST, "past runs", f"{FEWEST} or more", len(past))
+        raw, y_N = past[list(FEATURES)].to_numpy(float), past["outcome"].to_numpy(float)
+        centre, spread = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-9)
+        x_NF = (raw - centre) / spread
+        filled = float(np.diff(np.quantile(y_N, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))[0])
+        student_N, source_N = (past[name].to_numpy(object).astype(str) for name in ("student", "source"))
+        sources = frozenset(source_N.tolist())
+        first = cls(x_NF, y_N, centre, spread, _scales(x_NF, y_N), 1.0, 1.0, sources, filled)
+        known, apart_N = _quantile(first._apart(student_N)), first._apart(source_N)
+        others = max([known, *(_quantile(apart_N[source_N == name]) for name in sources)])
+        return dataclasses.replace(first, factor=known, factor_of_others=others)
+
+    def _apart(self, group_N: NDArray[np.str_]) -> Floats:
+        """How many standard deviations each run lies from what the other groups foretell; 1 for a single group."""
+        apart_N = np.ones(len(self.y_N))
+        for name in np.unique(group_N) if len(np.unique(group_N)) > 1 else ():
+            out = group_N == name
+            mean, sd = _conditioned(self.x_NF[~out], self.y_N[~out], self.x_NF[out], self.log_theta)
+            apart_N[out] = np.abs(self.y_N[out] - np.clip(mean, 0, 1)) / sd
+        return apart_N
+
+    def forecast(self, runs: pd.DataFrame, fewest_sources: int = FEWEST_SOURCES) -> list[Forecast]:
+        """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination.
+
+        With fewer past contaminations than ``fewest_sources`` nothing is told of another one.
+        """
+        x = (runs[list(FEATURES)].to_numpy(float) - self.centre_F) / self.spread_F
+        mean, sd = _conditioned(self.x_NF, self.y_N, x, self.log_theta)
+        mean = np.clip(mean, 0, 1)
+        known, others = runs["source"].isin(self.sources).to_numpy(bool), self.factor_of_others
+        half = sd * np.where(known, self.factor, others if len(self.sources) >= fewest_sources else np.inf)
+        low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
+        told = high - low <= self.outcomes / 2
+        rows = zip(mean.tolist(), low.tolist(), high.tolist(), told.tolist(), strict=True)
+        return [Forecast(*row) for row in rows]
+
+
+def _quantile(apart_N: Floats) -> float:
+    """That covers as often as said, one run more being counted as outside."""
+    return float(np.sort(apart_N)[min(math.ceil((len(apart_N) + 1) * COVERAGE), len(apart_N)) - 1])
+
+
+def _kernel(a: Floats, b: Floats, log_theta: Floats) -> Floats:
+    scaled_a, scaled_b = a / np.exp(log_theta[:-2]), b / np.exp(log_theta[:-2])
+    squares = (scaled_a**2).sum(1)[:, None] + (scaled_b**2).sum(1) - 2 * scaled_a @ scaled_b.T
+    return np.asarray(np.exp(2 * log_theta[-2] - np.maximum(squares, 0.0) / 2))
+
+
+def _conditioned(x: Floats, y: Floats, at: Floats, log_theta: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of an outcome, its noise included."""
+    noise = math.exp(2 * log_theta[-1])
+    root = np.linalg.cholesky(_kernel(x, x, log_theta) + noise * np.eye(len(x)))
+    across, middle = np.linalg.solve(root, _kernel(x, at, log_theta)), float(y.mean())
+    mean = middle + across.T @ np.linalg.solve(root, y - middle)
+    return mean, np.sqrt(math.exp(2 * log_theta[-2]) + noise - (across**2).sum(axis=0))
+
+
+def _scales(x: Floats, y: Floats) -> Floats:
+    """The posterior mode of the logs of all scales, under broad normal priors about what outcomes in 0 to 1 suggest."""
+    prior = np.log([*[3.0] * x.shape[1], 0.4, 0.08])
+    width = np.array([*[1.0] * x.shape[1], 0.5, 0.5])
+    residual = y - y.mean()
+
+    def loss(log_theta: Floats) -> float:
+        gram = _kernel(x, x, log_theta) + math.exp(2 * log_theta[-1]) * np.eye(len(x))
+        try:
+            root = np.linalg.cholesky(gram)
+        except np.linalg.LinAlgError:
+            return 1e12
+        fit = np.linalg.solve(root, residual)
+        return float(fit @ fit / 2 + np.log(np.diag(root)).sum() + (((log_theta - prior) / width) ** 2).sum() / 2)
+
+    found = optimize.minimize(loss, prior, method="L-BFGS-B", options={"maxiter": 60})
+    return np.asarray(found.x)
+
+
+def mean_of_the_size(past: pd.DataFrame, runs: pd.DataFrame) -> Floats:
+    """What a forecast is held against: for each run the mean outcome of past runs of its skill and size.
+
+    Of the nearest size, where its own is not among them.
+    """
+    found = []
+    for capacity, skill in zip(runs["capacity"], runs["skill"], strict=True):
+        same = past[past["skill"] == skill]
+        apart = np.abs(np.log(same["capacity"] / capacity))
+        found.append(float(same.loc[apart <= apart.min() + 1e-9, "outcome"].mean()) if len(same) else math.nan)
+    return np.array(found)

@@ -1,0 +1,116 @@
+"""The forecast: looks by hand, the process against its textbook formula, coverage in simulation, and "cannot tell"."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forgetting.analysis.forecast import (
+    FEATURES,
+    LEAST,
+    Forecaster,
+    _conditioned,
+    mean_of_the_size,
+    past_runs,
+    runs_so_far,
+)
+from forgetting.analysis.study_folder import StudyFolder
+from forgetting.errors import UsageError
+from forgetting.record.schema import ScoreRow
+
+
+def simulated(students: int, sources: int, seed: int, noise: float = 0.05, tells: float = 0.3) -> pd.DataFrame:
+    """Runs whose outcome falls with ``log_rise``, by a logistic curve, as much as ``tells`` says."""
+    draw, rows = np.random.default_rng(seed), []
+    for student in range(students):
+        for source in range(sources):
+            for arm in range(4):
+                values = dict(zip(FEATURES, draw.normal(0, 1, len(FEATURES)), strict=True))
+                outcome = 0.5 - tells * math.tanh(values["log_rise"]) + noise * draw.normal()
+                about = {"student": f"s{student}", "source": f"c{source}", "arm": f"a{arm}", "skill": "maths"}
+                rows.append(about | {"capacity": 1000.0 * (1 + student), "outcome": min(max(outcome, 0), 1)} | values)
+    return pd.DataFrame(rows)
+
+
+def test_conditioning_is_the_textbook_formula() -> None:
+    draw = np.random.default_rng(0)
+    x, y, at = draw.normal(size=(12, 2)), draw.normal(size=12), draw.normal(size=(5, 2))
+    scales, amplitude, noise = np.array([0.7, 2.0]), 0.4, 0.1
+    mean, sd = _conditioned(x, y, at, np.log([*scales, amplitude, noise]))
+
+    def k(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.array([[amplitude**2 * math.exp(-(((p - q) / scales) ** 2).sum() / 2) for q in b] for p in a])
+
+    inverse = np.linalg.inv(k(x, x) + noise**2 * np.eye(12))
+    assert mean == pytest.approx(y.mean() + k(at, x) @ inverse @ (y - y.mean()), abs=1e-6)
+    assert sd**2 == pytest.approx(amplitude**2 + noise**2 - np.diag(k(at, x) @ inverse @ k(x, at)), abs=1e-6)
+
+
+def test_it_covers_students_not_seen_as_often_as_said_and_tells_more_than_the_mean() -> None:
+    inside, error, baseline = list[bool](), list[float](), list[float]()
+    for seed in range(4):
+        past, new = simulated(6, 3, seed), simulated(6, 3, 100 + seed)
+        found = Forecaster.learned(past).forecast(new)
+        assert all(one.told for one in found)
+        inside += [one.low <= y <= one.high for one, y in zip(found, new["outcome"], strict=True)]
+        error += [abs(one.value - y) for one, y in zip(found, new["outcome"], strict=True)]
+        baseline += list(np.abs(mean_of_the_size(past, new) - new["outcome"]))
+    assert 0.72 <= np.mean(inside) <= 0.9
+    assert np.mean(error) < np.mean(baseline) / 2
+
+
+def test_where_looks_say_nothing_it_cannot_tell() -> None:
+    past = simulated(6, 3, 0, noise=0.3, tells=0.0)
+    found = Forecaster.learned(past).forecast(simulated(2, 3, 1))
+    assert not any(one.told for one in found) and str(found[0]).startswith("cannot tell: anything from ")
+
+
+def test_of_a_contamination_not_seen_it_tells_something_from_four_on() -> None:
+    new = simulated(2, 1, 1).assign(source="another")
+    for sources, told in ((3, False), (4, True)):
+        found = Forecaster.learned(simulated(6, sources, 0)).forecast(new)
+        assert all(one.told == told for one in found)
+        assert told or all((one.low, one.high) == (0.0, 1.0) for one in found)
+    known = Forecaster.learned(simulated(6, 4, 0))
+    seen, unseen = known.forecast(new.assign(source="c0")), known.forecast(new)
+    assert all(a.high - a.low <= b.high - b.low for a, b in zip(seen, unseen, strict=True))
+
+
+def test_few_runs_are_too_few() -> None:
+    with pytest.raises(UsageError, match=r"^past runs: must be 20 or more, got 12"):
+        Forecaster.learned(simulated(1, 3, 0))
+
+
+def test_past_runs_by_hand() -> None:
+    rows = list[dict[str, Any]]()
+    for seed, rise in ((0, 0.01), (1, 0.03)):
+        for arm in ("dialogue", "original"):
+            for dose in (0, 40, 80, 160, 1280):
+                run = dict.fromkeys(ScoreRow.__dataclass_fields__) | {
+                    "student": "34k", "capacity": 34_240, "arm": arm, "distillation_seed": 5, "seed": seed,
+                    "dose": dose, "stream_samples": 2 * dose, "benchmark": "maths", "skill": "maths",
+                    "variant": "original",
+                    "status": "ok", "retention": 1.0 - dose / 1280 if dose != 1280 else 0.25, "delta_nll": rise * dose,
+                    "kl": 0.0,
+                }  # fmt: skip
+                probe = {"benchmark": "probe", "skill": "probe", "variant": "dialogue", "kl": dose / 160, "status": "-"}
+                rows += [run, run | probe]
+    record = {"arms": [{"name": arm, "contamination": {"name": arm}} for arm in ("dialogue", "original")]}
+    study = StudyFolder(Path("by hand"), record)
+    study.__dict__ |= {"scores": pd.DataFrame(rows), "ledger": None}
+    (found,) = past_runs([study]).to_dict("records")  # seeds averaged, no row of the control
+    assert (found["student"], found["source"], found["skill"]) == ("34k-d5", "dialogue", "maths")
+    assert found["log_rise"] == pytest.approx((math.log(1.6 + LEAST) + math.log(4.8 + LEAST)) / 2)
+    assert found["log_rise_before"] == pytest.approx((math.log(0.8 + LEAST) + math.log(2.4 + LEAST)) / 2)
+    assert found["log_kl"] == math.log(LEAST) and found["log_probe_kl"] == pytest.approx(math.log(1 + LEAST))
+    assert found["log_left"] == pytest.approx(math.log(8)) and found["share"] == 0.5 and found["outcome"] == 0.25
+    assert found["retention_early"] == pytest.approx(1 - 160 / 1280)
+    assert past_runs([study], early=0.04).empty  # a single look
+    (early,) = runs_so_far(study, 12_800, early=0.0125).to_dict("records")
+    assert early["log_left"] == pytest.approx(math.log(80)) and "outcome" not in early
+    assert all(early[name] == found[name] for name in FEATURES if name != "log_left")
