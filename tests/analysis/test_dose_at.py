@@ -42,8 +42,6 @@ def test_what_was_not_reached_says_so_and_what_the_band_allows() -> None:
     assert not found.reached and found.status == "not_reached" and math.isnan(found.dose)
     assert found.low == pytest.approx(10 ** (1 + 2 / 3))
     assert "not reached by dose 100 (95% interval from 46)" in str(found)
-        found
-    )
     assert str(curve([1.0, 0.9, 0.9]).dose_at(0.5)) == "retention 0.5 not reached by dose 100"
 
 
