@@ -28,7 +28,7 @@ LAYERS = {
     3: "study",
     4: "training evaluation",
     5: "stages",
-    6: "simulate resume executors sweep claims report own_model",
+    6: "simulate resume executors sweep claims report own_model callbacks",
     7: "cli __main__ testing",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
