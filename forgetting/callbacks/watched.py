@@ -78,7 +78,7 @@ class Watching:
         source = probe if probe is None or isinstance(probe, Contamination) else registry.build("contamination", probe)
         if isinstance(source, Contamination):
             require(source.language == "natural", "probe", "of natural text", source.short_name())
-            source.check()
+            next(source.samples(seeds.generator(0, "probe")))  # read now, since a training would end later on it
         require(type(every) is int and every >= 0, "every", "a whole number of steps, 0 (geometric) or more", every)
         require(ratio > 1, "ratio", "above 1", ratio)
         folder = Path(output)
