@@ -8,7 +8,8 @@ from typing import Any
 
 import lightning
 
-from forgetting.callbacks.watched import Watched, Watching
+from forgetting.callbacks.watched import WatchedTraining
+from forgetting.callbacks.watching import Watching
 from forgetting.contracts import Benchmark, Contamination
 from forgetting.errors import UsageError, require
 from forgetting.spec import PartValue
@@ -57,7 +58,7 @@ class ForgettingLightningCallback(lightning.Callback):
             output, benchmarks, probe, every=every, ratio=ratio, name=name, arm=arm, **evaluation
         )
         self.tokenizer, self.network, self.count, self.seed = tokenizer, network, count or _rows, seed
-        self._watched: Watched | None = None
+        self._watched: WatchedTraining | None = None
         self._seen, self._step = 0, 0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -68,7 +69,7 @@ class ForgettingLightningCallback(lightning.Callback):
         if not hasattr(pl_module, self.network):
             raise UsageError(f"network: must be an attribute of the module, got {self.network!r}")
         self._seen, self._step = 0, 0
-        self._watched = Watched(self.watching, getattr(pl_module, self.network), self.tokenizer, self.seed)
+        self._watched = WatchedTraining(self.watching, getattr(pl_module, self.network), self.tokenizer, self.seed)
         self._watched.look(0)
 
     def on_train_batch_end(

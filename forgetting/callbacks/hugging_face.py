@@ -9,7 +9,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from forgetting.callbacks.watched import Watched, Watching
+from forgetting.callbacks.watched import WatchedTraining
+from forgetting.callbacks.watching import Watching
 from forgetting.contracts import Benchmark, Contamination
 from forgetting.errors import UsageError
 from forgetting.spec import PartValue
@@ -53,7 +54,7 @@ class ForgettingCallback(TrainerCallback):
         self.watching = Watching.of(
             output, benchmarks, probe, every=every, ratio=ratio, name=name, arm=arm, **evaluation
         )
-        self._watched: Watched | None = None
+        self._watched: WatchedTraining | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """The look at dose 0."""
@@ -63,7 +64,7 @@ class ForgettingCallback(TrainerCallback):
             raise UsageError("callback: must have whole weights in each process, not those of FSDP or DeepSpeed")
         if state.is_world_process_zero:
             words = given.get("processing_class") or given.get("tokenizer")
-            self._watched = Watched(self.watching, given["model"], words, int(args.seed))
+            self._watched = WatchedTraining(self.watching, given["model"], words, int(args.seed))
             self._watched.look(0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
