@@ -30,7 +30,6 @@ from forgetting.record.provenance import commit, hardware, versions
 from forgetting.record.run_files import read_marker, read_part
 from forgetting.record.seals import file_hash, write_sealed
 from forgetting.record.signing import SIGNATURE, signature
-from forgetting.report.first_views import write_first_views
 from forgetting.stages.study_record import left_out
 from forgetting.study.fingerprints import fingerprint
 from forgetting.training.stopwatch import Stopwatch
@@ -71,6 +70,8 @@ class WatchedTraining:
 
     def finish(self) -> None:
         """Write the record of the whole fine-tuning, and the views of it."""
+        from forgetting.report.first_views import write_first_views  # with matplotlib, which views need
+
         with unchanged():
             form = {"student": self.source, "arm": self.watching.arm, "seed": self.seed, "doses": self.run.doses()}
             form["benchmarks"] = [[b.form(), b.version] for b in self.watching.benchmarks]
