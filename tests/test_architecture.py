@@ -28,7 +28,7 @@ LAYERS = {
     3: "study",
     4: "training evaluation",
     5: "stages",
-    6: "simulate resume executors sweep claims report",
+    6: "simulate resume executors sweep claims report own_model callbacks",
     7: "cli __main__ testing",
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names.split()}
@@ -40,7 +40,7 @@ TORCH_FREE = """
 spec seeds errors contracts registry world record analysis study natural.corpora natural.grading natural.twins
 natural.syntax sandbox contamination benchmarks mitigation distillation models.ladder models.weight_files
 models.checkpoint evaluation.events simulate resume
-executors sweep claims report cli
+executors sweep claims report own_model cli
 """.split()
 MOST_IMPORTS, MOST_LINES = 15, 300
 LONG: dict[str, str] = {

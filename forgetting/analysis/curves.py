@@ -25,6 +25,8 @@ from forgetting.errors import unknown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from forgetting.analysis.dose_at import DoseAt
+
 ORIGINAL = "original"
 IDENTITY = ("student", "capacity", "arm", "skill", "variant", "depth", "coverage", "status")
 COLUMNS = (
@@ -73,6 +75,12 @@ class ForgettingCurve:
     def remedy(self) -> str:
         """What to do about the status."""
         return Status[self.status].value
+
+    def dose_at(self, level: float) -> DoseAt:
+        """The dose at which retention falls to ``level`` for good, by the lines and the band that ``plot`` draws."""
+        from forgetting.analysis.dose_at import dose_at  # with scipy.stats, which only crossings need
+
+        return dose_at(self, level)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a dose, with the curve's identity in every row."""

@@ -123,7 +123,8 @@ def compared(study: StudyFolder) -> list[Compared]:
         if "none" in names and len(names) > 1:
             plainest = next(n for n, own in arms.items() if mitigation(own)["name"] == "none")
             source = arms[plainest].get("contamination")
-            one = Compared(plainest, part_name(source), floor_of(source), arms)
+            floor = float(arms[plainest].get("floor", 0.0)) or floor_of(source)
+            one = Compared(plainest, part_name(source), floor, arms)
             one.paths = _paths(study, one)
             found += [one] if one.paths else []
     return found
@@ -176,7 +177,7 @@ def method(arm: Settings, arms: Iterable[Settings]) -> str:
 
 
 def floor_of(contamination: Any) -> float:
-    """The entropy of a contamination's answers, nats a token (``Contamination.floor``), from its settings in a record.
+    """The entropy of a contamination's answers, nats a token (``Contamination.floor``), where its record has none yet.
 
     0 for what is not of this package: a record says which class it was, and reading one must not import that.
     """

@@ -213,6 +213,23 @@ def retention_difference(
     return value, np.where(flat, value - unseen, low), np.where(flat, value + unseen, high)
 
 
+def paired_difference(
+    first_SI: NDArray[np.bool_], second_SI: NDArray[np.bool_], draw: Resampling
+) -> tuple[float, float, float]:
+    """Accuracy of the second minus that of the first on the same runs and items: (value, low, high), 95%.
+
+    Where no outcome differs between the two, the bounds lie z²/(n + z²) to either side, as in ``retention_band``.
+    """
+    runs, items = first_SI.shape
+    now_BD, base_BD = _pool(draw.runs_BS, draw.accuracies(np.stack([first_SI, second_SI], axis=1)), np.ones((runs, 2)))
+    low, high = _quantiles(now_BD[:, 1:] - base_BD[:, 1:])
+    value = float(second_SI.mean() - first_SI.mean())
+    if high[0] - low[0] < SAME:
+        unseen = metrics.Z_95**2 / (items + metrics.Z_95**2)
+        return value, value - unseen, value + unseen
+    return value, float(low[0]), float(high[0])
+
+
 def equivalence(value: float, draws_B: ArrayLike, items: int, margin: float = MARGIN) -> Equivalence:
     """Two one-sided tests at 5% that a difference is within plus or minus ``margin``: its 90% interval lies inside.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import __version__
-from forgetting.cli import arguments, budget, claims, folders, listing, report, simulate, streams, sweep
+from forgetting.cli import arguments, budget, claims, compare, folders, listing, report, simulate, streams, sweep
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
 from forgetting.study import settings
@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "resume": (simulate.resume_parser, simulate.resume, "continue a study from its folder"),
     "claims": (claims.parser, claims.claims, "judge the paper's claims on measured studies"),
     "report": (report.parser, report.report, "rebuild the views of studies from their records"),
+    "compare": (compare.parser, compare.compare, "pair two checkpoints, studies or lm-eval logs item by item"),
     "distil": (simulate.distil_parser, simulate.distil, "make the students of a spec, without contaminating them"),
     "budget": (budget.parser, budget.budget, "measure accuracy against the thinking budget of a checkpoint"),
     "list": (listing.parser, listing.listing, "show the parts, their settings and the ladder of models"),

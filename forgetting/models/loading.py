@@ -40,7 +40,7 @@ def loaded(checkpoint: Checkpoint) -> HuggingFaceModel:
     network.train(False)
     check_finite(network, f"checkpoint: {checkpoint.source!r}")
     embedding: Any = network.get_input_embeddings()
-    return HuggingFaceModel(network, _prepared(checkpoint, tokenizer, len(embedding.weight)))
+    return HuggingFaceModel(network, prepared(checkpoint, tokenizer, len(embedding.weight)))
 
 
 def reader(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerFast, int]:
@@ -66,10 +66,10 @@ def reader(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerFast, int]:
     except Exception as error:
         raise checkpoint.why(error) from error
     table = config.model_type in LEARNED_POSITIONS
-    return _prepared(checkpoint, tokenizer, config.vocab_size), config.max_position_embeddings if table else 0
+    return prepared(checkpoint, tokenizer, config.vocab_size), config.max_position_embeddings if table else 0
 
 
-def _prepared(checkpoint: Checkpoint, tokenizer: Any, rows: int) -> PreTrainedTokenizerFast:
+def prepared(checkpoint: Checkpoint, tokenizer: Any, rows: int) -> PreTrainedTokenizerFast:
     """A tokenizer that ends, pads and renders as training wants it, for an embedding of so many rows."""
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UsageError(f"checkpoint: no fast tokenizer in {checkpoint.source!r}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from rich.console import RenderableType
 
 from forgetting.analysis.metrics import LEVELS
 from forgetting.analysis.record_reading import read_record, shown
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from forgetting.analysis.fronts import Fronts
+    from forgetting.analysis.pairing import Comparison
+    from forgetting.report.terminal import Summary
 
 
 class Result(StudyFolder):
@@ -97,11 +98,32 @@ class Result(StudyFolder):
             raise UsageError(f"plot_replay: needs {replay_views.FEWEST_SIZES} sizes or more")
         return figure
 
-    def summary(self) -> RenderableType:
-        """Retention at the last dose by student and skill, as a rich renderable."""
+    def summary(self) -> Summary:
+        """Retention at the last dose by student and skill; ``print`` shows it in at most 80 columns, rich in colour."""
         from forgetting.report import terminal
 
         return terminal.summary(self)
+
+    def compare(
+        self,
+        other: Result | Path | str,
+        *,
+        arm: str | None = None,
+        other_arm: str | None = None,
+        dose: int | None = None,
+    ) -> Comparison:
+        """Another study (or its folder) against this one, paired by item: lost, gained, McNemar's p, an interval.
+
+        Compared is at the last dose that both measured, unless ``dose`` is given; ``arm`` and ``other_arm`` choose
+        one arm of each.
+
+        Raises:
+            UsageError: nothing is shared, or ``other`` is no study
+        """
+        from forgetting.analysis.pairing import compare_studies
+
+        against = other if isinstance(other, Result) else load(other)
+        return compare_studies(self, against, arm=arm, other_arm=other_arm, dose=dose)
 
     def report(self, path: Path | str | None = None, what: Iterable[str] | None = None) -> Path:
         """Build all views in the study's folder, or only the report at ``path``, file or folder; returns its path."""

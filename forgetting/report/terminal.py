@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import plotext
@@ -17,7 +19,20 @@ from forgetting.report import tables
 from forgetting.report.sweeps.read import read_sweep
 
 COLOURS = ("blue+", "cyan+", "green+", "orange+", "magenta+", "red+", "gray", "white")
+WIDTH = 80  # of what is printed
 LETTERS = "abcdefghijklmnop"
+
+
+class Summary(Group):
+    """What the end of a run prints: for rich, and as text of at most 80 columns."""
+
+    def __str__(self) -> str:
+        console = Console(file=io.StringIO(), width=WIDTH, color_system=None, markup=False, emoji=False)
+        with console.capture() as captured:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+    __repr__ = __str__
 
 
 def show(study: StudyFolder, console: Console | None = None) -> None:
@@ -26,18 +41,19 @@ def show(study: StudyFolder, console: Console | None = None) -> None:
     console.print(summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower()))
 
 
-def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> RenderableType:
-    """Everything that the end of a run prints, as one rich renderable."""
+def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Summary:
+    """Everything that the end of a run prints."""
     sweep = read_sweep(study)
     if sweep is not None:
         from forgetting.report.sweeps import sweep_terminal as sweeps  # with scipy.stats, which only thresholds need
 
-        return Group(*sweeps.summary(sweep), *_rates(study), Text(tables.seeds_text(study)), *seconds_tables(study))
+        return Summary(*sweeps.summary(sweep), *_rates(study), Text(tables.seeds_text(study)), *seconds_tables(study))
     parts: list[RenderableType] = []
     found = tables.skills(study)
     shown = [arm for arm in study.arms.values() if not tables.is_control(arm)] or list(study.arms.values())
     for arm in shown:
-        parts += [Text(f"Retention at dose {_last(arm):,} · {arm.title}", style="bold"), retention_table(arm, found)]
+        parts += [Text(f"Retention at dose {_last(arm):,} · {arm.title}", style="bold")]
+        parts += [retention_table(arm, some) for some in _side_by_side(arm, found)]
     if shown and found:
         parts += [plot(shown[0], "maths" if "maths" in found else found[0], width, unicode=unicode), Text()]
     parts += [_control_line(arm, found) for arm in study.arms.values() if arm not in shown]
@@ -47,13 +63,26 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Ren
         parts.append(Text(f"{status} ({len(rows)}): {remedy}", style="yellow"))
     parts += _rates(study)
     parts += [Text(tables.floor_text(study)), Text(tables.seeds_text(study)), *seconds_tables(study)]
-    return Group(*parts)
+    return Summary(*parts)
 
 
 def _rates(study: StudyFolder) -> list[Text]:
     unverified = [Text(study.unverified, style="yellow")] if study.unverified else []
     diverged = [Text(line, style="red") for line in tables.diverged_lines(study)]
     return [*unverified, *diverged, *(Text(line, style="yellow") for line in tables.rate_lines(study))]
+
+
+def _side_by_side(arm: ArmCurves, skills: list[str]) -> Iterator[list[str]]:
+    """The skills in groups whose columns fit beside the students' names."""
+    names = max((len(student) for student in arm.curves), default=7)
+    group, used = list[str](), max(names, 7) + 4
+    for skill in skills:
+        needed = max(len(skill), 10) + 3
+        if group and used + needed > WIDTH:
+            yield group
+            group, used = [], max(names, 7) + 4
+        group, used = [*group, skill], used + needed
+    yield group
 
 
 def retention_table(arm: ArmCurves, skills: list[str]) -> Table:
