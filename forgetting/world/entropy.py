@@ -6,7 +6,7 @@ Divided by the mean number of answer tokens, the end among them, it is the floor
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import cache
 from itertools import product
@@ -31,7 +31,7 @@ def of_programs(depth: int) -> float:
     if not depth:
         within = (share * of_programs(d) for d, share in enumerate(code.DEPTH_SHARES, 1))
         return of_counts(code.DEPTH_SHARES) + math.fsum(within)
-    templates: Counter[tuple[str, ...]] = Counter()
+    templates: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for pools, share in code.pools_of(depth):
         for operations in product(*pools):
             if code.is_sensible(operations):
