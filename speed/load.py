@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from forgetting.analysis.scores import score_rows
 from forgetting.record.files import RunFolder, jsonl, write_atomically, write_json
-from forgetting.record.provenance import commit, hardware
+from forgetting.record.provenance import commit, hardware, versions
 from forgetting.record.run_files import SCHEMA, read_marker, read_part, sealed_part
 from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 from forgetting.record.seals import file_hash, write_sealed
@@ -56,7 +56,7 @@ def main() -> None:
         found["peak_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         print(json.dumps(found))
         return
-    whole: dict[str, Any] = {"commit": commit(), "hardware": hardware()}
+    whole: dict[str, Any] = {"commit": commit(), "hardware": hardware(), "versions": versions()}
     whole["study"] = [_apart("study", size) for size in given.runs]
     whole["sweep"] = [_apart("sweep", size) for size in given.trials]
     print(json.dumps(whole, indent=1))

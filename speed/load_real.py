@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from forgetting.executors import executor_of
 from forgetting.executors.worker import carry_out
 from forgetting.record.files import write_json
-from forgetting.record.provenance import commit, hardware
+from forgetting.record.provenance import commit, hardware, versions
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
 from forgetting.sweep.sweep import run_sweep
@@ -48,7 +48,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             print(json.dumps(measured(Path(place), given.only, given.size)))
         return
-    whole: dict[str, Any] = {"commit": commit(), "hardware": hardware()}
+    whole: dict[str, Any] = {"commit": commit(), "hardware": hardware(), "versions": versions()}
     whole["study"] = [_apart("study", size) for size in given.runs]
     whole["sweep"] = [_apart("sweep", size) for size in given.trials]
     print(json.dumps(whole, indent=1))

@@ -13,6 +13,7 @@ import torch
 
 SPEED = Path(__file__).parents[2] / "speed"
 MEASURED = {
+    "distillation": ["students", "width-16", "to the target", 0, "seconds"],
     "checkpoint": ["rows", 0, "milliseconds_inside", "forgetting", "median"],
     "evaluation": ["looks", 0, "times_faster_with_drafts", "median"],
     "gpu": ["times_faster", "stacked", "median"],
@@ -26,7 +27,8 @@ MEASURED = {
     "study": ["times_faster_than", "plain", "median"],
     "workers": ["times_faster_whole_study", "median"],
 }
-ARGUMENTS = {"scaling": ["--axes", "dose"], "study": ["--loops", "plain", "--workers", "0"]}
+WAYS = ["--ways", "to the target", "whole length"]
+ARGUMENTS = {"distillation": WAYS, "scaling": ["--axes", "dose"], "study": ["--loops", "plain", "--workers", "0"]}
 
 
 def run(name: str, output: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
