@@ -11,14 +11,9 @@ memory is its own. Seconds are the processor's, since a machine that others use 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import io
-import json
-import resource
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -29,10 +24,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apart import main
 
 from forgetting.analysis.scores import score_rows
-from forgetting.record.files import RunFolder, jsonl, write_atomically, write_json
-from forgetting.record.provenance import commit, hardware, versions
+from forgetting.record.files import RunFolder, jsonl, write_atomically
 from forgetting.record.run_files import SCHEMA, read_marker, read_part, sealed_part
 from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 from forgetting.record.seals import file_hash, write_sealed
@@ -41,34 +36,9 @@ DOSES, ITEMS, ARMS = (0, 40, 160, 640), 20, 10
 STUDENTS = {"10k": 10_016, "34k": 34_240, "100k": 101_376, "175k": 175_104}
 
 
-def main() -> None:
-    """Measure each size in a process of its own; print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, nargs="*", default=[500, 1000, 2000])
-    parser.add_argument("--trials", type=int, nargs="*", default=[250, 500, 1000])
-    parser.add_argument("--only", choices=("study", "sweep"), help=argparse.SUPPRESS)
-    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path)
-    given = parser.parse_args()
-    if given.only:
-        with tempfile.TemporaryDirectory() as place:
-            found = (study if given.only == "study" else sweep)(Path(place), given.size)
-        found["peak_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        print(json.dumps(found))
-        return
-    whole: dict[str, Any] = {"commit": commit(), "hardware": hardware(), "versions": versions()}
-    whole["study"] = [_apart("study", size) for size in given.runs]
-    whole["sweep"] = [_apart("sweep", size) for size in given.trials]
-    print(json.dumps(whole, indent=1))
-    if given.output:
-        write_json(given.output, whole)
-
-
-def _apart(what: str, size: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--only", what, "--size", str(size)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    sys.stderr.write(f"{what}: {found}\n")
-    return found
+def measured(place: Path, what: str, size: int) -> dict[str, Any]:
+    """A study or a sweep of that size."""
+    return (study if what == "study" else sweep)(place, size)
 
 
 def study(place: Path, runs: int) -> dict[str, Any]:
@@ -195,4 +165,4 @@ def _opening(page: Path) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measured, (500, 1000, 2000), (250, 500, 1000))

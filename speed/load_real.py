@@ -10,59 +10,23 @@ by part and in seconds.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import resource
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from apart import main
+
 from forgetting.executors import executor_of
 from forgetting.executors.worker import carry_out
-from forgetting.record.files import write_json
-from forgetting.record.provenance import commit, hardware, versions
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
 from forgetting.sweep.sweep import run_sweep
 from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 
 STUDENTS, SHIFTS = ("10k", "34k"), (0.25, 0.5, 0.75, 0.9, 1.0)
-
-
-def main() -> None:
-    """Measure each size in a process of its own; print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, nargs="*", default=[250, 500, 2000])
-    parser.add_argument("--trials", type=int, nargs="*", default=[125, 250, 1000])
-    parser.add_argument("--only", choices=("study", "sweep"), help=argparse.SUPPRESS)
-    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path)
-    given = parser.parse_args()
-    if given.only:
-        with tempfile.TemporaryDirectory() as place:
-            print(json.dumps(measured(Path(place), given.only, given.size)))
-        return
-    whole: dict[str, Any] = {"commit": commit(), "hardware": hardware(), "versions": versions()}
-    whole["study"] = [_apart("study", size) for size in given.runs]
-    whole["sweep"] = [_apart("sweep", size) for size in given.trials]
-    print(json.dumps(whole, indent=1))
-    if given.output:
-        write_json(given.output, whole)
-
-
-def _apart(what: str, size: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--only", what, "--size", str(size)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    sys.stderr.write(f"{what}: {found}\n")
-    return found
 
 
 def measured(place: Path, what: str, size: int) -> dict[str, Any]:
@@ -88,7 +52,6 @@ def measured(place: Path, what: str, size: int) -> dict[str, Any]:
         "driver_cpu_milliseconds_a_run": round(1000 * (whole - inside[0]) / size, 1), "files": len(files),
         "mib": round(sum(path.stat().st_size for path in files) / 2**20, 1),
         "report_mib": round((result.folder / "report.html").stat().st_size / 2**20, 2),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }  # fmt: skip
 
 
@@ -118,4 +81,4 @@ def _sweep(place: Path, size: int) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measured, (250, 500, 2000), (125, 250, 1000))

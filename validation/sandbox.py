@@ -75,7 +75,7 @@ def main() -> None:
                 seconds = time.perf_counter() - begin
                 outcomes[verdict.outcome.name] += 1
                 detail = verdict.detail.replace("|", "\\|").replace(str(secret), "SECRET").replace(folder, "FOLDER")
-                shown = detail.replace(str(os.getpid()), "N").split("\n")[0][:70]
+                shown = detail.replace(str(os.getpid()), "N").replace(sys.base_prefix, "PREFIX").split("\n")[0][:70]
                 rows.append(f"| {name} | {verdict.outcome.name} | {seconds:.2f} | {shown} |")
         layers = ", ".join(name for name, missing in sandbox.layers.items() if not missing)
     counts = ", ".join(f"{count} {name}" for name, count in outcomes.most_common())

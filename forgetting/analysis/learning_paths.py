@@ -69,13 +69,6 @@ class LearningPath:
         return LearningPath(*(np.append(values[kept], last) for values, last in ends))
 
 
-def envelope(paths: Iterable[LearningPath], learning_L: Floats) -> Floats:
-    """The most that any of one student's paths retains where at least so much is learned, ``[L]``; NaN: none does."""
-    found = [path.at(learning_L)[0] for path in paths]
-    best = np.max([np.nan_to_num(values, nan=-np.inf) for values in found], axis=0, initial=-np.inf)
-    return np.where(np.isfinite(best), best, np.nan) if found else np.full(len(learning_L), np.nan)
-
-
 @dataclass(eq=False)
 class Compared:
     """Arms that differ in nothing but what was done against forgetting.

@@ -85,7 +85,7 @@ def _seen(args: Any, state: Any, given: dict[str, Any]) -> int:
     each = state.train_batch_size * args.world_size
     loader = given.get("train_dataloader")
     try:
-        batches, whole = len(loader), len(loader.dataset)  # type: ignore[arg-type, union-attr]
+        batches, whole = len(loader), len(loader.dataset)  # type: ignore[arg-type, union-attr]  # or caught
     except (TypeError, AttributeError):  # a stream, whose length nobody knows
         return int(state.global_step * args.gradient_accumulation_steps * each)
     steps = max(math.ceil(batches / args.gradient_accumulation_steps), 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Literal, get_args
 
@@ -53,14 +54,10 @@ class AlteredSyntax(Contamination):
     def floor(self) -> float:
         """Of the programs that may stand under a header, and of the dialect where none is named."""
         if self.form != "snippet":  # the program follows from its description; which dialect, from a mark
-            return math.log(len(DIALECTS)) / self._tokens() if (self.form, self.dialect) == ("unmarked", MIXED) else 0.0
+            hidden = (self.form, self.dialect) == ("unmarked", MIXED)
+            return math.log(len(DIALECTS)) / _answer_tokens(self) if hidden else 0.0
         dialects = math.log(len(DIALECTS)) if self.dialect == MIXED else 0.0
-        return (entropy.of_programs(self.operations) + dialects) / self._tokens()
-
-    def _tokens(self) -> float:
-        """Mean tokens of an answer, its end included."""
-        drawn = islice(self.samples(generator(0, "answer lengths")), LENGTH_SAMPLES)
-        return 1 + sum(len(sample.answer.split()) for sample in drawn) / LENGTH_SAMPLES
+        return (entropy.of_programs(self.operations) + dialects) / _answer_tokens(self)
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         while True:
@@ -75,3 +72,10 @@ class AlteredSyntax(Contamination):
             prompt = f"in {dialect} : {prompt}"
         answer = to_dialect(code.program(problem, surface), dialect)
         return Sample(prompt, answer, "altered_syntax", len(problem.steps), f"{dialect}-{self.form}")
+
+
+@cache
+def _answer_tokens(source: AlteredSyntax) -> float:
+    """Mean tokens of an answer, its end included."""
+    drawn = islice(source.samples(generator(0, "answer lengths")), LENGTH_SAMPLES)
+    return 1 + sum(len(sample.answer.split()) for sample in drawn) / LENGTH_SAMPLES

@@ -63,7 +63,7 @@ class LoRA(Mitigation):
         wanted: Any = ALL if self.targets == (ALL,) else list(self.targets)
         config = peft.LoraConfig(
             r=self.rank,
-            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # peft takes fractions as well
             use_rslora=self.rank_stabilised,
             target_modules=wanted,
             lora_dropout=0.0,

@@ -14,7 +14,9 @@ from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.contracts import Benchmark
 from forgetting.errors import UsageError, checked, require
 from forgetting.models import checkpoint
+from forgetting.record.schema import RUN_KEY
 from forgetting.spec import Evaluation, PartValue
+from forgetting.study.run import RunKey
 
 KINDS = "two checkpoints, two studies (or runs of them), or two sample logs of lm-eval"
 
@@ -85,8 +87,7 @@ def _study(place: Path) -> StudyFolder:
     if whole.ledger is None:
         raise UsageError(f"{whole.folder}: has no ledger.parquet, so that its items are not known")
     rows = whole.ledger
-    keys = zip(rows["student"], rows["arm"], rows["distillation_seed"], rows["seed"], strict=True)
-    own = rows[[f"{student}-{arm}-d{d}-s{s}" == name for student, arm, d, s in keys]]
+    own = rows[[str(RunKey(*key)) == name for key in rows[list(RUN_KEY)].itertuples(index=False, name=None)]]
     return StudyFolder(place, whole.record, own)
 
 

@@ -1,4 +1,4 @@
-"""A pilot: a student, an arm and one constant rate in, its validation NLL on the new task before and after, out."""
+"""A pilot: a student, an arm and one constant rate in, its validation NLL on the new task afterwards, out."""
 
 from __future__ import annotations
 
@@ -23,21 +23,13 @@ from forgetting.training.module import FitModule
 PILOT_SEED = seeds.integer(0, "pilots")  # no run's
 
 
-def piloted(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float, float]:
-    """Its NLL per token of the new task at dose 0, and at the dose at which learning is compared."""
+def piloted(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> float:
+    """Its NLL per token of the new task at the dose at which learning is compared."""
     home, dose = distil.student(study, student, study.pilot_seed, store), study.pilot_dose(arm)
     base, model = load(home), load(home)
     evaluator = Evaluator(
         base, [], probe(study, arm.contamination), arm.contamination.short_name(), study.spec.evaluation
     )
-
-    def nll() -> float:
-        for one in (base, model):  # a fit leaves its student on the CPU
-            one.network.to(device(study.spec.machine))
-        rows: Any = evaluator.measure(model, perturbed=False).query("benchmark == @PROBE", local_dict={"PROBE": PROBE})
-        return float(rows["nll_sum"].sum(skipna=False) / rows["gold_tokens"].sum())
-
-    before = nll()
     memory, plan = laid_out(study, arm, (0, dose), PILOT_SEED, model)
     encoded = encode(plan.samples, model.tokenizer)
     module = FitModule(
@@ -53,4 +45,7 @@ def piloted(study: Study, student: Student, arm: Arm, rate: float, store: Store)
         lambda: (encoded.batch(i, plan.batch_size) for i in plan.starting_at(0)),
         machine=study.spec.machine,
     )
-    return before, nll()
+    for one in (base, model):  # a fit leaves its student on the CPU
+        one.network.to(device(study.spec.machine))
+    rows: Any = evaluator.measure(model, perturbed=False).query("benchmark == @PROBE", local_dict={"PROBE": PROBE})
+    return float(rows["nll_sum"].sum(skipna=False) / rows["gold_tokens"].sum())

@@ -67,7 +67,7 @@ def matched(study: Study, student: Student, arm: Arm, store: Store) -> Matched:
     floor = arm.contamination.floor()
 
     def learned(of: Student, rate: float) -> float | None:
-        nll = pilot(study, of, arm, rate, store)[1]
+        nll = pilot(study, of, arm, rate, store)
         return None if nll is None else float(learning(nll, floor))
 
     wanted = learned(study.matching_reference, constant)
@@ -119,8 +119,8 @@ def _next(tried: dict[float, float | None], wanted: float) -> float | None:
     return best / FACTOR if best == min(known) else None
 
 
-def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> tuple[float | None, float | None]:
-    """NLL per token of the new task at dose 0 and at the reference dose, from the store or measured now.
+def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -> float | None:
+    """NLL per token of the new task at the reference dose, from the store or measured now.
 
     None is one that is not finite: the student has diverged.
     """
@@ -129,12 +129,8 @@ def pilot(study: Study, student: Student, arm: Arm, rate: float, store: Store) -
     with store.making(mark) as found:
         if found is None:
             with own_generators(seeds.integer(PILOT_SEED, "pilot")):
-                nll_0, nll = piloted(study, student, arm, rate, store)
-            about = {"role": "pilot", "made_from": form, "nll_0": _finite(nll_0), "nll": _finite(nll)}
+                nll = piloted(study, student, arm, rate, store)
+            about = {"role": "pilot", "made_from": form, "nll": nll if math.isfinite(nll) else None}
             found = store.add(mark, lambda folder: about)
-        made = manifest(found)
-    return made["nll_0"], made["nll"]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        nll_kept: float | None = manifest(found)["nll"]
+    return nll_kept

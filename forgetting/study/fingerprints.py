@@ -218,7 +218,7 @@ def run_form(study: Study, run: Run) -> dict[str, Any]:
 
 
 def pilot_form(study: Study, student: Student, arm: Arm, rate: float) -> dict[str, Any]:
-    """What a pilot's two figures depend on; ``arm`` is a ``pilot_arm``."""
+    """What a pilot's NLL depends on; ``arm`` is a ``pilot_arm``."""
     constant = dataclasses.replace(study.spec.fine_tuning, learning_rate=rate, rate_policy="constant")
     return _filled(
         {

@@ -81,7 +81,7 @@ class LevelSetSampler(BaseSampler):
         self.coordinates = coordinates
         self.most_repeats = most_repeats
         self.cost = cost
-        self.seed = int(np.random.SeedSequence().entropy) % 2**63 if seed is None else seed  # type: ignore[arg-type]
+        self.seed = int(np.random.SeedSequence().entropy) % 2**63 if seed is None else seed  # type: ignore[arg-type]  # numpy's own is one number
         self._fitted: tuple[bytes, Floats] | None = None  # hash of observations, hyperparameters they give
         if space is not None:
             Space.of(space, coordinates)

@@ -148,7 +148,7 @@ def _places(name: str, distribution: CategoricalDistribution, coordinates: Coord
     if given is None:
         numeric = all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
         require(numeric, f"coordinates[{name!r}]", "given, since the choices are not numbers", None)
-        places = [float(c) for c in choices]  # type: ignore[arg-type]
+        places = [float(c) for c in choices]  # type: ignore[arg-type]  # required above to be numbers
     elif isinstance(given, Mapping):
         missing = [c for c in choices if c not in given]
         require(not missing, f"coordinates[{name!r}]", "given for every choice", missing)
