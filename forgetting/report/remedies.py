@@ -84,8 +84,8 @@ def front(study: StudyFolder, arms: str) -> Figure | None:
     methods = list(dict.fromkeys(levels["method"]))
     columns = LEGEND_COLUMNS[min(len(panels), 3) - 1]
     foot = 0.3 + 0.19 * (-(-len(methods) // columns) - 1)
-    title = f"Retention against what was learned of the new task, by remedy\n{arms}"
-    figure, axes = drawing.grid(len(panels), COLUMNS, title, below=0.62, foot=foot)
+    title = f"Retention against learning (NLL in nats a token)\n{arms} · {_students(levels)}"
+    figure, axes = drawing.grid(len(panels), COLUMNS, title, foot=foot)
     ticks = levels.drop_duplicates("nll")
     for ax, (student, skill) in zip(axes.flat, panels, strict=False):
         for name in methods:
@@ -101,10 +101,18 @@ def front(study: StudyFolder, arms: str) -> Figure | None:
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xticklabels([f"{nll:.3g}" for nll in ticks["nll"]])
         ax.set_title(f"{student}, {skill}")
-        ax.set_xlabel("NLL of the new task, nats a token\n(log scale above its entropy; learned: to the right)")
+        ax.set_xlabel("NLL of the new task, falling to the right")
     drawing.retention_axes(axes)
     drawing.legend(figure, axes, methods, columns)
     return figure
+
+
+def _students(levels: pd.DataFrame) -> str:
+    """What the bands are of."""
+    fewest, most = int(levels["students"].min()), int(levels["students"].max())
+    if most == 1:
+        return "1 student a size, so no bands"
+    return f"{fewest} students a size, 95%" if fewest == most else f"{fewest} to {most} students a size, 95%"
 
 
 def _style(name: str, methods: list[str]) -> dict[str, Any]:
