@@ -32,6 +32,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "to the target": {},
     "to the target, rate x 2": {"learning_rate": 2 * RATE},
     "to the target, rate x .5": {"learning_rate": RATE / 2},
+    "to the target, rate x .25": {"learning_rate": RATE / 4},
+    "whole length, rate x .5": {"until": False, "learning_rate": RATE / 2},
     "to the target, batch 32": {"batch_size": 32},
     "to the target, word level": {"level": "word"},
 }
