@@ -114,7 +114,7 @@ def by_size(scores: pd.DataFrame, skill: str, arm: str, dose: int) -> list[dict[
     rows = []
     for (student, capacity), of in of_arm(scores, skill, arm).groupby(["student", "capacity"], sort=False):
         runs = [run for _, run in of.groupby(UNIT)]
-        rows.append({"arm": arm, "student": student, "capacity": int(capacity),
+        rows.append({"arm": arm, "student": student, "capacity": int(str(capacity)),
                      "log2 halving dose": spread(np.array([halving_dose(run) for run in runs])),
                      f"logit at {dose}": spread(np.array([logit_retention(run, dose) for run in runs]))})  # fmt: skip
     return sorted(rows, key=lambda row: row["capacity"])

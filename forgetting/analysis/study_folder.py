@@ -21,6 +21,7 @@ from forgetting.analysis.diverged import COLUMNS as DIVERGED_COLUMNS
 from forgetting.analysis.diverged import diverged
 from forgetting.analysis.record_reading import CURVES_FILE, REMEDY, part_name, read_ledger, read_record, replayed
 from forgetting.analysis.scores import PROBE, plain_rows, score_rows
+from forgetting.analysis.well_formed import WELL_FORMED_FILE, well_formed_counts
 from forgetting.errors import UsageError, unknown
 from forgetting.record.checks import check_names
 from forgetting.record.reading import first_line, opened, read_rows
@@ -116,6 +117,13 @@ class StudyFolder:
             return None
         check_files(self.folder, {path.name: mark} if (mark := self._hashes.get(path.name)) else {}, REMEDY)
         return read_ledger(path)
+
+    @cached_property
+    def well_formed(self) -> pd.DataFrame:
+        """Counts of well-formed answers by run, benchmark and dose; empty in a folder with neither ledger nor table."""
+        if self.ledger is not None:
+            return well_formed_counts(self.ledger)
+        return self._table(WELL_FORMED_FILE) if (self.folder / WELL_FORMED_FILE).exists() else pd.DataFrame()
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from forgetting.analysis.record_reading import CURVES_FILE
 from forgetting.analysis.study_folder import StudyFolder, open_study
+from forgetting.analysis.well_formed import WELL_FORMED_FILE
 from forgetting.errors import UsageError, unknown
 from forgetting.record.files import write_atomically
 from forgetting.record.places import check_plain, clear
 from forgetting.record.seals import SEAL, file_hash, write_sealed
 
 VIEWS = ("curves", "figures", "tensorboard", "html")
-PLACES = (CURVES_FILE, "figures", "tensorboard", "report.html")
+TABLES = (CURVES_FILE, WELL_FORMED_FILE)
+PLACES = (*TABLES, "figures", "tensorboard", "report.html")
 
 
 def build_views(folder: Path | str, what: Iterable[str] = VIEWS) -> list[Path]:
@@ -39,7 +41,7 @@ def write_views(study: StudyFolder, what: Iterable[str] = VIEWS, into: Path | No
     with _writing(target), _collecting_later():
         paths = _write(study, wanted, target)
         if into is None:
-            _seal_curves(study)
+            _seal_tables(study)
         return paths
 
 
@@ -73,11 +75,11 @@ def _collecting_later() -> Iterator[None]:
             gc.enable()
 
 
-def _seal_curves(study: StudyFolder) -> None:
-    """The record has the hash of the curves beside it, since a folder without its ledger is read from them."""
-    path, record = study.folder / CURVES_FILE, study.record
-    if SEAL in record and study.ledger is not None and path.is_file():
-        files = {**record.get("files", {}), CURVES_FILE: file_hash(path)}
+def _seal_tables(study: StudyFolder) -> None:
+    """The record has the hashes of the tables beside it, since a folder without its ledger is read from them."""
+    record, written = study.record, [study.folder / name for name in TABLES if (study.folder / name).is_file()]
+    if SEAL in record and study.ledger is not None and written:
+        files = {**record.get("files", {}), **{path.name: file_hash(path) for path in written}}
         if files != record.get("files"):
             record["files"] = files
             write_sealed(study.folder / "record.json", record)
@@ -86,8 +88,10 @@ def _seal_curves(study: StudyFolder) -> None:
 def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Path]:
     paths: list[Path] = []
     if "curves" in wanted and study.ledger is not None:
-        write_atomically(target / CURVES_FILE, study.curve_frame().to_csv(index=False, float_format="%.6g"))
-        paths.append(target / CURVES_FILE)
+        tables = (study.curve_frame(), study.well_formed)
+        for name, table in zip(TABLES, tables, strict=True):
+            write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
+            paths.append(target / name)
     if "figures" in wanted or "html" in wanted:
         from forgetting.report import drawing, figures
 

@@ -217,3 +217,9 @@ def legend(figure: Figure, axes: Any, order: Sequence[str], columns: int = 8) ->
     if names:
         handles = [entries[name] for name in names]
         figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), columns), frameon=False)
+
+
+def short(size: float) -> str:
+    """Parameters in few letters: 30k, 1M, 10B."""
+    unit, letter = next((u, c) for u, c in ((1e9, "B"), (1e6, "M"), (1e3, "k")) if size >= u)
+    return f"{size / unit:g}{letter}"

@@ -42,8 +42,14 @@ CAPTIONS = {
         "the better of two laws, a constant and (1 + B share) N parameters (arXiv 2502.06042), by the mean distance "
         "of sizes from the law fitted to the others."
     ),
+    "readings": (
+        "Means over students by size; bands: 95%, Student's t over students. Dotted: the share of well-formed answers. "
+        "What steps in accuracy but not beside it is lost in form or in the metric; what is gone at equal learning was "
+        "speed."
+    ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
+OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
 LONG = 40  # characters from which a cell is broken into lines
 CURVE_COLUMNS = (
     "student capacity skill variant depth coverage dose accuracy accuracy_low accuracy_high retention low high "
@@ -108,8 +114,7 @@ def _sections(study: StudyFolder, inline: dict[str, Markup], arms: list[str]) ->
         shown = [
             {"svg": svg, "caption": CAPTIONS[key.split("-")[0]]}
             for key, svg in inline.items()
-            if key.removesuffix(name).rstrip("-")
-            in ("retention", "likelihood", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity")
+            if key.removesuffix(name).rstrip("-") in OF_AN_ARM
         ]
         own = learnt[learnt["arm"] == name].drop(columns=["arm"])
         frame = arm.curves.to_frame()

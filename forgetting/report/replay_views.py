@@ -87,14 +87,8 @@ def _log_axes(ax: Axes) -> None:
     for axis, ticks in ((ax.xaxis, sizes), (ax.yaxis, [0.001, 0.01, 0.1, 1.0])):
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())
-    ax.set_xticklabels([_short(size) for size in sizes])
+    ax.set_xticklabels([drawing.short(size) for size in sizes])
     ax.set_yticklabels(["none", ".01", ".1", "1"])
-
-
-def _short(size: float) -> str:
-    """Parameters in few letters: 30k, 1M, 10B."""
-    unit, letter = next((u, c) for u, c in ((1e9, "B"), (1e6, "M"), (1e3, "k")) if size >= u)
-    return f"{size / unit:g}{letter}"
 
 
 def _points(ax: Axes, own: pd.DataFrame, kind: str, colour: str) -> None:

@@ -98,6 +98,45 @@ class Result(StudyFolder):
             raise UsageError(f"plot_replay: needs {replay_views.FEWEST_SIZES} sizes or more")
         return figure
 
+    def capacity_thresholds(
+        self,
+        skill: str = "maths",
+        dose: int = 0,
+        levels: Sequence[float] = LEVELS,
+        nll: Sequence[float] | None = None,
+        arms: Iterable[str] | None = None,
+        leave_out_stuck: bool = False,
+    ) -> pd.DataFrame:
+        """The smallest size that keeps each level of a skill, by equal dose and equal learning, in three readings.
+
+        Readings are accuracy, accuracy given a well-formed answer, and the likelihood of the gold answer. Arguments and
+        columns are described in ``analysis.capacity_readings.capacity_thresholds``; every row takes some seconds.
+
+        Raises:
+            UsageError: an unknown skill, arm or dose, or bad levels
+        """
+        from forgetting.analysis.capacity_readings import capacity_thresholds
+
+        return capacity_thresholds(self, skill, dose, levels, nll, arms, leave_out_stuck)
+
+    def plot_capacity(
+        self, arm: str | None = None, skill: str = "maths", thresholds: pd.DataFrame | None = None
+    ) -> Figure:
+        """What every size keeps in one arm (the first), in three readings, at equal dose and at equal learning.
+
+        ``thresholds``, a frame of ``capacity_thresholds``, are drawn with their intervals.
+
+        Raises:
+            UsageError: an unknown arm or skill, or fewer than three sizes
+        """
+        from forgetting.report import capacity_views
+
+        name = self.arm(arm or next(iter(self.arm_names), "")).name
+        figure = capacity_views.capacity_figure(self, name, skill, thresholds)
+        if figure is None:
+            raise UsageError(f"plot_capacity: needs {capacity_views.FEWEST_SIZES} sizes or more")
+        return figure
+
     def summary(self) -> Summary:
         """Retention at the last dose by student and skill; ``print`` shows it in at most 80 columns, rich in colour."""
         from forgetting.report import terminal

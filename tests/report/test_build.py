@@ -121,7 +121,7 @@ def test_a_folder_without_its_ledger_still_has_curves_and_views(built: Path, tmp
 
 def test_what_is_built_can_be_chosen(small_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(small_folder, tmp_path / "s")
-    assert [p.name for p in build_views(tmp_path / "s", ("curves",))] == ["curves.csv"]
+    assert [p.name for p in build_views(tmp_path / "s", ("curves",))] == ["curves.csv", "well_formed.csv"]
     with pytest.raises(UsageError, match="did you mean 'figures'"):
         build_views(tmp_path / "s", ("figure",))
 
@@ -208,4 +208,4 @@ def test_optional_keys_may_be_missing_and_text_from_the_record_is_escaped(small_
     (tmp_path / "s" / "record.json").write_text(json.dumps({"benchmarks": benchmarks, "name": "<b>bold</b>"}))
     page = load(tmp_path / "s").report(tmp_path / "page.html").read_text()
     assert "dialogue" in page and "<b>bold" not in page and "&lt;b&gt;bold" in page
-    assert len(build_views(tmp_path / "s", ("curves", "tensorboard"))) == 1 + 12 + 1
+    assert len(build_views(tmp_path / "s", ("curves", "tensorboard"))) == 2 + 12 + 1

@@ -36,7 +36,8 @@ def _lines(figure: Figure, title: str) -> dict[str, np.ndarray]:
 
 def test_the_study_gets_the_figures_that_it_has_data_for(drawn: dict[str, Figure]) -> None:
     kinds = {name.removesuffix("-altered_syntax") for name in drawn if name.endswith("-altered_syntax")}
-    assert kinds == {"retention", "likelihood", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity"}
+    own = {"retention", "likelihood", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity", "readings"}
+    assert kinds == own
     assert {name for name in drawn if "noise" in name} == {"retention-noise", "likelihood-noise"}  # a control
     rate = {name for name in drawn if "rate0.25" in name}  # which is in the overlay of rates
     assert rate == {"retention-dialogue-rate0.25", "likelihood-dialogue-rate0.25"}
