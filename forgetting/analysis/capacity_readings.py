@@ -114,7 +114,9 @@ def arm_looks(study: StudyFolder, arm: str, skill: str) -> pd.DataFrame:
         formed.columns = [*run, "dose", "well_formed", READINGS[1], f"{READINGS[1]} variance"]
         found = found.merge(formed, on=[*run, "dose"], how="left")
     middle = found.groupby("student")["baseline"].transform("median")
-    return found.assign(stuck=found["baseline"] < STUCK * middle).sort_values([*run, "dose"], ignore_index=True)
+    return found.assign(stuck=found["baseline"] < STUCK * middle).sort_values(
+        ["capacity", *run, "dose"], ignore_index=True
+    )
 
 
 def places(

@@ -119,6 +119,18 @@ class Result(StudyFolder):
 
         return capacity_thresholds(self, skill, dose, levels, nll, arms, leave_out_stuck)
 
+    def orderings(self) -> pd.DataFrame:
+        """What several papers agree on, judged by this study: ``pass``, ``fail`` or ``open``, intervals by students.
+
+        Of remedies by the areas between their fronts (``analysis.orderings``), of plain runs by a statistic of each
+        student (``analysis.run_orderings``); what the study has no arms for is not there.
+        """
+        from forgetting.analysis.orderings import orderings
+        from forgetting.analysis.run_orderings import run_orderings
+
+        fronts = orderings(self).rename(columns={"area": "value", "student": "of"})
+        return pd.concat([run_orderings(self), fronts], ignore_index=True) if len(fronts) else run_orderings(self)
+
     def plot_capacity(
         self, arm: str | None = None, skill: str = "maths", thresholds: pd.DataFrame | None = None
     ) -> Figure:

@@ -1,0 +1,185 @@
+"""Orderings that several papers agree on and that plain runs can judge: score rows in; pass, fail or open out.
+
+Each is a statistic of one student (its runs over arms, doses or a stretch of sizes) with its mean and 95% interval
+(Student's t) over students. What remedies can judge is in ``orderings``. Sources are named by arXiv number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from forgetting.analysis.capacity_readings import arm_looks
+from forgetting.analysis.curves import ORIGINAL, skill_names
+from forgetting.analysis.fronts import mean_interval
+from forgetting.analysis.learning_paths import mitigation, multiple
+from forgetting.analysis.metrics import Status
+from forgetting.analysis.record_reading import part_name
+from forgetting.analysis.scores import PROBE
+from forgetting.analysis.study_folder import StudyFolder, new_source
+from forgetting.record.schema import RUN_KEY
+
+COLUMNS = ["ordering", "says", "sources", "statistic", "of", "value", "low", "high", "students", "verdict"]
+LEAST_LOSS = 0.2  # of retention: with less lost there is nothing whose course could be told
+MOST_R2 = 0.5  # a predictor explains more than half of the variance, or it does not predict
+EQUAL_NLL = 4.0  # of the probe of dialogue, nats a token
+ONE_STUDENT = ["student", "distillation_seed"]
+
+Row = dict[str, Any]
+
+
+def run_orderings(study: StudyFolder) -> pd.DataFrame:
+    """One row for each ordering, and each size, that the study has the arms for.
+
+    ``value`` with ``low`` and ``high`` is the mean of the statistic over students; ``verdict`` is ``pass`` or ``fail``
+    where the whole interval says so, else ``open``.
+    """
+    rows = [row for judged in (_replay, _kl_within, _kl_across, _early, _larger_syntax) for row in judged(study)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _judged(head: Row, of: str, values: Any, above: float, *, passes_above: bool = True) -> Row:
+    known = np.asarray(values, float)
+    value, low, high = mean_interval(known)
+    count = int(np.isfinite(known).sum())
+    higher, lower = low > above, high < above
+    verdict = (
+        "pass" if (higher if passes_above else lower) else "fail" if (lower if passes_above else higher) else "open"
+    )
+    return head | {"of": of, "value": value, "low": low, "high": high, "students": count, "verdict": verdict}
+
+
+def _arms(study: StudyFolder, keep: Callable[[Row], bool]) -> list[Row]:
+    """Plain arms that train, at their rate's own multiple, whose settings are wanted."""
+    every = [dict(arm) for arm in study.record.get("arms", []) if arm["name"] in study.arm_names]
+    plain = [arm for arm in every if mitigation(arm)["name"] == "none" and multiple(arm) == 1]
+    return [arm for arm in plain if keep(arm)]
+
+
+def _is(arm: Row, source: str, shift: float, policy: str = "constant") -> bool:
+    same = part_name(arm.get("contamination")) == source and float(arm.get("shift", 1)) == shift
+    return same and str(arm.get("rate_policy", policy)) == policy
+
+
+def _by_size(values: pd.Series) -> Iterator[tuple[str, pd.Series]]:
+    """A statistic by student as ``(size, values of its students)``."""
+    for size, own in values.groupby(level="student", sort=False):
+        yield str(size), own
+
+
+def _replay(study: StudyFolder) -> Iterator[Row]:
+    head = {"ordering": "S2", "says": "half a stream of old data keeps more at equal learning",
+            "sources": "2502.06042, 2605.26097",
+            "statistic": f"retention of maths at probe NLL {EQUAL_NLL:g}, shift .5 minus shift 1"}  # fmt: skip
+    found = {}
+    for shift in (1.0, 0.5):
+        arms = _arms(study, lambda arm, shift=shift: _is(arm, "dialogue", shift))  # type: ignore[misc]
+        if not arms or "maths" not in skill_names(study.scores).values():
+            return
+        looks = arm_looks(study, str(arms[0]["name"]), "maths")
+        found[shift] = pd.Series({key: _at_nll(own) for key, own in looks.groupby(ONE_STUDENT, sort=False)})
+    apart = (found[0.5] - found[1.0]).rename_axis(ONE_STUDENT)
+    for size, own in _by_size(apart):
+        yield _judged(head, size, own, 0.0)
+
+
+def _at_nll(run: pd.DataFrame) -> float:
+    """Retention where the probe first falls to the level, on a line over log NLL; NaN where it never does."""
+    run = run.sort_values("dose")
+    x, y = -np.log(run["probe"].to_numpy(float)), run["accuracy"].to_numpy(float)
+    after = np.flatnonzero(x >= -math.log(EQUAL_NLL))
+    if not len(after) or after[0] == 0:
+        return math.nan
+    i = int(after[0])
+    return float(np.interp(-math.log(EQUAL_NLL), x[i - 1 : i + 1], y[i - 1 : i + 1]))
+
+
+def _losses(study: StudyFolder) -> pd.DataFrame:
+    """Loss of maths and KL on the new task's inputs of every look of every plain arm."""
+    names, run = skill_names(study.scores), [*RUN_KEY, "dose"]
+    benchmark = next((b for b, skill in names.items() if skill == "maths"), None)
+    arms = {str(arm["name"]): arm for arm in _arms(study, lambda _: True)}
+    rows = study.scores[
+        study.scores["arm"].isin(list(arms)) & study.scores["depth"].isna() & (study.scores["dose"] > 0)
+    ]
+    graded = rows[(rows["benchmark"] == benchmark) & (rows["variant"] == ORIGINAL) & (rows["status"] == Status.ok.name)]
+    probes = rows[rows["benchmark"] == PROBE]
+    own = {arm: new_source(arms[str(arm)], some) for arm, some in probes.groupby("arm", observed=True)}
+    probes = probes[probes["variant"] == probes["arm"].map(own)]
+    found = graded[[*run, "capacity", "retention"]].merge(probes[[*run, "kl"]], on=run)
+    return found.assign(loss=1 - pd.to_numeric(found["retention"]), kl=pd.to_numeric(found["kl"])).dropna()
+
+
+def _kl_within(study: StudyFolder) -> Iterator[Row]:
+    head = {"ordering": "S3", "says": "KL on the new inputs foretells what is lost, at one size",
+            "sources": "2509.04259",
+            "statistic": "R2 of the loss on KL and its square, over a student's arms and looks"}  # fmt: skip
+    found = _losses(study)
+    if found["arm"].nunique() < 3:
+        return
+    for size, own in _by_size(found.groupby(ONE_STUDENT, sort=False)[["kl", "loss"]].apply(_r2)):
+        yield _judged(head, size, own, MOST_R2)
+
+
+def _r2(looks: pd.DataFrame) -> float:
+    y = looks["loss"].to_numpy(float)
+    if len(y) < 6 or y.std() == 0:
+        return math.nan
+    left = y - np.polyval(np.polyfit(looks["kl"].to_numpy(float), y, 2), looks["kl"].to_numpy(float))
+    return float(1 - (left**2).sum() / ((y - y.mean()) ** 2).sum())
+
+
+def _kl_across(study: StudyFolder) -> Iterator[Row]:
+    """Students with one distillation seed are a ladder of their own: the rank correlation along it."""
+    head = {"ordering": "S3", "says": "and across sizes at one dose", "sources": "2509.04259",
+            "statistic": "Spearman's correlation of loss and KL over the sizes"}  # fmt: skip
+    found = _losses(study)
+    plain = [str(arm["name"]) for arm in _arms(study, lambda arm: _is(arm, "dialogue", 1.0))]
+    for arm in plain[:1]:
+        own = found[found["arm"] == arm]
+        if own["student"].nunique() < 4:
+            continue
+        ladders = own[own["dose"] == own["dose"].max()].groupby("distillation_seed")
+        values = [float(spearmanr(one["kl"], one["loss"]).statistic) for _, one in ladders if len(one) > 3]
+        yield _judged(head, f"{own['student'].nunique()} sizes, dose {own['dose'].max():,}", values, 0.0)
+
+
+def _early(study: StudyFolder) -> Iterator[Row]:
+    head = {"ordering": "S8", "says": "damage is early", "sources": "2501.13453",
+            "statistic": "share of the last dose's loss of maths that half of the dose has done"}  # fmt: skip
+    found = _losses(study)
+    for arm in _arms(study, lambda arm: _is(arm, "dialogue", 1.0))[:1]:
+        own = found[found["arm"] == arm["name"]]
+        last = own["dose"].max()
+        loss = own.pivot_table("loss", ONE_STUDENT, "dose", sort=False)
+        if last / 2 not in loss:
+            return
+        share = (loss[last / 2] / loss[last])[loss[last] >= LEAST_LOSS]
+        for size, some in _by_size(share):
+            yield _judged(head, size, some, 0.5)
+
+
+def _larger_syntax(study: StudyFolder) -> Iterator[Row]:
+    head = {"ordering": "S10", "says": "larger students forget more to altered syntax", "sources": "2308.08747",
+            "statistic": "slope of retention of code over log10 of parameters, along one ladder"}  # fmt: skip
+    names = skill_names(study.scores)
+    for arm in _arms(study, lambda arm: _is(arm, "altered_syntax", 1.0))[:1]:
+        rows = study.scores[(study.scores["arm"] == arm["name"]) & study.scores["depth"].isna()]
+        rows = rows[(rows["benchmark"].map(names) == "code") & (rows["variant"] == ORIGINAL) & (rows["dose"] > 0)]
+        rows = rows[rows["status"] == Status.ok.name]
+        if rows["student"].nunique() < 3:
+            continue
+        for dose, own in rows.groupby("dose"):
+            ladders = own.groupby("distillation_seed")
+            slopes = [_slope(one) for _, one in ladders if len(one) > 2]
+            yield _judged(head, f"{rows['student'].nunique()} sizes, dose {dose:,}", slopes, 0.0, passes_above=False)
+
+
+def _slope(ladder: pd.DataFrame) -> float:
+    x, y = np.log10(ladder["capacity"].to_numpy(float)), ladder["retention"].to_numpy(float)
+    return float(np.polyfit(x, y, 1)[0])
