@@ -25,10 +25,16 @@ MEASURED = {
     "stacked_looks": ["rows", 0, "times_faster", "median"],
     "sweep_workers": ["times_faster", "median"],
     "study": ["times_faster_than", "plain", "median"],
+    "threshold": ["seconds_a_run", "forgetting", "median"],
     "workers": ["times_faster_whole_study", "median"],
 }
 WAYS = ["--ways", "to the target", "whole length"]
-ARGUMENTS = {"distillation": WAYS, "scaling": ["--axes", "dose"], "study": ["--loops", "plain", "--workers", "0"]}
+ARGUMENTS = {
+    "distillation": WAYS,
+    "scaling": ["--axes", "dose"],
+    "study": ["--loops", "plain", "--workers", "0"],
+    "threshold": [str(SPEED.parent / "results" / "section_4_2-611fa0a7"), "--loops", "plain"],
+}
 
 
 def run(name: str, output: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
