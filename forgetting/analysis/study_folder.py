@@ -115,7 +115,11 @@ class StudyFolder:
         if not path.exists():
             return None
         check_files(self.folder, {path.name: mark} if (mark := self._hashes.get(path.name)) else {}, REMEDY)
-        return read_ledger(path)
+        found = read_ledger(path)
+        known = {PROBE, *self.record["benchmarks"]}
+        if strange := [str(name) for name in found["benchmark"].unique() if name not in known]:
+            raise UsageError(f"{path}: has benchmarks that record.json does not: {', '.join(strange)[:200]}; {REMEDY}")
+        return found
 
     @cached_property
     def scores(self) -> pd.DataFrame:
