@@ -170,9 +170,9 @@ def read_sweep(study: StudyFolder) -> SweepFolder | None:
         raise UsageError(f"{path}: not readable as the file of a sweep: {error}") from None
     try:
         check_shape(held, SWEEP, "")
+        targets = tuple(_target(one) for one in held.get("targets", []))
     except UsageError as error:
         raise UsageError(f"{path}: not readable as the file of a sweep ({error})") from None
-    targets = tuple(_target(one) for one in held.get("targets", []))
     about = str(held.get("fingerprint", "unknown")), dict(held.get("spec", {}))
     return SweepFolder(study, targets, float(held.get("hours", math.nan)), *about) if targets else None
 
