@@ -7,13 +7,13 @@ from typing import Any
 
 from forgetting.errors import UsageError, file_name
 from forgetting.record.reading import check_texts
-from forgetting.record.shapes import ANY, FLAG, NAME, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
+from forgetting.record.shapes import ANY, FLAG, MISSING, NAME, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 
 MOST_ROWS = 50_000_000  # of a ledger
 PART = (TEXT, {"name": maybe(TEXT), "form": maybe(TEXT)})  # as a record holds one
 RATE = {
-    "learning_rate": NUMBER, "reached": maybe(FLAG), "pilots": maybe(WHOLE), "wanted": maybe(NUMBER),
-    "learning": maybe(NUMBER, NONE), "share": maybe(NUMBER),
+    "learning_rate": NUMBER, "reached": FLAG, "pilots": WHOLE, "wanted": NUMBER, "learning": maybe(NUMBER, NONE),
+    "share": maybe(NUMBER),
 }  # fmt: skip
 RUN = {"student": TEXT, "arm": TEXT, "distillation_seed": WHOLE, "seed": WHOLE, "dose": WHOLE}
 CELL = {"student": TEXT, "arm": TEXT, "skill": TEXT, "dose": WHOLE, "items": WHOLE, "difference": (NUMBER, NONE)}
@@ -45,6 +45,11 @@ def check_record(record: dict[str, Any], path: Path) -> None:
     try:
         check_shape(record, RECORD, "")
         for number, arm in enumerate(record.get("arms") or []):
+            for student, rate in arm.get("rates", {}).items():
+                if "share" not in rate:  # which early records have in its place
+                    check_shape(
+                        rate.get("learning", MISSING), (NUMBER, NONE), f"arms[{number}].rates.{student}.learning"
+                    )
             if isinstance(how := arm.get("mitigation"), dict) and how.get("name") == "replay":
                 check_shape(how.get("share"), NUMBER, f"arms[{number}].mitigation.share")
     except UsageError as error:
