@@ -11,6 +11,8 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
+LONGEST = 1000  # characters of a value in a line
+
 
 class UsageError(ValueError):
     """Bad input: one line with field, rule, value and nearest right word. The command line then exits with status 2."""
@@ -20,7 +22,8 @@ def require(condition: bool, field: str, rule: str, value: object) -> None:
     """Raise ``UsageError`` unless ``condition`` holds; for the constructors of specs and parts."""
     if not condition:
         shown = list(value) if isinstance(value, tuple) else value
-        raise UsageError(f"{field}: must be {rule}, got {shown!r}")
+        text = repr(shown)
+        raise UsageError(f"{field}: must be {rule}, got {text if len(text) <= LONGEST else text[:LONGEST] + '...'}")
 
 
 def file_name(value: object, field: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from forgetting.analysis.table_checks import check_columns, check_numbers
 from forgetting.errors import UsageError
 from forgetting.record.checks import MOST_ROWS, check_names, check_record, check_words
 from forgetting.record.reading import first_line, opened
@@ -64,15 +65,13 @@ def read_ledger(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, pa.ArrowException, TypeError) as error:
         raise UsageError(f"{path}: not a readable parquet file ({first_line(error)}); {REMEDY}") from None
     ledger = ledger.assign(**{name: value for name, value in ADDED.items() if name not in ledger})
-    missing = [name for name in LEDGER_COLUMNS if name not in ledger and name != "answer"]
-    if missing:
-        raise UsageError(f"{path}: columns missing from the ledger: {', '.join(missing)}")
+    check_columns(ledger, (name for name in LEDGER_COLUMNS if name != "answer"), path)
     for name, kind in LEDGER_COLUMNS.items():
         if kind == "string":
             words = ledger[name].unique()
             (check_names if name in ("student", "arm") else check_words)(words, name, path)
-        elif name != "answer" and not pd.api.types.is_numeric_dtype(ledger[name]):
-            raise UsageError(f"{path}: column {name} must be numbers, got {ledger[name].dtype}")
+        elif name != "answer":
+            check_numbers(ledger, name, path)
     return ledger
 
 

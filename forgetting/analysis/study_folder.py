@@ -19,8 +19,9 @@ from forgetting.analysis import statistics
 from forgetting.analysis.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
 from forgetting.analysis.diverged import COLUMNS as DIVERGED_COLUMNS
 from forgetting.analysis.diverged import diverged
-from forgetting.analysis.record_reading import CURVES_FILE, REMEDY, part_name, read_ledger, read_record, replayed
+from forgetting.analysis.record_reading import CURVES_FILE, REMEDY, part_name, read_ledger, read_record, replayed, shown
 from forgetting.analysis.scores import PROBE, plain_rows, score_rows
+from forgetting.analysis.table_checks import check_curves, check_scores, check_well_formed
 from forgetting.analysis.well_formed import WELL_FORMED_FILE, well_formed_counts
 from forgetting.errors import UsageError, unknown
 from forgetting.record.checks import check_names
@@ -116,27 +117,38 @@ class StudyFolder:
         if not path.exists():
             return None
         check_files(self.folder, {path.name: mark} if (mark := self._hashes.get(path.name)) else {}, REMEDY)
-        return read_ledger(path)
+        found = read_ledger(path)
+        known = {PROBE, *self.record["benchmarks"]}
+        if strange := [str(name) for name in found["benchmark"].unique() if name not in known]:
+            raise UsageError(f"{path}: has benchmarks that record.json does not: {', '.join(strange)[:200]}; {REMEDY}")
+        return found
 
     @cached_property
     def well_formed(self) -> pd.DataFrame:
         """Counts of well-formed answers by run, benchmark and dose; empty in a folder with neither ledger nor table."""
         if self.ledger is not None:
             return well_formed_counts(self.ledger)
-        return self._table(WELL_FORMED_FILE) if (self.folder / WELL_FORMED_FILE).exists() else pd.DataFrame()
+        if not (self.folder / WELL_FORMED_FILE).exists():
+            return pd.DataFrame()
+        found = self._table(WELL_FORMED_FILE)
+        check_well_formed(found, self.folder / WELL_FORMED_FILE)
+        return found
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """All score rows: recomputed from the ledger, or read from ``scores.jsonl`` where there is none."""
         if self.ledger is not None:
             chances, versions = self._benchmark("chance"), self._benchmark("version")
-            runs = (own for _, own in self.ledger.groupby(list(RUN_KEY)))
-            rows: list[Any] = [vars(row) for own in runs for row in score_rows(own, chances, versions)]
+            with shown(self.folder):
+                runs = (own for _, own in self.ledger.groupby(list(RUN_KEY)))
+                rows: list[Any] = [vars(row) for own in runs for row in score_rows(own, chances, versions)]
         else:
             path = next(filter(Path.is_file, (self.folder / name for name in SCORES_FILES)), None)
             if path is not None and (mark := self._hashes.get(SCORES_FILES[0])):
                 check_rows(path, mark, REMEDY)
             rows = [] if path is None else read_rows(path)
+            if path is not None:
+                check_scores(rows, path)
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
 
     @cached_property
@@ -180,7 +192,8 @@ class StudyFolder:
             settings: dict[str, Any] = next((dict(a) for a in self.record.get("arms", []) if a["name"] == name), {})
             if self.ledger is not None:
                 own = self.common(self.ledger[self.ledger["arm"] == name])
-                found = curves(own, self._benchmark("chance"), name)
+                with shown(self.folder):
+                    found = curves(own, self._benchmark("chance"), name)
             else:
                 found = curves_from_frame(self._kept_curves[self._kept_curves["arm"] == name])
             self._arms[name] = ArmCurves(name, settings, found)
@@ -217,7 +230,12 @@ class StudyFolder:
 
     @cached_property
     def _kept_curves(self) -> pd.DataFrame:
-        return self._table(CURVES_FILE) if (self.folder / CURVES_FILE).exists() else Curves().to_frame()
+        path = self.folder / CURVES_FILE
+        if not path.exists():
+            return Curves().to_frame()
+        found = self._table(CURVES_FILE)
+        check_curves(found, path)
+        return found
 
     def _table(self, name: str) -> pd.DataFrame:
         """A CSV file of the folder, as it was when the record was written."""

@@ -42,7 +42,7 @@ def _well_formed(rows: pd.DataFrame) -> NDArray[np.bool_]:
     for place in places:
         tokens = tuple(answers[place])
         if tokens not in known:
-            known[tokens] = is_well_formed(" ".join(_words()[t] for t in tokens))
+            known[tokens] = is_well_formed(" ".join(_words().get(t, vocabulary.UNK) for t in tokens))
         good[place] = known[tokens]
     return good
 

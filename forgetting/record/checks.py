@@ -2,56 +2,58 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 from forgetting.errors import UsageError, file_name
 from forgetting.record.reading import check_texts
+from forgetting.record.shapes import ANY, FLAG, MISSING, NAME, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 
 MOST_ROWS = 50_000_000  # of a ledger
+PART = (TEXT, {"name": maybe(TEXT), "form": maybe(TEXT)})  # as a record holds one
+RATE = {
+    "learning_rate": NUMBER, "reached": FLAG, "pilots": WHOLE, "wanted": NUMBER, "learning": maybe(NUMBER, NONE),
+    "share": maybe(NUMBER),
+}  # fmt: skip
+RUN = {"student": TEXT, "arm": TEXT, "distillation_seed": WHOLE, "seed": WHOLE, "dose": WHOLE}
+CELL = {"student": TEXT, "arm": TEXT, "skill": TEXT, "dose": WHOLE, "items": WHOLE, "difference": (NUMBER, NONE)}
+RECORD = {  # what views rely on
+    "name": maybe(TEXT), "fingerprint": maybe(TEXT), "commit": maybe(TEXT, NONE), "created": maybe(TEXT),
+    "benchmarks": {ANY: {"version": WHOLE, "chance": NUMBER, "skill": TEXT}},
+    "arms": maybe([{
+        "name": NAME, "contamination": maybe(*PART), "mitigation": maybe(*PART), "rate_policy": maybe(TEXT),
+        "shift": maybe(NUMBER), "rate_multiple": maybe(NUMBER), "replay": maybe(NUMBER), "rates": maybe({ANY: RATE}),
+        "doses": maybe([WHOLE]), "not_reached": maybe([WHOLE]),
+    }]),
+    "students": maybe([{"name": NAME, "capacity": maybe(WHOLE), "capacity_non_embedding": maybe(WHOLE)}]),
+    "seeds": maybe({
+        "distillation": maybe([WHOLE]), "contamination": maybe([WHOLE]), "shared_students": maybe(FLAG),
+        "checkpoints": maybe(FLAG),
+    }),
+    "seconds": maybe({ANY: NUMBER}), "hardware": maybe({ANY: (TEXT, NUMBER)}), "versions": maybe({ANY: TEXT}),
+    "files": maybe({ANY: TEXT}), "unverified": maybe([TEXT]), "pruned": maybe([RUN]), "diverged": maybe([RUN]),
+    "statuses": maybe([{"status": TEXT, "where": TEXT, "remedy": TEXT, "arm": TEXT}]),
+    "noise_floor": maybe([{**CELL, **dict.fromkeys(("accuracy", "standard_error", "seed_spread"), (NUMBER, NONE))}]),
+    "differences": maybe([
+        {**CELL, "capacity": WHOLE, "seeds": WHOLE, "control": TEXT, "low": (NUMBER, NONE), "high": (NUMBER, NONE)}
+    ]),
+}  # fmt: skip
 
 
 def check_record(record: dict[str, Any], path: Path) -> None:
     """``UsageError`` names the file and the first entry that is not as the package writes it."""
-    _mapping(record.get("benchmarks"), "benchmarks", path)
-    for name, about in record["benchmarks"].items():
-        _mapping(about, f"benchmarks.{name}", path)
-        _number(about.get("chance"), f"benchmarks.{name}.chance", path)
-        _number(about.get("version"), f"benchmarks.{name}.version", path)
-    for listed in ("arms", "students", "statuses", "pruned", "diverged", "noise_floor", "differences"):
-        entries = record.get(listed, [])
-        if not isinstance(entries, list):
-            raise _wrong(f"{listed}: must be a list", path)
-        for number, entry in enumerate(entries):
-            _mapping(entry, f"{listed}[{number}]", path)
-    for listed in ("arms", "students"):
-        for number, entry in enumerate(record.get(listed, [])):
-            try:
-                file_name(entry.get("name"), f"{listed}[{number}].name")
-            except UsageError as error:
-                raise _wrong(str(error), path) from None
-    _check_arms(record, path)
-    for number, student in enumerate(record.get("students", [])):
-        _number(student.get("capacity", 0) or 0, f"students[{number}].capacity", path)
-    for name in ("seconds", "seeds", "hardware", "versions"):
-        _mapping(record.get(name, {}), name, path)
-    for name, value in record.get("seconds", {}).items():
-        _number(value, f"seconds.{name}", path)
-    if not isinstance(record.get("name", ""), str):
-        raise _wrong("name: must be text", path)
-
-
-def _check_arms(record: dict[str, Any], path: Path) -> None:
-    """What figures say of an arm."""
-    for number, arm in enumerate(record.get("arms", [])):
-        for name in ("shift", "rate_multiple", "replay"):
-            _number(arm.get(name, 0) or 0, f"arms[{number}].{name}", path)
-        rates = arm.get("rates", {})
-        _mapping(rates, f"arms[{number}].rates", path)
-        for student, rate in rates.items():
-            _mapping(rate, f"arms[{number}].rates.{student}", path)
-            _number(rate.get("learning_rate"), f"arms[{number}].rates.{student}.learning_rate", path)
+    try:
+        check_shape(record, RECORD, "")
+        for number, arm in enumerate(record.get("arms") or []):
+            for student, rate in arm.get("rates", {}).items():
+                if "share" not in rate:  # which early records have in its place
+                    check_shape(
+                        rate.get("learning", MISSING), (NUMBER, NONE), f"arms[{number}].rates.{student}.learning"
+                    )
+            if isinstance(how := arm.get("mitigation"), dict) and how.get("name") == "replay":
+                check_shape(how.get("share"), NUMBER, f"arms[{number}].mitigation.share")
+    except UsageError as error:
+        raise _wrong(str(error), path) from None
 
 
 def check_names(names: Any, what: str, path: Path) -> None:
@@ -72,16 +74,6 @@ def check_words(words: Any, what: str, path: Path) -> None:
             check_texts(word)
         except ValueError as error:
             raise _wrong(f"{what}: {error}", path) from None
-
-
-def _mapping(value: Any, what: str, path: Path) -> None:
-    if not isinstance(value, dict):
-        raise _wrong(f"{what}: must be a mapping, got {str(value)[:40]!r}", path)
-
-
-def _number(value: Any, what: str, path: Path) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e18:
-        raise _wrong(f"{what}: must be a number, got {str(value)[:40]!r}", path)
 
 
 def _wrong(what: str, path: Path) -> UsageError:

@@ -53,7 +53,8 @@ def versions() -> dict[str, str]:
 def other_version(plan: Mapping[str, Any]) -> str:
     """Which version made a folder that this one cannot go on with, by its plan; old plans name commits at most."""
     made = f"version {plan['version']}" if "version" in plan else "an earlier version"
-    commits = ", ".join(map(str, plan.get("commits") or ()))
+    known = plan.get("commits")
+    commits = ", ".join(map(str, known)) if isinstance(known, list) else ""
     return f"was made by {made}{f' (commit {commits})' if commits else ''}, and this one can report and load it only"
 
 

@@ -10,12 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.errors import UsageError
+from forgetting.record.checks import RATE
 from forgetting.record.files import RunFolder
 from forgetting.record.reading import first_line, opened
 from forgetting.record.schema import LEDGER_COLUMNS
 from forgetting.record.seals import SEAL, check_files, damaged, read_sealed
+from forgetting.record.shapes import ANY, NUMBER, TEXT, WHOLE, check_shape, maybe
 
 _TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "list<int32>": pa.list_(pa.int32())}
+MARKER = {
+    "wall_seconds": {ANY: NUMBER}, "pruned_at": maybe(WHOLE), "files": maybe({ANY: TEXT}), "matched": maybe(RATE),
+}  # fmt: skip
 SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in LEDGER_COLUMNS.items()])
 
 
@@ -82,9 +87,9 @@ def read_marker(run: RunFolder, fingerprint: str | None = None) -> dict[str, Any
     if fingerprint is not None and found.get("fingerprint") != fingerprint:
         what = f"the completion marker of another run ({found.get('fingerprint')!r}, not {fingerprint!r})"
         raise UsageError(f"{run.complete}: is {what}; {remedy(run)}")
-    seconds, ended = found.get("wall_seconds"), found.get("pruned_at")
-    numbers = isinstance(seconds, dict) and all(isinstance(s, int | float) for s in seconds.values())
-    if not numbers or not (ended is None or type(ended) is int) or not isinstance(found.get("files", {}), dict):
-        raise UsageError(f"{run.complete}: is no completion marker; {remedy(run)}")
+    try:
+        check_shape(found, MARKER, "")
+    except UsageError as error:
+        raise UsageError(f"{run.complete}: is no completion marker ({error}); {remedy(run)}") from None
     check_files(run.folder, found.get("files", {}), remedy(run))
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forgetting.analysis.record_reading import CURVES_FILE
+from forgetting.analysis.record_reading import CURVES_FILE, shown
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.analysis.well_formed import WELL_FORMED_FILE
 from forgetting.errors import UsageError, unknown
@@ -38,7 +38,7 @@ def write_views(study: StudyFolder, what: Iterable[str] = VIEWS, into: Path | No
     check_plain(*(target / name for name in PLACES))
     if into is None:
         clear(target)
-    with _writing(target), _collecting_later():
+    with shown(study.folder), _writing(target), _collecting_later():
         paths = _write(study, wanted, target)
         if into is None:
             _seal_tables(study)
@@ -49,7 +49,7 @@ def write_html(study: StudyFolder, path: Path) -> Path:
     """Write the report of a study as one file at ``path``."""
     from forgetting.report import drawing, figures, html
 
-    with _writing(path), _collecting_later():
+    with shown(study.folder), _writing(path), _collecting_later():
         write_atomically(path, html.page(study, drawing.vectors(figures.figures(study))))
     return path
 

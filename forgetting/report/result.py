@@ -153,7 +153,8 @@ class Result(StudyFolder):
         """Retention at the last dose by student and skill; ``print`` shows it in at most 80 columns, rich in colour."""
         from forgetting.report import terminal
 
-        return terminal.summary(self)
+        with shown(self.folder):
+            return terminal.summary(self)
 
     def compare(
         self,
@@ -197,7 +198,8 @@ class Result(StudyFolder):
         """A notebook shows retention at the last dose, and where the folder is."""
         from forgetting.report import html
 
-        return html.notebook(self)
+        with shown(self.folder):
+            return html.notebook(self)
 
 
 def load(path: Path | str) -> Result:

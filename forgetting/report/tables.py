@@ -16,6 +16,7 @@ from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.record_reading import part_name, replayed
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder, new_source
+from forgetting.report.sweeps.read import SWEEP_FILE
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,11 @@ def statuses(study: StudyFolder) -> pd.DataFrame:
 
 def diverged_lines(study: StudyFolder) -> list[str]:
     """A line for each run whose student became no finite numbers; of hundreds the first ones and their count."""
+    counted = "; thresholds count it as retention 0 or less" if (study.folder / SWEEP_FILE).is_file() else ""
     found = [
         f"{row.student} in {row.arm}, seeds {row.distillation_seed} and {row.seed}: from dose {int(str(row.dose)):,} "
         "on the student is no finite numbers (NaN), and what is shown of it is not forgetting; its rate is too high"
+        f"{counted}"
         for row in study.diverged.itertuples()
     ]
     more = [f"and {len(found) - MOST_LINES:,} more such runs"] if len(found) > MOST_LINES else []

@@ -50,7 +50,8 @@ def prepare(study: Study, folder: Path, stack: int | str = "off") -> list[str]:
     """
     file, commits = folder / "spec.json", list[str]()
     with suppress(OSError, ValueError):  # new, or damaged and to be written anew
-        commits = list(map(str, read_sealed(file, "").get("commits", [])))
+        found = read_sealed(file, "").get("commits")
+        commits = list(map(str, found)) if isinstance(found, list) else []
     commits = list(dict.fromkeys([*commits, commit() or "unknown"]))
     spec, mark = dataclasses.asdict(study.spec), study_fingerprint(study)
     plan = {"fingerprint": mark, "spec": spec, "version": __version__, "commits": commits, "stack": stack}

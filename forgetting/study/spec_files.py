@@ -19,7 +19,8 @@ from forgetting.spec import Spec
 from forgetting.study import settings
 
 T = TypeVar("T")
-MOST_BYTES, MOST_VALUES = 4 * 2**20, 100_000
+MOST_BYTES, MOST_VALUES, MOST_DIGITS = 4 * 2**20, 100_000, 100
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Loader(yaml.SafeLoader):
@@ -193,6 +194,18 @@ def _check_repeats(node: yaml.Node | None, path: str, walked: set[int]) -> None:
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             _check_repeats(value, path, walked)
+    elif isinstance(node, yaml.ScalarNode) and node.tag in NUMBERS and not node.style:
+        _check_number(node, path)
+
+
+def _check_number(node: yaml.ScalarNode, path: str) -> None:
+    """YAML reads ``010`` as 8 and ``1:30`` as 90; here a number is written as it is meant, and not without end."""
+    digits = node.value.lstrip("+-").replace("_", "")
+    octal = digits.isdigit() and len(digits) > 1 and digits.startswith("0")
+    if octal or ":" in digits or len(digits) > MOST_DIGITS:
+        line = f"{path}: line {node.start_mark.line + 1}"
+        rule = f"decimal, without 0 in front or colons, of at most {MOST_DIGITS} digits"
+        raise UsageError(f"{line}: a number must be {rule}, got {settings.shorten(node.value, settings.LONGEST_VALUE)}")
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:

@@ -13,7 +13,12 @@ from forgetting.errors import UsageError
 from forgetting.record.files import RunFolder
 from forgetting.record.reading import read_rows
 from forgetting.record.run_files import read_marker, remedy
+from forgetting.record.shapes import NONE, NUMBER, TEXT, WHOLE, check_shape
 from forgetting.sweep.search_space import SweepSpace
+
+SCORE = {
+    "dose": WHOLE, "accuracy": NUMBER, "items": WHOLE, "chance": NUMBER, "retention": (NUMBER, NONE), "status": TEXT,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ def _rows(space: SweepSpace, run: RunFolder) -> dict[int, dict[str, Any]]:
     try:
         wanted = (space.benchmark, ORIGINAL, space.depth)
         own = [r for r in read_rows(run.scores) if (r["benchmark"], r["variant"], r["depth"]) == wanted]
-        return {int(row["dose"]): row for row in own}
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"{run.scores}: has rows that are no scores; {remedy(run)}") from None
+        for row in own:
+            check_shape(row, SCORE, "")
+    except (KeyError, UsageError) as error:
+        raise UsageError(f"{run.scores}: has rows that are no scores ({error}); {remedy(run)}") from None
+    return {row["dose"]: row for row in own}

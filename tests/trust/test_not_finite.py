@@ -17,6 +17,7 @@ from forgetting.analysis.diverged import diverged
 from forgetting.cli import main
 from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.record.seals import write_sealed
 from forgetting.record.store import REFERENCE, Store
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
@@ -45,6 +46,9 @@ def test_a_ledger_with_nan_is_said(tmp_path: Path, ledger: pd.DataFrame, capsys:
     assert line in (folder / "report.html").read_text(encoding="utf-8")
     assert line in capsys.readouterr().err  # of claims
     assert "no finite numbers" not in shown(write_study(tmp_path / "sound", ledger))
+    assert "retention 0" not in shown(folder)
+    write_sealed(folder / "sweep.json", {})
+    assert "thresholds count it as retention 0 or less" in shown(folder)
 
 
 def test_losses_of_nothing_are_no_matter(ledger: pd.DataFrame) -> None:

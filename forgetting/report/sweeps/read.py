@@ -20,10 +20,30 @@ from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.errors import UsageError
+from forgetting.record.checks import PART
 from forgetting.record.seals import read_sealed
+from forgetting.record.shapes import FLAG, NAME, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 
 SWEEP_FILE = "sweep.json"
 TRIAL_COLUMNS = "number state run student shift retention variance flops seconds status error holdout pruned_at".split()
+TARGET = {
+    "name": TEXT, "benchmark": TEXT, "depth": (WHOLE, NONE), "dose": WHOLE, "contamination": PART, "rate_policy": TEXT,
+    "students": [NAME], "arms": [{"shift": NUMBER, "name": NAME}], "ended": TEXT, "grid_runs": WHOLE,
+    "target": {
+        "axis": TEXT, "skill": TEXT, "levels": [NUMBER], "rate_multiple": NUMBER, "mitigation": maybe(*PART),
+    },
+    "thresholds": [{
+        "axis": TEXT, "level": NUMBER, "status": TEXT, "confidence": NUMBER, "place": (TEXT, NUMBER),
+        **dict.fromkeys(("value", "low", "high"), (NUMBER, NONE)),
+        "students": maybe(WHOLE), "student_sd": maybe(NUMBER, NONE),
+    }],
+    "trials": [{
+        "number": WHOLE, "state": TEXT, "run": TEXT, "student": NAME, "shift": NUMBER, "holdout": maybe(FLAG, NONE),
+        **dict.fromkeys(("retention", "variance", "flops", "seconds"), maybe(NUMBER, NONE)),
+        **dict.fromkeys(("status", "error"), maybe(TEXT, NONE)), "pruned_at": maybe(WHOLE, NONE),
+    }],
+}  # fmt: skip
+SWEEP = {"targets": maybe([TARGET]), "hours": maybe(NUMBER), "fingerprint": maybe(TEXT), "spec": maybe({})}
 
 
 @dataclass(frozen=True)
@@ -149,9 +169,10 @@ def read_sweep(study: StudyFolder) -> SweepFolder | None:
     except UsageError as error:
         raise UsageError(f"{path}: not readable as the file of a sweep: {error}") from None
     try:
+        check_shape(held, SWEEP, "")
         targets = tuple(_target(one) for one in held.get("targets", []))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: not readable as the file of a sweep ({type(error).__name__}: {error})") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: not readable as the file of a sweep ({error})") from None
     about = str(held.get("fingerprint", "unknown")), dict(held.get("spec", {}))
     return SweepFolder(study, targets, float(held.get("hours", math.nan)), *about) if targets else None
 

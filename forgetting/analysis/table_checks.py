@@ -1,0 +1,78 @@
+"""Whether tables of a record have their columns, each of its kind: what counts is whole, and what is shown is text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forgetting.analysis.curves import COLUMNS, IDENTITY
+from forgetting.analysis.metrics import Status
+from forgetting.analysis.well_formed import LOOK
+from forgetting.errors import UsageError
+from forgetting.record.checks import check_names, check_words
+from forgetting.record.schema import ScoreRow
+from forgetting.record.shapes import MISSING, NONE, NUMBER, TEXT, WHOLE, check_shape
+
+COUNTED = ("capacity", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples", "depth", "items", "seeds",
+           "well_formed", "right")  # fmt: skip
+_KINDS: dict[str, Any] = {"str": TEXT, "int": WHOLE, "float": NUMBER, "None": NONE}
+SCORE_ROW = {
+    name: tuple(_KINDS[kind] for kind in str(field.type).split(" | "))
+    for name, field in ScoreRow.__dataclass_fields__.items()
+}
+
+
+def check_curves(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``curves.csv`` have their columns, each of its kind, and statuses are known."""
+    check_columns(table, (*IDENTITY, *COLUMNS), path)
+    for name in ("capacity", *COLUMNS):
+        check_numbers(table, name, path)
+    check_numbers(table[table["depth"].notna()], "depth", path)
+    for name in ("skill", "variant", "status"):
+        check_words(table[name].unique(), name, path)
+    if strange := set(table["status"]) - set(Status.__members__):
+        raise UsageError(f"{path}: column status must be names of statuses, got {sorted(strange)[0][:40]!r}")
+
+
+def check_well_formed(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``well_formed.csv`` are counts, each at most the one before it."""
+    check_columns(table, (*LOOK, "items", "well_formed", "right"), path)
+    for name in ("distillation_seed", "seed", "capacity", "dose", "items", "well_formed", "right"):
+        check_numbers(table, name, path)
+    check_words(table["benchmark"].unique(), "benchmark", path)
+    if not ((table["right"] <= table["well_formed"]) & (table["well_formed"] <= table["items"])).all():
+        raise UsageError(f"{path}: columns right, well_formed and items must not fall in this order")
+
+
+def check_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """``UsageError`` unless rows are score rows: every field there, and of its kind."""
+    for name, shape in SCORE_ROW.items():
+        values = [row.get(name, MISSING) for row in rows]
+        numbers = [value for value in values if type(value) in (int, float)]
+        largest = [max(numbers, key=lambda value: math.inf if value != value else abs(value))] if numbers else []
+        for value in (*{type(value): value for value in values}.values(), *largest):
+            try:
+                check_shape(value, shape, name)
+            except UsageError as error:
+                raise UsageError(f"{path}: has rows that are no scores ({error})") from None
+    for name in ("student", "arm"):
+        check_names({str(row[name]) for row in rows}, name, path)
+
+
+def check_columns(table: pd.DataFrame, names: Iterable[str], path: Path) -> None:
+    """``UsageError`` names the columns that a table lacks."""
+    if missing := [name for name in names if name not in table]:
+        raise UsageError(f"{path}: columns missing: {', '.join(missing)}")
+
+
+def check_numbers(table: pd.DataFrame, name: str, path: Path) -> None:
+    """``UsageError`` unless a column holds numbers, and whole ones from 0 on where it counts."""
+    column = table[name]
+    if len(table) and (not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+        raise UsageError(f"{path}: column {name} must be numbers, got {column.dtype}")
+    if name in COUNTED and len(table) and not ((column >= 0) & (column % 1 == 0)).all():
+        raise UsageError(f"{path}: column {name} must be whole numbers from 0 on")
