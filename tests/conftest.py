@@ -1,4 +1,4 @@
-"""What all tests share: no network, no display, and the command line run in this process."""
+"""What all tests share: no network, no display, one thread a process, and the command line run in this process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+for library in ("OMP", "MKL", "OPENBLAS"):  # processes that share cores wait for each other's threads; children inherit
+    os.environ[f"{library}_NUM_THREADS"] = "1"
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="forgetting-state-")  # not the key of whoever runs the tests
 
 import pytest
