@@ -10,8 +10,8 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
-for library in ("OMP", "MKL", "OPENBLAS"):  # processes that share cores wait for each other's threads; children inherit
-    os.environ[f"{library}_NUM_THREADS"] = "1"
+# Processes that share cores wait for each other's threads; children inherit.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="forgetting-state-")  # not the key of whoever runs the tests
 
 import pytest
