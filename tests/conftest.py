@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,25 @@ settings.register_profile(
     "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("default")
+
+
+# Whether the studies of the test under way draw their figures; tests marked ``drawn`` and tests/report look at them.
+drawing = [False]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    drawing[0] = item.get_closest_marker("drawn") is not None or Path(__file__).parent / "report" in item.path.parents
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _undrawn() -> Iterator[None]:
+    """Studies leave their figures out, which take longer than a small study itself."""
+    from forgetting.report import figures
+
+    drawn = figures.figures
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(figures, "figures", lambda study: drawn(study) if drawing[0] else {})
+        yield
 
 
 @dataclass(frozen=True)
