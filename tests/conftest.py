@@ -10,7 +10,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Processes that share cores wait for each other's threads; children inherit.
+# Processes that share cores wait for each other's threads, and sums on several may differ in a bit; children inherit.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="forgetting-state-")  # not the key of whoever runs the tests
 
