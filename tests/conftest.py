@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -42,6 +43,13 @@ def _undrawn() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(figures, "figures", lambda study: drawn(study) if drawing[0] else {})
         yield
+
+
+def cases(every: Iterable[Any], *fast: Any) -> list[Any]:
+    """Cases of one law: those named are in the fast set, the others in the slow one."""
+    found = list(every)
+    assert [case for case in fast if case not in found] == []
+    return [pytest.param(case, marks=() if case in fast else pytest.mark.slow) for case in found]
 
 
 @dataclass(frozen=True)

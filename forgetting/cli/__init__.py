@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting import __version__, registry
+from forgetting import __version__
 from forgetting.cli import arguments, budget, claims, compare, folders, listing, report, simulate, streams, sweep
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
@@ -112,6 +112,8 @@ def _parser(chosen: str) -> tuple[ArgumentParser, ArgumentParser | None]:
 
 
 def _place(error: Exception) -> str:
+    from forgetting import registry
+
     place = registry.place_outside(error)
     return f"{place}: " if place else ""
 
