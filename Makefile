@@ -8,6 +8,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 # Tests run in as many processes as there are cores; JOBS=0 runs them in one, with their output as it comes (ARGS=-s).
+# The tests of one file go to one process, so that what they share is made once.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 
@@ -21,7 +22,7 @@ simulate: install  ## run the quick study (ARGS='--seeds 3' adds arguments)
 	$(BIN)/forgetting simulate $(ARGS)
 
 test: dev  ## run the fast tests
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
 
 slow: dev  ## run the slow tests
 	$(PYTEST) -m slow $(ARGS)

@@ -470,7 +470,8 @@ class Mitigation(Part):
     def pull(self, name: str, weight: Tensor, memory: Any, rate: float) -> Tensor | None:
         """What is taken off a weight ``[...]`` after Adam's step, at this learning rate: Adam cannot undo it.
 
-        Not the new weight, but what is subtracted from it. Names are those of ``named_parameters``.
+        Not the new weight, but what is subtracted from it: nothing at a rate of 0. Names are those of
+        ``named_parameters``.
         """
         return None
 

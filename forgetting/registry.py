@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import traceback
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,5 +109,20 @@ def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None 
         settings[key] = checked(given, known[key], f"{field}.{cls.short_name()}.{key}")
     try:
         return cls(**settings)
+    except UsageError:
+        raise
     except TypeError as error:
         raise UsageError(f"{field}.{cls.short_name()}: {error}") from None
+    except (ValueError, AssertionError, LookupError, ArithmeticError, AttributeError) as error:
+        raise UsageError(f"{field}.{cls.short_name()}: {type(error).__name__}: {error}".rstrip(": ")) from error
+
+
+def place_outside(error: BaseException) -> str | None:
+    """The part of another package that an error came out of, with file and line; None where it came out of none."""
+    place = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        owner = frame.f_locals.get("self", frame.f_locals.get("cls"))
+        cls = owner if isinstance(owner, type) else type(owner)
+        if issubclass(cls, Part) and not cls.__module__.startswith("forgetting."):
+            place = f"{cls.short_name()} ({Path(frame.f_code.co_filename).name}, line {line})"
+    return place

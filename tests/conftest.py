@@ -1,15 +1,18 @@
-"""What all tests share: no network, no display, and the command line run in this process."""
+"""What all tests share: no network, no display, one thread a process, and the command line run in this process."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Processes that share cores wait for each other's threads, and sums on several may differ in a bit; children inherit.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="forgetting-state-")  # not the key of whoever runs the tests
 
 import pytest
@@ -21,6 +24,32 @@ settings.register_profile(
     "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("default")
+
+
+# Whether the studies of the test under way draw their figures; tests marked ``drawn`` and tests/report look at them.
+drawing = [False]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    drawing[0] = item.get_closest_marker("drawn") is not None or Path(__file__).parent / "report" in item.path.parents
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _undrawn() -> Iterator[None]:
+    """Studies leave their figures out, which take longer than a small study itself."""
+    from forgetting.report import figures
+
+    drawn = figures.figures
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(figures, "figures", lambda study: drawn(study) if drawing[0] else {})
+        yield
+
+
+def cases(every: Iterable[Any], *fast: Any) -> list[Any]:
+    """Cases of one law: those named are in the fast set, the others in the slow one."""
+    found = list(every)
+    assert [case for case in fast if case not in found] == []
+    return [pytest.param(case, marks=() if case in fast else pytest.mark.slow) for case in found]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -344,6 +345,15 @@ def test_an_interruption_says_how_to_go_on(
     assert len(outcome.err.splitlines()) == 1
     again = command("simulate", "--store", "my students", "--workers", "3").err
     assert "continue with: forgetting resume --store 'my students' --workers 3 runs/quick-" in again
+
+
+def test_a_termination_says_how_to_go_on(command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    def terminated(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("forgetting.executors.distilling.distil_ladder", terminated)
+    outcome = command("distil")
+    assert (outcome.status, outcome.err) == (130, "forgetting: interrupted; continue with: the same command\n")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from forgetting import registry
 from forgetting.contracts import Benchmark
@@ -38,7 +37,6 @@ def _look(model: HuggingFaceModel, batch_items: int) -> pd.DataFrame:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["10k", "34k"])
 def test_other_batch_sizes_move_at_most_one_verdict_in_a_thousand(name: str) -> None:
-    torch.set_num_threads(1)
     model = _shipped(name)
     first, again = _look(model, 128), _look(model, 128)
     assert first["answer"].map(list).tolist() == again["answer"].map(list).tolist()

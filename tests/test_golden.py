@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from forgetting import simulate
 from forgetting.spec import Doses, Evaluation, Ladder, Spec
@@ -38,6 +39,11 @@ def table(output: Path) -> list[str]:
         f"{r.student:<5}{r.arm:<16}{r.skill:<8}{r.dose:>5} {r.accuracy:.3f} {r.nll:.3f}"
         for r in rows.sort_values(["capacity", "arm", "skill", "dose"]).itertuples()
     ]
+
+
+def test_a_test_has_one_thread() -> None:
+    """What is equal bit for bit on one may differ in a bit on several."""
+    assert torch.get_num_threads() == 1
 
 
 def test_the_golden_curves_have_not_moved(tmp_path: Path) -> None:

@@ -75,7 +75,6 @@ def test_the_ladder_spreads_as_the_documentation_says() -> None:
     "name", [pytest.param(n, marks=[pytest.mark.slow] if n in ("100k", "175k", "455k") else []) for n in SHIPPED]
 )
 def test_a_shipped_student_scores_what_its_manifest_says(name: str) -> None:
-    torch.set_num_threads(1)
     study = _study()
     home = _home(study, name)
     told, found = manifest(home)["accuracy"], accuracies(study, load(home))

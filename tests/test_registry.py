@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +16,9 @@ import pytest
 from forgetting import registry
 from forgetting.contracts import FAMILIES, Contamination, Part
 from forgetting.errors import UsageError
+from forgetting.evaluation.bench import Bench
+from forgetting.executors.worker import carry_out
+from tests.conftest import Outcome
 
 OUTSIDER = '''
 """Somebody else's package."""
@@ -47,6 +55,23 @@ class Needy(Contamination):
 
     def samples(self, rng):
         yield from ()
+
+
+@dataclass(frozen=True)
+class Faulty(Contamination):
+    """Breaks where it is told to.
+
+    Args:
+        place: where
+    """
+
+    place: str = "samples"
+
+    def __post_init__(self):
+        assert self.place != "start", "not at the start"
+
+    def samples(self, rng):
+        yield {}["no such key"]
 
 
 class Undecorated(Silence):
@@ -100,6 +125,50 @@ def test_an_outsiders_part_runs_in_a_study(outsider: str) -> None:
     assert study.arms[0].name == "Silence"
 
 
+FAULT = "outsider_parts.Faulty (outsider_parts.py, line {}): KeyError: 'no such key'".format(
+    1 + OUTSIDER.splitlines().index('        yield {}["no such key"]')
+)
+
+
+def test_an_error_in_an_outsiders_part_names_the_part_and_the_line(
+    outsider: str, command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = registry.build("contamination", f"{outsider}.Faulty")
+    assert isinstance(part, Contamination)
+
+    def drawing(*_: object) -> Any:
+        return next(part.samples(np.random.default_rng(0)))
+
+    monkeypatch.setattr("forgetting.executors.worker._make", drawing)
+    with pytest.raises(RuntimeError, match=f"^{re.escape(FAULT)}$"):
+        carry_out({}, lambda done, total: None, cast(Bench, None))
+    monkeypatch.setattr("forgetting.cli.listing.parts", drawing)
+    outcome = command("list", "contamination")
+    assert outcome.status == 2 and outcome.err.startswith(f"forgetting: error: {FAULT}")
+    monkeypatch.setattr("forgetting.cli.listing.parts", lambda *_: {}["ours"])
+    assert "error: KeyError: 'ours'" in command("list", "contamination").err
+
+
+@pytest.mark.slow
+def test_an_error_in_an_outsiders_part_comes_back_from_a_worker(
+    outsider: str, command: Callable[..., Outcome], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]))
+    study = ("--contaminations", f"[{outsider}.Faulty]", "--ladder.students", "[10k]", "--seeds", "1")
+    outcome = command("simulate", *study, "--workers", "1", "--quiet")
+    assert outcome.status == 2 and len(outcome.err.splitlines()) == 1
+    assert FAULT in outcome.err
+
+
+def test_an_outsiders_part_is_shown_as_ours_are(outsider: str, command: Callable[..., Outcome]) -> None:
+    (part,) = json.loads(command("list", "contamination", f"{outsider}.Faulty", "--json").out)["contamination"]
+    assert part["name"] == "outsider_parts.Faulty" and part["what"] == "Breaks where it is told to."
+    assert part["settings"] == [{"name": "place", "type": "text", "default": "samples", "meaning": "where"}]
+    assert [p["name"] for p in json.loads(command("list", "mitigation", "ewc", "--json").out)["mitigation"]] == ["ewc"]
+    assert "did you mean 'ewc'" in command("list", "mitigation", "ew").err
+    assert "part: must be left out with models" in command("list", "models", "10k").err
+
+
 def test_a_part_is_taken_as_it_is() -> None:
     part = registry.build("contamination", "noise")
     assert registry.build("contamination", part) is part
@@ -129,6 +198,7 @@ def test_a_part_is_taken_as_it_is() -> None:
         ("forgetting.mitigation.l2_sp.L2SP", "is not a Contamination"),
         ("outsider_parts.Needy", "length"),
         ({"name": "outsider_parts.Silence", "length": -1}, "silence.length: must be 0 or more, got -1"),
+        ({"name": "outsider_parts.Faulty", "place": "start"}, "Faulty: AssertionError: not at the start"),
         ({"name": "outsider_parts.Silence", "weight": float("nan")}, "must be a finite number, got nan"),
         ({"name": "outsider_parts.Silence", "weight": "1"}, "must be a number"),
         ({"name": "outsider_parts.Silence", "loud": 1}, "must be true or false"),
@@ -151,8 +221,6 @@ def test_an_unknown_family() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_settings_are_plain_values(family: str) -> None:
-    import json
-
     for name in registry.names(family):
         part: Part = registry.build(family, name)
         assert json.loads(json.dumps(part.settings()))

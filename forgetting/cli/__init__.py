@@ -31,6 +31,9 @@ EXAMPLES = """  forgetting simulate                                   the quick 
   forgetting list contamination                         parts, settings, units, defaults
 """
 
+# A mistake of the code's, or of a part's: one line, and its place on request.
+UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, MemoryError)
+
 Command = tuple[Callable[[], ArgumentParser], Callable[[Namespace], int], str]
 
 COMMANDS: dict[str, Command] = {
@@ -65,16 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "FORGETTING_TRACEBACK" in os.environ:
             raise
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return _fail(f"{first}; set FORGETTING_TRACEBACK=1 to see where")
+        return _fail(f"{_place(error)}{first}; set FORGETTING_TRACEBACK=1 to see where")
     except OSError as error:
         if error.filename is None:
             _close_stdout()
         return _fail(f"{error.filename or 'standard output'}: cannot be read or written: {folders.reason(error)}")
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError) as error:
+    except UNEXPECTED as error:
         if "FORGETTING_TRACEBACK" in os.environ:
             raise
         return _fail(
-            f"{type(error).__name__}: {str(error) or 'no more is known'}; set FORGETTING_TRACEBACK=1 to see where"
+            f"{_place(error)}{type(error).__name__}: {str(error) or 'no more is known'}; "
+            "set FORGETTING_TRACEBACK=1 to see where"
         )
     return status
 
@@ -105,6 +109,13 @@ def _parser(chosen: str) -> tuple[ArgumentParser, ArgumentParser | None]:
     for name, (make, _, help_text) in COMMANDS.items():
         commands.add_subcommand(name, make() if name == chosen else ArgumentParser(), help=help_text)
     return parser, commands.choices.get(chosen)
+
+
+def _place(error: Exception) -> str:
+    from forgetting import registry
+
+    place = registry.place_outside(error)
+    return f"{place}: " if place else ""
 
 
 def _fail(message: str) -> int:

@@ -13,12 +13,13 @@ from jsonargparse import ArgumentParser, Namespace
 from forgetting import registry
 from forgetting.cli import arguments
 from forgetting.contracts import FAMILIES
-from forgetting.errors import unknown, wants
+from forgetting.errors import require, unknown, wants
 from forgetting.study import settings
 
 LIST = """Show the parts with their settings, units and defaults, and the ladder of models.
 
-A spec can name all of them but claims, which `forgetting claims` judges by rules.
+A spec can name all of them but claims, which `forgetting claims` judges by rules. PART is the name of one part, or the
+import path of a part of your own, whose module is then run.
 """
 
 NAMES = ("models", *FAMILIES)
@@ -27,20 +28,23 @@ NAMES = ("models", *FAMILIES)
 def parser() -> ArgumentParser:
     """The options of ``forgetting list``."""
     examples = "  forgetting list\n  forgetting list contamination\n  forgetting list models --json\n"
-    command = arguments.parser("list [--json] [FAMILY]", LIST, examples)
+    examples += "  forgetting list mitigation my_package.parts.Homing\n"
+    command = arguments.parser("list [--json] [FAMILY [PART]]", LIST, examples)
     command.add_argument(
         "family", nargs="?", type=str, metavar="FAMILY", help=f"one of {', '.join(NAMES)}; all without it"
     )
+    command.add_argument("part", nargs="?", type=str, metavar="PART", help="the one to be shown; all without it")
     command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return command
 
 
 def listing(given: Namespace) -> int:
     """Print the families."""
-    chosen = given.get("family")
+    chosen, part = given.get("family"), given.get("part")
     if chosen is not None and chosen not in NAMES:
         raise unknown("family", chosen, NAMES)
-    families = {name: models() if name == "models" else parts(name) for name in ((chosen,) if chosen else NAMES)}
+    require(part is None or chosen != "models", "part", "left out with models", part)
+    families = {name: models() if name == "models" else parts(name, part) for name in ((chosen,) if chosen else NAMES)}
     if given.get("json"):
         sys.stdout.write(json.dumps(families, indent=1) + "\n")
     else:
@@ -48,10 +52,10 @@ def listing(given: Namespace) -> int:
     return 0
 
 
-def parts(family: str) -> list[dict[str, Any]]:
-    """Every member of a family: name, what it is, settings with type, meaning (and unit) and default."""
+def parts(family: str, only: str | None = None) -> list[dict[str, Any]]:
+    """Every member of a family, or one: name, what it is, settings with type, meaning (and unit) and default."""
     members = []
-    for name in registry.names(family):
+    for name in registry.names(family) if only is None else (only,):
         cls = registry.part_class(family, name)
         hints, notes = typing.get_type_hints(cls), settings.notes(cls)
         described = [

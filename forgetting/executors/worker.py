@@ -24,13 +24,25 @@ if TYPE_CHECKING:
 
 
 def carry_out(task: dict[str, Any], report: Report, bench: Bench) -> None:
-    """Make what the task says, one of those in ``forgetting.executors.tasks``, measuring on ``bench``."""
+    """Make what the task says, one of those in ``forgetting.executors.tasks``, measuring on ``bench``.
+
+    An error that comes out of a part of another package is a RuntimeError that names the part.
+    """
     import torch
+
+    from forgetting import registry
+    from forgetting.errors import UsageError
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         _make(task, report, bench)
+    except (UsageError, OSError):
+        raise
+    except Exception as error:
+        if place := registry.place_outside(error):
+            raise RuntimeError(f"{place}: {type(error).__name__}: {error}") from error
+        raise
     finally:
         torch.set_num_threads(threads)
 

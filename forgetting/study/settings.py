@@ -7,6 +7,7 @@ import difflib
 import re
 import typing
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import docstring_parser
@@ -47,7 +48,8 @@ def setting_type(cls: type, path: str) -> Any:
     return hint
 
 
-def setting_paths(cls: type, prefix: str = "") -> list[str]:
+@cache
+def setting_paths(cls: type, prefix: str = "") -> tuple[str, ...]:
     """Every setting of a dataclass of dataclasses, dotted, and every group of settings."""
     hints = typing.get_type_hints(cls)
     paths = []
@@ -55,7 +57,7 @@ def setting_paths(cls: type, prefix: str = "") -> list[str]:
         paths.append(f"{prefix}{name}")
         if dataclasses.is_dataclass(hints[name]):
             paths += setting_paths(typing.cast(type, hints[name]), f"{prefix}{name}.")
-    return paths
+    return tuple(paths)
 
 
 def unknown_setting(cls: type, path: str) -> UsageError:

@@ -7,6 +7,7 @@ import dataclasses
 import re
 import typing
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -103,13 +104,19 @@ def dump(spec: Any) -> str:
 
 def _parse(cls: type, values: Mapping[str, Any]) -> Namespace:
     """Types, defaults and texts come from the dataclasses."""
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    parser.add_class_arguments(cls)
     try:
-        parsed: Namespace = parser.parse_object(dict(values))
+        parsed: Namespace = _parser(cls).parse_object(dict(values))
     except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
         raise settings.one_line(str(error), cls) from None
     return parsed
+
+
+@cache
+def _parser(cls: type) -> ArgumentParser:
+    """Made once: a file is read up to three times, for its own errors and for those of what stands above it."""
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_class_arguments(cls)
+    return parser
 
 
 def _check_keys(values: Any, cls: type, whole: type, prefix: str = "") -> None:

@@ -113,6 +113,13 @@ class MitigationLaws:
             taken = part.pull(name, weight.detach() + 0.01, memory, 1e-3)
             assert taken is None or (taken.shape == weight.shape and torch.isfinite(taken).all())
 
+    def test_a_pull_at_a_rate_of_0_takes_nothing(self, part: Mitigation) -> None:
+        student = model(0)
+        memory = part.prepare(student, samples(part.memory_samples()))
+        for name, weight in student.named_parameters():
+            taken = part.pull(name, weight.detach() + 0.01, memory, 0.0)
+            assert taken is None or not taken.any()
+
     def test_the_penalty_is_one_a_replica_and_its_gradient_finite(self, part: Mitigation) -> None:
         student = model(0)
         memory = part.prepare(student, samples(part.memory_samples()))

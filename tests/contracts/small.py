@@ -9,12 +9,9 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-import torch
 
 from forgetting.contracts import Contamination, Sample
 from forgetting.spec import Doses, Evaluation, Fit, Ladder, Optimiser, Spec
-
-torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)

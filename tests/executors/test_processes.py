@@ -62,7 +62,10 @@ def test_workers_keep_the_memory_that_steps_free_unless_the_user_says_otherwise(
     monkeypatch.setenv("MALLOC_TOP_PAD_", "4096")
     process = WorkerProcess()
     try:
-        environment = Path(f"/proc/{process.process.pid}/environ").read_text().split("\0")
+        place, end = Path(f"/proc/{process.process.pid}/environ"), time.monotonic() + 30
+        while not (text := place.read_text()) and time.monotonic() < end:  # empty until the program has begun
+            time.sleep(0.01)
+        environment = text.split("\0")
     finally:
         process.stop()
         process.log.close()

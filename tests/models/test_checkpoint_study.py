@@ -43,14 +43,16 @@ def test_the_record_says_which_weights(result: Result, folder: Path) -> None:
     assert not (result.folder.parent / "store").exists()
 
 
-def test_accuracy_near_zero_is_not_learned_and_nll_carries_the_curve(result: Result) -> None:
+@pytest.mark.drawn
+def test_accuracy_near_zero_is_not_learned_and_nll_carries_the_curve(result: Result, tmp_path: Path) -> None:
     curve = result.curves["tiny"]["maths"]
     assert curve.status == "not_learned" and list(curve.dose) == [0, 16, 32, 64]
     assert curve.delta_nll[0] == 0 and abs(curve.delta_nll[1:]).min() > 0
     trained = result.to_frame()
     probe = trained[(trained["benchmark"] == "probe") & (trained["arm"] == "conversations.dialogues")]
     assert probe["delta_nll"].iloc[-1] < 0
-    assert (result.folder / "figures" / "likelihood-conversations.dialogues.svg").is_file()
+    result.report(tmp_path / "views", ("figures",))
+    assert (tmp_path / "views" / "figures" / "likelihood-conversations.dialogues.svg").is_file()
     text = (result.folder / "report.html").read_text()
     assert "its accuracy cannot carry the curve" in text
 

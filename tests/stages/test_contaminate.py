@@ -32,6 +32,7 @@ from forgetting.testing.small import differing, words
 from forgetting.training import checkpoints
 from forgetting.training.checkpoints import Snapshots, SnapshotWriter, last, read
 from forgetting.training.plan import is_held_out
+from tests.conftest import cases
 from tests.contracts.small import spec
 
 DOSES = (0, 20, 40, 60)
@@ -156,7 +157,11 @@ MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    cases(MOMENTS, "before looking at dose 40", "ledger of dose 40 written, scores not", "a step after dose 20",
+          "everything done but the mark"),
+)  # fmt: skip
 def test_an_interrupted_run_that_is_resumed_equals_one_that_was_not(
     moment: str, whole: RunFolder, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from forgetting.testing.small import differing, model, pool, words
 from forgetting.training.checkpoints import Snapshots
 from forgetting.training.module import FitModule
 from forgetting.training.stack import stacked_batch
+from tests.conftest import cases
 from tests.contracts.small import spec
 from tests.stages.test_contaminate import Interrupted, at_call
 from tests.stages.test_distil import weights
@@ -71,7 +72,7 @@ def note(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     return losses
 
 
-@pytest.mark.parametrize("level", ["sequence", "word"])
+@pytest.mark.parametrize("level", cases(["sequence", "word"], "word"))
 def test_the_first_twenty_losses_of_every_student_are_those_of_separate_ones(
     level: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +107,7 @@ MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", cases(MOMENTS, "some snapshots of step 8 taken", "one is stored"))
 def test_students_that_were_interrupted_are_those_that_were_not(
     moment: str, study: Study, whole: list[dict[str, Tensor]], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

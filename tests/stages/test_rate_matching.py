@@ -249,6 +249,8 @@ def test_stacked_runs_have_their_matched_rates(store: Store, tmp_path: Path) -> 
     assert [(m["stack"], m["matched"]) for m in markers] == [(2, dataclasses.asdict(wanted))] * 2
 
 
+@pytest.mark.drawn
+@pytest.mark.slow
 def test_a_sweep_searches_under_it(store: Store, tmp_path: Path) -> None:
     study = spec(ladder=Ladder(students=("10k", "20k", "34k")), rate_policies=("constant", "matched_plasticity"))
     targets = tuple(Target(levels=(0.5,), rate_policy=p) for p in ("constant", "matched_plasticity"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,6 @@ MATHS = {"name": "maths", "items_per_depth": 2, "depths": [1]}
 
 def study(**ladder: Any) -> Study:
     return construct(spec(ladder=dataclasses.replace(spec().ladder, **ladder)))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As workers have it: on several, products may be cut up otherwise on a busy machine, and sums differ in a bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,7 @@ def test_a_sweep_that_was_killed_at_its_first_step_is_no_study(
     assert findings(resume_sweep(folder, executor=Counting(), quiet=True).folder) == findings(whole)
 
 
+@pytest.mark.drawn
 def test_by_the_command_line(command: Callable[..., Outcome], here: Path, whole: Path) -> None:
     write_spec(here / "sweep.yaml", sweep_spec())
     outcome = command("sweep", "sweep.yaml", "--output", "out")
@@ -107,6 +108,7 @@ def test_by_the_command_line(command: Callable[..., Outcome], here: Path, whole:
     assert "Thresholds · dialogue · maths at dose 160" in outcome.out
     assert "ended, " in outcome.err
     assert f"sweep: out/{folder.name}" in outcome.err
+    assert list(folder.glob("figures/sweep-*.svg"))
     page = (folder / "report.html").read_text()
     assert f"Fingerprint of the sweep {construct_sweep(sweep_spec()).fingerprint}" in page
     assert "Spec of the sweep" in page and "startup_runs" in page

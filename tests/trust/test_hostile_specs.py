@@ -223,6 +223,7 @@ def finished(program: Path, folder: Path) -> Path:
     return next(folder.glob("runs/small-*"))
 
 
+@pytest.mark.slow
 def test_streams_disks_and_locales(program: Path, tmp_path: Path) -> None:
     """One study, in a process whose streams are closed, then shown in many ways."""
     begin = f'exec "{sys.executable}" "{program}" simulate {" ".join(map(repr, SMALL))} --workers 1 --store store'
