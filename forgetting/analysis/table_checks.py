@@ -14,8 +14,8 @@ from forgetting.analysis.metrics import Status
 from forgetting.analysis.well_formed import LOOK
 from forgetting.errors import UsageError
 from forgetting.record.checks import check_names, check_words
+from forgetting.record.field_kinds import MISSING, NONE, NUMBER, TEXT, WHOLE, check_shape
 from forgetting.record.schema import ScoreRow
-from forgetting.record.shapes import MISSING, NONE, NUMBER, TEXT, WHOLE, check_shape
 
 COUNTED = ("capacity", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples", "depth", "items", "seeds",
            "well_formed", "right")  # fmt: skip

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.errors import UsageError, file_name
+from forgetting.record.field_kinds import ANY, FLAG, MISSING, NAME, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 from forgetting.record.reading import check_texts
-from forgetting.record.shapes import ANY, FLAG, MISSING, NAME, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 
 MOST_ROWS = 50_000_000  # of a ledger
 PART = (TEXT, {"name": maybe(TEXT), "form": maybe(TEXT)})  # as a record holds one

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from forgetting.errors import UsageError
 from forgetting.record.checks import RATE
+from forgetting.record.field_kinds import ANY, NUMBER, TEXT, WHOLE, check_shape, maybe
 from forgetting.record.files import RunFolder
 from forgetting.record.reading import first_line, opened
 from forgetting.record.schema import LEDGER_COLUMNS
 from forgetting.record.seals import SEAL, check_files, damaged, read_sealed
-from forgetting.record.shapes import ANY, NUMBER, TEXT, WHOLE, check_shape, maybe
 
 _TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "list<int32>": pa.list_(pa.int32())}
 MARKER = {

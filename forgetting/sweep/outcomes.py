@@ -10,10 +10,10 @@ from typing import Any
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.metrics import Status, censored_variance, retention_variance
 from forgetting.errors import UsageError
+from forgetting.record.field_kinds import NONE, NUMBER, TEXT, WHOLE, check_shape
 from forgetting.record.files import RunFolder
 from forgetting.record.reading import read_rows
 from forgetting.record.run_files import read_marker, remedy
-from forgetting.record.shapes import NONE, NUMBER, TEXT, WHOLE, check_shape
 from forgetting.sweep.search_space import SweepSpace
 
 SCORE = {

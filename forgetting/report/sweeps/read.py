@@ -21,8 +21,8 @@ from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.thresholds.threshold import Threshold
 from forgetting.errors import UsageError
 from forgetting.record.checks import PART
+from forgetting.record.field_kinds import FLAG, NAME, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 from forgetting.record.seals import read_sealed
-from forgetting.record.shapes import FLAG, NAME, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 
 SWEEP_FILE = "sweep.json"
 TRIAL_COLUMNS = "number state run student shift retention variance flops seconds status error holdout pruned_at".split()
