@@ -1,0 +1,84 @@
+"""The headline of section 4.2 from a measured sweep: thresholds by every reading, orderings, the baseline of students.
+
+    python experiments/headline.py results/section_4_2-...
+
+writes ``capacity_thresholds.csv`` (every arm at one dose and at equal learning, in three readings, with the stuck
+students and without), ``orderings.csv``, ``students.csv`` (by size: students, accuracy at dose 0, steps taken and why
+no more) and the figure ``headline.png`` into the folder, and prints what the README says.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forgetting import load
+from forgetting.analysis.capacity_readings import arm_looks
+from forgetting.record.store import Store, manifest
+from forgetting.report.result import Result
+
+DOSE = 1280
+HEADLINE = "dialogue-shift0.5-constant"
+MATHS = ("dialogue", "original", "noise")
+
+
+def thresholds(result: Result) -> pd.DataFrame:
+    """Of every arm that trains: maths, or code after altered syntax; the headline once more without the stuck."""
+    found = []
+    for arm in result.arm_names:
+        if "rate0" in arm:
+            continue
+        skill, dose = ("maths", DOSE) if arm.startswith(MATHS) else ("code", DOSE // 2)
+        print(arm, skill, flush=True)
+        own = result.capacity_thresholds(skill, dose=dose, arms=[arm])
+        found.append(own.assign(skill=skill))
+    without = result.capacity_thresholds("maths", dose=DOSE, arms=[HEADLINE], leave_out_stuck=True)
+    return pd.concat([*found, without.assign(skill="maths")], ignore_index=True)
+
+
+def students(result: Result) -> pd.DataFrame:
+    """By size: how many students, accuracy of maths at dose 0, how many are stuck; steps and why, if stored."""
+    looks = arm_looks(result, HEADLINE, "maths")
+    start = looks[looks["dose"] == 0]
+    taken: dict[tuple[str, int], dict[str, Any]] = {}
+    hashes = {
+        str(mark): (str(known["name"]), int(seed))
+        for known in result.record["students"]
+        for seed, mark in known["weights"].items()
+    }
+    for home in Store(None).root.glob("*/manifest.json"):
+        about = manifest(home.parent)
+        if (key := hashes.get(str(about.get("sha256")))) is not None:
+            taken[key] = about.get("until", {})
+    rows = []
+    for (name, capacity), own in start.groupby(["student", "capacity"], sort=False):
+        why = [taken.get((str(name), int(seed)), {}) for seed in own["distillation_seed"]]
+        rows.append({
+            "student": name, "parameters": capacity, "students": own["distillation_seed"].nunique(),
+            "maths": own["baseline"].mean(), "lowest": own["baseline"].min(), "highest": own["baseline"].max(),
+            "stuck": int(own["stuck"].sum()), "steps": pd.Series([w.get("steps") for w in why]).median(),
+            **{reason: sum(w.get("why") == reason for w in why) for reason in ("reached", "plateau", "cap")},
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Read, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    result = load(given.folder)
+    found = thresholds(result)
+    tables = {"capacity_thresholds": found, "orderings": result.orderings(), "students": students(result)}
+    for name, table in tables.items():
+        table.to_csv(given.folder / f"{name}.csv", index=False, float_format="%.6g")
+        print(f"\n{name}\n{table.to_string()}")
+    shown = found[(found["arm"] == HEADLINE) & ~found["stuck_left_out"]]
+    result.plot_capacity(HEADLINE, thresholds=shown).savefig(given.folder / "headline.png")
+
+
+if __name__ == "__main__":
+    main()
