@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import __version__
-from forgetting.cli import arguments, budget, claims, compare, folders, listing, report, simulate, streams, sweep
+from forgetting.cli import arguments, budget, check, claims, compare, folders, listing, report, simulate, streams, sweep
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
 from forgetting.study import settings
@@ -24,6 +24,7 @@ curves and a report are written to a folder. In the embedded world this takes a 
 
 EXAMPLES = """  forgetting simulate                                   the quick study
   forgetting simulate --config experiments/quick.yaml   the same from its file
+  forgetting check models/mine --data chats.jsonl       what one's own fine-tuning costs
   forgetting sweep sweeps/quick.yaml                    thresholds, with intervals
   forgetting resume runs/quick-0123abcd                 go on after an interruption
   forgetting claims results/section_4_*                 verdicts on the paper's claims
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "resume": (simulate.resume_parser, simulate.resume, "continue a study from its folder"),
     "claims": (claims.parser, claims.claims, "judge the paper's claims on measured studies"),
     "report": (report.parser, report.report, "rebuild the views of studies from their records"),
+    "check": (check.parser, check.check, "what fine-tuning a model on data of one's own costs, on one page"),
     "compare": (compare.parser, compare.compare, "pair two checkpoints, studies or lm-eval logs item by item"),
     "distil": (simulate.distil_parser, simulate.distil, "make the students of a spec, without contaminating them"),
     "budget": (budget.parser, budget.budget, "measure accuracy against the thinking budget of a checkpoint"),

@@ -1,0 +1,237 @@
+"""A model and data of one's own in; the study that says what fine-tuning on them costs, chosen by their sizes, out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from forgetting import registry, seeds
+from forgetting.contracts import Contamination
+from forgetting.errors import UsageError, require, unknown
+from forgetting.executors import of_workers
+from forgetting.executors.own_data import check_natural
+from forgetting.models import checkpoint, ladder
+from forgetting.models.checkpoint import Checkpoint
+from forgetting.own_model.at_hand import ALWAYS, at_hand
+from forgetting.own_model.choices import BATCH_ITEMS, Choice, Costs, counted, round_down, within
+from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, PartValue, Spec
+from forgetting.study import handed
+from forgetting.study.estimates import CORE, GPUS
+from forgetting.study.study import Study, construct
+from forgetting.world.vocabulary import vocabulary
+
+ADAPTERS_FROM = 1_000_000_000  # parameters from which adapters are trained instead of all weights
+ADAPTERS = {"name": "lora", "rank": 8, "multiple": 10.0}
+FEW_ROWS, PASSES = 1_000, 3  # data with fewer rows are passed over three times, others once
+MOST_DOSE, STREAM_CAP = 10_000, 50_000
+WITHOUT_END = 2_560  # the dose of a source that has no end
+HELD_OUT = 0.05  # of the rows, for the probe
+COUNTED = 500  # samples of which tokens are counted
+NOBODY = {"name": "altered_python", "dialect": "none"}  # an original distribution that no run draws from
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is not left to ``check``; see there."""
+
+    benchmarks: PartValue | tuple[PartValue, ...] | None = None
+    original: Any = None
+    minutes: float = 30.0
+    dose: int | None = None
+    learning_rate: float | None = None
+    mitigation: PartValue | None = None
+    seeds: int = 1
+    max_new_tokens: int | None = None
+    name: str = "check"
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        plain = type(self.minutes) in (int, float) and 0 < self.minutes < float("inf")
+        require(plain, "minutes", "a number above 0", self.minutes)
+        for name, most in (("dose", STREAM_CAP), ("max_new_tokens", 100_000)):
+            value = getattr(self, name)
+            whole = value is None or (type(value) is int and 1 <= value <= most)
+            require(whole, name, f"a whole number from 1 to {most:,}", value)
+        rate = self.learning_rate
+        fits = rate is None or (type(rate) in (int, float) and 0 < rate < 1)
+        require(fits, "learning_rate", "a number above 0 and below 1", rate)
+
+
+@dataclass(frozen=True)
+class CheckPlan:
+    """The study, and what is said of it before it starts."""
+
+    study: Study
+    student: str
+    parameters: int
+    tokens: float  # mean of a sample
+    samples: int  # distinct ones; 0: the source has no end
+    seconds: float  # by formula
+    machine: str  # that the formula is of
+    notes: tuple[str, ...]
+
+
+def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
+    """Reads the data and the tokenizer, loads no weights. ``UsageError`` for everything that cannot be carried out."""
+    student = _student(handed.handed(model, "model"))
+    natural = checkpoint.looks_like_one(student)
+    source = _source(handed.handed(data, "data"), natural)
+    given = wishes.benchmarks
+    several = handed.several(given, "benchmarks") if given else ()
+    original = handed.handed(wishes.original, "original") if wishes.original is not None else None
+    extra, notes = at_hand() if natural and not several else ([], [])
+    default = tuple(ALWAYS) if natural else Evaluation().benchmarks
+    choice = Choice(
+        several or default, tuple(extra), wishes.dose or 1, 8, wishes.seeds, control=not natural or original is not None
+    )
+
+    def spec(choice: Choice, rate: float, mitigation: PartValue) -> Spec:
+        return _spec(student, source, original, choice, wishes, natural=natural, rate=rate, mitigation=mitigation)
+
+    first = construct(spec(choice, 1e-5, "none"))
+    check_natural(first)
+    contamination = first.arms[0].contamination
+    contamination.check()
+    told, tokens = contamination.told(), _tokens(first, contamination)
+    samples = int(told.get("samples", 0))
+    parameters = _parameters(first)
+    mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
+    choice = dataclasses.replace(choice, most_tokens=wishes.max_new_tokens or 0, **_doses(samples, wishes))
+    machine, name = _machine()
+    slots = 1 if wishes.workers == 0 or machine is not CORE else of_workers(wishes.workers).slots
+    adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
+    costs = Costs(parameters, tokens, machine, slots, adapters_only)
+    chosen = within(choice, costs, wishes.minutes)
+    rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)
+    study = construct(spec(chosen, rate, mitigation))
+    if natural and original is None:
+        replays = study.arms[0].share() < study.arms[0].shift or study.arms[0].mitigation.memory_samples()
+        require(not replays, "original", "given where the mitigation replays or looks at original samples", original)
+    notes += _given_up(choice, chosen, costs, wishes.minutes)
+    seconds = costs.seconds(chosen)
+    return CheckPlan(study, study.students[0].name, parameters, tokens, samples, seconds, name, tuple(notes))
+
+
+def default_rate(parameters: int) -> float:
+    """The learning rate for all weights: 2e-3 at a hundred thousand parameters, 2e-5 at a thousand million.
+
+    Straight between them in logarithms and beyond, but for smaller models; one digit.
+    """
+    return float(f"{2e-3 * min(1.0, (1e5 / parameters) ** 0.5):.0e}")
+
+
+def _student(value: Any) -> Any:
+    if not checkpoint.looks_like_one(value):
+        known = [one.name for one in ladder.LADDER]
+        if not isinstance(value, str):
+            require(False, "model", "a checkpoint's folder, a hub name, or a capacity", value)
+        if Path(value).is_file():
+            what = "a checkpoint's folder (with config.json and safetensors), a hub name, or a capacity"
+            require(False, "model", f"{what}, not a file", value)
+        try:
+            ladder.architecture(value)
+        except UsageError:
+            place = f"there is no folder {value!r}, a hub name has a slash (owner/name), and a capacity is one of"
+            raise UsageError(f"model: {place} {', '.join(known)}") from None
+    return value
+
+
+def _source(value: Any, natural: bool) -> Any:
+    """The contamination that the data are: a part by name or settings, else rows in a file, a folder or on the hub."""
+    rows = "conversations" if natural else "world_rows"
+    if isinstance(value, Mapping):
+        settings = {"name": rows, **value} if "source" in value else dict(value)
+        return {**settings, "name": rows} if not natural and settings.get("name") == "conversations" else settings
+    require(isinstance(value, str) and bool(value), "data", "a path, a hub name, rows, or the name of a source", value)
+    known, path = registry.names("contamination"), Path(value).expanduser()
+    if value in known or (_is_class(value) and not path.exists()):
+        return value
+    if not (registry.names_data(value) or path.exists() or "/" in value):
+        near = str(unknown("data", value, known)).partition("; ")[2]
+        raise UsageError(f"data: there is no file or folder {value!r}, and no source of that name; {near}")
+    return {"name": rows, "source": value}
+
+
+def _is_class(value: str) -> bool:
+    """Whether a text has the form of the import path of a class."""
+    words = value.split(".")
+    return len(words) > 1 and all(map(str.isidentifier, words)) and words[-1][0].isupper()
+
+
+def _doses(samples: int, wishes: Wishes) -> dict[str, Any]:
+    """The last dose by the data's size, and the samples of a step by the dose."""
+    passes = PASSES if samples < FEW_ROWS else 1
+    dose = min(MOST_DOSE, round_down((1 - HELD_OUT) * samples * passes)) if samples else WITHOUT_END
+    dose = wishes.dose or dose
+    return {"dose": dose, "batch_size": 32 if dose >= 2_000 else 8, "fixed": ("dose",) if wishes.dose else ()}
+
+
+def _spec(
+    student: PartValue, source: PartValue, original: PartValue | None, choice: Choice, wishes: Wishes, *,
+    natural: bool, rate: float, mitigation: PartValue,
+) -> Spec:  # fmt: skip
+    steps = choice.dose / choice.batch_size
+    how: dict[str, Any] = {"perturbed": "never", "max_new_tokens": choice.longest(), "batch_items": BATCH_ITEMS}
+    if not natural:
+        how = {"max_new_tokens": wishes.max_new_tokens} if wishes.max_new_tokens else {}
+    asked: Any = counted(choice.asked(), choice.items) if natural else choice.asked()
+    own: Any = {"original": original or NOBODY} if natural else {"original": original} if original is not None else {}
+    return Spec(
+        name=wishes.name,
+        ladder=Ladder(students=(student,), **own),
+        contaminations=(source,),
+        mitigations=(mitigation,),
+        controls=("original",) if choice.control else (),
+        doses=Doses(dose=choice.dose, first=choice.first(), ratio=choice.ratio, stream_cap=STREAM_CAP),
+        fine_tuning=Optimiser(
+            batch_size=choice.batch_size, learning_rate=rate, warmup_steps=min(20, max(1, round(steps / 20)))
+        ),
+        evaluation=Evaluation(benchmarks=asked, **how),
+        seeds=wishes.seeds,
+    )
+
+
+def _tokens(study: Study, contamination: Contamination) -> float:
+    """Mean tokens of a sample, as the student's tokenizer counts them."""
+    from forgetting.batching import encode
+
+    student = study.students[0]
+    if isinstance(student, Checkpoint):
+        tokenizer, _ = student.reader()
+    else:
+        from forgetting.world.tokenizer import tokenizer as words
+
+        tokenizer = words()
+    count = min(COUNTED, int(contamination.told().get("samples", COUNTED)))
+    samples = list(islice(contamination.samples(seeds.generator(0, "tokens")), count))
+    return float(encode(samples, tokenizer).end_P.double().mean())
+
+
+def _parameters(study: Study) -> int:
+    student = study.students[0]
+    return student.parameters(len(vocabulary()))
+
+
+def _machine() -> tuple[Any, str]:
+    """What a run is carried out on: rates by the data sheet, and its name."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return CORE, "one core of a processor"
+    device = torch.cuda.get_device_name().lower()
+    known = next((name for name in GPUS if name in device), "a100")
+    return GPUS[known], known if known in device else f"{known} (in place of {device})"
+
+
+def _given_up(wanted: Choice, chosen: Choice, costs: Costs, minutes: float) -> list[str]:
+    """A line for each thing that the budget took, and one where it is not kept."""
+    lines = [f"{name}: left out, since --minutes {minutes:g} leave no room for it" for name in chosen.dropped]
+    if chosen.dose < wanted.dose:
+        lines.append(f"dose: {chosen.dose:,} instead of {wanted.dose:,}, since --minutes {minutes:g} leave no more")
+    if costs.seconds(chosen) > 60 * minutes:
+        lines.append(f"about {costs.seconds(chosen) / 60:,.0f} minutes at least, more than --minutes {minutes:g}")
+    return lines
