@@ -30,6 +30,7 @@ FEW_ROWS, PASSES = 1_000, 3  # data with fewer rows are passed over three times,
 MOST_DOSE, STREAM_CAP = 10_000, 50_000
 WITHOUT_END = 2_560  # the dose of a source that has no end
 HELD_OUT = 0.05  # of the rows, for the probe
+MOST_HELD_OUT = 200
 COUNTED = 500  # samples of which tokens are counted
 NOBODY = {"name": "altered_python", "dialect": "none"}  # an original distribution that no run draws from
 
@@ -82,6 +83,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     source = _source(handed.handed(data, "data"), natural)
     given = wishes.benchmarks
     several = handed.several(given, "benchmarks") if given else ()
+    for one in several:
+        registry.build("benchmarks", one, "benchmarks")
     original = handed.handed(wishes.original, "original") if wishes.original is not None else None
     extra, notes = at_hand() if natural and not several else ([], [])
     default = tuple(ALWAYS) if natural else Evaluation().benchmarks
@@ -96,11 +99,13 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     check_natural(first)
     contamination = first.arms[0].contamination
     contamination.check()
-    told, tokens = contamination.told(), _tokens(first, contamination)
-    samples = int(told.get("samples", 0))
+    samples = int(contamination.told().get("samples", 0))
+    tokens, held_out = _sizes(first, contamination, samples)
     parameters = _parameters(first)
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
-    choice = dataclasses.replace(choice, most_tokens=wishes.max_new_tokens or 0, **_doses(samples, wishes))
+    choice = dataclasses.replace(
+        choice, most_tokens=wishes.max_new_tokens or 0, probe_items=held_out, **_doses(samples, wishes)
+    )
     machine, name = _machine()
     slots = 1 if wishes.workers == 0 or machine is not CORE else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
@@ -178,6 +183,7 @@ def _spec(
     how: dict[str, Any] = {"perturbed": "never", "max_new_tokens": choice.longest(), "batch_items": BATCH_ITEMS}
     if not natural:
         how = {"max_new_tokens": wishes.max_new_tokens} if wishes.max_new_tokens else {}
+    how["probe_items"] = choice.probe_items
     asked: Any = counted(choice.asked(), choice.items) if natural else choice.asked()
     own: Any = {"original": original or NOBODY} if natural else {"original": original} if original is not None else {}
     return Spec(
@@ -195,9 +201,10 @@ def _spec(
     )
 
 
-def _tokens(study: Study, contamination: Contamination) -> float:
-    """Mean tokens of a sample, as the student's tokenizer counts them."""
+def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, int]:
+    """Mean tokens of a sample, as the student's tokenizer counts them; samples of the probe, none of them twice."""
     from forgetting.batching import encode
+    from forgetting.training.plan import is_held_out
 
     student = study.students[0]
     if isinstance(student, Checkpoint):
@@ -206,9 +213,9 @@ def _tokens(study: Study, contamination: Contamination) -> float:
         from forgetting.world.tokenizer import tokenizer as words
 
         tokenizer = words()
-    count = min(COUNTED, int(contamination.told().get("samples", COUNTED)))
-    samples = list(islice(contamination.samples(seeds.generator(0, "tokens")), count))
-    return float(encode(samples, tokenizer).end_P.double().mean())
+    drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
+    held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
+    return float(encode(drawn[:COUNTED], tokenizer).end_P.double().mean()), max(1, min(held_out, MOST_HELD_OUT))
 
 
 def _parameters(study: Study) -> int:

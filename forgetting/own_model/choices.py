@@ -72,6 +72,7 @@ class Choice:
     items: int = ITEMS[0]
     ratio: float = 2.0
     span: float = 16.0  # from the first dose to the last
+    probe_items: int = 1
     most_tokens: int = 0  # of an answer; 0: by the benchmarks
     fixed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = field(default=())
@@ -153,5 +154,5 @@ def counted(values: Sequence[Any], items: int) -> tuple[Any, ...]:
 def round_down(number: float) -> int:
     """Two digits that count; at least 1."""
     whole = max(1, int(number))
-    unit = 10 ** max(0, len(str(whole)) - 2)
+    unit: int = 10 ** max(0, len(str(whole)) - 2)
     return whole // unit * unit
