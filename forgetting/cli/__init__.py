@@ -89,8 +89,12 @@ def _command(argv: list[str]) -> int:
     except SystemExit as done:
         return int(done.code or 0)
     except (argparse.ArgumentError, TypeError, ValueError, KeyError, RecursionError) as error:
-        options = [o for action in (command or parser)._actions for o in action.option_strings]
-        raise settings.one_line(str(error), SweepSpec if chosen == "sweep" else Spec, options) from None
+        actions = (command or parser)._actions
+        options, own = (
+            [o for a in actions for o in a.option_strings],
+            {a.dest: getattr(a, "_typehint", None) for a in actions},
+        )
+        raise settings.one_line(str(error), SweepSpec if chosen == "sweep" else Spec, options, own) from None
     if "command" not in given:
         raise UsageError(f"command: must be one of {', '.join(COMMANDS)}; see forgetting --help")
     return COMMANDS[given.command][1](given[given.command])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetting import registry, seeds
+from forgetting.contamination.conversations import Conversations
 from forgetting.contracts import Contamination
 from forgetting.errors import UsageError, require, unknown
 from forgetting.executors import of_workers
@@ -96,6 +97,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
         return _spec(student, source, original, choice, wishes, natural=natural, rate=rate, mitigation=mitigation)
 
     first = construct(spec(choice, 1e-5, "none"))
+    source, said = _without_template(first, source)
+    first = construct(spec(choice, 1e-5, "none"))
     check_natural(first)
     contamination = first.arms[0].contamination
     contamination.check()
@@ -116,7 +119,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     if natural and original is None:
         replays = study.arms[0].share() < study.arms[0].shift or study.arms[0].mitigation.memory_samples()
         require(not replays, "original", "given where the mitigation replays or looks at original samples", original)
-    notes += _given_up(choice, chosen, costs, wishes.minutes)
+    notes += [*said, *_given_up(choice, chosen, costs, wishes.minutes)]
     seconds = costs.seconds(chosen)
     return CheckPlan(study, study.students[0].name, parameters, tokens, samples, seconds, name, tuple(notes))
 
@@ -130,10 +133,11 @@ def default_rate(parameters: int) -> float:
 
 
 def _student(value: Any) -> Any:
+    require(value != "", "model", "a checkpoint's folder, a hub name, or a capacity", value)
     if not checkpoint.looks_like_one(value):
         known = [one.name for one in ladder.LADDER]
-        if not isinstance(value, str):
-            require(False, "model", "a checkpoint's folder, a hub name, or a capacity", value)
+        what = "a checkpoint's folder, a hub name, or a capacity"
+        require(isinstance(value, str), "model", what, value)
         if Path(value).is_file():
             what = "a checkpoint's folder (with config.json and safetensors), a hub name, or a capacity"
             require(False, "model", f"{what}, not a file", value)
@@ -149,6 +153,7 @@ def _source(value: Any, natural: bool) -> Any:
     """The contamination that the data are: a part by name or settings, else rows in a file, a folder or on the hub."""
     rows = "conversations" if natural else "world_rows"
     if isinstance(value, Mapping):
+        require(bool({"name", "source"} & set(value)), "data", "a mapping with a source, or with a name", value)
         settings = {"name": rows, **value} if "source" in value else dict(value)
         return {**settings, "name": rows} if not natural and settings.get("name") == "conversations" else settings
     require(isinstance(value, str) and bool(value), "data", "a path, a hub name, rows, or the name of a source", value)
@@ -159,6 +164,17 @@ def _source(value: Any, natural: bool) -> Any:
         near = str(unknown("data", value, known)).partition("; ")[2]
         raise UsageError(f"data: there is no file or folder {value!r}, and no source of that name; {near}")
     return {"name": rows, "source": value}
+
+
+def _without_template(study: Study, source: Any) -> tuple[Any, list[str]]:
+    """The source, and a line if it must be another: without a chat template one answer of a dialogue is learned."""
+    student, part = study.students[0], study.arms[0].contamination
+    if not isinstance(student, Checkpoint) or not isinstance(part, Conversations) or "turns" in source:
+        return source, []
+    if student.reader()[0].chat_template:
+        return source, []
+    line = "the tokenizer has no chat template, so that of each dialogue only the last answer is learned"
+    return {**part.settings(), "turns": "last"}, [line]
 
 
 def _is_class(value: str) -> bool:
