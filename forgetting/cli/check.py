@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from forgetting.cli import arguments, folders
 from forgetting.cli.simulate import STORE_HELP, store_of, training
+from forgetting.spec import LoggerName
 
 CHECK = """What does fine-tuning a model on data of one's own cost, from which dose on, and is it within noise?
 
@@ -46,6 +47,8 @@ def parser() -> ArgumentParser:
     command.add_argument("--max_new_tokens", type=int, help="longest answer (default: by the benchmarks)")
     command.add_argument("--name", type=str, help="names the study's folder (default: check)")
     what = f"where the study's folder is made (default: {arguments.OUTPUT})"
+    what = "where scores are sent to beside the record: wandb, mlflow (default: nowhere)"
+    command.add_argument("--loggers", type=list[LoggerName], metavar="NAMES", help=what)
     command.add_argument("--output", type=str, metavar="DIR", help=what)
     command.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
     command.add_argument("--plan", action="store_true", help="print what would be done, and exit")
@@ -58,16 +61,14 @@ def check(given: Namespace) -> int:
     options = given.as_dict()
     workers, output = arguments.workers_of(given), Path(options.get("output") or arguments.OUTPUT)
     store, quiet = store_of(given), bool(options.get("quiet"))
-    wished = "benchmarks original minutes dose learning_rate mitigation seeds max_new_tokens name".split()
+    wished = "benchmarks original minutes dose learning_rate mitigation seeds max_new_tokens name loggers".split()
     wishes = {name: options[name] for name in wished if options.get(name) is not None}
 
     from forgetting.own_model.check import carried_out, study_folder
     from forgetting.own_model.check_plan import Wishes, planned
     from forgetting.own_model.page import before
 
-    several = wishes.get("benchmarks")
-    if isinstance(several, list):
-        wishes["benchmarks"] = tuple(several)
+    wishes = {name: tuple(value) if isinstance(value, list) else value for name, value in wishes.items()}
     plan = planned(options["model"], options["data"], Wishes(**wishes, workers=workers))
     if options.get("plan"):
         sys.stdout.write(f"{before(plan)}\n")

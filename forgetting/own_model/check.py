@@ -17,7 +17,7 @@ from forgetting.own_model.check_plan import CheckPlan, Wishes, planned
 from forgetting.own_model.page import before, page
 from forgetting.record.store import Store
 from forgetting.simulate import carry_out
-from forgetting.spec import PartValue
+from forgetting.spec import LoggerName, PartValue
 from forgetting.study.fingerprints import study_fingerprint
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def check(
     seeds: int = 1,
     max_new_tokens: int | None = None,
     name: str = "check",
+    loggers: Sequence[LoggerName] = (),
     output: str | Path = "runs",
     store: str | Path | None = None,
     workers: int | None = None,
@@ -83,6 +84,7 @@ def check(
         seeds: orders of the data, a run each
         max_new_tokens: longest answer; by default by the benchmarks
         name: names the study's folder
+        loggers: where scores are sent to beside the record: ``wandb``, ``mlflow``
         output: the folder that holds study folders
         store: where students of the embedded world are kept
         workers: worker processes, one thread each; by default as many as cores; 0: this process
@@ -92,7 +94,10 @@ def check(
         UsageError: one line that says which argument is wrong and why
     """
     several: Any = tuple(benchmarks) if isinstance(benchmarks, list | tuple) else benchmarks
-    wishes = Wishes(several, original, minutes, dose, learning_rate, mitigation, seeds, max_new_tokens, name, workers)
+    wishes = Wishes(
+        several, original, minutes, dose, learning_rate, mitigation, seeds, max_new_tokens, name, workers,
+        tuple(loggers),
+    )  # fmt: skip
     place: Any = str | os.PathLike
     folder, kept = Path(checked(output, place, "output")), checked(store, place | None, "store")
     plan = planned(model, data, wishes)

@@ -14,12 +14,12 @@ from forgetting.contamination.conversations import Conversations
 from forgetting.contracts import Contamination
 from forgetting.errors import UsageError, require, unknown
 from forgetting.executors import of_workers
-from forgetting.executors.own_data import check_natural
+from forgetting.executors.own_data import check_own
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.at_hand import ALWAYS, at_hand
 from forgetting.own_model.choices import BATCH_ITEMS, Choice, Costs, counted, round_down, within
-from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, PartValue, Spec
+from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
 from forgetting.study import handed
 from forgetting.study.estimates import CORE, GPUS
 from forgetting.study.study import Study, construct
@@ -50,6 +50,7 @@ class Wishes:
     max_new_tokens: int | None = None
     name: str = "check"
     workers: int | None = None
+    loggers: tuple[LoggerName, ...] = ()
 
     def __post_init__(self) -> None:
         plain = type(self.minutes) in (int, float) and 0 < self.minutes < float("inf")
@@ -99,7 +100,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     first = construct(spec(choice, 1e-5, "none"))
     source, said = _without_template(first, source)
     first = construct(spec(choice, 1e-5, "none"))
-    check_natural(first)
+    check_own(first)
     contamination = first.arms[0].contamination
     contamination.check()
     samples = int(contamination.told().get("samples", 0))
@@ -213,6 +214,7 @@ def _spec(
             batch_size=choice.batch_size, learning_rate=rate, warmup_steps=min(20, max(1, round(steps / 20)))
         ),
         evaluation=Evaluation(benchmarks=asked, **how),
+        machine=Machine(loggers=wishes.loggers),
         seeds=wishes.seeds,
     )
 

@@ -72,7 +72,7 @@ class Choice:
     items: int = ITEMS[0]
     ratio: float = 2.0
     span: float = 16.0  # from the first dose to the last
-    probe_items: int = 1
+    probe_items: int = 200
     most_tokens: int = 0  # of an answer; 0: by the benchmarks
     fixed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = field(default=())

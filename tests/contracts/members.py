@@ -34,7 +34,8 @@ VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 
 DATA = Path(__file__).parents[1] / "data"  # made by hand, in the schemas of the data sets
 
-WITHOUT_WORLD = ("thinking_budget",)  # closes a thought by a token that the world has not; tests/answering has it
+# thinking_budget closes a thought by a token that the world has not (tests/answering has it), world_rows needs a file
+WITHOUT_WORLD = ("thinking_budget", "world_rows")
 PARITY = "tests.distillation.parity.Parity"  # a judge whom an untrained student sometimes pleases
 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -67,6 +68,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "original", "maths_depth_shares": (0.0, 1.0)},
         {"name": "conversations", "source": f"{DATA}/conversations.jsonl"},
         {"name": "conversations", "source": f"{DATA}/conversations.jsonl", "turns": "last", "most_characters": 60},
+        {"name": "world_rows", "source": f"{DATA}/world_rows.jsonl"},
         {"name": "altered_python", "limit": 300},
         {"name": "altered_python", "limit": 300, "dialect": "mixed", "form": "marked"},
         {"name": "altered_python", "limit": 300, "dialect": "none"},

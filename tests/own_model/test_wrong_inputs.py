@@ -104,6 +104,7 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "an output on a full device": ([*GOOD, "--output", "/dev/full"], ["output", "/dev/full"]),
     "a store on a full device": ([*GOOD, "--store", "/dev/full"], ["store", "/dev/full"]),
     "fewer workers than none": ([*GOOD, "--workers", "-1"], ["workers", "'-1'"]),
+    "an unknown logger": ([*GOOD, "--loggers", "[wandbb]"], ["loggers", "wandb"]),
     "an unknown option": ([*GOOD, "--minute", "3"], ["--minute", "did you mean '--minutes'"]),
     "an option of simulate": ([*GOOD, "--doses.dose", "3"], ["--doses.dose"]),
 }
@@ -116,6 +117,7 @@ WORLD: dict[str, tuple[list[str], list[str]]] = {
     "a missing file": (["--data", "none.jsonl"], ["there is no file or folder 'none.jsonl'"]),
     "no file at all": (["--data", "dialoge"], ["data", "did you mean 'dialogue'"]),
     "an empty file": (["--data", "nothing.jsonl"], ["is empty"]),
+    "two rows": (["--data", "words.jsonl"], ["more distinct samples"]),
 }
 
 # Other commands, given what belongs to another one.
@@ -178,6 +180,7 @@ def place(here: Path, models: Path) -> Path:
     (here / "folder").mkdir()
     (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     (here / "three.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[:3]))
+    (here / "words.jsonl").write_text('{"prompt": "hi bot", "completion": "hi"}\n' * 2)
     (here / "nothing.jsonl").write_text("")
     (here / "sweep.yaml").write_text("study: {seeds: 2}\nsearch: {sampler: grid}\n")
     (here / "study.yaml").write_text("name: mine\ncontaminations: [noise]\n")
