@@ -20,7 +20,7 @@ MOST_ITEMS, MOST_SHOTS = 500, 32
 
 
 @dataclass(frozen=True)
-class Asked:
+class GeneratedQuestion:
     """A question with its answer; ``options`` are what a guesser would choose among."""
 
     question: str
@@ -52,7 +52,7 @@ class GeneratedBenchmark(Benchmark):
         require(self.seed >= 0, f"{name}.seed", "0 or more", self.seed)
 
     @abstractmethod
-    def draw(self, rng: Random, index: int) -> Asked:
+    def draw(self, rng: Random, index: int) -> GeneratedQuestion:
         """One question; ``index`` counts the items, so that kinds can take turns."""
 
     @abstractmethod
@@ -80,9 +80,9 @@ class GeneratedBenchmark(Benchmark):
 
 @lru_cache(maxsize=64)
 def _items(part: GeneratedBenchmark, split: Split) -> tuple[Item, ...]:
-    name, distinct = part.short_name(), Distinct[Asked](lambda asked: asked.question)
+    name, distinct = part.short_name(), Distinct[GeneratedQuestion](lambda asked: asked.question)
 
-    def drawn(count: int, of: Split, *roles: str) -> list[Asked]:
+    def drawn(count: int, of: Split, *roles: str) -> list[GeneratedQuestion]:
         rng = from_seed(part.seed, f"benchmarks/{name}", *roles)
         return [distinct.draw(partial(_of_split, part, rng, index, of)) for index in range(count)]
 
@@ -97,7 +97,7 @@ def _items(part: GeneratedBenchmark, split: Split) -> tuple[Item, ...]:
     )  # fmt: skip
 
 
-def _of_split(part: GeneratedBenchmark, rng: Random, index: int, split: Split) -> Asked:
+def _of_split(part: GeneratedBenchmark, rng: Random, index: int, split: Split) -> GeneratedQuestion:
     """The next question that is drawn whose hash puts it into the split."""
     while True:
         asked = part.draw(rng, index)

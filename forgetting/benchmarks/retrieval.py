@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
-from forgetting.benchmarks._generated import Asked, GeneratedBenchmark
+from forgetting.benchmarks._generated import GeneratedBenchmark, GeneratedQuestion
 from forgetting.contracts import Item
 from forgetting.natural.grading.spoken import first_answer
 
@@ -34,14 +34,14 @@ class Retrieval(GeneratedBenchmark):
 
     shots: int = 2
 
-    def draw(self, rng: Random, index: int) -> Asked:
+    def draw(self, rng: Random, index: int) -> GeneratedQuestion:
         """A passage of one group of cities; groups, and the city asked for, take turns."""
         group = CITIES[index % len(CITIES)]
         city = group[index // len(CITIES) % len(group)]
         people, places = rng.sample(NAMES, len(group)), rng.sample(group, len(group))
         passage = " ".join(f"{name} lives in {place}." for name, place in zip(people, places, strict=True))
         asked = people[places.index(city)]
-        return Asked(f"{passage}\nQuestion: Where does {asked} live?\nAnswer:", city, group)
+        return GeneratedQuestion(f"{passage}\nQuestion: Where does {asked} live?\nAnswer:", city, group)
 
     def read(self, item: Item, answer: str) -> str:
         """The first city."""

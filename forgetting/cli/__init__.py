@@ -13,9 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from forgetting import __version__
 from forgetting.cli import arguments, budget, check, claims, compare, folders, listing, report, simulate, streams, sweep
 from forgetting.errors import UsageError
-from forgetting.spec import Spec
 from forgetting.study import settings
-from forgetting.sweep.sweep_spec import SweepSpec
 
 DESCRIPTION = """How much will a distilled student forget when it is fine-tuned, at which capacity and at which dose?
 
@@ -89,12 +87,7 @@ def _command(argv: list[str]) -> int:
     except SystemExit as done:
         return int(done.code or 0)
     except (argparse.ArgumentError, TypeError, ValueError, KeyError, RecursionError) as error:
-        actions = (command or parser)._actions
-        options, own = (
-            [o for a in actions for o in a.option_strings],
-            {a.dest: getattr(a, "_typehint", None) for a in actions},
-        )
-        raise settings.one_line(str(error), SweepSpec if chosen == "sweep" else Spec, options, own) from None
+        raise arguments.told(str(error), command or parser, of_sweep=chosen == "sweep") from None
     if "command" not in given:
         raise UsageError(f"command: must be one of {', '.join(COMMANDS)}; see forgetting --help")
     return COMMANDS[given.command][1](given[given.command])

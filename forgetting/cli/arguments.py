@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from forgetting.errors import UsageError, require, wants
 from forgetting.spec import Spec
-from forgetting.study import spec_files
+from forgetting.study import settings, spec_files
 from forgetting.sweep.sweep_spec import SweepSpec
 
 OUTPUT = "runs"
@@ -68,6 +68,13 @@ def parser(usage: str, description: str, examples: str = "") -> ArgumentParser:
         allow_abbrev=False,
         print_config=None,
     )
+
+
+def told(message: str, command: ArgumentParser, *, of_sweep: bool) -> UsageError:
+    """What a parser says, as the one line that the user reads."""
+    options = [option for action in command._actions for option in action.option_strings]
+    own = {action.dest: getattr(action, "_typehint", None) for action in command._actions}
+    return settings.one_line(message, SweepSpec if of_sweep else Spec, options, own)
 
 
 def add_spec(command: ArgumentParser, cls: type = Spec, *, file_option: bool = True) -> None:

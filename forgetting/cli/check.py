@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting.cli import arguments, folders
-from forgetting.cli.simulate import STORE_HELP, store_of, training
-from forgetting.spec import LoggerName
+from forgetting.cli.simulate import STORE_HELP, resume_command, store_of, training
+from forgetting.spec import LoggerName, PartValue
 
 CHECK = """What does fine-tuning a model on data of one's own cost, from which dose on, and is it within noise?
 
@@ -23,7 +21,6 @@ EXAMPLES = """  forgetting check models/mine --data chats.jsonl
   forgetting check models/mine --data '{source: table.csv, prompt: frage, answer: antwort}' --minutes 120
   forgetting check 34k --data dialogue          in the embedded world, in a minute, nothing is downloaded
 """
-Part = str | dict[str, Any]
 
 
 def parser() -> ArgumentParser:
@@ -33,16 +30,16 @@ def parser() -> ArgumentParser:
         "model", type=str, metavar="MODEL", help="a checkpoint (folder or hub name), or a capacity of the ladder"
     )
     what = "what it is fine-tuned on: a file, a hub name, or a source by name or with settings"
-    command.add_argument("--data", type=Part, required=True, metavar="DATA", help=what)
+    command.add_argument("--data", type=PartValue, required=True, metavar="DATA", help=what)
     what = "what is measured, by name or with settings: one or a list (default: what is at hand)"
-    command.add_argument("--benchmarks", type=Part | list[Part], metavar="NAMES", help=what)
+    command.add_argument("--benchmarks", type=PartValue | list[PartValue], metavar="NAMES", help=what)
     what = "data like those that the model had learned; as many steps on them are the control"
-    command.add_argument("--original", type=Part, metavar="DATA", help=what)
+    command.add_argument("--original", type=PartValue, metavar="DATA", help=what)
     command.add_argument("--minutes", type=float, help="what it may take, by formula (default: 30)")
     command.add_argument("--dose", type=int, help="samples trained on at the end (default: by the data's size)")
     command.add_argument("--learning_rate", type=float, help="of all weights (default: by the model's size)")
     what = "what may slow forgetting (default: none; lora from 1,000,000,000 parameters on)"
-    command.add_argument("--mitigation", type=Part, metavar="NAME", help=what)
+    command.add_argument("--mitigation", type=PartValue, metavar="NAME", help=what)
     command.add_argument("--seeds", type=int, help="orders of the data, a run each (default: 1)")
     command.add_argument("--max_new_tokens", type=int, help="longest answer (default: by the benchmarks)")
     command.add_argument("--name", type=str, help="names the study's folder (default: check)")
@@ -79,7 +76,7 @@ def check(given: Namespace) -> int:
     if not quiet:
         sys.stdout.write(f"{before(plan)}\n\n")
         sys.stdout.flush()
-    again = shlex.join(["forgetting", "resume", str(folder)])
+    again = resume_command(given, folder)
     done = training(lambda: carried_out(plan, output, store, workers, quiet=quiet), folder, again)
     if not quiet:
         sys.stdout.write(f"{done}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -46,7 +47,8 @@ class WorldRows(Contamination):
     bad_rows: int = 10
 
     def __post_init__(self) -> None:
-        self.rows()
+        with _named():
+            self.rows()
 
     def rows(self) -> Conversations:
         """The same rows as dialogues."""
@@ -68,10 +70,21 @@ class WorldRows(Contamination):
             _pool(self)
 
 
+@contextmanager
+def _named() -> Iterator[None]:
+    """What is wrong with the rows is told under this part's name."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(str(error).replace("contamination.conversations", "contamination.world_rows")) from error
+
+
 @lru_cache(maxsize=8)
 def _pool(part: WorldRows) -> tuple[tuple[Sample, ...], dict[str, Any]]:
-    rows = part.rows()
-    told, where, words = rows.told(), "contamination.world_rows.source", vocabulary()
+    with _named():
+        rows = part.rows()
+        told = rows.told()
+    where, words = "contamination.world_rows.source", vocabulary()
     found, bad = dict[Sample, None](), list(told["bad_rows"])
     for sample in sorted(islice(rows.samples(seeds.generator(0, "rows")), told["samples"]), key=lambda s: s.prompt):
         turns = [" ".join(content.split()) for _, content in sample.turns]

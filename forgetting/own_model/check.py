@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from forgetting.report.result import Result
 
 
-class Check:
+class CheckResult:
     """What a fine-tuning costs. ``print`` shows the page; ``result`` is the study behind it.
 
     ``to_frame()`` has a row a skill: accuracy at dose 0 and at the last dose, retention with its interval, the dose
@@ -47,7 +47,7 @@ class Check:
         return page(self.plan, self.result)
 
     def __repr__(self) -> str:
-        return f"Check({self.plan.student!r}, {str(self.result.folder)!r})"
+        return f"CheckResult({self.plan.student!r}, {str(self.result.folder)!r})"
 
 
 def check(
@@ -68,7 +68,7 @@ def check(
     store: str | Path | None = None,
     workers: int | None = None,
     quiet: bool = False,
-) -> Check:
+) -> CheckResult:
     """Fine-tune a model on data of one's own and measure what it forgets. Made again, the same call goes on.
 
     Args:
@@ -112,10 +112,10 @@ def study_folder(plan: CheckPlan, output: Path) -> Path:
     return output / f"{plan.study.spec.name}-{study_fingerprint(plan.study)[:8]}"
 
 
-def carried_out(plan: CheckPlan, output: Path, store: Path | None, workers: int | None, *, quiet: bool) -> Check:
+def carried_out(plan: CheckPlan, output: Path, store: Path | None, workers: int | None, *, quiet: bool) -> CheckResult:
     """The plan's study, made or gone on with."""
     from forgetting.report.result import load
 
     folder = study_folder(plan, output)
     carry_out(plan.study, folder, Store(store), of_workers(workers), stack="auto", quiet=quiet)
-    return Check(plan, load(folder))
+    return CheckResult(plan, load(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -18,10 +19,9 @@ from forgetting.executors.own_data import check_own
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.at_hand import ALWAYS, at_hand
-from forgetting.own_model.choices import BATCH_ITEMS, Choice, Costs, counted, round_down, within
+from forgetting.own_model.choices import BATCH_ITEMS, CORE, Choice, Costs, counted, round_down, this_machine, within
 from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
 from forgetting.study import handed
-from forgetting.study.estimates import CORE, GPUS
 from forgetting.study.study import Study, construct
 from forgetting.world.vocabulary import vocabulary
 
@@ -110,13 +110,16 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     choice = dataclasses.replace(
         choice, most_tokens=wishes.max_new_tokens or 0, probe_items=held_out, **_doses(samples, wishes)
     )
-    machine, name = _machine()
+    machine, name = this_machine()
     slots = 1 if wishes.workers == 0 or machine is not CORE else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
     costs = Costs(parameters, tokens, machine, slots, adapters_only)
     chosen = within(choice, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)
     study = construct(spec(chosen, rate, mitigation))
+    missing = adapters_only and importlib.util.find_spec("peft") is None
+    rule = "none (all weights) where peft is not installed; pip install 'forgetting[lora]'"
+    require(not missing, "mitigation", rule, mitigation)
     if natural and original is None:
         replays = study.arms[0].share() < study.arms[0].shift or study.arms[0].mitigation.memory_samples()
         require(not replays, "original", "given where the mitigation replays or looks at original samples", original)
@@ -239,17 +242,6 @@ def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[fl
 def _parameters(study: Study) -> int:
     student = study.students[0]
     return student.parameters(len(vocabulary()))
-
-
-def _machine() -> tuple[Any, str]:
-    """What a run is carried out on: rates by the data sheet, and its name."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return CORE, "one core of a processor"
-    device = torch.cuda.get_device_name().lower()
-    known = next((name for name in GPUS if name in device), "a100")
-    return GPUS[known], known if known in device else f"{known} (in place of {device})"
 
 
 def _given_up(wanted: Choice, chosen: Choice, costs: Costs, minutes: float) -> list[str]:

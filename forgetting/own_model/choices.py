@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from forgetting import registry
-from forgetting.study.estimates import GPU, asking_seconds, training_seconds
+from forgetting.study.estimates import CORE, GPU, GPUS, asking_seconds, training_seconds
 
 ITEMS = (200, 150, 100, 70, 50, 30, 20)  # of each benchmark that does not say how many itself
 FEW_ITEMS = 50  # fewer only when nothing else is left to give up
@@ -125,6 +125,17 @@ def within(choice: Choice, costs: Costs, minutes: float) -> Choice:
     while costs.seconds(choice) > 60 * minutes and (cheaper := choice.less()) is not None:
         choice = cheaper
     return choice
+
+
+def this_machine() -> tuple[GPU, str]:
+    """What a run is carried out on: rates by the data sheet, and its name."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return CORE, "one core of a processor"
+    device = torch.cuda.get_device_name().lower()
+    known = next((name for name in GPUS if name in device), "a100")
+    return GPUS[known], known if known in device else f"{known} (in place of {device})"
 
 
 def count_of(value: Any) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from forgetting.benchmarks._generated import GeneratedBenchmark
 from forgetting.benchmarks.retrieval import Retrieval
-from forgetting.benchmarks.sums import Sums
+from forgetting.benchmarks.sums import OneStepSums
 from forgetting.contracts import Item
 
 SAID = {
@@ -27,7 +27,7 @@ def item(answer: str, check: tuple[str, ...] = ()) -> Item:
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize(
     ("part", "asked"),
-    [(Sums(), item("114")), (Retrieval(), item("Oslo", ("Paris", "Oslo", "Madrid", "Vienna")))],
+    [(OneStepSums(), item("114")), (Retrieval(), item("Oslo", ("Paris", "Oslo", "Madrid", "Vienna")))],
     ids=["sums", "retrieval"],
 )
 def test_answers_are_read_however_they_are_said(part: GeneratedBenchmark, asked: Item, said: str) -> None:
@@ -47,7 +47,7 @@ def test_answers_are_read_however_they_are_said(part: GeneratedBenchmark, asked:
     ],
 )
 def test_sums(said: str, verdict: str) -> None:
-    assert Sums().grade([item("114")], [said])[0].verdict == verdict
+    assert OneStepSums().grade([item("114")], [said])[0].verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_look_ups(said: str, verdict: str) -> None:
     assert Retrieval().grade([asked], [said])[0].verdict == verdict
 
 
-@pytest.mark.parametrize("part", [Sums(), Sums(shots=0), Retrieval(shots=3)], ids=str)
+@pytest.mark.parametrize("part", [OneStepSums(), OneStepSums(shots=0), Retrieval(shots=3)], ids=str)
 def test_as_many_examples_as_asked_stand_before_a_question_and_none_is_asked(part: GeneratedBenchmark) -> None:
     items = part.items()
     questions = [one.prompt.rpartition("\n\n")[2] for one in items]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import forgetting
-from forgetting.own_model import at_hand
-from forgetting.own_model.check import Check
+from forgetting.errors import UsageError
+from forgetting.own_model import at_hand, check_plan
+from forgetting.own_model.check import CheckResult
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.study import construct
 from tests.conftest import Outcome
@@ -51,6 +52,7 @@ def test_in_the_embedded_world(told: Callable[..., Outcome], here: Path) -> None
     for word in ("new task", "NLL", "as many steps on the original distribution keep", "one order of the data", "next"):
         assert word in " ".join(page.split())
     assert "".join(page.split()).find(f"{folder.relative_to(here)}/report.html") > 0
+    assert 'id="cost"' in (folder / "report.html").read_text()
     record = (folder / "record.json").read_bytes()
     again = told(*given).out
     assert again == page and (folder / "record.json").read_bytes() == record
@@ -89,12 +91,32 @@ def test_from_python_the_study_is_an_ordinary_one(tmp_path: Path, monkeypatch: p
     found = forgetting.check(
         "10k", file, benchmarks={"name": "lookup", "item_count": 8}, dose=16, workers=0, quiet=True, minutes=1
     )
-    assert isinstance(found, Check)
+    assert isinstance(found, CheckResult)
     told = found.result.record["arms"][0]["data"]
     assert told["samples"] == 60 and told["bad_rows"] == ["line 61: the world has not the words Guten, Tag"]
     assert found.result.folder.name == f"check-{study_fingerprint(construct(found.plan.study.spec))[:8]}"
     assert found.to_frame()["skill"].tolist() == ["lookup"]
     assert "1 of no use" in " ".join(str(found).split())
+
+
+def test_adapters_without_their_package_are_one_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpora(here)
+    checkpoint(here / "tiny")
+    monkeypatch.setattr(check_plan, "ADAPTERS_FROM", 10_000)
+    monkeypatch.setattr(check_plan.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"^mitigation: must be none .*forgetting\[lora\]"):
+        forgetting.check("tiny", "dialogues.jsonl", benchmarks="sums", quiet=True)
+
+
+def test_large_models_learn_by_adapters(
+    told: Callable[..., Outcome], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft")
+    corpora(here)
+    checkpoint(here / "tiny")
+    monkeypatch.setattr(check_plan, "ADAPTERS_FROM", 10_000)
+    plan = told("tiny", "--data", "dialogues.jsonl", "--benchmarks", SUMS, *FAST, "--plan").out
+    assert "lora trained at rate 2e-02" in " ".join(plan.split())
 
 
 def test_benchmarks_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
