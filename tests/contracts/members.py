@@ -34,8 +34,7 @@ VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 
 DATA = Path(__file__).parents[1] / "data"  # made by hand, in the schemas of the data sets
 
-# thinking_budget closes a thought by a token that the world has not (tests/answering has it), world_rows needs a file
-WITHOUT_WORLD = ("thinking_budget", "world_rows")
+WITHOUT_WORLD = ("thinking_budget",)  # closes a thought by a token that the world has not; tests/answering has it
 PARITY = "tests.distillation.parity.Parity"  # a judge whom an untrained student sometimes pleases
 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
