@@ -19,7 +19,7 @@ from forgetting.executors.own_data import check_own
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.at_hand import ALWAYS, at_hand
-from forgetting.own_model.choices import BATCH_ITEMS, CORE, Choice, Costs, counted, round_down, this_machine, within
+from forgetting.own_model.choices import BATCH_ITEMS, Choice, Costs, counted, round_down, this_machine, within
 from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
 from forgetting.study import handed
 from forgetting.study.study import Study, construct
@@ -110,8 +110,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     choice = dataclasses.replace(
         choice, most_tokens=wishes.max_new_tokens or 0, probe_items=held_out, **_doses(samples, wishes)
     )
-    machine, name = this_machine()
-    slots = 1 if wishes.workers == 0 or machine is not CORE else of_workers(wishes.workers).slots
+    machine, name, side_by_side = this_machine()
+    slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
     costs = Costs(parameters, tokens, machine, slots, adapters_only)
     chosen = within(choice, costs, wishes.minutes)

@@ -127,15 +127,15 @@ def within(choice: Choice, costs: Costs, minutes: float) -> Choice:
     return choice
 
 
-def this_machine() -> tuple[GPU, str]:
-    """What a run is carried out on: rates by the data sheet, and its name."""
+def this_machine() -> tuple[GPU, str, bool]:
+    """What a run is carried out on: rates by the data sheet, its name, and whether runs have one each (cores)."""
     import torch
 
     if not torch.cuda.is_available():
-        return CORE, "one core of a processor"
+        return CORE, "one core of a processor", True
     device = torch.cuda.get_device_name().lower()
     known = next((name for name in GPUS if name in device), "a100")
-    return GPUS[known], known if known in device else f"{known} (in place of {device})"
+    return GPUS[known], known if known in device else f"{known} (in place of {device})", False
 
 
 def count_of(value: Any) -> int:
