@@ -196,9 +196,7 @@ def _next(rows: list[SkillCost], gained: tuple[int, float, float], study: StudyF
     if lost := [row.skill for row in known if row.below_from is not None]:
         replay = "--mitigation '{name: replay, share: 0.05}'"
         replay += " --original DATA" if study.record.get("seeds", {}).get("checkpoints") else ""
-        return (
-            f"to keep {' and '.join(lost)}, try {replay}, and forgetting compare with {study.folder}; docs/remedies.md"
-        )
+        return f"to keep {', '.join(lost)}, try {replay}, and forgetting compare with {study.folder}; docs/remedies.md"
     if max(row.visible for row in known) > COARSE or any(math.isnan(row.visible) for row in known):
         return "ask more items (--minutes, or item_count and limit of --benchmarks), or give --seeds 3"
     return "a cost too small to see here: give --seeds 3 to be surer, or a larger --dose"
