@@ -32,11 +32,16 @@ if TYPE_CHECKING:
 
 def tell(study: Study, folder: Path, store: Store, executor: Executor, *, stack: Stack, quiet: bool) -> Result:
     """A study from its spec to its result. What is there already is not made again."""
+    carry_out(study, folder, store, executor, stack=stack, quiet=quiet)
+    return show(folder, quiet)
+
+
+def carry_out(study: Study, folder: Path, store: Store, executor: Executor, *, stack: Stack, quiet: bool) -> None:
+    """All of a study but showing it."""
     with lay_out(study, folder, store, executor, stack, quiet) as work:
         teach_and_distil(work)
         contaminate(work)
         assemble(work)
-    return show(folder, quiet)
 
 
 @dataclass

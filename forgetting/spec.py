@@ -21,6 +21,7 @@ Perturbed = Literal["ends", "every", "never"]
 Strategy = Literal["ddp", "fsdp"]
 Precision = Literal["float32", "bfloat16_mixed"]
 Keep = Literal["all", "last", "none"]
+LoggerName = Literal["wandb", "mlflow"]
 Control = Literal["sham", "rate_quarter", "rate_four", "original", "noise", "replay_1", "replay_5", "joint"]
 
 
@@ -310,6 +311,7 @@ class Machine:
         compile: train by ``torch.compile`` (looks go on without it); of one device, with a C++ compiler at hand
         graphs: replay the training passes of stacks of runs (``--stack``) as CUDA graphs; beside no other setting
         backend: another process that writes the answers
+        loggers: where scores are sent to beside the record: ``wandb``, ``mlflow``; no number depends on them
     """
 
     devices: int = 1
@@ -320,9 +322,11 @@ class Machine:
     compile: bool = False
     graphs: bool = False
     backend: Backend = field(default_factory=Backend)
+    loggers: tuple[LoggerName, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
+        require(len(set(self.loggers)) == len(self.loggers), "loggers", "free of repeats", self.loggers)
         for name in ("devices", "micro_batches"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(not (self.compile and self.devices > 1), "compile", "false with several devices", self.compile)
@@ -332,7 +336,7 @@ class Machine:
     @property
     def stacks(self) -> bool:
         """Whether runs laid out so may be stacked: one device, whole steps, float32."""
-        return vars(self) | {"graphs": False} == vars(Machine())
+        return vars(self) | {"graphs": False, "loggers": ()} == vars(Machine())
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import __version__
-from forgetting.cli import arguments, budget, claims, compare, folders, listing, report, simulate, streams, sweep
+from forgetting.cli import arguments, budget, check, claims, compare, folders, listing, report, simulate, streams, sweep
 from forgetting.errors import UsageError
-from forgetting.spec import Spec
 from forgetting.study import settings
-from forgetting.sweep.sweep_spec import SweepSpec
 
 DESCRIPTION = """How much will a distilled student forget when it is fine-tuned, at which capacity and at which dose?
 
@@ -24,6 +22,7 @@ curves and a report are written to a folder. In the embedded world this takes a 
 
 EXAMPLES = """  forgetting simulate                                   the quick study
   forgetting simulate --config experiments/quick.yaml   the same from its file
+  forgetting check models/mine --data chats.jsonl       what one's own fine-tuning costs
   forgetting sweep sweeps/quick.yaml                    thresholds, with intervals
   forgetting resume runs/quick-0123abcd                 go on after an interruption
   forgetting claims results/section_4_*                 verdicts on the paper's claims
@@ -42,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "resume": (simulate.resume_parser, simulate.resume, "continue a study from its folder"),
     "claims": (claims.parser, claims.claims, "judge the paper's claims on measured studies"),
     "report": (report.parser, report.report, "rebuild the views of studies from their records"),
+    "check": (check.parser, check.check, "what fine-tuning a model on data of one's own costs, on one page"),
     "compare": (compare.parser, compare.compare, "pair two checkpoints, studies or lm-eval logs item by item"),
     "distil": (simulate.distil_parser, simulate.distil, "make the students of a spec, without contaminating them"),
     "budget": (budget.parser, budget.budget, "measure accuracy against the thinking budget of a checkpoint"),
@@ -91,8 +91,7 @@ def _command(argv: list[str]) -> int:
     except SystemExit as done:
         return int(done.code or 0)
     except (argparse.ArgumentError, TypeError, ValueError, KeyError, RecursionError) as error:
-        options = [o for action in (command or parser)._actions for o in action.option_strings]
-        raise settings.one_line(str(error), SweepSpec if chosen == "sweep" else Spec, options) from None
+        raise arguments.told(str(error), command or parser, of_sweep=chosen == "sweep") from None
     if "command" not in given:
         raise UsageError(f"command: must be one of {', '.join(COMMANDS)}; see forgetting --help")
     return COMMANDS[given.command][1](given[given.command])

@@ -16,7 +16,8 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from forgetting.errors import UsageError, require, wants
 from forgetting.spec import Spec
-from forgetting.study import spec_files
+from forgetting.study import settings, spec_files
+from forgetting.sweep.sweep_spec import SweepSpec
 
 OUTPUT = "runs"
 T = typing.TypeVar("T")
@@ -67,6 +68,13 @@ def parser(usage: str, description: str, examples: str = "") -> ArgumentParser:
         allow_abbrev=False,
         print_config=None,
     )
+
+
+def told(message: str, command: ArgumentParser, *, of_sweep: bool) -> UsageError:
+    """What a parser says, as the one line that the user reads."""
+    options = [option for action in command._actions for option in action.option_strings]
+    own = {action.dest: getattr(action, "_typehint", None) for action in command._actions}
+    return settings.one_line(message, SweepSpec if of_sweep else Spec, options, own)
 
 
 def add_spec(command: ArgumentParser, cls: type = Spec, *, file_option: bool = True) -> None:
@@ -126,6 +134,7 @@ def settings_of(given: Namespace, cls: type[T]) -> T:
     """The dataclass of ``--config`` with the options on top. An error that is the file's own names the file."""
     path = given.get("config")
     in_file = spec_files.read_mapping(path) if path else {}
+    _check_kind(path, set(in_file), cls)
     names = {f.name for f in dataclasses.fields(typing.cast(typing.Any, cls))}
     options = {k: _plain(v) for k, v in given.as_dict().items() if k in names}
     try:
@@ -134,6 +143,15 @@ def settings_of(given: Namespace, cls: type[T]) -> T:
         if path:
             spec_files.built_from(cls, in_file, source=f"{path}: ")
         raise
+
+
+def _check_kind(path: str | None, given: set[str], cls: type) -> None:
+    """``UsageError`` where a file is that of another command."""
+    kinds = {Spec: "a study, which forgetting simulate takes", SweepSpec: "a sweep, which forgetting sweep takes"}
+    known = {kind: {f.name for f in dataclasses.fields(kind)} for kind in kinds}
+    for other, what in kinds.items():
+        if other is not cls and cls in known and given <= known[other] and not given <= known[cls]:
+            raise UsageError(f"{path}: is the file of {what}")
 
 
 def _plain(value: Any) -> Any:

@@ -117,7 +117,7 @@ def simulate(given: Namespace) -> int:
             spec, output=output, store=store, workers=workers, stack=stack, quiet=bool(given.get("quiet"))
         ),
         folder,
-        "the same command" if spec.machine.backend.command else _resume_command(given, folder),
+        "the same command" if spec.machine.backend.command else resume_command(given, folder),
     )
     return 0
 
@@ -143,7 +143,7 @@ def resume(given: Namespace) -> int:
 
         work = partial(resume, folder, store=store, workers=workers, stack=stack, quiet=quiet, trust=trust)
     try:
-        result = training(work, folder, _resume_command(given, folder))
+        result = training(work, folder, resume_command(given, folder))
     except UsageError as error:
         raise UsageError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
     if (folder / "sweep.json").is_file() and not quiet:
@@ -176,7 +176,7 @@ def distil(given: Namespace) -> int:
     return 0 if given.get("quiet") else _print("".join(f"{home}\n" for home in homes))
 
 
-def _resume_command(given: Namespace, folder: Path) -> str:
+def resume_command(given: Namespace, folder: Path) -> str:
     """What continues the study with the same store and workers."""
     options = [
         part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.contracts import Benchmark
 from forgetting.evaluation.events import EventsWriter, scalar_values
+from forgetting.evaluation.loggers import ScoreLogger
 from forgetting.record.files import RunFolder, jsonl, write_atomically
 from forgetting.record.run_files import SCHEMA, read_part, sealed_part
 from forgetting.record.schema import ADDED, LEDGER_COLUMNS
@@ -32,11 +33,14 @@ class Recorder:
         benchmarks: Sequence[Benchmark],
         watch: Stopwatch,
         new_source: str = "new",
+        loggers: Callable[[], Sequence[ScoreLogger]] = tuple,
     ) -> None:
+        """``loggers`` are opened when the first rows are written; they are told every score that TensorBoard shows."""
         self.run, self.columns, self.watch = run, dict(columns), watch
         self.chances = {b.short_name(): b.chance for b in benchmarks}
         self.versions = {b.short_name(): b.version for b in benchmarks}
         self._source = new_source
+        self._open, self._loggers = loggers, list[ScoreLogger]()
         self._events: EventsWriter | None = None
         self._base: pd.DataFrame | None = None
         self.answers: dict[tuple[str, str], list[int]] = {}  # the last answer to each item, by benchmark and item
@@ -47,6 +51,7 @@ class Recorder:
         """Drop rows beyond ``dose`` and take up the ones before it; with nothing to take up, start empty."""
         self.run.ledger.mkdir(parents=True, exist_ok=True)
         self._events = EventsWriter(self.run.events)
+        self._loggers = list(self._open())
         for later in [d for d in self.run.doses() if d > dose]:
             self.run.ledger_part(later).unlink()
         for kept in self.run.doses():
@@ -84,6 +89,8 @@ class Recorder:
         """
         if self._events is not None:
             self._events.close()
+        for logger in self._loggers:
+            logger.close()
         seconds = {name: round(value / stack, 3) for name, value in self.watch.wall_seconds.items()}
         how: dict[str, Any] = {"stack": stack, **({"not_stacked": why} if why else {})}
         how |= {} if pruned_at is None else {"pruned_at": pruned_at}
@@ -113,5 +120,8 @@ class Recorder:
         dose = int(frame["dose"].iloc[0])
         rows = [dataclasses.asdict(row) for row in score_rows(frame, self.chances, self.versions, base)]
         self._lines.append(jsonl(rows))
+        values = scalar_values(rows, self._source)[dose]
         if self._events is not None:
-            self._events.scalars(dose, scalar_values(rows, self._source)[dose])
+            self._events.scalars(dose, values)
+        for logger in self._loggers:
+            logger.scalars(dose, values)

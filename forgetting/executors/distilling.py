@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forgetting.errors import require
+from forgetting.evaluation.loggers import check_loggers
 from forgetting.executors import of_workers
 from forgetting.executors.contract import Executor, Task
-from forgetting.executors.own_data import check_natural
+from forgetting.executors.own_data import check_own
 from forgetting.executors.stacking import Measure, Stack, student_stacks
 from forgetting.executors.tasks import StackingTask, StudentsTask, StudentTask, StudyTask, TeacherTask, common_of
 from forgetting.models.ladder import Architecture
@@ -107,9 +108,10 @@ def check_machine(study: Study, executor: Executor) -> None:
     What other machines of the executor have is seen when they train.
     """
     machine, own = study.spec.machine, os.environ.get("CXX", "g++")
-    check_natural(study)
+    check_own(study)
     if executor.elsewhere:
         return
+    check_loggers(machine.loggers)
     found = not machine.compile or any(map(shutil.which, (own, "clang++")))
     require(found, "machine.compile", f"false on a machine without a C++ compiler ({own!r} was not found)", True)
     if machine.graphs:

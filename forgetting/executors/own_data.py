@@ -21,16 +21,16 @@ SHOWN = 3  # bad rows that a line names
 LOOKED_AT = 64  # samples of each source that are put into the chat template beforehand
 
 
-def check_natural(study: Study) -> None:
+def check_own(study: Study) -> None:
     """Read the study's own data, and put some of it into the words of each checkpoint. ``UsageError`` in one line."""
-    if study.language != "natural":
-        return
     sources = list(dict.fromkeys([*(arm.contamination for arm in study.arms), study.original]))
     own = [part for part in sources if type(part).check is not Contamination.check]
     for part in own:
         part.check()
         if part != study.original:
             probe(study, part)
+    if study.language != "natural":
+        return
     looked_at = [s for part in own for s in islice(part.samples(seeds.generator(0, "first look")), LOOKED_AT)]
     for student in {one.name: one for one in (*study.students, study.teacher) if isinstance(one, Checkpoint)}.values():
         tokenizer, positions = student.reader()

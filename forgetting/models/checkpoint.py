@@ -84,6 +84,9 @@ class Checkpoint:
         """
         folder = self._at_hand() or self._fetched()
         if not (folder / "config.json").is_file():
+            if (folder / "adapter_config.json").is_file():
+                how = "merge them into their model (peft: merge_and_unload) and save that"
+                raise UsageError(f"checkpoint: {self.source!r} holds adapters alone; {how}")
             raise UsageError(f"checkpoint: {self.source!r} has no config.json, so it is no checkpoint")
         if not list(folder.glob("*.safetensors")):
             pickled = any(p.suffix in (".bin", ".pt", ".pth") for p in folder.iterdir())

@@ -56,7 +56,12 @@ def rows(
         return _local(path, split, field, streaming)
     if source.startswith("hf://"):
         return _hub(source, split, config, field, streaming)
-    if source.startswith((".", "/", "~")) or path.suffix in (*SUFFIXES, ".gz") or source.count("/") > 1:
+    if (
+        source.startswith((".", "/", "~"))
+        or source.endswith("/")
+        or path.suffix in (*SUFFIXES, ".gz")
+        or source.count("/") > 1
+    ):
         raise UsageError(f"{field}: there is no file or folder {str(path)!r}")
     return _hub(source, split, config, field, streaming)
 

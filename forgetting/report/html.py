@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
+from forgetting.analysis.tuning_cost import costs
 from forgetting.report import remedies, replay_views, tables
 from forgetting.report.sweeps.read import read_sweep
 
@@ -50,6 +51,7 @@ CAPTIONS = {
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
 OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
+COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from visible status".split()
 LONG = 40  # characters from which a cell is broken into lines
 CURVE_COLUMNS = (
     "student capacity skill variant depth coverage dose accuracy accuracy_low accuracy_high retention low high "
@@ -72,6 +74,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         sweep=thresholds,
         undrawn=[name for name in study.arm_names if name not in shown],
         sections=_sections(study, inline, shown),
+        cost=_cost(study) if sweep is None else "",
         last=_html_table(tables.at_last_dose(study)),
         passing=_html_table(study.passing) if len(study.passing) else "",
         statuses=tables.statuses(study).to_dict("records"),
@@ -92,6 +95,17 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
     )
+
+
+def _cost(study: StudyFolder) -> Markup | str:
+    """What a single student lost in each arm; nothing where there are several, whose curves say more."""
+    students = {student for arm in study.arms.values() for student in arm.curves}
+    if len(students) != 1:
+        return ""
+    (student,) = students
+    rows = [{"arm": arm.name, **vars(row)} for arm in study.arms.values() for row in costs(arm, student)]
+    frame = pd.DataFrame(rows, columns=["arm", *COST_COLUMNS])
+    return _html_table(frame.astype({"below_from": "Int64"})) if rows else ""
 
 
 def notebook(study: StudyFolder) -> str:
@@ -168,6 +182,7 @@ def _shown(value: Any, column: str) -> Markup:
         "depth",
         "capacity",
         "dose",
+        "below_from",
         "items",
         "seeds",
         "smallest",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 from forgetting.batching import encode
 from forgetting.contracts import Report
 from forgetting.evaluation.bench import Bench
+from forgetting.evaluation.loggers import opened_loggers
 from forgetting.evaluation.looks import Looks
 from forgetting.evaluation.recorder import Recorder
 from forgetting.models.checkpoint import Home
@@ -38,7 +40,10 @@ def looks_of(
     evaluator = bench.evaluator(study, home, arm.contamination, folder)
     place(evaluator.base.network, machine)
     columns = {**dataclasses.asdict(run.key), "capacity": model.capacity}
-    recorder = Recorder(folder, columns, study.benchmarks, watch, arm.contamination.short_name())
+    recorder = Recorder(
+        folder, columns, study.benchmarks, watch, arm.contamination.short_name(),
+        partial(opened_loggers, machine.loggers, study.spec.name, columns, folder.folder),
+    )  # fmt: skip
     encoded = encode(plan.samples, model.tokenizer)
     model.check_texts(encoded.tokens_PT)
     return Looks(

@@ -44,6 +44,7 @@ GPUS = {
     "h100": GPU(80, 989e12, 67e12, 3.35e12),
     "h200": GPU(141, 989e12, 67e12, 4.8e12),
 }
+CORE = GPU(0, 1e11, 1e11, 1e10)  # one core of a processor, on which a run trains where there is no GPU; round figures
 UTILISATION, DECODING = 0.4, 0.6  # shares of the peak rate and of the bandwidth that are reached
 ANSWERED_TOGETHER = 128  # samples of the pool to which a teacher writes answers at a time
 ITEMS = {"gsm8k": 1_319, "humaneval": 164, "math500": 500, "mbpp": 500, "aime": 60, "livecodebench": 1_055}
@@ -200,6 +201,20 @@ def _evaluation(study: Study, arm: Arm, n: int, width: int, gpu: GPU, rate: floa
         reading = 2.0 * n * items * (2 * lengths.prompt + lengths.answer) / rate
         seconds += looks * (reading + steps * n * width / (DECODING * gpu.bandwidth))
     return seconds
+
+
+def training_seconds(parameters: int, samples: float, tokens: float, gpu: GPU, *, adapters_only: bool = False) -> float:
+    """Of a fine-tuning in fp32 on so many samples of so many tokens each."""
+    return (4 if adapters_only else 6) * parameters * samples * tokens / (UTILISATION * gpu.float32)
+
+
+def asking_seconds(
+    parameters: int, items: int, gpu: GPU, *, prompt: float, answer: float, longest: int, batch_items: int
+) -> float:
+    """Of one look in fp32 at so many items: prompt and gold answer are read, answers decoded at their longest."""
+    steps = math.ceil(items / batch_items) * longest
+    read = items * (2 * prompt + answer + longest)
+    return 2.0 * parameters * read / (UTILISATION * gpu.float32) + steps * 4.0 * parameters / (DECODING * gpu.bandwidth)
 
 
 def table(study: Study, gpu: str) -> str:

@@ -191,8 +191,11 @@ def evaluation_form(study: Study) -> dict[str, Any]:
 
 
 def machine_form(study: Study) -> dict[str, Any]:
-    """The layout on the machine, on which rounding depends; where an interpreter and its program lie does not count."""
-    form: dict[str, Any] = settings_form(study.spec.machine)
+    """The layout on the machine, on which rounding depends.
+
+    Where an interpreter and its program lie does not count, nor to whom scores are told.
+    """
+    form: dict[str, Any] = settings_form(dataclasses.replace(study.spec.machine, loggers=()))
     if command := study.spec.machine.backend.command:
         form["backend"]["command"] = [Path(word).name for word in command]
     return form

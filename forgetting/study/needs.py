@@ -21,6 +21,7 @@ def study_needs(spec: Spec) -> list[str]:
     found += [f"fetch the data of lm-eval's {own.get('task', 'arc_easy')!r}" for _, n, own in parts if n == "lm_eval"]
     if command := spec.machine.backend.command:
         found.append(f"start {' '.join(command)!r}")
+    found += [f"send scores to {name}" for name in spec.machine.loggers]
     models = [*spec.ladder.students, spec.ladder.teacher]
     sources = [str(one.get("source", "") if isinstance(one, Mapping) else one) for one in models]
     sources += [_source_of(*part) for part in parts]

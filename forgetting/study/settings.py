@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -69,11 +69,16 @@ def unknown_setting(cls: type, path: str) -> UsageError:
     return UsageError(f"{path}: unknown setting; {nearest(path, everywhere)}known: {', '.join(beside)}")
 
 
-def one_line(message: str, cls: type, options: Sequence[str] = ()) -> UsageError:
-    """A parser's message, often of several lines, as the one line that the user reads."""
+def one_line(message: str, cls: type, options: Sequence[str] = (), own: Mapping[str, Any] | None = None) -> UsageError:
+    """A parser's message, often of several lines, as the one line that the user reads.
+
+    ``cls`` has the settings that are meant, ``own`` the types of further options by name.
+    """
     if key := re.findall(r'Parser key "([^"]+)"', message):
+        if own and own.get(key[0]) is not None and key[0] not in setting_paths(cls):
+            return _bad_value(message, own[key[0]], key[0])
         entry = entry_type(cls, key[0])
-        return _bad_entry(message, entry, key) if entry else _bad_value(message, cls, key[-1])
+        return _bad_entry(message, entry, key) if entry else _bad_value(message, setting_type(cls, key[-1]), key[-1])
     if found := re.search(r"does not accept option '([^']+)'", message):
         group = re.search(r"Group '([^']+)'", message)
         return unknown_setting(cls, f"{group[1]}.{found[1]}" if group else found[1])
@@ -112,13 +117,12 @@ def _bad_entry(message: str, entry: type, key: Sequence[str]) -> UsageError:
     if option := re.search(r"Option '([^']+)' is not accepted", message):
         return UsageError(f"{key[0]}: {unknown_setting(entry, option[1])}")
     if len(key) > 1:
-        return UsageError(f"{key[0]}: {_bad_value(message, entry, key[-1])}")
+        return UsageError(f"{key[0]}: {_bad_value(message, setting_type(entry, key[-1]), key[-1])}")
     names = ", ".join(f.name for f in dataclasses.fields(entry))
     return UsageError(f"{key[0]}: must be a list of mappings, each with settings among {names}")
 
 
-def _bad_value(message: str, cls: type, key: str) -> UsageError:
-    hint = setting_type(cls, key)
+def _bad_value(message: str, hint: Any, key: str) -> UsageError:
     given = re.findall(r"(?:Got value|Given value): (.*)|Unable to load config [\"'](.*?)[\"']\n?", message)
     value = shorten(next((a or b for a, b in reversed(given)), "?"), LONGEST_VALUE)
     if value.startswith("NestedArg"):

@@ -75,5 +75,5 @@ def gradients(student: Model, losses: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def needs_data(part: Part) -> bool:
-    """Whether a part's text comes from a data set instead of the world."""
-    return getattr(part, "language", "world") != "world"
+    """Whether a part's text comes from elsewhere than the world."""
+    return getattr(part, "language", "world") != "world" or hasattr(part, "source")

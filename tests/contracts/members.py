@@ -52,6 +52,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "mbpp", "source": f"{DATA}/mbpp-{{split}}.jsonl"},
         {"name": "livecodebench", "source": f"{DATA}/livecodebench.jsonl"},
         {"name": "livecodebench", "source": f"{DATA}/livecodebench.jsonl", "first_month": "2024-11"},
+        {"name": "sums"},
+        {"name": "sums", "item_count": 40, "shots": 0, "seed": 3},
+        {"name": "retrieval"},
+        {"name": "retrieval", "item_count": 32, "shots": 1, "seed": 3},
         *([{"name": "reasoning_gym", "item_count": 20}] if importlib.util.find_spec("reasoning_gym") else []),
     ),
     "contamination": (
@@ -66,6 +70,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "altered_python", "source": f"{DATA}/python.jsonl"},
         {"name": "altered_python", "source": f"{DATA}/python.jsonl", "dialect": "mixed", "form": "marked"},
         {"name": "altered_python", "source": f"{DATA}/python.jsonl", "dialect": "none", "limit": 5},
+        {"name": "world_rows", "source": f"{DATA}/world_rows.jsonl"},
         {"name": "worked_answers", "source": f"{DATA}/gsm8k-{{split}}.jsonl"},
         {
             "name": "mixture",

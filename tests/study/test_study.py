@@ -21,8 +21,8 @@ from forgetting.study.arms import arms_of
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.study import construct, warm_up_note
 
-# No number depends on these two; every other setting must change the fingerprint.
-FREE = {"name", "keep"}
+# No number depends on these; every other setting must change the fingerprint.
+FREE = {"name", "keep", "machine.loggers"}
 
 ORIGINAL = registry.build("contamination", "original").settings()
 
@@ -41,6 +41,7 @@ OTHERS: dict[str, Any] = {
     "controls": ["sham"],
     "evaluation.benchmarks": ["maths", "code"],
     "machine.backend.command": [sys.executable],
+    "machine.loggers": ["mlflow"],
     "matching.reference": "34k",
     "matching.dose": 40,
     "ladder.teaching.until.benchmark": "maths",
