@@ -19,7 +19,7 @@ def check_record(record: dict[str, Any], path: Path) -> None:
         _mapping(about, f"benchmarks.{name}", path)
         _number(about.get("chance"), f"benchmarks.{name}.chance", path)
         _number(about.get("version"), f"benchmarks.{name}.version", path)
-    for listed in ("arms", "students", "statuses", "pruned", "diverged", "noise_floor", "differences"):
+    for listed in ("arms", "students", "statuses", "pruned", "diverged", "noise_floor", "differences", "failures"):
         entries = record.get(listed, [])
         if not isinstance(entries, list):
             raise _wrong(f"{listed}: must be a list", path)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Status
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
-from forgetting.report import drawing, remedies, replay_views, tables
+from forgetting.report import drawing, failure_views, remedies, replay_views, tables
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.likelihood import likelihood
 from forgetting.report.sweeps.read import read_sweep
@@ -138,6 +138,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
             drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
             drawn[f"depth-maths-{arm.name}"] = retention_by_depth(study, arm, "maths")
             drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
+            drawn |= failure_views.drawn(study, arm)
         drawn |= remedies.drawn(study) | replay_views.drawn(study)
         return {name: figure for name, figure in drawn.items() if figure is not None}
     rates = _same_but_rate(study)
@@ -153,6 +154,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
         drawn[f"coverage-{arm.name}"] = retention_by_coverage(study, arm)
         drawn[f"perturbation-{arm.name}"] = perturbation(study, arm)
         drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
+        drawn |= failure_views.drawn(study, arm)
     drawn |= remedies.drawn(study) | replay_views.drawn(study)
     for name, arms in rates.items():
         for skill in [s for s in tables.skills(study) if s in ("maths", "code")]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
 
+from forgetting.contracts import Failure
 from forgetting.world.alignment import Move, align
 from forgetting.world.steps import WrittenStep, is_true, read
 from forgetting.world.vocabulary import NUMBERS, OPERATORS
 
-# From the top of the tree; the first that fits is the class of an answer.
+RIGHT_ANYWAY = "right_by_wrong_steps"
+# From the top of the tree; the first that fits is the class of an answer. The last one is of right answers only.
 CLASSES = (
     "empty",
     "loop",
@@ -30,28 +31,15 @@ CLASSES = (
     "wrong_start",
     "unfaithful",
     "undecided",
+    RIGHT_ANYWAY,
 )
 STEP_WORDS = frozenset({*NUMBERS, *OPERATORS, ";", "answer"})
-LOOP_WORDS, LOOP_TIMES = 4, 3
+LOOP_WORDS = 4
 _SPEED = re.compile(r"\bat (\d+)\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A class (empty: none) with its kind.
-
-    ``place`` is where it begins: the word of an intrusion, or the step (-1: nowhere in particular). ``size`` is by how
-    much a slip is off, written minus true.
-    """
-
-    name: str = ""
-    kind: str = ""
-    place: int = -1
-    size: int = 0
-
-
 def of_text(
-    words: Sequence[str], gold: Sequence[str], known: frozenset[str], *, formed: bool, ended: bool
+    words: Sequence[str], gold: Sequence[str], known: frozenset[str], *, formed: bool, ended: bool, often: int = 3
 ) -> Failure | None:
     """The failure of a text as a text, if it has one: empty, loop, truncated, intrusion.
 
@@ -61,12 +49,13 @@ def of_text(
         known: the words that a gold answer of the skill can hold
         formed: whether it is of the form that gold answers have; then it is no loop, whatever comes again in it
         ended: whether the model ended the answer itself
+        often: how many times four words in a row make a loop
     """
     if not words:
         return Failure("empty")
     if not formed:
         usual = _runs(gold)
-        if any(count >= LOOP_TIMES and count > usual[run] for run, count in _runs(words).items()):
+        if any(count >= often and count > usual[run] for run, count in _runs(words).items()):
             return Failure("loop")
     if not ended:
         return Failure("truncated")
@@ -95,7 +84,7 @@ def of_steps(
     found = _of_form(answer, gold, ended) or _Steps(prompt, gold, answer, chain).failure(tempting)
     if not right:
         return found
-    return Failure("unfaithful", "right_answer", found.place) if found.name else found
+    return Failure(RIGHT_ANYWAY, found.name, found.place) if found.name else found
 
 
 def _of_form(answer: str, gold: str, ended: bool) -> Failure | None:
@@ -140,7 +129,7 @@ class _Steps:
             if kind:
                 valid = self._holds(self.steps[0][0]) and self.final == last
                 return Failure("camouflage" if valid else "wrong_start", kind, move.written)
-        return Failure("unfaithful", "wrong_answer")
+        return Failure("unfaithful")
 
     def _same(self, written: int, gold: int) -> bool:
         """Whether a written step does what a gold step does."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from forgetting.contracts import Grade
+from forgetting.contracts import Failure, Grade
 from forgetting.world.alignment import align
+from forgetting.world.code import MAX_DEPTH
 from forgetting.world.code_operations import OPERATIONS
-from forgetting.world.failures import Failure, of_text
+from forgetting.world.failures import of_text
 from forgetting.world.vocabulary import NEWLINE, NUMBERS, VARIABLES
 
 _SYMBOLS = frozenset("+ - * / % < > ==".split())
@@ -41,7 +42,8 @@ def of_program(prompt: str, gold: str, answer: str, grade: Grade, *, ended: bool
     if grade.verdict == "right_in_dialect":
         return Failure("intrusion", grade.kind, place=0)
     parses = grade.verdict != "unparsed"
-    found = of_text(answer.split(), gold.split(), program_words(), formed=parses, ended=ended)
+    often = MAX_DEPTH + 1  # every line of a right program may go through a list
+    found = of_text(answer.split(), gold.split(), program_words(), formed=parses, ended=ended, often=often)
     if found or not parses:
         return found or Failure("malformed")
     own, wanted = _expressions(answer), _expressions(gold)

@@ -265,8 +265,8 @@ FAULTS: dict[str, tuple[Callable[..., Plan], tuple[str, str | None]]] = {
     "broken chain": (_broken_chain, ("inconsistent_path", "broken_chain")),
     "camouflage": (_camouflage, ("camouflage", None)),
     "wrong start": (_wrong_start, ("wrong_start", None)),
-    "wrong answer": (_wrong_answer, ("unfaithful", "wrong_answer")),
-    "right answer": (_right_answer, ("unfaithful", "right_answer")),
+    "wrong answer": (_wrong_answer, ("unfaithful", "")),
+    "right answer": (_right_answer, ("right_by_wrong_steps", None)),
 }
 
 
