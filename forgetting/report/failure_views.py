@@ -29,7 +29,7 @@ COLOURS = {
 }
 FEWEST_WRONG = 10  # answers of which a mix is drawn
 MOST_LABELS = 6
-LABELS = {"per_item": "share of items", "given_wrong": "share of wrong answers"}
+LABELS = {"per_item": "", "given_wrong": ", of the wrong ones"}
 
 
 def drawn(study: StudyFolder, arm: ArmCurves) -> dict[str, Figure]:
@@ -55,8 +55,9 @@ def failures(study: StudyFolder, arm: ArmCurves, benchmark: str) -> Figure:
         asked = counts[(counts["student"] == student) & (counts["arm"] == name) & (counts["benchmark"] == benchmark)]
         own = table[(table["student"] == student) & (table["arm"] == name)]
         _stack(ax, own, share, sorted(asked["dose"].unique()))
-        ax.set_title(f"{student}, {name}")
-        ax.set_ylabel(LABELS[share] if name == arm.name else "")
+        ax.set_title(f"{student}, {name}{LABELS[share]}")
+    for row in axes:
+        row[0].set_ylabel("share of answers")
     drawing.legend(figure, axes, [name.replace("_", " ") for name in CLASSES], columns=5)
     return figure
 

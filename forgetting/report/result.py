@@ -115,8 +115,8 @@ class Result(StudyFolder):
         counts = counts_of(self)
         if counts.empty:
             raise UsageError(
-                "failures: needs answers to maths, code, traps or gsm8k; of an older study, its ledger, and items of the "
-                "embedded world that this version still asks"
+                "failures: needs answers to maths, code, traps or gsm8k; of an older study its ledger, and items of "
+                "the embedded world that this version asks"
             )
         return composition(counts, kinds=kinds, accuracy=accuracy)
 
