@@ -25,6 +25,7 @@ def check_record(record: dict[str, Any], path: Path) -> None:
             raise _wrong(f"{listed}: must be a list", path)
         for number, entry in enumerate(entries):
             _mapping(entry, f"{listed}[{number}]", path)
+    _check_failures(record, path)
     for listed in ("arms", "students"):
         for number, entry in enumerate(record.get(listed, [])):
             try:
@@ -40,6 +41,17 @@ def check_record(record: dict[str, Any], path: Path) -> None:
         _number(value, f"seconds.{name}", path)
     if not isinstance(record.get("name", ""), str):
         raise _wrong("name: must be text", path)
+
+
+def _check_failures(record: dict[str, Any], path: Path) -> None:
+    """Counts of failures: names that can be shown and become parts of paths, and whole numbers."""
+    for number, entry in enumerate(record.get("failures", [])):
+        where = f"failures[{number}]"
+        check_names([entry.get(name) for name in ("student", "arm", "benchmark")], where, path)
+        check_words([entry.get(name) for name in ("failure", "kind")], where, path)
+        for name in ("capacity", "dose", "distillation_seed", "seed", "answers"):
+            if type(entry.get(name)) is not int or entry[name] < 0:
+                raise _wrong(f"{where}.{name}: must be a whole number, 0 or more, got {entry.get(name)!r}", path)
 
 
 def _check_arms(record: dict[str, Any], path: Path) -> None:

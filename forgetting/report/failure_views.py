@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from forgetting.analysis.failures import SHARES, composition, counts_of
+from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import drawing, tables
 from forgetting.world.failures import CLASSES
@@ -46,15 +47,16 @@ def failures(study: StudyFolder, arm: ArmCurves, benchmark: str) -> Figure:
     table = table[table["benchmark"] == benchmark]
     control = control_of(study, arm)
     arms = [arm.name, *([control] if control else [])]
-    students = [s for s in drawing.students(study) if ((table["student"] == s) & (table["arm"] == arm.name)).any()]
+    counts = counts_of(study)
+    asked = counts[(counts["arm"] == arm.name) & (counts["benchmark"] == benchmark)]
+    students = dict.fromkeys(asked.sort_values(["capacity", "student"])["student"])
     panels = [(student, share, name) for student in students for share in SHARES for name in arms]
     title = f"How answers to {benchmark} failed\n{arm.title}"
     figure, axes = drawing.grid(max(len(panels), 1), len(SHARES) * len(arms), title, foot=0.55)
-    counts = counts_of(study)
     for ax, (student, share, name) in zip(axes.flat, panels, strict=False):
-        asked = counts[(counts["student"] == student) & (counts["arm"] == name) & (counts["benchmark"] == benchmark)]
+        looks = counts[(counts["student"] == student) & (counts["arm"] == name) & (counts["benchmark"] == benchmark)]
         own = table[(table["student"] == student) & (table["arm"] == name)]
-        _stack(ax, own, share, sorted(asked["dose"].unique()))
+        _stack(ax, own, share, sorted(looks["dose"].unique()))
         ax.set_title(f"{student}, {name}{LABELS[share]}")
     for row in axes:
         row[0].set_ylabel("share of answers")
@@ -72,7 +74,8 @@ def kept_composition(study: StudyFolder) -> pd.DataFrame:
 def control_of(study: StudyFolder, arm: ArmCurves) -> str:
     """The arm that shows what would have failed anyway: more of the original, else the sham of the contamination."""
     ran = {control.name: control.arms for control in tables.controls(study)}
-    shams = [name for name in ran["sham"] if study.arm(name).contamination == arm.contamination]
+    source = {str(own["name"]): part_name(own.get("contamination")) for own in study.record.get("arms", [])}
+    shams = [name for name in ran["sham"] if source[name] == arm.contamination]
     return next((name for name in (*ran["original"], *shams) if name != arm.name), "")
 
 
