@@ -64,7 +64,7 @@ def test_every_class_has_a_colour() -> None:
 def test_where_nothing_is_known_there_is_no_figure_and_a_line(study_folder: Path) -> None:
     study = open_study(study_folder)  # its items are of no benchmark
     assert failure_views.drawn(study, study.arm("dialogue")) == {}
-    with pytest.raises(UsageError, match="^failures: needs answers to maths"):
+    with pytest.raises(UsageError, match=r"^failures: needs answers to maths"):
         Result(study_folder, study.record).failures()
 
 
