@@ -24,6 +24,7 @@ from forgetting.benchmarks.code import Code
 from forgetting.benchmarks.maths import Maths
 from forgetting.benchmarks.traps import Traps
 from forgetting.contracts import Benchmark, Failure, Grade, Item
+from forgetting.errors import UsageError
 from forgetting.world.failures import CLASSES, RIGHT_ANYWAY
 from forgetting.world.vocabulary import words
 
@@ -91,7 +92,7 @@ def _vocabulary() -> tuple[str, ...]:
 def world_texts(answers: Sequence[NDArray[np.int32]]) -> list[str]:
     """The texts of answers in the embedded world, without its tokenizer."""
     known = _vocabulary()
-    return [" ".join(filter(None, (known[token] for token in answer))) for answer in answers]
+    return [" ".join(filter(None, (known[t] for t in answer if 0 <= t < len(known)))) for answer in answers]
 
 
 def counts_of(study: StudyFolder) -> pd.DataFrame:
@@ -132,8 +133,12 @@ def made_again(value: Any, study: StudyFolder) -> Benchmark | None:
     if any(k != "seed" and type(v) is int and v > len(asked) for k, v in settings.items()):
         return None  # so that making the items takes no longer than the ledger is long
     lists = {k: tuple(v) for k, v in settings.items() if isinstance(v, list)}
-    benchmark = kind(**settings | lists)
-    return benchmark if asked == {i.id: i.problem for i in benchmark.items("test", ORIGINAL)} else None
+    try:
+        benchmark = kind(**settings | lists)
+        made = {item.id: item.problem for item in benchmark.items("test", ORIGINAL)}
+    except (TypeError, UsageError):  # settings that this version has not
+        return None
+    return benchmark if asked == made else None
 
 
 def composition(counts: pd.DataFrame, *, kinds: bool = False, accuracy: float | None = None) -> pd.DataFrame:

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.analysis.diverged import diverged
-from forgetting.analysis.failures import failure_counts
 from forgetting.analysis.other_ways import other_ways, passing_table
 from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.errors import UsageError
@@ -21,7 +20,7 @@ from forgetting.record.run_files import read_marker, read_part, read_rows
 from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE
 from forgetting.record.seals import file_hash, write_sealed
 from forgetting.record.store import Store
-from forgetting.stages.failure_texts import classed, reader_of
+from forgetting.stages.failed_answers import failed_answers
 from forgetting.stages.folder import run_folder
 from forgetting.stages.study_record import study_record
 from forgetting.study.fingerprints import fingerprint, run_form
@@ -49,7 +48,6 @@ def assemble(
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
     unverified, broken, failed = list[str](), list[dict[str, Any]](), list[pd.DataFrame]()
-    asked, limit = classed(study), study.spec.evaluation.max_new_tokens
     chances = {b.short_name(): b.chance for b in study.benchmarks}
     numbers = {b.short_name(): b.version for b in study.benchmarks}
     for run in runs:
@@ -70,7 +68,7 @@ def assemble(
         rows = plain_rows(ledger.to_pandas())
         lines.append(jsonl(dataclasses.asdict(row) for row in score_rows(rows, chances, numbers)))
         broken += [{**dataclasses.asdict(run.key), "dose": int(dose)} for dose in diverged(rows)["dose"]]
-        failed.append(failure_counts(rows, asked, limit, reader_of(study, run)))
+        failed.append(failed_answers(study, run, rows))
         if "files" not in marker or marker.get("unverified") or not all(verified for _, verified in parts):
             unverified.append(str(run))
         if "matched" in marker:
@@ -86,7 +84,7 @@ def assemble(
     record = study_record(study, store, folder, runs, whole, commits, rates)
     record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
     record["diverged"] = broken
-    record["failures"] = pd.concat(failed).to_dict("records") if asked else []
+    record["failures"] = pd.concat(failed).to_dict("records")
     record["files"] = {n: file_hash(folder / n) for n in JOINED if (folder / n).is_file()}
     write_sealed(folder / "record.json", record)
 

@@ -112,11 +112,11 @@ def test_an_older_study_is_classed_afterwards() -> None:
     pd.testing.assert_frame_equal(counts_of(told), afterwards)
 
 
-@pytest.mark.parametrize("what", ["version", "seed", "huge", "no ledger"])
+@pytest.mark.parametrize("what", ["version", "seed", "huge", "unknown", "no ledger"])
 def test_items_that_this_version_would_not_ask_are_not_classed(what: str) -> None:
     about, rows = record(), None if what == "no ledger" else ledger()
     if what == "version":
         about["benchmarks"]["maths"]["version"] = 0
     setting = about["spec"]["evaluation"]["benchmarks"][0]
-    setting |= {"seed": {"seed": 1}, "huge": {"items_per_depth": 10**9}}.get(what, {})
+    setting |= {"seed": {"seed": 1}, "huge": {"items_per_depth": 10**9}, "unknown": {"colour": "red"}}.get(what, {})
     assert counts_of(StudyFolder(Path(), about | {"failures": []} if rows is None else about, rows)).empty

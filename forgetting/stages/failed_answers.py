@@ -1,13 +1,14 @@
-"""What classing a study's answers needs: the benchmarks that decide it, and how a run's answers are read as text."""
+"""How the answers of a study failed: a run and its ledger rows in, counts of classes out."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from forgetting.analysis.failures import Texts, decides, world_texts
+import pandas as pd
+
+from forgetting.analysis.failures import Texts, decides, failure_counts, world_texts
 from forgetting.batching import texts
-from forgetting.contracts import Benchmark
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.loading import reader
 from forgetting.study.run import Run
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-def classed(study: Study) -> list[Benchmark]:
-    """The benchmarks of a study that decide how answers failed."""
-    return [benchmark for benchmark in study.benchmarks if decides(benchmark)]
+def failed_answers(study: Study, run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """The counts of a run's greedy ledger rows, of those benchmarks of the study that decide how answers failed."""
+    decided = [benchmark for benchmark in study.benchmarks if decides(benchmark)]
+    read = _reader_of(study, run) if decided else world_texts
+    return failure_counts(rows, decided, study.spec.evaluation.max_new_tokens, read)
 
 
-def reader_of(study: Study, run: Run) -> Texts:
+def _reader_of(study: Study, run: Run) -> Texts:
     """How the answers of a run's student are read: by the world's words, or by the tokenizer of its checkpoint.
 
     A student that is no checkpoint, of a teacher that is one, has the teacher's tokenizer.
