@@ -6,8 +6,8 @@ study, and the package's classifier and ``validation/failures_again.py`` class t
 
     python validation/failure_modes.py --output results/validation/failure_modes
 
-About two minutes of one core. ``--study FOLDER`` takes the study from there; ``--draw FILE`` writes 100 of its failures
-to be labelled by hand, as those of ``tests/golden/failures.jsonl`` were.
+About two minutes of one core. Writes .json, .md and .png (the study's answers to maths after dialogue). ``--draw FILE``
+writes 100 failures of the study to be labelled by hand, as those of ``tests/golden/failures.jsonl`` were.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from forgetting import load, simulate
+from forgetting import simulate
 from forgetting.analysis.failures import world_texts
 from forgetting.benchmarks.code import Code
 from forgetting.benchmarks.maths import Maths
 from forgetting.benchmarks.traps import Traps
 from forgetting.contracts import Benchmark, Failure, Grade, Item
+from forgetting.report import drawing, failure_views
 from forgetting.report.result import Result
 from forgetting.spec import Doses, Evaluation, Ladder, Spec
 from forgetting.world.failures import of_steps
@@ -179,6 +180,10 @@ def page(told: dict[str, Any]) -> str:
     lines += ["", f"Second implementation: {known['agree']:,} of {known['answers']:,} real failures are classed alike,"]
     lines += ["class and kind. What they are:", "", "| class: kind | answers |", "| --- | --- |"]
     lines += [f"| {name} | {count} |" for name, count in known["classes"].items()]
+    lines += ["", "![How answers to maths failed after dialogue](failure_modes.png)", ""]
+    lines += ["Maths after dialogue, one shipped student a size and one stream (exploratory), 95% over items:", ""]
+    lines += ["| student | dose | accuracy | class | per item | given wrong |", "| --- | --- | --- | --- | --- | --- |"]
+    lines += [_row(row) for row in told["composition"]]
     classes = sorted({name for own in told["double"].values() for name in own})
     lines += [
         "",
@@ -195,12 +200,38 @@ def page(told: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _plain(value: Any) -> Any:
+    """What is no number is null in JSON."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _row(row: dict[str, Any]) -> str:
+    def share(name: str) -> str:
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        return "" if row[name] != row[name] else f"{row[name]:.3f} ({low:.3f} to {high:.3f})"
+
+    name = row["failure"].replace("_", " ")
+    cells = [
+        row["student"],
+        f"{row['dose']:,}",
+        f"{row['accuracy']:.3f}",
+        name,
+        share("per_item"),
+        share("given_wrong"),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("results/validation/failure_modes"))
     parser.add_argument("--each", type=int, default=200, help="single faults of a class")
     parser.add_argument("--each-double", type=int, default=50, help="answers of a pair of faults")
-    parser.add_argument("--study", type=Path, help="the folder of the study, if it was made before")
+    parser.add_argument("--folder", type=Path, help="where the study is made, and found again; by default nowhere")
     parser.add_argument("--draw", type=Path, help="write 100 failures here, to be labelled by hand")
     given = parser.parse_args()
     rng = random.Random(0)
@@ -210,10 +241,11 @@ def main() -> None:
         count for name, own in single.items() for found, count in own.items() if found.startswith(expected[name])
     )
     with tempfile.TemporaryDirectory() as folder:
-        result = (
-            load(given.study) if given.study else simulate(SPEC, output=folder, store=Path(folder) / "s", workers=0)
-        )
+        output = given.folder or Path(folder)
+        result = simulate(SPEC, output=output, store=output / "store", workers=0)
         failures = list(real(result))
+        figure = drawing.png(failure_views.failures(result, result.arm("dialogue"), "maths"))
+        table = result.failures().query("arm == 'dialogue' and benchmark == 'maths'")
     if given.draw:
         given.draw.write_text("".join(json.dumps(row) + "\n" for row in draw(failures, random.Random(1))))
     told = {
@@ -223,11 +255,13 @@ def main() -> None:
         "single_back": back / (given.each * len(single)),
         "single": single,
         "agreement": agreement(failures, rng),
+        "composition": table.drop(columns=["arm", "benchmark"]).round(4).to_dict("records"),
         "double": doubles(given.each_double, rng),
     }
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
+    given.output.with_suffix(".json").write_text(json.dumps(_plain(told), indent=1) + "\n")
     given.output.with_suffix(".md").write_text(page(told))
+    given.output.with_suffix(".png").write_bytes(figure)
     print(f"{told['single_back']:.1%} of single faults, {told['agreement']['agree']} of {told['agreement']['answers']}")
 
 

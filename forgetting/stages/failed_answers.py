@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from forgetting.analysis.failures import Texts, decides, failure_counts, world_texts
-from forgetting.batching import texts
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.models.loading import reader
 from forgetting.study.run import Run
 from forgetting.study.study import Study
 
@@ -33,10 +31,14 @@ def _reader_of(study: Study, run: Run) -> Texts:
     source = run.student if isinstance(run.student, Checkpoint) else study.teacher
     if not isinstance(source, Checkpoint):
         return world_texts
+    from forgetting.batching import texts
+
     tokenizer = _tokenizer(source)
     return lambda answers: texts([answer.tolist() for answer in answers], tokenizer)
 
 
 @lru_cache(maxsize=8)
 def _tokenizer(source: Checkpoint) -> PreTrainedTokenizerFast:
+    from forgetting.models.loading import reader
+
     return reader(source)[0]

@@ -82,15 +82,13 @@ def plan_of(item: Item) -> Plan:
 
 def _other(rng: random.Random, plan: Plan, place: int) -> Planned:
     """An operation with another effect than that of a step (at the end: any), at the value before it."""
-    value, now = plan.value(place), plan.steps[place] if place < len(plan.steps) else None
-    while True:
-        symbol = rng.choice("+-*/")
-        new = Planned(symbol, rng.randint(1, 6) if symbol in "+-" else rng.choice((2, 3)))
-        try:
-            if now is None or _result(value, new) != _result(value, now):
-                return new
-        except ValueError:
-            continue
+    value = plan.value(place)
+    now = _result(value, plan.steps[place]) if place < len(plan.steps) else None
+    symbol = rng.choice("+-*/")
+    new = Planned(symbol, rng.randint(1, 6) if symbol in "+-" else rng.choice((2, 3)))
+    if _result(value, new) == now:
+        raise ValueError("the same")
+    return new
 
 
 def _early(plan: Plan, rng: random.Random, first: bool, last: int) -> int:
