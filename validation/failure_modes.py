@@ -63,7 +63,7 @@ WANTED, GOLDEN = 5000, {"maths": 55, "traps": 20, "code": 25}
 
 @dataclass(frozen=True)
 class Real:
-    """A wrong answer of a student, or a right one by wrong steps, and what the package says of it."""
+    """An answer of a student that is not the gold one, and what the package says of it."""
 
     where: str
     benchmark: str
@@ -117,24 +117,23 @@ def _named(found: Failure) -> str:
 
 
 def real(result: Result) -> Iterator[Real]:
-    """Every failure of the study, equal answers to an item once."""
+    """Every answer of the study that is not the gold one, equal answers to an item once."""
     limit, seen = SPEC.evaluation.max_new_tokens, set[tuple[str, str]]()
     known = {name: {item.id: item for item in part.items()} for name, part in BENCHMARKS.items()}
     assert result.ledger is not None
     for row in result.ledger[result.ledger["benchmark"].isin(list(BENCHMARKS))].itertuples():
         text, item = world_texts([row.answer])[0], known[row.benchmark][row.item]
-        if (row.item, text) in seen:
+        if (row.item, text) in seen or text == item.answer:
             continue
         seen.add((row.item, text))
         ended, grade = len(row.answer) < limit, Grade(row.verdict, row.kind)
         found = BENCHMARKS[row.benchmark].failure(item, text, grade, ended=ended)
-        if found.name:
-            where = f"{row.student} {row.arm} {row.dose}"
-            yield Real(where, row.benchmark, item, text, ended, grade, found)
+        where = f"{row.student} {row.arm} {row.dose}"
+        yield Real(where, row.benchmark, item, text, ended, grade, found)
 
 
 def agreement(failures: list[Real], rng: random.Random) -> dict[str, Any]:
-    """How often both implementations say the same of wrong answers in steps, and every answer where they do not."""
+    """How often both implementations say the same of answers in steps, and every answer where they do not."""
     steps = [one for one in failures if one.benchmark != "code"]
     drawn = rng.sample(steps, min(WANTED, len(steps)))
     told = [(one, again(one.item, one.answer, one.ended)) for one in drawn]
@@ -154,7 +153,7 @@ def draw(failures: list[Real], rng: random.Random) -> list[dict[str, Any]]:
     """Failures to be read by hand, as many of each class as can be had."""
     rows = []
     for benchmark, count in GOLDEN.items():
-        own = [one for one in failures if one.benchmark == benchmark]
+        own = [one for one in failures if one.benchmark == benchmark and one.found.name]
         rng.shuffle(own)
         by_class: dict[str, list[Real]] = {}
         for one in own:
@@ -177,8 +176,13 @@ def page(told: dict[str, Any]) -> str:
     lines += ["| injected | came back as |", "| --- | --- |"]
     lines += [f"| {n} | {', '.join(f'{k} {v}' for k, v in own.items())} |" for n, own in told["single"].items()]
     known = told["agreement"]
-    lines += ["", f"Second implementation: {known['agree']:,} of {known['answers']:,} real failures are classed alike,"]
-    lines += ["class and kind. What they are:", "", "| class: kind | answers |", "| --- | --- |"]
+    lines += ["", f"Second implementation: {known['agree']:,} of {known['answers']:,} real answers that are not the"]
+    lines += [
+        "gold ones are classed alike, class and kind. What they are:",
+        "",
+        "| class: kind | answers |",
+        "| --- | --- |",
+    ]
     lines += [f"| {name} | {count} |" for name, count in known["classes"].items()]
     lines += ["", "![How answers to maths failed after dialogue](failure_modes.png)", ""]
     lines += ["Maths after dialogue, one shipped student a size and one stream (exploratory), 95% over items:", ""]
@@ -245,7 +249,7 @@ def main() -> None:
         result = simulate(SPEC, output=output, store=output / "store", workers=0)
         failures = list(real(result))
         figure = drawing.png(failure_views.failures(result, result.arm("dialogue"), "maths"))
-        table = result.failures().query("arm == 'dialogue' and benchmark == 'maths'")
+        table = result.failures().query("arm == 'dialogue' and benchmark == 'maths' and failure != 'none'")
     if given.draw:
         given.draw.write_text("".join(json.dumps(row) + "\n" for row in draw(failures, random.Random(1))))
     told = {

@@ -32,6 +32,7 @@ CELL = ["student", "capacity", "arm", "benchmark", "dose"]
 COUNTS = [*CELL, "distillation_seed", "seed", "failure", "kind", "answers"]
 OF_THE_WORLD: dict[str, type[Benchmark]] = {"maths": Maths, "code": Code, "traps": Traps}
 SHARES = ("per_item", "given_wrong")
+NONE = "none"  # the class of right answers without a failure, in shares
 
 Texts = Callable[[Sequence[NDArray[np.int32]]], list[str]]  # of answers
 
@@ -144,8 +145,10 @@ def made_again(value: Any, study: StudyFolder) -> Benchmark | None:
 def composition(counts: pd.DataFrame, *, kinds: bool = False, accuracy: float | None = None) -> pd.DataFrame:
     """Shares of the classes of failure: a row a student, arm, benchmark, dose and class that occurred (and kind).
 
+    The class ``none`` is of right answers that did not fail, so that ``per_item`` adds up to 1.
+
     ``per_item`` is the share of all answers (does it become commoner?), ``given_wrong`` of the wrong ones (does the mix
-    change?; undefined for right answers by wrong steps). ``..._low`` and ``..._high`` bound them at 95%: over students
+    change?; undefined for classes of right answers). ``..._low`` and ``..._high`` bound them at 95%: over students
     where there are several (Student's t), else over items (Wilson; what several streams make of one student counts as
     one). ``..._rise`` is the share minus that of the same students at dose 0. ``students`` were asked ``items`` each,
     of which they had the share ``accuracy`` right.
@@ -159,13 +162,14 @@ def composition(counts: pd.DataFrame, *, kinds: bool = False, accuracy: float | 
     counts = counts.assign(wrong=counts["answers"].where(~counts["failure"].isin(["", RIGHT_ANYWAY]), 0))
     of_student = counts.groupby([*CELL, "distillation_seed"], sort=False, observed=True)
     asked = of_student.agg(all=("answers", "sum"), wrong=("wrong", "sum"), streams=("seed", "nunique"))
-    by_class = counts[counts["failure"] != ""].groupby([*CELL, *what, "distillation_seed"], sort=False, observed=True)
+    counts = counts.assign(failure=counts["failure"].replace("", NONE))
+    by_class = counts.groupby([*CELL, *what, "distillation_seed"], sort=False, observed=True)
     found = by_class["answers"].sum().rename("found").reset_index().join(asked, on=[*CELL, "distillation_seed"])
     asked["students"], asked["items"] = 1, asked["all"] / asked["streams"]
     cell = asked.groupby(CELL, sort=False, observed=True).sum()
     table = found.groupby([*CELL, *what], sort=False, observed=True)[["found"]].sum().reset_index().join(cell, on=CELL)
     table["accuracy"], table["items"] = 1 - table["wrong"] / table["all"], (table["items"] / table["students"]).round()
-    table.loc[table["failure"] == RIGHT_ANYWAY, "wrong"] = 0
+    table.loc[table["failure"].isin([NONE, RIGHT_ANYWAY]), "wrong"] = 0
     for share, of in zip(SHARES, ("all", "wrong"), strict=True):
         squares = {"ff": found["found"] ** 2, "fd": found["found"] * found[of]}
         sums = found.assign(**squares).groupby([*CELL, *what], sort=False, observed=True)[["ff", "fd"]].sum()
@@ -217,6 +221,6 @@ def _nearest(table: pd.DataFrame, accuracy: float | None) -> pd.DataFrame:
 
 def _sorted(table: pd.DataFrame, what: list[str]) -> pd.DataFrame:
     """By capacity, arm, benchmark and dose; classes in the order of the tree."""
-    place = table["failure"].map({name: place for place, name in enumerate(CLASSES)})
+    place = table["failure"].map({name: place for place, name in enumerate((NONE, *CLASSES))})
     order = ["capacity", "student", "arm", "benchmark", "dose", "place", *what]
     return table.assign(place=place).sort_values(order, ignore_index=True).drop(columns="place")

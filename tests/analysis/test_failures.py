@@ -94,6 +94,7 @@ def test_right_answers_by_wrong_steps_are_no_wrong_answers() -> None:
     table = composition(changed).set_index(["dose", "failure"])
     assert np.isnan(table.loc[(80, "right_by_wrong_steps"), "given_wrong"])
     assert table.loc[(80, "intrusion"), "given_wrong"] == 1
+    assert table.loc[(80, "none"), "per_item"] == pytest.approx(1 / 3)
     assert table.loc[(80, "intrusion"), "accuracy"] == pytest.approx(2 / 3)
 
 
@@ -101,7 +102,7 @@ def test_kinds_and_the_dose_nearest_to_an_accuracy() -> None:
     counts = failure_counts(ledger(), [PART], 48, world_texts)
     assert set(composition(counts, accuracy=0.4)["dose"]) == {80}
     table = composition(counts, kinds=True, accuracy=0.9)
-    assert table[["dose", "failure", "kind"]].to_numpy().tolist() == [[0, "symbol_error", "slip"]]
+    assert table[["dose", "failure", "kind"]].to_numpy().tolist() == [[0, "none", ""], [0, "symbol_error", "slip"]]
 
 
 def test_an_older_study_is_classed_afterwards() -> None:
