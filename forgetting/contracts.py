@@ -90,6 +90,20 @@ class Grade:
     steps_total: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an answer failed: a class of the tree in docs/failures.md (empty: it did not) with its kind.
+
+    ``place`` is where it begins: the word of an intrusion, or the step (-1: nowhere in particular). ``size`` is by how
+    much a slip is off, written minus true.
+    """
+
+    name: str = ""
+    kind: str = ""
+    place: int = -1
+    size: int = 0
+
+
 @final
 @dataclass(frozen=True)
 class Batch:
@@ -410,6 +424,13 @@ class Benchmark(Part):
     @abstractmethod
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """One grade per answer, in bulk."""
+
+    def failure(self, item: Item, answer: str, grade: Grade, *, ended: bool) -> Failure:
+        """How a graded answer failed, by the text alone; ``ended``: whether the model ended it itself.
+
+        Only benchmarks that decide more than this are in the tables of failures.
+        """
+        return Failure() if grade.verdict == "right" else Failure("undecided")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from forgetting.contracts import Benchmark, Grade, Item, Split
+from forgetting.contracts import Benchmark, Failure, Grade, Item, Split
 from forgetting.errors import require, unknown
 from forgetting.world import code, dialects
 from forgetting.world.interpreter import Execution, Tests, run_tests
+from forgetting.world.program_failures import of_program
 from forgetting.world.splits import SPLITS, Distinct, from_seed, problem_hash
 from forgetting.world.unit_tests import hidden_tests
 from forgetting.world.vocabulary import NEWLINE
@@ -61,6 +62,10 @@ class Code(Benchmark):
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the program passes all tests; right in a dialect where its translation does."""
         return [_grade(item, answer) for item, answer in zip(items, answers, strict=True)]
+
+    def failure(self, item: Item, answer: str, grade: Grade, *, ended: bool) -> Failure:
+        """By its lines, aligned with those of the gold program."""
+        return of_program(item.prompt, item.answer, answer, grade, ended=ended)
 
 
 def _grade(item: Item, answer: str) -> Grade:

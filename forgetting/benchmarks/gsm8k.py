@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
-from forgetting.contracts import Grade, Item
+from forgetting.contracts import Failure, Grade, Item
 from forgetting.errors import UsageError, require
 from forgetting.natural.corpora import TextRow
 from forgetting.natural.grading import numbers
 from forgetting.natural.grading.verdicts import of_number
+from forgetting.natural.grading.worked_failures import of_worked
 from forgetting.natural.twins import rewording
 from forgetting.natural.twins.renumber import ANNOTATION, Refused, Twin, renumber
 from forgetting.world.splits import from_seed
@@ -72,6 +73,10 @@ class GSM8K(TextBenchmark):
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the number after ``####`` (or in a box) is; a step where its annotation is the gold one."""
         return [_grade(item, answer) for item, answer in zip(items, answers, strict=True)]
+
+    def failure(self, item: Item, answer: str, grade: Grade, *, ended: bool) -> Failure:
+        """As far as it can be decided: every equation in the text is checked, the path is not."""
+        return of_worked(item.prompt, answer, grade, ended=ended)
 
 
 def _twin(question: str, answer: str, variant: str) -> Twin | None:

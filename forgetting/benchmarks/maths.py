@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from forgetting.contracts import Benchmark, Grade, Item, Split
+from forgetting.contracts import Benchmark, Failure, Grade, Item, Split
 from forgetting.errors import require, unknown
 from forgetting.world import maths
+from forgetting.world.failures import of_steps
 from forgetting.world.splits import SPLITS, Distinct, from_seed, problem_hash
 from forgetting.world.steps import grade_steps
 
@@ -60,6 +61,10 @@ class Maths(Benchmark):
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the final number is right."""
         return [grade_steps(item.answer, answer, chain=True) for item, answer in zip(items, answers, strict=True)]
+
+    def failure(self, item: Item, answer: str, grade: Grade, *, ended: bool) -> Failure:
+        """By its steps, aligned with the gold ones."""
+        return of_steps(item.prompt, item.answer, answer, chain=True, ended=ended)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
 
-from forgetting.contracts import Benchmark, Grade, Item, Split
+from forgetting.contracts import Benchmark, Failure, Grade, Item, Split
 from forgetting.errors import require, unknown
 from forgetting.world import traps
+from forgetting.world.failures import of_steps
 from forgetting.world.splits import SPLITS, Distinct, from_seed, problem_hash
 from forgetting.world.steps import grade_steps, read
 from forgetting.world.vocabulary import PLAIN_NAMES
@@ -51,6 +52,11 @@ class Traps(Benchmark):
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the final number is right."""
         return [_grade(item, answer) for item, answer in zip(items, answers, strict=True)]
+
+    def failure(self, item: Item, answer: str, grade: Grade, *, ended: bool) -> Failure:
+        """By its steps, aligned with the gold ones; a shortcut by the steps that lead to the plain mean."""
+        chain = item.depth == traps.CONTROL_DEPTH
+        return of_steps(item.prompt, item.answer, answer, chain=chain, ended=ended, tempting=item.check)
 
 
 def _grade(item: Item, answer: str) -> Grade:

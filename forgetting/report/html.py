@@ -33,6 +33,11 @@ CAPTIONS = {
         "Plasticity is the fall of the contaminating task's validation NLL, as a share of the fall to the lowest NLL "
         "that any student reached on this source in this study."
     ),
+    "failures": (
+        "Classes of failure from the top of the tree (docs/failures.md): greys are no solutions at all, colours are "
+        "solutions that went wrong. Left: shares of all items; right: of the wrong answers, where there are ten. The "
+        "control arm stands beside. Light green: right answers by wrong steps."
+    ),
     "front": (
         "One line a method: the envelope of its strengths, rates and doses, chosen at each level on half of the "
         "students and shown on the others, as far as all of them learn; a cross where it ends before others. "
@@ -123,12 +128,13 @@ def _environment() -> jinja2.Environment:
 def _sections(study: StudyFolder, inline: dict[str, Markup], arms: list[str]) -> list[dict[str, Any]]:
     """One section an arm: its figures, then the numbers drawn in them."""
     learnt, sections = tables.plasticity(study), []
+    names = {*OF_AN_ARM, *(f"failures-{benchmark}" for benchmark in study.record.get("benchmarks", {}))}
     for name in arms:
         arm = study.arm(name)
         shown = [
             {"svg": svg, "caption": CAPTIONS[key.split("-")[0]]}
             for key, svg in inline.items()
-            if key.removesuffix(name).rstrip("-") in OF_AN_ARM
+            if key.removesuffix(name).rstrip("-") in names
         ]
         own = learnt[learnt["arm"] == name].drop(columns=["arm"])
         frame = arm.curves.to_frame()

@@ -149,6 +149,28 @@ class Result(StudyFolder):
             raise UsageError(f"plot_capacity: needs {capacity_views.FEWEST_SIZES} sizes or more")
         return figure
 
+    def failures(self, *, kinds: bool = False, accuracy: float | None = None) -> pd.DataFrame:
+        """How wrong answers failed, by student, arm, benchmark and dose: see docs/failures.md for the classes.
+
+        Columns are described in ``analysis.failures.composition``.
+
+        Args:
+            kinds: a row for each kind of a class
+            accuracy: only the dose of each student, arm and benchmark at which accuracy is nearest to it
+
+        Raises:
+            UsageError: a study without a benchmark whose answers can be classed, or without what tells of them
+        """
+        from forgetting.analysis.failures import composition, counts_of
+
+        counts = counts_of(self)
+        if counts.empty:
+            raise UsageError(
+                "failures: needs answers to maths, code, traps or gsm8k; of an older study its ledger, and items of "
+                "the embedded world that this version asks"
+            )
+        return composition(counts, kinds=kinds, accuracy=accuracy)
+
     def summary(self) -> Summary:
         """Retention at the last dose by student and skill; ``print`` shows it in at most 80 columns, rich in colour."""
         from forgetting.report import terminal

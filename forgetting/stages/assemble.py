@@ -20,6 +20,7 @@ from forgetting.record.run_files import read_marker, read_part, read_rows
 from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE
 from forgetting.record.seals import file_hash, write_sealed
 from forgetting.record.store import Store
+from forgetting.stages.failed_answers import failed_answers
 from forgetting.stages.folder import run_folder
 from forgetting.stages.study_record import study_record
 from forgetting.study.fingerprints import fingerprint, run_form
@@ -46,7 +47,7 @@ def assemble(
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
-    unverified, broken = list[str](), list[dict[str, Any]]()
+    unverified, broken, failed = list[str](), list[dict[str, Any]](), list[pd.DataFrame]()
     chances = {b.short_name(): b.chance for b in study.benchmarks}
     numbers = {b.short_name(): b.version for b in study.benchmarks}
     for run in runs:
@@ -67,6 +68,7 @@ def assemble(
         rows = plain_rows(ledger.to_pandas())
         lines.append(jsonl(dataclasses.asdict(row) for row in score_rows(rows, chances, numbers)))
         broken += [{**dataclasses.asdict(run.key), "dose": int(dose)} for dose in diverged(rows)["dose"]]
+        failed.append(failed_answers(study, run, rows))
         if "files" not in marker or marker.get("unverified") or not all(verified for _, verified in parts):
             unverified.append(str(run))
         if "matched" in marker:
@@ -82,6 +84,7 @@ def assemble(
     record = study_record(study, store, folder, runs, whole, commits, rates)
     record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
     record["diverged"] = broken
+    record["failures"] = pd.concat(failed).to_dict("records")
     record["files"] = {n: file_hash(folder / n) for n in JOINED if (folder / n).is_file()}
     write_sealed(folder / "record.json", record)
 

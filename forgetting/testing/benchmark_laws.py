@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import registry
-from forgetting.contracts import Benchmark, Contamination, Item, Verdict
+from forgetting.contracts import Benchmark, Contamination, Failure, Grade, Item, Verdict
 from forgetting.errors import UsageError
 from forgetting.seeds import generator
 from forgetting.testing.small import needs_data, words
+from forgetting.world.failures import CLASSES
 from forgetting.world.splits import SPLITS
 
 TRAINING_SAMPLES = 12_000
@@ -47,6 +48,13 @@ class BenchmarkLaws:
                 for grade in part.grade(items, [item.answer for item in items]):
                     assert (grade.verdict, grade.kind) == ("right", "")
                     assert grade.steps_right == grade.steps_total
+
+    def test_gold_answers_do_not_fail_and_others_do_in_a_class_of_the_tree(self, part: Benchmark) -> None:
+        for item in part.items()[:20]:
+            assert part.failure(item, item.answer, Grade("right"), ended=True) == Failure()
+            for text in ("", "what ?", item.answer[: len(item.answer) // 2]):
+                assert part.failure(item, text, Grade("wrong"), ended=True).name in CLASSES
+            assert part.failure(item, item.prompt, Grade("unparsed"), ended=False).name in CLASSES
 
     def test_a_random_guesser_is_right_as_often_as_chance_says(self, part: Benchmark) -> None:
         """It knows the form of an answer: one of the item's choices where there are any, else another item's answer."""
