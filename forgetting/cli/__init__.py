@@ -11,7 +11,19 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import __version__
-from forgetting.cli import arguments, budget, claims, compare, folders, listing, report, simulate, streams, sweep
+from forgetting.cli import (
+    advise,
+    arguments,
+    budget,
+    claims,
+    compare,
+    folders,
+    listing,
+    report,
+    simulate,
+    streams,
+    sweep,
+)
 from forgetting.errors import UsageError
 from forgetting.spec import Spec
 from forgetting.study import settings
@@ -27,6 +39,7 @@ EXAMPLES = """  forgetting simulate                                   the quick 
   forgetting sweep sweeps/quick.yaml                    thresholds, with intervals
   forgetting resume runs/quick-0123abcd                 go on after an interruption
   forgetting claims results/section_4_*                 verdicts on the paper's claims
+  forgetting advise 34k --data dialogue                 what to do about it, tried
   forgetting report runs/quick-0123abcd                 rebuild figures and report.html
   forgetting list contamination                         parts, settings, units, defaults
 """
@@ -40,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "claims": (claims.parser, claims.claims, "judge the paper's claims on measured studies"),
     "report": (report.parser, report.report, "rebuild the views of studies from their records"),
     "compare": (compare.parser, compare.compare, "pair two checkpoints, studies or lm-eval logs item by item"),
+    "advise": (advise.parser, advise.advise, "try on a model of your own what keeps it from forgetting"),
     "distil": (simulate.distil_parser, simulate.distil, "make the students of a spec, without contaminating them"),
     "budget": (budget.parser, budget.budget, "measure accuracy against the thinking budget of a checkpoint"),
     "list": (listing.parser, listing.listing, "show the parts, their settings and the ladder of models"),

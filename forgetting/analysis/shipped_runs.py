@@ -1,0 +1,23 @@
+"""The past runs that ship with the package, from which a forecast can be made without any study at hand."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from forgetting.analysis.forecast import Forecaster
+
+TABLE = Path(__file__).with_name("past_runs.csv")  # written by validation/forecast.py --ship
+
+
+def shipped_runs() -> pd.DataFrame:
+    """Rows of ``past_runs`` of the committed studies, each at several shares of its dose (column ``early``)."""
+    return pd.read_csv(TABLE)
+
+
+@lru_cache(maxsize=1)
+def shipped_forecaster() -> Forecaster:
+    """What is learned from them."""
+    return Forecaster.learned(shipped_runs())
