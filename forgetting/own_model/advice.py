@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.analysis.forecast import COVERAGE, Forecast
+from forgetting.own_model.allowance import scaled
 from forgetting.own_model.choice import Choice, Prospect, flips
 from forgetting.spec import Spec
 
 WIDTH = 80
+MOST_NAMED = 2  # ways in a sentence
 HEADS = {
     "keeps": "Use {way}.",
     "likely": "Use {way}. It likely keeps what you want, but not surely.",
@@ -86,6 +88,7 @@ class Advice:
             return "\n".join(map(_filled, parts))
         parts += ["", self._head(), *self._forecasts(), "", *self._table(), "", "What would change this:"]
         parts += [f"- {line}" for line in self._changes()]
+        parts += ["", "Good to know:", *(f"- {line}" for line in self.notes)] if self.notes else []
         return "\n".join(part if part[:2] == "  " else _filled(part) for part in parts + self._next())
 
     def to_json(self) -> str:
@@ -139,7 +142,10 @@ class Advice:
                 "",
                 *[""] * len(one.kept),
             ]
-        kept = [_kept(forecast, whole=len(one.kept) == 1) for forecast in one.kept.values()]
+        kept = [
+            _kept(forecast, one.so_far[skill], self.keep[skill], whole=len(one.kept) == 1)
+            for skill, forecast in one.kept.items()
+        ]
         return [way, f"{one.times:.2f}", f"{one.cost:.2f}", f"{one.worst_harm:.2f}", *kept]
 
     def _changes(self) -> list[str]:
@@ -156,17 +162,14 @@ class Advice:
                 lines.append("more replay than was tried, which keeps more and takes more steps")
         for skill, level, arm in flips(self.prospects, self.keep):
             lines.append(f"--keep {skill}:{level:g} would make it {self.words[arm]}")
-        if not all(one.told for one in able):
-            wider = [self.words[one.arm] for one in able if not one.told]
-            most = max((dose for dose, _ in self.rounds), default=1)
-            times = math.ceil(self.planned / most)
-            lines.append(
-                f"longer pilots: of {', '.join(wider)} nothing can be told from {most:,} samples; --budget with "
-                f"{times} times as much would measure instead of foretelling"
-            )
-        else:
-            lines.append("longer pilots (a larger --budget), which narrow the intervals")
-        return [*lines, *self.notes]
+        untold = [self.words[one.arm] for one in able if not one.told]
+        most = max((dose for dose, _ in self.rounds), default=1)
+        longer = f"longer pilots: --budget {scaled(self.budget, self.planned / most)} would measure, not foretell"
+        if untold:
+            of = ", ".join(untold) if len(untold) <= MOST_NAMED else f"{len(untold)} ways"
+            longer += f"; of {of} the end cannot be told from {most:,} samples"
+        lines.append(longer)
+        return lines
 
     def _most_replayed(self) -> str:
         """The arm that replays the largest share."""
@@ -187,10 +190,12 @@ def _standing(skill: str, one: Standing) -> str:
     return found if one.learned else f"{found}: less than .30 above chance, so that no loss could be measured"
 
 
-def _kept(one: Forecast, *, whole: bool) -> str:
-    """A cell, with its interval where there is room."""
+def _kept(one: Forecast, so_far: float, wanted: float, *, whole: bool) -> str:
+    """A cell, with its interval where there is room; what a pilot has kept where nothing can be told of the end."""
+    if not one.told and one.high < wanted:
+        return f"at most {one.high:.2f}"
     if not one.told:
-        return "cannot tell"
+        return f"{so_far:.2f} so far"
     return f"{one.value:.2f} ({one.low:.2f}–{one.high:.2f})" if whole else f"{one.value:.2f}"
 
 

@@ -28,6 +28,7 @@ from forgetting.spec import PartValue, Spec
 from forgetting.study.study import Study, construct
 
 if TYPE_CHECKING:
+    from forgetting.contracts import Model
     from forgetting.report.result import Result
 
 ROUNDS = 3  # at most
@@ -133,7 +134,7 @@ class Search:
         source = part.settings().get("source")
         advice = Advice(
             self.plan.study.students[0].name, Path(str(source)).name if source else part.short_name(), self.keep,
-            standing, planned=self.plan.spec.doses.dose, notes=self.plan.notes, budget=self.budget,
+            standing, planned=self.plan.spec.doses.dose, notes=self._notes(part.short_name()), budget=self.budget,
             words={arm: words(remedy) for arm, remedy in self.plan.remedies.items()},
         )  # fmt: skip
         if not all(one.learned for one in standing.values()):
@@ -146,6 +147,14 @@ class Search:
             spec=self.plan.chosen(own.arm, own.times), folder=self.folder,
         )  # fmt: skip
         return self._written(done)
+
+    def _notes(self, source: str) -> tuple[str, ...]:
+        """What was not tried, and of which data nothing can be foretold."""
+        known = sorted(set(shipped_runs()["source"]))
+        if source in known:
+            return self.plan.notes
+        what = f"forecasts have learned from {', '.join(known)} of the embedded world: of your data only pilots tell"
+        return (*self.plan.notes, what)
 
     @property
     def folder(self) -> Path:
@@ -171,6 +180,7 @@ class Search:
             make_students(study, self.store, executor, bars, {})
         model = load(student(study, study.students[0], 0, self.store))
         place(model.network, study.spec.machine)
+        self._check_writing(model)
         rows = Evaluator(model, study.benchmarks, [], "", study.spec.evaluation).measure(model, perturbed=False)
         found, skills = dict[str, Standing](), [b.skill for b in study.benchmarks]
         for benchmark in study.benchmarks:
@@ -180,6 +190,16 @@ class Search:
             learned = bool(metrics.learned(right, benchmark.chance))
             found[name] = Standing(right, benchmark.chance, len(own), learned)
         return {skill: found[skill] for skill in self.keep}
+
+    def _check_writing(self, model: Model) -> None:
+        """Self-replay is left out where the model, asked to begin by itself, writes nothing."""
+        for arm in self.plan.study.arms:
+            if arm.mitigation.short_name() == "self_replay":
+                rng = seeds.generator(0, "first look")
+                written = arm.mitigation.samples(model, [], self.plan.study.original, rng)
+                if next(written, None) is None:
+                    self.plan = self.plan.without("self_replay", "self-replay was not tried: the model writes nothing")
+                return
 
     def _rounds(self) -> tuple[list[tuple[int, tuple[str, ...]]], list[Prospect]]:
         """The rounds, and what was foreseen of every way in the last round that it was in."""

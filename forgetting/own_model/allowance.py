@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,14 @@ class Allowance:
         """
         factor = {"runs": planned, "operations": 1 / operations, "samples": 1.0}.get(self.unit)
         return self if factor is None else Allowance(self.amount * factor, "samples")
+
+
+def scaled(budget: str, times: float) -> str:
+    """The budget so many times, as a user would write it: two digits, rounded up."""
+    found = WRITTEN.fullmatch(budget.strip())
+    amount = float(found[1]) * times if found else times
+    digits = 10.0 ** (math.floor(math.log10(amount)) - 1)
+    return f"{math.ceil(amount / digits) * digits:g}{found[2] if found else ''}"
 
 
 @dataclass(frozen=True)

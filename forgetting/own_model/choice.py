@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from forgetting.analysis.forecast import Forecast
@@ -33,6 +33,7 @@ class Prospect:
         times: samples of the new task until as much is learned, as a multiple of plain tuning's; infinite: never
         cost: operations of the whole run, as a multiple of plain tuning's
         measured: whether the pilot has got there itself, so that nothing is foretold
+        so_far: by skill, retention in the pilot where as much is learned as the plain pilot and it have both learned
     """
 
     arm: str
@@ -41,6 +42,7 @@ class Prospect:
     times: float
     cost: float
     measured: bool = False
+    so_far: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def told(self) -> bool:
@@ -67,8 +69,8 @@ class Choice:
     """Which way is advised, and how surely.
 
     ``keeps``: its whole interval is above what is wanted. ``likely``: its value is. ``may_fall_short``: no value is,
-    and this one leads. ``falls_short``: it leads, and no interval reaches what is wanted. ``cannot_tell``: of what leads
-    nothing is told.
+    and this one leads. ``falls_short``: it leads, and no interval reaches what is wanted. ``cannot_tell``: of what
+    leads nothing is told.
     """
 
     arm: str

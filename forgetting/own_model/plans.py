@@ -33,7 +33,9 @@ WITH_ORIGINAL: tuple[PartValue, ...] = (
     {"name": "kl_to_base", "inputs": "replayed", "beta": 1.0},
 )
 WITHOUT: tuple[PartValue, ...] = tuple(
-    {"name": "self_replay", "prompts": "written", "share": share} for share in (0.05, 0.2)
+    # a prompt may come again: a model that has few to say would run out of them
+    {"name": "self_replay", "prompts": "written", "deduplicate": False, "share": share}
+    for share in (0.05, 0.2)
 )
 ALWAYS: tuple[PartValue, ...] = ({"name": "wise_ft", "alpha": 0.7},)
 LORA: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
@@ -67,6 +69,13 @@ class Planned:
         remedies, spec = self.remedies, self.spec
         doses = Doses(dose=dose, first=max(1, dose >> (looks - 1)), stream_cap=_cap(dose))
         return dataclasses.replace(spec, name=name, doses=doses, mitigations=tuple(remedies[a] for a in arms))
+
+    def without(self, method: str, why: str) -> Planned:
+        """The same without the arms of one mitigation."""
+        kept = zip(self.study.arms, self.spec.mitigations, strict=True)
+        left = tuple(value for arm, value in kept if arm.mitigation.short_name() != method)
+        spec = dataclasses.replace(self.spec, mitigations=left)
+        return dataclasses.replace(self, spec=spec, study=construct(spec), notes=(*self.notes, why))
 
     def chosen(self, arm: str, times: float) -> Spec:
         """The run that is advised: one arm, up to the dose at which as much is learned as was planned."""

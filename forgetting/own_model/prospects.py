@@ -72,15 +72,16 @@ def prospects(
     settings = {str(arm["name"]): arm for arm in study.record["arms"]}
     found = []
     for name, pilot in pilots.items():
-        times, harm = _against(plain, pilot, skills)
+        times, dose, harm = _against(plain, pilot, skills)
         wanted = planned * times
         measured = math.isfinite(times) and wanted <= pilot.dose_D[-1]
         if measured:
             kept = {skill: _measured(study, name, skill, wanted) for skill in skills}
         else:
-            method, dose = method_of(settings[name]), wanted if math.isfinite(times) else float(planned)
-            kept = _forecast(study, name, skills, dose, forecaster, method, method in methods)
-        found.append(Prospect(name, kept, harm, times, times * costs[name], measured))
+            method, end = method_of(settings[name]), wanted if math.isfinite(times) else float(planned)
+            kept = _forecast(study, name, skills, end, forecaster, method, method in methods)
+        so_far = {skill: _measured(study, name, skill, dose).value for skill in skills}
+        found.append(Prospect(name, kept, harm, times, times * costs[name], measured, so_far))
     return found
 
 
@@ -101,19 +102,23 @@ def _looks(study: StudyFolder, rows: pd.DataFrame, skill: str) -> pd.DataFrame:
     return own[own["benchmark"].map(names) == skill].sort_values("dose")
 
 
-def _against(plain: Pilot, own: Pilot, skills: Sequence[str]) -> tuple[float, dict[str, float]]:
-    """How many times plain tuning's samples it takes, and its harm, where both have learned as much as they can."""
+def _against(plain: Pilot, own: Pilot, skills: Sequence[str]) -> tuple[float, float, dict[str, float]]:
+    """How many times plain tuning's samples it takes, the dose of which that is said, and its harm there.
+
+    That is where both have learned as much as they can.
+    """
+    last = float(own.dose_D[-1])
     if own is plain:
-        return 1.0, dict.fromkeys(skills, 1.0)
+        return 1.0, last, dict.fromkeys(skills, 1.0)
     level = min(plain.learning_D.max(), own.learning_D.max())
     if not level >= own.learning_D[0] + LEAST_LEARNED:
-        return math.inf, dict.fromkeys(skills, math.inf)
+        return math.inf, last, dict.fromkeys(skills, math.inf)
     dose, other = own.dose_of(level), plain.dose_of(level)
     harm = {
         skill: (max(own.rise_at(dose, skill), 0.0) + NO_RISE) / (max(plain.rise_at(other, skill), 0.0) + NO_RISE)
         for skill in skills
     }
-    return dose / other, harm
+    return dose / other, dose, harm
 
 
 def _forecast(

@@ -18,10 +18,8 @@ from forgetting.study.study import Study
 
 DATA, INFO = "train.jsonl", "dataset_info.json"
 NEEDS_NO_LOSS = ("none", "low_rate", "replay", "self_replay", "wise_ft", "lora")
-AVERAGE = (
-    "after training, with the tensors of both checkpoints:\n"
-    "  averaged = {{name: start[name].lerp(tuned[name], {alpha:g}) for name in start}}"
-)
+AVERAGE = """after training, of the tensors of both checkpoints:
+  {{name: start[name].lerp(tuned[name], {alpha:g}) for name in start}}"""
 
 
 def recipe(study: Study, folder: Path) -> str:
@@ -66,20 +64,24 @@ def _described(*, chat: bool) -> dict[str, Any]:
 def _settings(study: Study, *, chat: bool) -> list[str]:
     (arm,) = study.arms
     own, settings = arm.optimiser(study.spec.fine_tuning), arm.mitigation.settings()
-    rate, size = own.learning_rate, own.batch_size
-    tuned = "lora" if settings["name"] == "lora" else "full"
+    schedule = "constant_with_warmup" if own.schedule == "constant" else own.schedule
+    rate, size, warm = f"{own.learning_rate:g}", own.batch_size, own.warmup_steps
     loss = "assistant_only_loss" if chat else "completion_only_loss"
-    lines = [
-        f"data: {DATA} in the folder below, with what is replayed; one epoch of it is the run",
-        f"TRL: SFTConfig(learning_rate={rate:g}, per_device_train_batch_size={size}, num_train_epochs=1,",
-        f'  lr_scheduler_type="constant_with_warmup", warmup_steps={own.warmup_steps}, {loss}=True)',
-        f"LLaMA-Factory: dataset_dir: THE FOLDER, dataset: advised, stage: sft, finetuning_type: {tuned},",
-        f"  learning_rate: {rate:g}, per_device_train_batch_size: {size}, num_train_epochs: 1,",
-        f"  lr_scheduler_type: constant_with_warmup, warmup_steps: {own.warmup_steps}",
+    trl = [
+        f"learning_rate={rate}, per_device_train_batch_size={size}, num_train_epochs=1,",
+        f'lr_scheduler_type="{schedule}", warmup_steps={warm},',
+        f"{loss}=True)",
+    ]
+    factory = [
+        f"learning_rate: {rate}, per_device_train_batch_size: {size}, num_train_epochs: 1,",
+        f"lr_scheduler_type: {schedule}, warmup_steps: {warm},",
+        "finetuning_type: full",
     ]
     if settings["name"] == "lora":
-        lines[2] += f",\n  peft_config=LoraConfig(r={settings['rank']}, lora_alpha={settings['alpha']:g})"
-        lines[5] += f",\n  lora_rank: {settings['rank']}, lora_alpha: {settings['alpha']:g}"
-    if settings["name"] == "wise_ft":
-        lines += AVERAGE.format(alpha=settings["alpha"]).splitlines()
-    return lines
+        rank, alpha = settings["rank"], f"{settings['alpha']:g}"
+        trl.append(f'peft_config=LoraConfig(r={rank}, lora_alpha={alpha}, target_modules="all-linear")')
+        factory[2] = f"finetuning_type: lora, lora_rank: {rank}, lora_alpha: {alpha}"
+    lines = [f"data: {DATA}, with what is replayed; one epoch of it is the run"]
+    lines += ["TRL: SFTConfig(", *(f"  {line}" for line in trl)]
+    lines += ["LLaMA-Factory: dataset_dir: FOLDER, dataset: advised, stage: sft,", *(f"  {line}" for line in factory)]
+    return lines + (AVERAGE.format(alpha=settings["alpha"]).splitlines() if settings["name"] == "wise_ft" else [])
