@@ -25,9 +25,7 @@ from forgetting.cli import (
     sweep,
 )
 from forgetting.errors import UsageError
-from forgetting.spec import Spec
 from forgetting.study import settings
-from forgetting.sweep.sweep_spec import SweepSpec
 
 DESCRIPTION = """How much will a distilled student forget when it is fine-tuned, at which capacity and at which dose?
 
@@ -101,6 +99,9 @@ def _command(argv: list[str]) -> int:
     except SystemExit as done:
         return int(done.code or 0)
     except (argparse.ArgumentError, TypeError, ValueError, KeyError, RecursionError) as error:
+        from forgetting.spec import Spec
+        from forgetting.sweep.sweep_spec import SweepSpec
+
         options = [o for action in (command or parser)._actions for o in action.option_strings]
         raise settings.one_line(str(error), SweepSpec if chosen == "sweep" else Spec, options) from None
     if "command" not in given:

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from forgetting.cli import arguments, folders
 from forgetting.cli.simulate import STORE_HELP, store_of, training
+from forgetting.errors import UsageError, wants
 
 ADVISE = """What to do about forgetting when MODEL is tuned on DATA: is there anything to forget, which way to tune
 keeps it, how surely, and at what cost. Pilots on the model itself tell: plain tuning at three rates, replay (of the
@@ -44,8 +45,10 @@ def parser() -> ArgumentParser:
     what = "of all pilots: a multiple of the planned run, time (2h, 30m) or operations (1e17op) (default: 2)"
     command.add_argument("--budget", type=str, help=what)
     what = "samples of the planned run (default: your data once, and 10240 of an endless source)"
-    command.add_argument("--dose", type=int, help=what)
-    command.add_argument("--rate", type=float, help="learning rate (default: 1e-5 of checkpoints, 2e-3 of capacities)")
+    command.add_argument("--dose", type=str, metavar="N", help=what)
+    command.add_argument(
+        "--rate", type=str, metavar="RATE", help="learning rate (default: 1e-5 of checkpoints, 2e-3 of capacities)"
+    )
     what = "YAML file with a spec: everything else of the planned run, batch size, schedule, devices and so on"
     command.add_argument("--config", type=str, metavar="FILE", help=what)
     command.add_argument("--output", type=str, metavar="DIR", help=f"where it is written (default: {arguments.OUTPUT})")
@@ -55,9 +58,15 @@ def parser() -> ArgumentParser:
     return command
 
 
+def _number(text: str, kind: type[int] | type[float], field: str) -> int | float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{field}: must be {wants(kind)}, got {text!r}") from None
+
+
 def advise(given: Namespace) -> int:
     """Try, choose, write and print."""
-    from forgetting.errors import UsageError
     from forgetting.own_model.advise import advise
     from forgetting.study.spec_files import load_spec
 
@@ -74,6 +83,9 @@ def advise(given: Namespace) -> int:
     if "config" in options:
         options["spec"] = load_spec(options.pop("config"))
     options.pop("sandbox", None)
+    options |= {
+        name: _number(options[name], kind, name) for name, kind in (("dose", int), ("rate", float)) if name in options
+    }
     arguments.set_sandbox(given)
     model, data = options.pop("model"), options.pop("data")
     found = training(lambda: advise(model, data, quiet=quiet or as_json, **options), output, "the same command")

@@ -114,7 +114,7 @@ class Advice:
         how = "measured, 95%" if own.measured else f"forecast, {COVERAGE:.0%}"
         lines = [
             f"  {skill} kept: {one.value:.2f} ({how} interval {one.low:.2f} to {one.high:.2f})" if one.told
-            else f"  {skill} kept: cannot tell yet"
+            else f"  {skill} kept: cannot tell yet; {own.so_far[skill]:.2f} so far"
             for skill, one in own.kept.items()
         ]  # fmt: skip
         dose = round(self.planned * own.times)

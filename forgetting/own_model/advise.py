@@ -88,7 +88,9 @@ def advise(
     plan = planned(
         model, data, wanted, original=original, benchmarks=[b for b in asked if b], spec=spec, dose=dose, rate=rate
     )
-    return Search(plan, wanted, allowance, str(budget), output, Store(Path(store) if store else None), workers, quiet)()
+    return PilotRounds(
+        plan, wanted, allowance, str(budget), output, Store(Path(store) if store else None), workers, quiet
+    )()
 
 
 def keep_of(value: Mapping[str, float] | str | Sequence[str] | None) -> dict[str, float]:
@@ -115,7 +117,7 @@ def keep_of(value: Mapping[str, float] | str | Sequence[str] | None) -> dict[str
 
 
 @dataclasses.dataclass
-class Search:
+class PilotRounds:
     """The rounds of pilots of one plan."""
 
     plan: Planned

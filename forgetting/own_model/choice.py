@@ -14,8 +14,8 @@ from typing import Literal
 from forgetting.analysis.forecast import Forecast
 from forgetting.errors import require
 
-Keep = Mapping[str, float]  # by skill, the retention that is wanted
-Verdict = Literal["keeps", "likely", "may_fall_short", "falls_short", "cannot_tell"]
+Wanted = Mapping[str, float]  # by skill, retention
+Sureness = Literal["keeps", "likely", "may_fall_short", "falls_short", "cannot_tell"]
 MOST_TIMES = 4.0  # samples, as a multiple of plain tuning's, beyond which a way is said not to learn as much
 ALIKE = 0.05  # of retention, and of plain tuning's harm: differences below it are none
 STEPS = tuple(round(0.01 * step, 2) for step in range(50, 100))  # levels at which another choice is looked for
@@ -59,7 +59,7 @@ class Prospect:
         """Of the skill that suffers most."""
         return max(self.harm.values())
 
-    def margin(self, keep: Keep, end: Literal["value", "low", "high"] = "value") -> float:
+    def margin(self, keep: Wanted, end: Literal["value", "low", "high"] = "value") -> float:
         """How far retention lies above what is wanted, in the skill where it is worst."""
         return min(float(getattr(self.kept[skill], end)) - level for skill, level in keep.items())
 
@@ -74,10 +74,10 @@ class Choice:
     """
 
     arm: str
-    verdict: Verdict
+    verdict: Sureness
 
 
-def choose(prospects: Sequence[Prospect], keep: Keep) -> Choice:
+def choose(prospects: Sequence[Prospect], keep: Wanted) -> Choice:
     """The cheapest way that surely keeps what is wanted; else the surest that likely does; else what leads so far.
 
     Raises:
@@ -97,28 +97,34 @@ def choose(prospects: Sequence[Prospect], keep: Keep) -> Choice:
     return Choice(leader.arm, "may_fall_short" if might else "falls_short")
 
 
-def ranked(prospects: Sequence[Prospect], keep: Keep) -> list[Prospect]:
+def ranked(prospects: Sequence[Prospect], keep: Wanted) -> list[Prospect]:
     """The best first: what falls short by less, then what harms less so far, then what costs less.
 
-    Where nothing is told of any, harm and cost alone count. What does not learn as much comes last.
+    What lies within ``ALIKE`` of the best is as good. Where nothing is told of any, harm and cost alone count. What
+    does not learn as much comes last.
     """
     told = any(one.told for one in prospects)
+    short = {one.arm: max(-one.margin(keep), 0.0) if told else 0.0 for one in prospects}
+    harm = {one.arm: one.worst_harm for one in prospects}
+
+    def apart(of: Mapping[str, float], arm: str) -> float:
+        least = min(of.values())
+        return least if of[arm] <= least + ALIKE else of[arm]
 
     def rank(one: Prospect) -> tuple[bool, float, float, float]:
-        short = -min(one.margin(keep), 0.0) if told else 0.0
-        return not one.learns, round(short / ALIKE), round(one.worst_harm / ALIKE), one.cost
+        return not one.learns, apart(short, one.arm), apart(harm, one.arm), one.cost
 
     return sorted(prospects, key=rank)
 
 
-def halved(prospects: Sequence[Prospect], keep: Keep) -> list[str]:
+def halved(prospects: Sequence[Prospect], keep: Wanted) -> list[str]:
     """The arms that go on: plain tuning, which comes first, since all are held against it, and the better half."""
     plain, *others = prospects
     better = ranked(others, keep)[: math.ceil(len(others) / 2)]
     return [plain.arm, *(one.arm for one in others if one in better)]
 
 
-def flips(prospects: Sequence[Prospect], keep: Keep) -> list[tuple[str, float, str]]:
+def flips(prospects: Sequence[Prospect], keep: Wanted) -> list[tuple[str, float, str]]:
     """For each skill the nearest lower and the nearest higher wanted retention at which another arm is advised."""
     now, found = choose(prospects, keep), list[tuple[str, float, str]]()
     for skill, level in keep.items():

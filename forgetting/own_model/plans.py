@@ -13,6 +13,7 @@ from forgetting.contracts import Benchmark, Contamination
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint
 from forgetting.models.checkpoint import Checkpoint
+from forgetting.models.ladder import architecture
 from forgetting.own_model.choice import MOST_TIMES
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, PartValue, Spec
 from forgetting.study import handed
@@ -104,6 +105,8 @@ def planned(
     """The study that is planned. Every mistake is a ``UsageError``; nothing is trained or loaded."""
     value = handed.handed(model, "model")
     natural = checkpoint.looks_like_one(value)
+    if not natural:
+        architecture(str(value), "model")
     source = handed.handed(data, "data")
     part = cast(Contamination, registry.build("contamination", source, "data"))
     base = spec or Spec(fine_tuning=Optimiser(learning_rate=1e-5) if natural else Optimiser())
@@ -134,6 +137,7 @@ def planned(
         doses=Doses(dose=last, first=max(1, last >> 4), stream_cap=_cap(round(last * MOST_TIMES))),
     )  # fmt: skip
     study = construct(whole)
+    require(part != study.original, "data", "other than the original data", part.short_name())
     _check_skills(keep, study.benchmarks)
     return Planned(whole, study, bool(own) or not natural, tuple(notes))
 
