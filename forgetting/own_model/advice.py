@@ -159,7 +159,7 @@ class Advice:
                 if one.value < self.keep[skill]
             ]
             if own.arm == self._most_replayed():
-                lines.append("more replay than was tried, which keeps more and takes more steps")
+                lines.append("more replay than was tried, which would keep more and take more steps")
         for skill, level, arm in flips(self.prospects, self.keep):
             lines.append(f"--keep {skill}:{level:g} would make it {self.words[arm]}")
         untold = [self.words[one.arm] for one in able if not one.told]

@@ -10,18 +10,16 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetting import seeds
-from forgetting.analysis import metrics
+from forgetting.analysis.learning_paths import REPLAYS
 from forgetting.analysis.shipped_runs import shipped_forecaster, shipped_runs
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import of_workers
 from forgetting.own_model.advice import Advice, Standing
 from forgetting.own_model.allowance import Allowance, Speed, next_dose
-from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, halved
+from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, halved, ranked
 from forgetting.own_model.plans import Planned, is_checkpoint, planned, words
 from forgetting.record.store import Store
 from forgetting.spec import PartValue, Spec
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from forgetting.report.result import Result
 
 ROUNDS = 3  # at most
-LOOKS = 4  # of a pilot, dose 0 aside
+LOOKS, CHECKPOINT_LOOKS = 4, 3  # of a pilot, dose 0 aside; those of checkpoints are dear
 KEEP = {"maths": 0.95}
 SHORTEST_STEPS = 2  # batches of a pilot
 TIMED = 64  # the part of the planned dose that is run to know this machine's speed, where the budget is time
@@ -53,7 +51,7 @@ def advise(
     output: str | Path = "runs",
     store: str | Path | None = None,
     workers: int | None = None,
-    quiet: bool = True,
+    quiet: bool = False,
 ) -> Advice:
     """What to do against forgetting when a model is tuned on some data: pilots on the model itself tell.
 
@@ -139,13 +137,14 @@ class PilotRounds:
             standing, planned=self.plan.spec.doses.dose, notes=self._notes(part.short_name()), budget=self.budget,
             words={arm: words(remedy) for arm, remedy in self.plan.remedies.items()},
         )  # fmt: skip
-        if not all(one.learned for one in standing.values()):
+        self.keep = {skill: level for skill, level in self.keep.items() if standing[skill].learned}
+        if not self.keep:
             return advice
         rounds, prospects = self._rounds()
         choice = choose(prospects, self.keep)
         own = next(one for one in prospects if one.arm == choice.arm)
         done = dataclasses.replace(
-            advice, choice=choice, prospects=tuple(prospects), rounds=tuple(rounds),
+            advice, keep=self.keep, choice=choice, prospects=tuple(prospects), rounds=tuple(rounds),
             spec=self.plan.chosen(own.arm, own.times), folder=self.folder,
         )  # fmt: skip
         return self._written(done)
@@ -167,8 +166,18 @@ class PilotRounds:
         return self.output / f"advice-{self.plan.study.students[0].name}-{fingerprint(of)[:8]}"
 
     def _gate(self) -> dict[str, Standing]:
-        """How each skill stands at dose 0. Students of the embedded world are made first, if they are lacking."""
-        from forgetting.evaluation.evaluator import Evaluator
+        """How each skill stands at dose 0; what the model cannot do is left out of the plan."""
+        from forgetting.own_model.gauge import standings, writes
+
+        model = self._model()
+        if not writes(self.plan.study, model):
+            self.plan = self.plan.without("self_replay", "self-replay was not tried: the model writes nothing")
+        found = standings(self.plan.study, model)
+        model.network.to("cpu")  # the pilots' processes want the device
+        return {skill: found[skill] for skill in self.keep}
+
+    def _model(self) -> Model:
+        """The model as it is. A student of the embedded world is made first, if it is lacking."""
         from forgetting.executors.bars import Bars
         from forgetting.executors.distilling import check_machine, make_students
         from forgetting.models.checkpoint import load
@@ -182,35 +191,17 @@ class PilotRounds:
             make_students(study, self.store, executor, bars, {})
         model = load(student(study, study.students[0], 0, self.store))
         place(model.network, study.spec.machine)
-        self._check_writing(model)
-        rows = Evaluator(model, study.benchmarks, [], "", study.spec.evaluation).measure(model, perturbed=False)
-        found, skills = dict[str, Standing](), [b.skill for b in study.benchmarks]
-        for benchmark in study.benchmarks:
-            name = benchmark.skill if skills.count(benchmark.skill) == 1 else benchmark.short_name()
-            own = rows[rows["benchmark"] == benchmark.short_name()]
-            right = float((own["verdict"] == "right").mean())
-            learned = bool(metrics.learned(right, benchmark.chance))
-            found[name] = Standing(right, benchmark.chance, len(own), learned)
-        return {skill: found[skill] for skill in self.keep}
-
-    def _check_writing(self, model: Model) -> None:
-        """Self-replay is left out where the model, asked to begin by itself, writes nothing."""
-        for arm in self.plan.study.arms:
-            if arm.mitigation.short_name() == "self_replay":
-                rng = seeds.generator(0, "first look")
-                written = arm.mitigation.samples(model, [], self.plan.study.original, rng)
-                if next(written, None) is None:
-                    self.plan = self.plan.without("self_replay", "self-replay was not tried: the model writes nothing")
-                return
+        return model
 
     def _rounds(self) -> tuple[list[tuple[int, tuple[str, ...]]], list[Prospect]]:
         """The rounds, and what was foreseen of every way in the last round that it was in."""
         from forgetting.own_model.prospects import prospects
 
-        spec, costs, left = self.plan.spec, self.plan.costs(), [arm.name for arm in self.plan.study.arms]
+        spec, costs, names = self.plan.spec, self.plan.costs(), [arm.name for arm in self.plan.study.arms]
+        left = [name for name in names if name not in self.plan.reserve]
         methods, forecaster = frozenset(shipped_runs()["method"]), shipped_forecaster()
         allowance = self.allowance.in_samples(spec.doses.dose, self._operations())
-        speed, spent = Speed(0.0, 0.0), 0.0
+        speed, spent, looks = Speed(0.0, 0.0), 0.0, CHECKPOINT_LOOKS if is_checkpoint(self.plan.study) else LOOKS
         if allowance.unit == "seconds":
             short = max(1, spec.doses.dose // TIMED)
             speed, spent = _timed(self._round(self.plan.with_doses("timing", left[:1], short, 1)), short)
@@ -223,15 +214,23 @@ class PilotRounds:
             if done and dose <= done[-1][0]:
                 break
             self._check(dose, len(left))
-            result = self._round(self.plan.with_doses(f"round{number + 1}", left, dose, LOOKS))
+            result = self._round(self.plan.with_doses(f"round{number + 1}", left, dose, looks))
             speed, seconds = _timed(result, dose * sum(own))
             spent += seconds if allowance.unit == "seconds" else dose * sum(own)
             found = prospects(result, spec.doses.dose, list(self.keep), costs, forecaster, methods)
             latest |= {one.arm: one for one in found}
             done.append((dose, tuple(left)))
-            left = halved(found, self.keep)
-            most = max(latest[arm].times for arm in left if latest[arm].learns)
-        return done, [latest[arm.name] for arm in self.plan.study.arms]
+            left = self._going_on(found)
+            most = max(one.times for one in found if one.arm in left and one.learns)
+        return done, [latest[name] for name in names if name in latest]
+
+    def _going_on(self, found: Sequence[Prospect]) -> list[str]:
+        """The better half; and more replay than was tried, where replay leads and falls short."""
+        left, first = halved(found, self.keep), ranked(found, self.keep)[0]
+        replays = [arm.name for arm in self.plan.study.arms if arm.mitigation.short_name() in REPLAYS]
+        if first.arm in replays and not (first.told and first.margin(self.keep) >= 0):
+            left += [name for name in self.plan.reserve if name not in left]
+        return [arm.name for arm in self.plan.study.arms if arm.name in left]
 
     def _many(self, allowance: Allowance, spent: float, costs: Sequence[float], speed: Speed) -> int:
         """As many rounds as leave the first one long enough for its rate to be warm: before that nothing is told."""
@@ -239,24 +238,16 @@ class PilotRounds:
         enough = (n for n in range(ROUNDS, 1, -1) if next_dose(allowance, spent, costs, n, speed) >= warm)
         return next(enough, 1)
 
+    def _operations(self) -> float:
+        from forgetting.own_model.gauge import operations
+
+        return operations(self.plan.study) if self.allowance.unit == "operations" else 1.0
+
     def _check(self, dose: int, arms: int) -> None:
         least = SHORTEST_STEPS * self.plan.spec.fine_tuning.batch_size
         if dose < least:
             rule = f"enough for {arms} pilots of {least} samples each"
             raise UsageError(f"budget: must be {rule}, got {self.budget}, which is {dose} each")
-
-    def _operations(self) -> float:
-        """Of a sample of the new task in plain tuning: 6 N a token (docs of ``study.estimates``)."""
-        if self.allowance.unit != "operations":
-            return 1.0
-        from forgetting.batching import encode
-        from forgetting.world.tokenizer import tokenizer
-
-        (student,) = self.plan.study.students
-        own = is_checkpoint(self.plan.study)
-        words_of, size = (own.reader()[0], own.parameters()) if own else (tokenizer(), 0)
-        drawn = list(islice(self.plan.study.arms[0].contamination.samples(seeds.generator(0, "lengths")), 64))
-        return 6.0 * (size or student.parameters(len(words_of))) * float(encode(drawn, words_of).end_P.mean())
 
     def _round(self, spec: Spec) -> Result:
         """One study, on from where it stands; a complete one is read."""

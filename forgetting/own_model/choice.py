@@ -103,18 +103,17 @@ def ranked(prospects: Sequence[Prospect], keep: Wanted) -> list[Prospect]:
     What lies within ``ALIKE`` of the best is as good. Where nothing is told of any, harm and cost alone count. What
     does not learn as much comes last.
     """
-    told = any(one.told for one in prospects)
-    short = {one.arm: max(-one.margin(keep), 0.0) if told else 0.0 for one in prospects}
-    harm = {one.arm: one.worst_harm for one in prospects}
+    able = [one for one in prospects if one.learns]
+    told = any(one.told for one in able)
+    short = {one.arm: max(-one.margin(keep), 0.0) if told else 0.0 for one in able}
+    harm = {one.arm: one.worst_harm for one in able}
 
     def apart(of: Mapping[str, float], arm: str) -> float:
         least = min(of.values())
         return least if of[arm] <= least + ALIKE else of[arm]
 
-    def rank(one: Prospect) -> tuple[bool, float, float, float]:
-        return not one.learns, apart(short, one.arm), apart(harm, one.arm), one.cost
-
-    return sorted(prospects, key=rank)
+    first = sorted(able, key=lambda one: (apart(short, one.arm), apart(harm, one.arm), one.cost))
+    return [*first, *(one for one in prospects if not one.learns)]
 
 
 def halved(prospects: Sequence[Prospect], keep: Wanted) -> list[str]:

@@ -24,23 +24,24 @@ HELD_OUT = 0.05  # of one's own data, for the probe
 # Of natural text: what is read of nothing, where no original data are named and no way to train asks for any.
 STAND_IN: PartValue = {"name": "altered_python", "dialect": "none"}
 NATURAL_BENCHMARKS: dict[str, PartValue] = {
-    "maths": {"name": "gsm8k", "limit": 200}, "code": {"name": "humaneval", "limit": 100},
+    "maths": {"name": "gsm8k", "limit": 100}, "code": {"name": "humaneval", "limit": 100},
 }  # fmt: skip
 PLAIN: tuple[PartValue, ...] = (
     "none", {"name": "low_rate", "multiple": 0.5}, {"name": "low_rate", "multiple": 0.25},
 )  # fmt: skip
 WITH_ORIGINAL: tuple[PartValue, ...] = (
-    *({"name": "replay", "share": share} for share in (0.01, 0.05, 0.2)),
+    *({"name": "replay", "share": share} for share in (0.01, 0.05, 0.2, 0.5)),
     {"name": "kl_to_base", "inputs": "replayed", "beta": 1.0},
 )
 WITHOUT: tuple[PartValue, ...] = tuple(
     # a prompt may come again: a model that has few to say would run out of them
     {"name": "self_replay", "prompts": "written", "deduplicate": False, "share": share}
-    for share in (0.05, 0.2)
+    for share in (0.05, 0.2, 0.5)
 )
 ALWAYS: tuple[PartValue, ...] = ({"name": "wise_ft", "alpha": 0.7},)
 LORA: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
 # Operations of a step, as a multiple of plain tuning's: the forward and the backward pass are 1 and 2 thirds of one.
+RESERVE = 0.5  # the share of replay that is tried only after the next smaller one has led and falls short
 PASSES = {"kl_to_base": 7 / 3, "lora": 2 / 3}
 
 
@@ -60,6 +61,11 @@ class Planned:
     def remedies(self) -> dict[str, PartValue]:
         """By arm, its mitigation as the spec has it."""
         return {arm.name: value for arm, value in zip(self.study.arms, self.spec.mitigations, strict=True)}
+
+    @property
+    def reserve(self) -> list[str]:
+        """The arms that are not tried at first."""
+        return [a.name for a in self.study.arms if a.mitigation.settings().get("share") == RESERVE]
 
     def costs(self) -> dict[str, float]:
         """By arm, operations of a sample of the new task and of what is replayed with it, plain tuning's being 1."""

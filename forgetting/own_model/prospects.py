@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL, skill_names
 from forgetting.analysis.forecast import Forecast, Forecaster, method_of, runs_so_far
 from forgetting.analysis.learning_paths import floor_of
-from forgetting.analysis.metrics import Floats, learning
+from forgetting.analysis.metrics import Floats
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, new_source
 from forgetting.own_model.choice import Prospect
@@ -92,7 +93,7 @@ def _pilot(study: StudyFolder, arm: str, skills: Sequence[str]) -> Pilot:
     probes = probes[probes["variant"] == new_source(settings, probes)].sort_values("dose")
     floor = float(settings.get("floor", 0.0)) or floor_of(settings.get("contamination"))
     rise = {skill: _looks(study, rows, skill)["delta_nll"].to_numpy(float) for skill in skills}
-    learned = learning(pd.to_numeric(probes["nll"]).to_numpy(float), floor)
+    learned = metrics.learning(pd.to_numeric(probes["nll"]).to_numpy(float), floor)
     return Pilot(probes["dose"].to_numpy(float), learned, rise)
 
 
@@ -141,8 +142,14 @@ def _forecast(
 
 
 def _measured(study: StudyFolder, arm: str, skill: str, dose: float) -> Forecast:
-    """Retention at a dose that the pilot has passed, with its 95% interval over items."""
-    (own,) = study.arm(arm).curves.values()
-    curve = own[skill]
-    value, low, high = (float(np.interp(dose, curve.dose, y)) for y in (curve.retention, curve.low, curve.high))
-    return Forecast(value, low, high, True)
+    """Retention at a dose that the pilot has passed, with its 95% interval over items, on a line between looks."""
+    looks = _looks(study, study.scores[(study.scores["arm"] == arm) & study.scores["depth"].isna()], skill)
+    value_D = pd.to_numeric(looks["retention"]).to_numpy(float)
+    accuracy_D, first = looks["accuracy"].to_numpy(float), looks.iloc[0]
+    sd_D = [
+        math.sqrt(metrics.retention_variance(a, accuracy_D[0], int(first["items"]), float(first["chance"])))
+        for a in accuracy_D
+    ]
+    at = looks["dose"].to_numpy(float)
+    value, half = float(np.interp(dose, at, value_D)), metrics.Z_95 * float(np.interp(dose, at, sd_D))
+    return Forecast(value, max(value - half, 0.0), value + half, True)

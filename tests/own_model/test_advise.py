@@ -89,7 +89,7 @@ def test_rows_for_other_trainers() -> None:
 
 @pytest.mark.slow
 def test_end_to_end_on_the_smallest_shipped_student(here: Path) -> None:
-    given = {"dose": 1280, "budget": 1.5, "workers": 0}
+    given = {"dose": 1280, "budget": 1.5, "workers": 0, "quiet": True}
     found = advise("10k", "dialogue", **given)  # type: ignore[arg-type]
     folder = found.folder
     assert folder is not None and found.spec is not None and found.choice is not None and found.chosen is not None
