@@ -1,4 +1,4 @@
-"""What must be known of a model before pilots: how its skills stand, whether it writes by itself, what a sample costs."""
+"""What must be known of a model before pilots: how its skills stand, whether it writes, what a sample costs."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ from forgetting.models import checkpoint
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.ladder import architecture
 from forgetting.own_model.choice import MOST_TIMES
-from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, PartValue, Spec
+from forgetting.spec import Doses, Evaluation, PartValue, Spec
 from forgetting.study import handed
 from forgetting.study.study import Study, construct
 
-DOSE = 10_240
+DOSE, CHECKPOINT_RATE, CHECKPOINT_LONGEST = 10_240, 1e-5, 256  # samples; a step; tokens of an answer
 HELD_OUT = 0.05  # of one's own data, for the probe
 # Of natural text: what is read of nothing, where no original data are named and no way to train asks for any.
 STAND_IN: PartValue = {"name": "altered_python", "dialect": "none"}
@@ -108,36 +108,46 @@ def planned(
     dose: int | None = None,
     rate: float | None = None,
 ) -> Planned:
-    """The study that is planned. Every mistake is a ``UsageError``; nothing is trained or loaded."""
+    """The study that is planned. Every mistake is a ``UsageError``; nothing is trained or loaded.
+
+    A setting of ``spec`` that is at its default counts as not given.
+    """
     value = handed.handed(model, "model")
     natural = checkpoint.looks_like_one(value)
     if not natural:
         architecture(str(value), "model")
     source = handed.handed(data, "data")
     part = cast(Contamination, registry.build("contamination", source, "data"))
-    base = spec or Spec(fine_tuning=Optimiser(learning_rate=1e-5) if natural else Optimiser())
-    fine_tuning = base.fine_tuning if rate is None else dataclasses.replace(base.fine_tuning, learning_rate=rate)
+    base, usual = spec or Spec(), Spec()
+    fine_tuning = base.fine_tuning
+    if rate is not None or (natural and fine_tuning.learning_rate == usual.fine_tuning.learning_rate):
+        fine_tuning = dataclasses.replace(fine_tuning, learning_rate=CHECKPOINT_RATE if rate is None else rate)
     require(fine_tuning.learning_rate > 0, "rate", "above 0", fine_tuning.learning_rate)
-    # of a given spec its original data count where they are no default
     named = handed.handed(original, "original") if original is not None else None
-    own = named or (None if spec is None or spec.ladder.original == Ladder().original else spec.ladder.original)
+    own = named or (base.ladder.original if base.ladder.original != usual.ladder.original else None)
     notes = list[str]()
     remedies = [*PLAIN, *(WITH_ORIGINAL if own or not natural else _without(value, notes)), *ALWAYS]
     if importlib.util.find_spec("peft") is not None:
         remedies.append(LORA)
     else:
         notes.append("LoRA was not tried: pip install 'forgetting[lora]'")
-    asked = tuple(benchmarks) or (spec.evaluation.benchmarks if spec else _benchmarks(keep, natural=natural))
-    longest = 256 if natural and spec is None else base.evaluation.max_new_tokens
+    asked = tuple(benchmarks)
+    if not asked and base.evaluation.benchmarks != usual.evaluation.benchmarks:
+        asked = base.evaluation.benchmarks
+    longest = base.evaluation.max_new_tokens
+    if natural and longest == usual.evaluation.max_new_tokens:
+        longest = CHECKPOINT_LONGEST
     evaluation = dataclasses.replace(
-        base.evaluation, benchmarks=asked, perturbed="never", probe_items=100, max_new_tokens=longest, answering=()
-    )
-    last = dose or (spec.doses.dose if spec else _dose(part))
+        base.evaluation, benchmarks=asked or _benchmarks(keep, natural=natural), perturbed="never", probe_items=100,
+        max_new_tokens=longest, answering=(),
+    )  # fmt: skip
+    last = dose or (base.doses.dose if base.doses != usual.doses else _dose(part))
     whole = dataclasses.replace(
         base, name="planned", contaminations=(source,), mitigations=tuple(remedies), shifts=(1.0,),
         rate_multiples=(1.0,), rate_policies=(), controls=(), interventions=(), seeds=1, keep="none",
         ladder=dataclasses.replace(
-            base.ladder, students=(value,), fresh_students=False, original=own or (STAND_IN if natural else "original")
+            base.ladder, students=(value,), fresh_students=False, teacher="" if natural else base.ladder.teacher,
+            original=own or (STAND_IN if natural else "original"),
         ),
         fine_tuning=fine_tuning, evaluation=evaluation,
         doses=Doses(dose=last, first=max(1, last >> 4), stream_cap=_cap(round(last * MOST_TIMES))),

@@ -31,8 +31,10 @@ def recipe(study: Study, folder: Path) -> str:
     if not isinstance(student, Checkpoint) or arm.mitigation.short_name() not in NEEDS_NO_LOSS:
         return ""
     from forgetting.stages.stream import laid_out
+    from forgetting.training.fit import place
 
     model = student.load()
+    place(model.network, study.spec.machine)
     (run,) = study.runs()
     _, plan = laid_out(study, arm, run.doses, run.seed, model)
     order = [plan.samples[place] for step in plan for place in step]

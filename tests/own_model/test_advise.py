@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from forgetting import Optimiser, Spec
 from forgetting.contracts import Sample
 from forgetting.errors import UsageError
 from forgetting.own_model.advise import advise, keep_of
+from forgetting.own_model.plans import planned
 from forgetting.own_model.recipes import rows
 from forgetting.study.spec_files import load_spec
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
 from tests.models.natural import checkpoint, corpora
+
+GSM8K = {"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl", "limit": 4}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def test_where_there_is_nothing_to_forget_nothing_is_trained(here: Path, command
     checkpoint(here / "mine")
     data = corpora(here)["dialogues"]
     left = sorted(path.name for path in here.iterdir())
-    asked = f"{{name: gsm8k, source: '{DATA}/gsm8k-{{split}}.jsonl', limit: 4}}"
+    asked = json.dumps(GSM8K)
     outcome = command("advise", "./mine", "--data", data, "--benchmarks", asked, "--workers", "0", "--quiet")
     assert outcome.status == 0, outcome.err
     assert "maths at dose 0: 0.00 right of 4" in outcome.out and "nothing to forget" in outcome.out
@@ -104,3 +108,22 @@ def test_end_to_end_on_the_smallest_shipped_student(here: Path) -> None:
     again = advise("10k", "dialogue", **given)  # type: ignore[arg-type]
     assert str(again) == str(found) and time.perf_counter() - begin < 30
     assert sorted(path.name[:6] for path in folder.iterdir() if path.is_dir()) == ["round1"]
+
+
+def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(here: Path) -> None:
+    texts = corpora(here)
+    checkpoint(here / "mine")
+    spec = Spec(fine_tuning=Optimiser(batch_size=8), seeds=3, controls=("original",), keep="all")
+    plan = planned("./mine", texts["dialogues"], {"maths": 0.9}, spec=spec, benchmarks=[GSM8K])
+    made = plan.spec
+    assert (made.fine_tuning.batch_size, made.fine_tuning.learning_rate) == (8, 1e-5)
+    assert made.doses.dose == 190 and made.evaluation.max_new_tokens == 256  # 200 rows but for those held out
+    assert (made.seeds, made.controls, made.keep) == (1, (), "none") and not plan.own_original
+    assert {arm.mitigation.short_name() for arm in plan.study.arms} >= {"none", "low_rate", "wise_ft"}
+    assert not [arm for arm in plan.study.arms if arm.mitigation.memory_samples()]  # nothing original is asked for
+    own = planned("./mine", texts["dialogues"], {"maths": 0.9}, benchmarks=[GSM8K], rate=1e-3, dose=64,
+                  original={"name": "worked_answers", "source": texts["sums"]})  # fmt: skip
+    names = [arm.mitigation.short_name() for arm in own.study.arms]
+    assert own.own_original and names[0] == "none" and names.count("replay") == 4 and "self_replay" not in names
+    assert own.spec.fine_tuning.learning_rate == 1e-3 and own.spec.doses.dose == 64
+    assert len(own.reserve) == 1 and own.costs()[own.reserve[0]] == 2
