@@ -26,7 +26,7 @@ from forgetting.own_model.plans import planned as plan_of
 from forgetting.own_model.prospects import _measured, _pilot, prospects
 
 ROOT = Path(__file__).parents[1]
-STUDENTS, SOURCES, PLANNED, KEEP = ("10k", "34k", "100k"), ("dialogue", "altered_syntax"), 5_120, {"maths": 0.95}
+STUDENTS, SOURCES, PLANNED, KEEP = ("34k", "100k"), ("dialogue", "altered_syntax"), 5_120, {"maths": 0.95}
 SHARES = (1 / 8, 1 / 4)  # of the planned dose, at which pilots end
 RULES = {"nothing": "none", "always replay 5%": "replay", "a quarter of the rate": "low_rate"}
 

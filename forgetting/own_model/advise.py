@@ -18,7 +18,7 @@ from forgetting.analysis.shipped_runs import shipped_forecaster, shipped_runs
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import of_workers
 from forgetting.own_model.advice import Advice, Standing
-from forgetting.own_model.allowance import Allowance, Speed, next_dose
+from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, halved, ranked
 from forgetting.own_model.plans import Planned, is_checkpoint, planned, words
 from forgetting.record.store import Store
@@ -86,9 +86,8 @@ def advise(
     plan = planned(
         model, data, wanted, original=original, benchmarks=[b for b in asked if b], spec=spec, dose=dose, rate=rate
     )
-    return PilotRounds(
-        plan, wanted, allowance, str(budget), output, Store(Path(store) if store else None), workers, quiet
-    )()
+    said = budget if isinstance(budget, str) else f"{budget:g}"
+    return PilotRounds(plan, wanted, allowance, said, output, Store(Path(store) if store else None), workers, quiet)()
 
 
 def keep_of(value: Mapping[str, float] | str | Sequence[str] | None) -> dict[str, float]:
@@ -247,7 +246,8 @@ class PilotRounds:
         least = SHORTEST_STEPS * self.plan.spec.fine_tuning.batch_size
         if dose < least:
             rule = f"enough for {arms} pilots of {least} samples each"
-            raise UsageError(f"budget: must be {rule}, got {self.budget}, which is {dose} each")
+            hint = f"; {scaled(self.budget, least / dose)} would do" if dose else ""
+            raise UsageError(f"budget: must be {rule}, got {self.budget}, which is {dose} each{hint}")
 
     def _round(self, spec: Spec) -> Result:
         """One study, on from where it stands; a complete one is read."""
