@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,5 +20,10 @@ def shipped_runs() -> pd.DataFrame:
 
 @lru_cache(maxsize=1)
 def shipped_forecaster() -> Forecaster:
-    """What is learned from them."""
-    return Forecaster.learned(shipped_runs())
+    """What is learned from them, its intervals as wide as for a contamination that no past run had.
+
+    A run that is planned now is of another kind than they are: with replay they end at 1,280 samples. On whole runs 80%
+    intervals so widened cover .83, and about half without (``validation/advice.py``).
+    """
+    found = Forecaster.learned(shipped_runs())
+    return dataclasses.replace(found, factor=max(found.factor, found.factor_of_others))

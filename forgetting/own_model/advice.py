@@ -138,7 +138,7 @@ class Advice:
             return [
                 way,
                 f"{one.times:.1f}" if math.isfinite(one.times) else "-",
-                "learns less",
+                "learns less" if one.reaches else "may learn less",
                 "",
                 *[""] * len(one.kept),
             ]

@@ -33,6 +33,7 @@ class Prospect:
         times: samples of the new task until as much is learned, as a multiple of plain tuning's; infinite: never
         cost: operations of the whole run, as a multiple of plain tuning's
         measured: whether the pilot has got there itself, so that nothing is foretold
+        reaches: whether it can be trusted to learn as much in the end; an average of weights may stop short of it
         so_far: by skill, retention in the pilot where as much is learned as the plain pilot and it have both learned
     """
 
@@ -42,6 +43,7 @@ class Prospect:
     times: float
     cost: float
     measured: bool = False
+    reaches: bool = True
     so_far: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -51,8 +53,8 @@ class Prospect:
 
     @property
     def learns(self) -> bool:
-        """Whether it learns as much within ``MOST_TIMES`` the samples."""
-        return self.times <= MOST_TIMES
+        """Whether it learns as much within ``MOST_TIMES`` the samples, as far as can be known."""
+        return self.times <= MOST_TIMES and self.reaches
 
     @property
     def worst_harm(self) -> float:
