@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from forgetting.analysis.curves import ForgettingCurve
     from forgetting.analysis.thresholds.threshold import Threshold
+    from forgetting.own_model.advise import advise
     from forgetting.own_model.check import check
     from forgetting.own_model.compare import compare
     from forgetting.report.result import Result, load
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "simulate": "forgetting.simulate",
     "locate_threshold": "forgetting.sweep.locate",
+    "advise": "forgetting.own_model.advise",
     "check": "forgetting.own_model.check",
     "compare": "forgetting.own_model.compare",
     "load": "forgetting.report.result",
@@ -47,6 +49,7 @@ __all__ = [
     "Spec",
     "Threshold",
     "__version__",
+    "advise",
     "check",
     "compare",
     "load",

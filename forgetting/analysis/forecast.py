@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from forgetting.analysis.curves import ORIGINAL, skill_names
+from forgetting.analysis.learning_paths import Settings, mitigation
 from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
@@ -39,10 +40,12 @@ FEATURES = (
     "log_capacity",
 )  # fmt: skip
 FEWEST, FEWEST_SOURCES = 20, 4  # past runs; contaminations from which another is foretold
+FITTED = 400  # past runs, evenly taken, that scales are fitted to; a fit takes the cube of them
+PAST = ["student", "source", "method", "arm", "skill"]  # what a row is of
 
 
 def past_runs(studies: Iterable[StudyFolder], early: float = EARLY) -> pd.DataFrame:
-    """One row for each student, arm and skill: the ``FEATURES``, and ``outcome``, retention at the last dose.
+    """One row for each student, arm and skill: ``PAST``, the ``FEATURES``, and ``outcome``, retention at the last dose.
 
     ``log_rise`` and ``log_kl`` are of the gold answers at the last look within the first ``early`` of the dose, and
     ``_before`` at the look before it; ``log_probe_kl`` is the divergence on the new task's probe, ``log_left`` the log
@@ -77,10 +80,18 @@ def _rows(studies: Iterable[StudyFolder], early: float, planned: int) -> pd.Data
                 found = _features(looks.set_index("dose").sort_index(), probes, early, planned)
                 if found:
                     about = {"student": f"{student}-d{seed}", "arm": arm, "skill": names[str(benchmark)]}
-                    source = part_name(settings.get("contamination"))
-                    rows.append(about | {"source": source, "capacity": float(looks["capacity"].iloc[0])} | found)
-    frame = pd.DataFrame(rows, columns=["student", "source", "arm", "skill", "capacity", *FEATURES, "outcome"])
-    return frame.groupby(["student", "source", "arm", "skill"], as_index=False, sort=False).mean()
+                    about |= {"source": part_name(settings.get("contamination")), "method": method_of(settings)}
+                    rows.append(about | {"capacity": float(looks["capacity"].iloc[0])} | found)
+    frame = pd.DataFrame(rows, columns=[*PAST, "capacity", *FEATURES, "outcome"])
+    return frame.groupby(PAST, as_index=False, sort=False).mean()
+
+
+def method_of(arm: Settings) -> str:
+    """What an arm does against forgetting; ``none`` at whatever rate, ``replay`` where its shift is below 1."""
+    name = str(mitigation(arm)["name"])
+    if name not in ("none", "low_rate"):
+        return name
+    return "replay" if float(arm.get("shift", 1.0)) < 1 else "none"
 
 
 def _features(looks: pd.DataFrame, probes: pd.DataFrame, early: float, planned: int) -> dict[str, float] | None:
@@ -152,7 +163,8 @@ class Forecaster:
         filled = float(np.diff(np.quantile(y_N, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))[0])
         student_N, source_N = (past[name].to_numpy(object).astype(str) for name in ("student", "source"))
         sources = frozenset(source_N.tolist())
-        first = cls(x_NF, y_N, centre, spread, _scales(x_NF, y_N), 1.0, 1.0, sources, filled)
+        some = slice(None, None, -(-len(past) // FITTED))
+        first = cls(x_NF, y_N, centre, spread, _scales(x_NF[some], y_N[some]), 1.0, 1.0, sources, filled)
         known, apart_N = _quantile(first._apart(student_N)), first._apart(source_N)
         others = max([known, *(_quantile(apart_N[source_N == name]) for name in sources)])
         return dataclasses.replace(first, factor=known, factor_of_others=others)

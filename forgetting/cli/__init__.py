@@ -11,7 +11,20 @@ from collections.abc import Callable, Sequence
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting import __version__
-from forgetting.cli import arguments, budget, check, claims, compare, folders, listing, report, simulate, streams, sweep
+from forgetting.cli import (
+    advise,
+    arguments,
+    budget,
+    check,
+    claims,
+    compare,
+    folders,
+    listing,
+    report,
+    simulate,
+    streams,
+    sweep,
+)
 from forgetting.errors import UsageError
 from forgetting.study import settings
 
@@ -26,6 +39,7 @@ EXAMPLES = """  forgetting simulate                                   the quick 
   forgetting sweep sweeps/quick.yaml                    thresholds, with intervals
   forgetting resume runs/quick-0123abcd                 go on after an interruption
   forgetting claims results/section_4_*                 verdicts on the paper's claims
+  forgetting advise 34k --data dialogue                 what to do about it, tried
   forgetting report runs/quick-0123abcd                 rebuild figures and report.html
   forgetting list contamination                         parts, settings, units, defaults
 """
@@ -43,6 +57,7 @@ COMMANDS: dict[str, Command] = {
     "report": (report.parser, report.report, "rebuild the views of studies from their records"),
     "check": (check.parser, check.check, "what fine-tuning a model on data of one's own costs, on one page"),
     "compare": (compare.parser, compare.compare, "pair two checkpoints, studies or lm-eval logs item by item"),
+    "advise": (advise.parser, advise.advise, "try on a model of your own what keeps it from forgetting"),
     "distil": (simulate.distil_parser, simulate.distil, "make the students of a spec, without contaminating them"),
     "budget": (budget.parser, budget.budget, "measure accuracy against the thinking budget of a checkpoint"),
     "list": (listing.parser, listing.listing, "show the parts, their settings and the ladder of models"),

@@ -1,0 +1,211 @@
+"""What was found out about one's own model: the advice in, the page that a user reads, JSON and a spec out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shlex
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from forgetting.analysis.forecast import COVERAGE, Forecast
+from forgetting.own_model.allowance import scaled
+from forgetting.own_model.choice import Choice, Prospect, flips
+from forgetting.spec import Spec
+
+WIDTH = 80
+MOST_NAMED = 2  # ways in a sentence
+HEADS = {
+    "keeps": "Use {way}.",
+    "likely": "Use {way}. It likely keeps what you want, but not surely.",
+    "may_fall_short": "Use {way}. It keeps most of what was tried, but may keep less than you want.",
+    "falls_short": "Nothing that was tried keeps as much as you want. What keeps most is {way}.",
+    "cannot_tell": "It cannot be told yet. What leads so far is {way}.",
+}
+PLAIN_KEEPS = "Nothing is at risk: plain tuning keeps it, and no remedy is needed."
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a skill stands at dose 0: accuracy, chance, items, and whether there is anything that could be forgotten."""
+
+    accuracy: float
+    chance: float
+    items: int
+    learned: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Advice:
+    """The advice, and all that it rests on.
+
+    Attributes:
+        model, data: what was asked about
+        keep: by skill, the retention that is wanted
+        standing: by skill, how the model stands at dose 0
+        choice: which way is advised and how surely; None where there is nothing to forget, so that nothing was trained
+        prospects: what was foreseen of each way in the last round that it was in, plain tuning first
+        words: by arm, the way in a few words
+        planned: samples of the new task that were planned
+        rounds: the dose of each round and its arms
+        spec: of the run that is advised
+        folder: where ``advice.md``, ``advice.json``, ``advised.yaml`` and the studies of the rounds are
+        notes: what could not be tried, and what was left out
+        recipe: the same run in other trainers; empty where there is none
+        budget: as it was given
+    """
+
+    model: str
+    data: str
+    keep: Mapping[str, float]
+    standing: Mapping[str, Standing]
+    choice: Choice | None = None
+    prospects: tuple[Prospect, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
+    planned: int = 0
+    rounds: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    spec: Spec | None = None
+    folder: Path | None = None
+    notes: tuple[str, ...] = ()
+    recipe: str = ""
+    budget: str = ""
+
+    @property
+    def chosen(self) -> Prospect | None:
+        """What was foreseen of the way that is advised."""
+        return None if self.choice is None else next(p for p in self.prospects if p.arm == self.choice.arm)
+
+    def __str__(self) -> str:
+        wanted = ", ".join(f"{skill} {level:g}" for skill, level in self.keep.items())
+        parts = [f"Advice for {self.model}, to be tuned on {self.planned:,} samples of {self.data}; to keep: {wanted}"]
+        parts += [_standing(skill, one) for skill, one in self.standing.items()]
+        if self.choice is None:
+            parts.append("There is nothing to forget, so nothing was trained. Keep another skill, or ask easier items.")
+            return "\n".join(map(_filled, parts))
+        parts += ["", self._head(), *self._forecasts(), "", *self._table(), "", "What would change this:"]
+        parts += [f"- {line}" for line in self._changes()]
+        parts += ["", "Good to know:", *(f"- {line}" for line in self.notes)] if self.notes else []
+        return "\n".join(part if part[:2] == "  " else _filled(part) for part in parts + self._next())
+
+    def to_json(self) -> str:
+        """All of it as plain values."""
+        plain = {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("prospects", "folder")
+        }
+        plain |= {name: dataclasses.asdict(plain[name]) for name in ("choice", "spec") if plain[name] is not None}
+        plain["standing"] = {skill: dataclasses.asdict(one) for skill, one in self.standing.items()}
+        plain["prospects"] = [_finite(dataclasses.asdict(one)) for one in self.prospects]
+        return json.dumps(plain, indent=1, allow_nan=False, default=str)
+
+    def _head(self) -> str:
+        own = self.chosen
+        assert self.choice is not None and own is not None
+        if self.choice.verdict == "keeps" and own is self.prospects[0]:
+            return PLAIN_KEEPS
+        return HEADS[self.choice.verdict].format(way=self.words[own.arm])
+
+    def _forecasts(self) -> list[str]:
+        own = self.chosen
+        assert own is not None
+        how = "measured, 95%" if own.measured else f"forecast, {COVERAGE:.0%}"
+        lines = [
+            f"  {skill} kept: {one.value:.2f} ({how} interval {one.low:.2f} to {one.high:.2f})" if one.told
+            else f"  {skill} kept: cannot tell yet; {own.so_far[skill]:.2f} so far"
+            for skill, one in own.kept.items()
+        ]  # fmt: skip
+        dose = round(self.planned * own.times)
+        return [*lines, f"  {dose:,} samples of your data, {own.cost:.2f} times the operations of plain tuning"]
+
+    def _table(self) -> list[str]:
+        """A row a way: samples and operations as multiples of plain tuning's, harm so far, and what it keeps."""
+        head = ["", "samples", "operations", "harm", *(f"{skill} kept" for skill in self.keep)]
+        rows = [head, *(self._row(one) for one in self.prospects)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        about = "All at equal learning: where as much of your data is learned as by plain tuning on all samples. "
+        about += "Samples and operations are multiples of plain tuning's. Harm: how far the likelihood of right old "
+        about += "answers has fallen so far (in the last round that a way was in), as a multiple of plain tuning's."
+        return [*lines, about]
+
+    def _row(self, one: Prospect) -> list[str]:
+        mark = "> " if self.choice is not None and one.arm == self.choice.arm else ""
+        way = mark + self.words[one.arm]
+        if not one.learns:
+            return [
+                way,
+                f"{one.times:.1f}" if math.isfinite(one.times) else "-",
+                "learns less" if one.reaches else "may learn less",
+                "",
+                *[""] * len(one.kept),
+            ]
+        kept = [
+            _kept(forecast, one.so_far[skill], self.keep[skill], whole=len(one.kept) == 1)
+            for skill, forecast in one.kept.items()
+        ]
+        return [way, f"{one.times:.2f}", f"{one.cost:.2f}", f"{one.worst_harm:.2f}", *kept]
+
+    def _changes(self) -> list[str]:
+        own, able = self.chosen, [one for one in self.prospects if one.learns]
+        assert own is not None
+        lines = []
+        if self.choice is not None and self.choice.verdict in ("may_fall_short", "falls_short"):
+            lines += [
+                f"wanting less: --keep {skill}:{math.floor(100 * one.value) / 100:g} is what it likely keeps"
+                for skill, one in own.kept.items()
+                if one.value < self.keep[skill]
+            ]
+            if own.arm == self._most_replayed():
+                lines.append("more replay than was tried, which would keep more and take more steps")
+        for skill, level, arm in flips(self.prospects, self.keep):
+            lines.append(f"--keep {skill}:{level:g} would make it {self.words[arm]}")
+        untold = [self.words[one.arm] for one in able if not one.told]
+        most = max((dose for dose, _ in self.rounds), default=1)
+        longer = f"longer pilots: --budget {scaled(self.budget, self.planned / most)} would measure, not foretell"
+        if untold:
+            of = ", ".join(untold) if len(untold) <= MOST_NAMED else f"{len(untold)} ways"
+            longer += f"; of {of} the end cannot be told from {most:,} samples"
+        lines.append(longer)
+        return lines
+
+    def _most_replayed(self) -> str:
+        """The arm that replays the largest share."""
+        return max((p.arm for p in self.prospects if "replay" in p.arm), key=lambda arm: self.words[arm], default="")
+
+    def _next(self) -> list[str]:
+        if self.folder is None:
+            return []
+        run = f"  forgetting simulate --config {shlex.quote(str(self.folder / 'advised.yaml'))}"
+        lines = ["", "Make this run:", run]
+        if self.recipe:
+            lines += ["", "Or in your own trainer:", *(f"  {line}" for line in self.recipe.splitlines())]
+        return [*lines, "", f"Everything is in {self.folder}: advice.md, advice.json, the pilots' report.html"]
+
+
+def _standing(skill: str, one: Standing) -> str:
+    found = f"{skill} at dose 0: {one.accuracy:.2f} right of {one.items} (chance {one.chance:.2f})"
+    return found if one.learned else f"{found}: less than .30 above chance, so that no loss could be measured"
+
+
+def _kept(one: Forecast, so_far: float, wanted: float, *, whole: bool) -> str:
+    """A cell, with its interval where there is room; what a pilot has kept where nothing can be told of the end."""
+    if not one.told and one.high < wanted:
+        return f"at most {one.high:.2f}"
+    if not one.told:
+        return f"{so_far:.2f} so far"
+    return f"{one.value:.2f} ({one.low:.2f}–{one.high:.2f})" if whole else f"{one.value:.2f}"
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for what is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _filled(line: str) -> str:
+    later = "  " if line.startswith("- ") else ""
+    return "\n".join(textwrap.wrap(line, WIDTH, subsequent_indent=later, break_on_hyphens=False)) if line else ""

@@ -1,0 +1,217 @@
+"""What a user says of a model and data in; the study that is planned, and the ways to train that are tried, out."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from forgetting import registry
+from forgetting.analysis.learning_paths import REPLAYS
+from forgetting.contracts import Benchmark, Contamination
+from forgetting.errors import UsageError, require, unknown
+from forgetting.models import checkpoint
+from forgetting.models.checkpoint import Checkpoint
+from forgetting.models.ladder import architecture
+from forgetting.own_model.choice import MOST_TIMES
+from forgetting.spec import Doses, Evaluation, PartValue, Spec
+from forgetting.study import handed
+from forgetting.study.study import Study, construct
+
+DOSE, CHECKPOINT_RATE, CHECKPOINT_LONGEST = 10_240, 1e-5, 256  # samples; a step; tokens of an answer
+HELD_OUT = 0.05  # of one's own data, for the probe
+# Of natural text: what is read of nothing, where no original data are named and no way to train asks for any.
+STAND_IN: PartValue = {"name": "altered_python", "dialect": "none"}
+NATURAL_BENCHMARKS: dict[str, PartValue] = {
+    "maths": {"name": "gsm8k", "limit": 100}, "code": {"name": "humaneval", "limit": 100},
+}  # fmt: skip
+PLAIN: tuple[PartValue, ...] = (
+    "none", {"name": "low_rate", "multiple": 0.5}, {"name": "low_rate", "multiple": 0.25},
+)  # fmt: skip
+WITH_ORIGINAL: tuple[PartValue, ...] = (
+    *({"name": "replay", "share": share} for share in (0.01, 0.05, 0.2, 0.5)),
+    {"name": "kl_to_base", "inputs": "replayed", "beta": 1.0},
+)
+WITHOUT: tuple[PartValue, ...] = tuple(
+    # a prompt may come again: a model that has few to say would run out of them
+    {"name": "self_replay", "prompts": "written", "deduplicate": False, "share": share}
+    for share in (0.05, 0.2, 0.5)
+)
+ALWAYS: tuple[PartValue, ...] = ({"name": "wise_ft", "alpha": 0.7},)
+LORA: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
+# Operations of a step, as a multiple of plain tuning's: the forward and the backward pass are 1 and 2 thirds of one.
+RESERVE = 0.5  # the share of replay that is tried only after the next smaller one has led and falls short
+PASSES = {"kl_to_base": 7 / 3, "lora": 2 / 3}
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """The study of the planned dose, in which each way to train is an arm; the first is plain tuning.
+
+    ``own_original`` says whether there are original data; ``notes`` what was left out, and why.
+    """
+
+    spec: Spec
+    study: Study
+    own_original: bool
+    notes: tuple[str, ...]
+
+    @property
+    def remedies(self) -> dict[str, PartValue]:
+        """By arm, its mitigation as the spec has it."""
+        return {arm.name: value for arm, value in zip(self.study.arms, self.spec.mitigations, strict=True)}
+
+    @property
+    def reserve(self) -> list[str]:
+        """The arms that are not tried at first."""
+        return [a.name for a in self.study.arms if a.mitigation.settings().get("share") == RESERVE]
+
+    def costs(self) -> dict[str, float]:
+        """By arm, operations of a sample of the new task and of what is replayed with it, plain tuning's being 1."""
+        return {a.name: PASSES.get(a.mitigation.short_name(), 1.0) / a.share() for a in self.study.arms}
+
+    def with_doses(self, name: str, arms: Sequence[str], dose: int, looks: int) -> Spec:
+        """The study of some of the arms up to a dose, with so many looks on the way, each at twice the dose before."""
+        remedies, spec = self.remedies, self.spec
+        doses = Doses(dose=dose, first=max(1, dose >> (looks - 1)), stream_cap=_cap(dose))
+        return dataclasses.replace(spec, name=name, doses=doses, mitigations=tuple(remedies[a] for a in arms))
+
+    def without(self, method: str, why: str) -> Planned:
+        """The same without the arms of one mitigation."""
+        kept = zip(self.study.arms, self.spec.mitigations, strict=True)
+        left = tuple(value for arm, value in kept if arm.mitigation.short_name() != method)
+        spec = dataclasses.replace(self.spec, mitigations=left)
+        return dataclasses.replace(self, spec=spec, study=construct(spec), notes=(*self.notes, why))
+
+    def chosen(self, arm: str, times: float) -> Spec:
+        """The run that is advised: one arm, up to the dose at which as much is learned as was planned."""
+        dose = round(self.spec.doses.dose * times)
+        doses = dataclasses.replace(Doses(dose=dose, first=max(1, dose >> 6)), stream_cap=_cap(dose))
+        return dataclasses.replace(
+            self.spec, name="advised", doses=doses, mitigations=(self.remedies[arm],), keep="last"
+        )
+
+
+def _cap(dose: int) -> int:
+    return max(50_000, 2 * dose)
+
+
+def planned(
+    model: PartValue,
+    data: Any,
+    keep: Mapping[str, float],
+    *,
+    original: Any = None,
+    benchmarks: Sequence[PartValue] = (),
+    spec: Spec | None = None,
+    dose: int | None = None,
+    rate: float | None = None,
+) -> Planned:
+    """The study that is planned. Every mistake is a ``UsageError``; nothing is trained or loaded.
+
+    A setting of ``spec`` that is at its default counts as not given.
+    """
+    value = handed.handed(model, "model")
+    natural = checkpoint.looks_like_one(value)
+    if not natural:
+        architecture(str(value), "model")
+    source = handed.handed(data, "data")
+    part = cast(Contamination, registry.build("contamination", source, "data"))
+    base, usual = spec or Spec(), Spec()
+    fine_tuning = base.fine_tuning
+    if rate is not None or (natural and fine_tuning.learning_rate == usual.fine_tuning.learning_rate):
+        fine_tuning = dataclasses.replace(fine_tuning, learning_rate=CHECKPOINT_RATE if rate is None else rate)
+    require(fine_tuning.learning_rate > 0, "rate", "above 0", fine_tuning.learning_rate)
+    named = handed.handed(original, "original") if original is not None else None
+    own = named or (base.ladder.original if base.ladder.original != usual.ladder.original else None)
+    notes = list[str]()
+    remedies = [*PLAIN, *(WITH_ORIGINAL if own or not natural else _without(value, notes)), *ALWAYS]
+    if importlib.util.find_spec("peft") is not None:
+        remedies.append(LORA)
+    else:
+        notes.append("LoRA was not tried: pip install 'forgetting[lora]'")
+    asked = tuple(benchmarks)
+    if not asked and base.evaluation.benchmarks != usual.evaluation.benchmarks:
+        asked = base.evaluation.benchmarks
+    longest = base.evaluation.max_new_tokens
+    if natural and longest == usual.evaluation.max_new_tokens:
+        longest = CHECKPOINT_LONGEST
+    evaluation = dataclasses.replace(
+        base.evaluation, benchmarks=asked or _benchmarks(keep, natural=natural), perturbed="never", probe_items=100,
+        max_new_tokens=longest, answering=(),
+    )  # fmt: skip
+    last = dose or (base.doses.dose if base.doses != usual.doses else _dose(part))
+    whole = dataclasses.replace(
+        base, name="planned", contaminations=(source,), mitigations=tuple(remedies), shifts=(1.0,),
+        rate_multiples=(1.0,), rate_policies=(), controls=(), interventions=(), seeds=1, keep="none",
+        ladder=dataclasses.replace(
+            base.ladder, students=(value,), fresh_students=False, teacher="" if natural else base.ladder.teacher,
+            original=own or (STAND_IN if natural else "original"),
+        ),
+        fine_tuning=fine_tuning, evaluation=evaluation,
+        doses=Doses(dose=last, first=max(1, last >> 4), stream_cap=_cap(round(last * MOST_TIMES))),
+    )  # fmt: skip
+    study = construct(whole)
+    require(part != study.original, "data", "other than the original data", part.short_name())
+    _check_skills(keep, study.benchmarks)
+    return Planned(whole, study, bool(own) or not natural, tuple(notes))
+
+
+def _without(model: PartValue, notes: list[str]) -> tuple[PartValue, ...]:
+    """Ways to train that need no original data."""
+    tokenizer, _ = checkpoint.from_value(model, "model").reader()
+    notes.append("replay and KL on replayed prompts were not tried: they need --original")
+    if tokenizer.chat_template or tokenizer.bos_token_id is not None:
+        return WITHOUT
+    notes.append("self-replay was not tried: the tokenizer has neither a chat template nor a start token")
+    return ()
+
+
+def _benchmarks(keep: Mapping[str, float], *, natural: bool) -> tuple[PartValue, ...]:
+    """What measures the skills that are to be kept."""
+    world = {str(b["name"]): b for b in Evaluation().benchmarks if isinstance(b, dict)}
+    known: Mapping[str, PartValue] = NATURAL_BENCHMARKS if natural else world
+    for skill in keep:
+        if skill not in known:
+            raise (
+                UsageError(f"{unknown('keep', skill, known)}; for others give --benchmarks")
+                if natural
+                else unknown("keep", skill, known)
+            )
+    return tuple(known[skill] for skill in keep)
+
+
+def _check_skills(keep: Mapping[str, float], benchmarks: Sequence[Benchmark]) -> None:
+    skills = [b.skill for b in benchmarks]
+    names = [b.skill if skills.count(b.skill) == 1 else b.short_name() for b in benchmarks]
+    for skill in keep:
+        if skill not in names:
+            raise unknown("keep", skill, names)
+
+
+def _dose(part: Contamination) -> int:
+    """Of one's own data one epoch, without what is held out; else a round number."""
+    rows = part.told().get("samples", 0)
+    return max(1, round(rows * (1 - HELD_OUT))) if rows else DOSE
+
+
+def words(remedy: PartValue) -> str:
+    """A way to train in a few words."""
+    settings = remedy if isinstance(remedy, dict) else {"name": remedy}
+    name = str(settings["name"])
+    if name == "none":
+        return "plain tuning"
+    if name in REPLAYS:
+        return f"{name.replace('_', '-')} {settings['share']:.0%}"
+    said = {
+        "low_rate": "rate x {multiple:g}", "kl_to_base": "KL on replayed, beta {beta:g}",
+        "wise_ft": "WiSE-FT {alpha:g}", "lora": "LoRA, rank {rank}, rate x {multiple:g}",
+    }  # fmt: skip
+    return said[name].format(**settings)
+
+
+def is_checkpoint(study: Study) -> Checkpoint | None:
+    """The student, where it is a checkpoint."""
+    (student,) = study.students
+    return student if isinstance(student, Checkpoint) else None

@@ -1,0 +1,129 @@
+"""``forgetting advise``: the gate, rounds end to end, files that other trainers take, and a line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from forgetting import Optimiser, Spec
+from forgetting.contracts import Sample
+from forgetting.errors import UsageError
+from forgetting.own_model.advise import advise, keep_of
+from forgetting.own_model.plans import planned
+from forgetting.own_model.recipes import rows
+from forgetting.study.spec_files import load_spec
+from tests.conftest import Outcome
+from tests.contracts.members import DATA
+from tests.models.natural import checkpoint, corpora
+
+GSM8K = {"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl", "limit": 4}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("34k", "data: must be what the model is to be tuned on"),
+        ("--data dialogue", "model: must be given"),
+        ("35k --data dialogue", "model: unknown name '35k'; did you mean '34k'?"),
+        ("./nowhere --data dialogue", "there is no folder './nowhere'"),
+        ("34k --data dialoge", "data: unknown name 'dialoge'; did you mean 'dialogue'?"),
+        ("34k --data mine.jsonl", "there is no file or folder 'mine.jsonl'"),
+        ("34k --data original", "data: must be other than the original data"),
+        ("34k --data dialogue --keep maths", "keep: must be skills with the retention that is wanted"),
+        ("34k --data dialogue --keep maths:1.5", "above 0 and at most 1"),
+        ("34k --data dialogue --keep maths:.9,maths:.8", "keep: must be free of repeats"),
+        ("34k --data dialogue --keep math:.9", "keep: unknown name 'math'; did you mean 'maths'?"),
+        ("34k --data dialogue --benchmarks [code]", "keep: unknown name 'maths'; known: code"),
+        ("34k --data dialogue --benchmarks gsm8k", "'gsm8k' is natural text"),
+        ("34k --data dialogue --original dialoge", "did you mean 'dialogue'?"),
+        ("34k --data dialogue --budget 2days", "budget: must be a multiple of the planned run"),
+        ("34k --data dialogue --rate 0", "rate: must be above 0"),
+        ("34k --data dialogue --rate fast", "rate: must be a number, got 'fast'"),
+        ("34k --data dialogue --dose 0", "dose: must be a whole number, at least 1"),
+        ("34k --data dialogue --dose many", "dose: must be a whole number, got 'many'"),
+        ("34k --data dialogue --config none.yaml", "none.yaml: cannot be read"),
+        ("34k --data dialogue --workers x", "workers: must be auto or a whole number"),
+        ("34k --data dialogue --dta x", "--dta: unknown argument; did you mean '--data'?"),
+        ("10k --data dialogue --budget .001 --workers 0 --quiet", "budget: must be enough for"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    options: str, said: str, here: Path, command: Callable[..., Outcome]
+) -> None:
+    outcome = command("advise", *options.split())
+    assert outcome.status == 2 and said in outcome.err and outcome.err.count("\n") == 1
+    assert not list(here.iterdir())
+
+
+def test_what_is_to_be_kept() -> None:
+    wanted = {"maths": 0.95, "code": 1.0}
+    assert keep_of("maths:.95, code:1") == keep_of(["maths:.95", "code:1"]) == keep_of(wanted) == wanted
+    assert keep_of(None) == {"maths": 0.95}
+    with pytest.raises(UsageError, match="keep"):
+        keep_of({})
+
+
+def test_where_there_is_nothing_to_forget_nothing_is_trained(here: Path, command: Callable[..., Outcome]) -> None:
+    checkpoint(here / "mine")
+    data = corpora(here)["dialogues"]
+    left = sorted(path.name for path in here.iterdir())
+    asked = json.dumps(GSM8K)
+    outcome = command("advise", "./mine", "--data", data, "--benchmarks", asked, "--workers", "0", "--quiet")
+    assert outcome.status == 0, outcome.err
+    assert "maths at dose 0: 0.00 right of 4" in outcome.out and "nothing to forget" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert sorted(path.name for path in here.iterdir()) == left
+
+
+def test_rows_for_other_trainers() -> None:
+    turns = (("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
+    samples = [
+        Sample("User: a", " d", "dialogue", 0, "t", turns),
+        Sample("Question: 1?\nAnswer:", " 2", "maths", 1, "t"),
+    ]
+    chat = list(rows(samples, chat=True))
+    assert chat[0]["messages"][2] == {"role": "user", "content": "c"} and len(chat[0]["messages"]) == 4
+    assert [one["content"] for one in chat[1]["messages"]] == ["Question: 1?\nAnswer:", "2"]
+    assert list(rows(samples, chat=False))[1] == {"prompt": "Question: 1?\nAnswer:", "completion": " 2"}
+
+
+@pytest.mark.slow
+def test_end_to_end_on_the_smallest_shipped_student(here: Path) -> None:
+    given = {"dose": 1280, "budget": 1.5, "workers": 0, "quiet": True}
+    found = advise("10k", "dialogue", **given)  # type: ignore[arg-type]
+    folder = found.folder
+    assert folder is not None and found.spec is not None and found.choice is not None and found.chosen is not None
+    assert found.standing["maths"].learned and found.prospects[0].arm == "dialogue"
+    assert found.prospects[0].times == 1 and all(one.so_far["maths"] <= 1.1 for one in found.prospects)
+    spec = load_spec(folder / "advised.yaml")
+    assert spec == found.spec and spec.doses.dose == round(1280 * found.chosen.times)
+    assert json.loads((folder / "advice.json").read_text())["choice"]["arm"] == found.choice.arm
+    assert str(found) in (folder / "advice.md").read_text() and max(map(len, str(found).splitlines())) <= 80
+    assert f"--config {folder}" in str(found)
+    begin = time.perf_counter()
+    again = advise("10k", "dialogue", **given)  # type: ignore[arg-type]
+    assert str(again) == str(found) and time.perf_counter() - begin < 30
+    assert sorted(path.name[:6] for path in folder.iterdir() if path.is_dir()) == ["round1"]
+
+
+def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(here: Path) -> None:
+    texts = corpora(here)
+    checkpoint(here / "mine")
+    spec = Spec(fine_tuning=Optimiser(batch_size=8), seeds=3, controls=("original",), keep="all")
+    plan = planned("./mine", texts["dialogues"], {"maths": 0.9}, spec=spec, benchmarks=[GSM8K])
+    made = plan.spec
+    assert (made.fine_tuning.batch_size, made.fine_tuning.learning_rate) == (8, 1e-5)
+    assert made.doses.dose == 190 and made.evaluation.max_new_tokens == 256  # 200 rows but for those held out
+    assert (made.seeds, made.controls, made.keep) == (1, (), "none") and not plan.own_original
+    assert {arm.mitigation.short_name() for arm in plan.study.arms} >= {"none", "low_rate", "wise_ft"}
+    assert not [arm for arm in plan.study.arms if arm.mitigation.memory_samples()]  # nothing original is asked for
+    own = planned("./mine", texts["dialogues"], {"maths": 0.9}, benchmarks=[GSM8K], rate=1e-3, dose=64,
+                  original={"name": "worked_answers", "source": texts["sums"]})  # fmt: skip
+    names = [arm.mitigation.short_name() for arm in own.study.arms]
+    assert own.own_original and names[0] == "none" and names.count("replay") == 4 and "self_replay" not in names
+    assert own.spec.fine_tuning.learning_rate == 1e-3 and own.spec.doses.dose == 64
+    assert len(own.reserve) == 1 and own.costs()[own.reserve[0]] == 2

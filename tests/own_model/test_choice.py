@@ -1,0 +1,137 @@
+"""Which way is advised: by hand-made forecasts, each verdict, ties, what goes on, and what would change the choice."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from forgetting.analysis.forecast import Forecast
+from forgetting.analysis.shipped_runs import shipped_runs
+from forgetting.errors import UsageError
+from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
+from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, flips, halved, ranked
+from forgetting.own_model.prospects import NOTHING_OLD, Pilot, _against
+
+KEEP = {"maths": 0.95}
+
+
+def way(
+    arm: str, value: float, low: float, high: float, cost: float = 1.0, told: bool = True, harm: float = 1.0,
+    times: float = 1.0, code: float = 1.0,
+) -> Prospect:  # fmt: skip
+    kept = {"maths": Forecast(value, low, high, told), "code": Forecast(code, code, code, told)}
+    return Prospect(arm, kept, {"maths": harm, "code": 0.0}, times, cost)
+
+
+PLAIN = way("plain", 0.3, 0.1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("others", "arm", "verdict"),
+    [
+        # surely kept by two: the cheaper, though the other keeps more
+        ([way("dear", 1.0, 1.0, 1.0, 2.0), way("cheap", 0.98, 0.95, 1.0, 1.1)], "cheap", "keeps"),
+        # likely: the surest, though another has the higher value
+        ([way("bold", 0.99, 0.5, 1.0), way("sure", 0.96, 0.9, 1.0)], "sure", "likely"),
+        # what likely keeps it is taken before what leads and is not told
+        ([way("dim", 1.0, 0.0, 1.0, told=False), way("sure", 0.96, 0.9, 1.0)], "sure", "likely"),
+        ([way("near", 0.9, 0.7, 1.0), way("far", 0.5, 0.3, 0.9)], "near", "may_fall_short"),
+        ([way("near", 0.8, 0.7, 0.9)], "near", "falls_short"),
+        # as good within .05, so what harms less; then what costs less
+        ([way("a", 0.8, 0.7, 0.9, harm=0.5), way("b", 0.78, 0.7, 0.9, harm=0.1)], "b", "falls_short"),
+        ([way("a", 0.8, 0.7, 0.9, 1.5), way("b", 0.78, 0.7, 0.9, 1.2)], "b", "falls_short"),
+        # it might still be kept by what nothing is told of
+        ([way("near", 0.8, 0.7, 0.9), way("dim", 0.1, 0.0, 1.0, told=False)], "near", "may_fall_short"),
+        ([way("dim", 0.9, 0.0, 1.0, told=False)], "dim", "cannot_tell"),
+        # what learns less is not taken, however much it keeps
+        ([way("slow", 1.0, 1.0, 1.0, times=MOST_TIMES + 0.1)], "plain", "falls_short"),
+        ([way("never", 1.0, 1.0, 1.0, times=math.inf)], "plain", "falls_short"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_choice(others: list[Prospect], arm: str, verdict: str) -> None:
+    found = choose([PLAIN, *others], KEEP)
+    assert (found.arm, found.verdict) == (arm, verdict)
+
+
+def test_every_skill_that_is_wanted_counts() -> None:
+    both = {"maths": 0.95, "code": 0.9}
+    ways = [PLAIN, way("maths alone", 1.0, 1.0, 1.0, code=0.5), way("both", 0.97, 0.96, 1.0, 2.0, code=0.95)]
+    assert choose(ways, KEEP).arm == "maths alone"
+    assert choose(ways, both).arm == "both"
+    with pytest.raises(UsageError, match="pilots: must be at least one that learns as much"):
+        choose([way("slow", 1.0, 1.0, 1.0, times=9.0)], KEEP)
+
+
+def test_where_nothing_is_told_harm_counts_and_forecasts_do_not() -> None:
+    harms = {"plain": (0.9, 1.0), "worse": (1.0, 1.2), "better": (0.0, 0.3), "alike": (0.0, 0.34)}
+    costs = {"alike": 0.9}
+    ways = [way(arm, v, 0, 1, costs.get(arm, 1.0), told=False, harm=harm) for arm, (v, harm) in harms.items()]
+    assert [one.arm for one in ranked(ways, KEEP)] == ["alike", "better", "plain", "worse"]
+    assert choose(ways, KEEP).verdict == "cannot_tell"
+
+
+def test_the_better_half_goes_on_with_plain_tuning_in_the_order_of_the_arms() -> None:
+    ways = [PLAIN, way("a", 0.2, 0, 0.4), way("b", 0.9, 0.8, 1), way("c", 0.1, 0, 0.2), way("d", 0.95, 0.9, 1),
+            way("e", 1.0, 1, 1, times=math.inf)]  # fmt: skip
+    assert halved(ways, KEEP) == ["plain", "a", "b", "d"]
+    assert halved(ways[:2], KEEP) == ["plain", "a"] and halved(ways[:1], KEEP) == ["plain"]
+
+
+def test_what_would_change_the_choice() -> None:
+    ways = [PLAIN, way("cheap", 0.9, 0.85, 0.95, 1.05), way("dear", 0.99, 0.97, 1.0, 1.5)]
+    assert choose(ways, KEEP).arm == "dear"
+    assert flips(ways, KEEP) == [("maths", 0.85, "cheap")]
+    assert flips(ways, {"maths": 0.8}) == [("maths", 0.86, "dear")]
+
+
+def test_a_pilot_that_learns_half_as_fast_takes_twice_the_samples() -> None:
+    dose = np.array([0.0, 100, 200, 400])
+    fast = Pilot(dose, np.log1p(dose), {"maths": dose / 100})
+    slow = Pilot(dose, np.log1p(dose / 2), {"maths": dose / 800})
+    times, at, harm = _against(fast, slow, ["maths"])
+    assert at == pytest.approx(400) and times == pytest.approx(400 / 200)
+    assert harm["maths"] == pytest.approx((0.5 + 0.01) / (2.0 + 0.01))
+    times, at, _ = _against(slow, fast, ["maths"])
+    assert at == pytest.approx(200) and times == pytest.approx(200 / 400)
+    nothing = Pilot(dose, np.zeros(4), {"maths": dose})
+    assert _against(fast, nothing, ["maths"])[0] == math.inf
+    assert _against(fast, fast, ["maths"])[0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "unit"),
+    [("2", 2, "runs"), (0.5, 0.5, "runs"), ("1.5h", 5400, "seconds"), ("30 m", 1800, "seconds"), ("90s", 90, "seconds"),
+     ("1e17op", 1e17, "operations")],
+)  # fmt: skip
+def test_budgets(text: object, amount: float, unit: str) -> None:
+    assert Allowance.of(text) == Allowance(amount, unit)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "two", "-1", "0", "nan", "inf", "2 days", "1h30m", True, None])
+def test_no_budget(text: object) -> None:
+    with pytest.raises(UsageError, match="budget: must be a multiple of the planned run"):
+        Allowance.of(text)
+
+
+def test_rounds_share_what_is_left() -> None:
+    costs, still = [1.0, 1.25, 1.75], Speed(0.0, 0.0)
+    samples = Allowance(2, "runs").in_samples(planned=1000, operations=1.0)
+    assert Allowance(2e9, "operations").in_samples(1000, 1e6) == samples
+    first = next_dose(samples, 0.0, costs, 2, still)
+    assert first == 250  # half of 2,000, over 4 plain samples for one of each
+    assert next_dose(samples, first * 4.0, costs[:2], 1, still) == int(1000 / 2.25)
+    assert next_dose(samples, 3000, costs, 1, still) == 0
+    clock = Allowance(130.0, "seconds").in_samples(1000, 1.0)
+    assert next_dose(clock, 10.0, costs, 2, Speed(0.1, 10.0)) == int((60 - 30) / 0.1 / 4)
+    assert scaled("2", 3.3) == "6.6" and scaled("30m", 4) == "120m" and scaled("1e17op", 2.34) == "2.4e+17op"
+
+
+def test_what_trains_on_nothing_old_never_gets_back_what_it_lost() -> None:
+    """In the past runs that ship with the package; this is why such forecasts are bounded by the present."""
+    runs = shipped_runs()
+    assert {"none", "replay"} <= set(runs["method"]) and len(runs) > 1000
+    gained = runs["outcome"] - runs["retention_early"].clip(lower=0)
+    assert gained[runs["method"].isin(NOTHING_OLD)].max() < 0.03 < 0.3 < gained[runs["method"] == "replay"].max()
