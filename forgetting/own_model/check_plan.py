@@ -19,7 +19,7 @@ from forgetting.executors.own_data import check_own
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.at_hand import ALWAYS, at_hand
-from forgetting.own_model.choices import BATCH_ITEMS, Choice, Costs, counted, round_down, this_machine, within
+from forgetting.own_model.extent import BATCH_ITEMS, Costs, Extent, counted, round_down, this_machine, within
 from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
 from forgetting.study import handed
 from forgetting.study.study import Study, construct
@@ -90,16 +90,16 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     original = handed.handed(wishes.original, "original") if wishes.original is not None else None
     extra, notes = at_hand() if natural and not several else ([], [])
     default = tuple(ALWAYS) if natural else Evaluation().benchmarks
-    choice = Choice(
+    extent = Extent(
         several or default, tuple(extra), wishes.dose or 1, 8, wishes.seeds, control=not natural or original is not None
     )
 
-    def spec(choice: Choice, rate: float, mitigation: PartValue) -> Spec:
-        return _spec(student, source, original, choice, wishes, natural=natural, rate=rate, mitigation=mitigation)
+    def spec(extent: Extent, rate: float, mitigation: PartValue) -> Spec:
+        return _spec(student, source, original, extent, wishes, natural=natural, rate=rate, mitigation=mitigation)
 
-    first = construct(spec(choice, 1e-5, "none"))
+    first = construct(spec(extent, 1e-5, "none"))
     source, said = _without_template(first, source)
-    first = construct(spec(choice, 1e-5, "none"))
+    first = construct(spec(extent, 1e-5, "none"))
     check_own(first)
     contamination = first.arms[0].contamination
     contamination.check()
@@ -107,14 +107,14 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     tokens, held_out = _sizes(first, contamination, samples)
     parameters = _parameters(first)
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
-    choice = dataclasses.replace(
-        choice, most_tokens=wishes.max_new_tokens or 0, probe_items=held_out, **_doses(samples, wishes)
+    extent = dataclasses.replace(
+        extent, most_tokens=wishes.max_new_tokens or 0, probe_items=held_out, **_doses(samples, wishes)
     )
     machine, name, side_by_side = this_machine()
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
     costs = Costs(parameters, tokens, machine, slots, adapters_only)
-    chosen = within(choice, costs, wishes.minutes)
+    chosen = within(extent, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)
     study = construct(spec(chosen, rate, mitigation))
     missing = adapters_only and importlib.util.find_spec("peft") is None
@@ -123,7 +123,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     if natural and original is None:
         replays = study.arms[0].share() < study.arms[0].shift or study.arms[0].mitigation.memory_samples()
         require(not replays, "original", "given where the mitigation replays or looks at original samples", original)
-    notes += [*said, *_given_up(choice, chosen, costs, wishes.minutes)]
+    notes += [*said, *_given_up(extent, chosen, costs, wishes.minutes)]
     seconds = costs.seconds(chosen)
     return CheckPlan(study, study.students[0].name, parameters, tokens, samples, seconds, name, tuple(notes))
 
@@ -196,25 +196,25 @@ def _doses(samples: int, wishes: Wishes) -> dict[str, Any]:
 
 
 def _spec(
-    student: PartValue, source: PartValue, original: PartValue | None, choice: Choice, wishes: Wishes, *,
+    student: PartValue, source: PartValue, original: PartValue | None, extent: Extent, wishes: Wishes, *,
     natural: bool, rate: float, mitigation: PartValue,
 ) -> Spec:  # fmt: skip
-    steps = choice.dose / choice.batch_size
-    how: dict[str, Any] = {"perturbed": "never", "max_new_tokens": choice.longest(), "batch_items": BATCH_ITEMS}
+    steps = extent.dose / extent.batch_size
+    how: dict[str, Any] = {"perturbed": "never", "max_new_tokens": extent.longest(), "batch_items": BATCH_ITEMS}
     if not natural:
         how = {"max_new_tokens": wishes.max_new_tokens} if wishes.max_new_tokens else {}
-    how["probe_items"] = choice.probe_items
-    asked: Any = counted(choice.asked(), choice.items) if natural else choice.asked()
+    how["probe_items"] = extent.probe_items
+    asked: Any = counted(extent.asked(), extent.items) if natural else extent.asked()
     own: Any = {"original": original or NOBODY} if natural else {"original": original} if original is not None else {}
     return Spec(
         name=wishes.name,
         ladder=Ladder(students=(student,), **own),
         contaminations=(source,),
         mitigations=(mitigation,),
-        controls=("original",) if choice.control else (),
-        doses=Doses(dose=choice.dose, first=choice.first(), ratio=choice.ratio, stream_cap=STREAM_CAP),
+        controls=("original",) if extent.control else (),
+        doses=Doses(dose=extent.dose, first=extent.first(), ratio=extent.ratio, stream_cap=STREAM_CAP),
         fine_tuning=Optimiser(
-            batch_size=choice.batch_size, learning_rate=rate, warmup_steps=min(20, max(1, round(steps / 20)))
+            batch_size=extent.batch_size, learning_rate=rate, warmup_steps=min(20, max(1, round(steps / 20)))
         ),
         evaluation=Evaluation(benchmarks=asked, **how),
         machine=Machine(loggers=wishes.loggers),
@@ -244,7 +244,7 @@ def _parameters(study: Study) -> int:
     return student.parameters(len(vocabulary()))
 
 
-def _given_up(wanted: Choice, chosen: Choice, costs: Costs, minutes: float) -> list[str]:
+def _given_up(wanted: Extent, chosen: Extent, costs: Costs, minutes: float) -> list[str]:
     """A line for each thing that the budget took, and one where it is not kept."""
     lines = [f"{name}: left out, since --minutes {minutes:g} leave no room for it" for name in chosen.dropped]
     if chosen.dose < wanted.dose:

@@ -11,7 +11,7 @@ from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.analysis.tuning_cost import SkillCost, costs, new_task
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.check_plan import CheckPlan
-from forgetting.own_model.choices import count_of
+from forgetting.own_model.extent import count_of
 from forgetting.report import tables
 
 WIDTH, MARGIN = 80, 11

@@ -268,7 +268,7 @@ def test_other_commands(case: str, refused: Refused) -> None:
         ({"workers": -1}, "workers: must be 0 (in this process) or more"),
         ({"seeds": 1.5}, "seeds: must be a whole number"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),  # an object has no lasting name
 )
 def test_from_python(given: dict[str, Any], said: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(place / "folder"))

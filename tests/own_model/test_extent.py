@@ -7,15 +7,15 @@ import dataclasses
 import pytest
 
 from forgetting.own_model.check_plan import default_rate
-from forgetting.own_model.choices import ITEMS, Choice, Costs, count_of, counted, round_down, within
+from forgetting.own_model.extent import ITEMS, Costs, Extent, count_of, counted, round_down, within
 from forgetting.study.estimates import CORE
 
-CHOICE = Choice(("retrieval", "sums"), ({"name": "gsm8k"}, {"name": "humaneval"}), 4_000, 32, 1, control=True)
+EXTENT = Extent(("retrieval", "sums"), ({"name": "gsm8k"}, {"name": "humaneval"}), 4_000, 32, 1, control=True)
 COSTS = Costs(270_000_000, 200.0, CORE, slots=2)
 
 
-def order() -> list[Choice]:
-    found = [CHOICE]
+def order() -> list[Extent]:
+    found = [EXTENT]
     while (cheaper := found[-1].less()) is not None:
         found.append(cheaper)
     return found
@@ -23,29 +23,29 @@ def order() -> list[Choice]:
 
 def test_every_step_costs_less_until_nothing_is_left_to_give_up() -> None:
     steps = order()
-    seconds = [COSTS.seconds(choice) for choice in steps]
+    seconds = [COSTS.seconds(extent) for extent in steps]
     assert seconds == sorted(seconds, reverse=True)
     assert steps[-1].items == ITEMS[-1] and steps[-1].doses() == [0, steps[-1].dose] and not steps[-1].control
     assert steps[-1].dropped == ("humaneval", "gsm8k", "control")
-    assert steps[-1].benchmarks == CHOICE.benchmarks
+    assert steps[-1].benchmarks == EXTENT.benchmarks
 
 
 @pytest.mark.parametrize("minutes", [1e-9, 1.0, 10.0, 100.0, 1e9])
 def test_the_first_that_fits_is_taken(minutes: float) -> None:
-    chosen = within(CHOICE, COSTS, minutes)
-    fitting = [choice for choice in order() if COSTS.seconds(choice) <= 60 * minutes]
+    chosen = within(EXTENT, COSTS, minutes)
+    fitting = [extent for extent in order() if COSTS.seconds(extent) <= 60 * minutes]
     assert chosen == (fitting[0] if fitting else order()[-1])
 
 
 def test_a_dose_that_was_given_stays() -> None:
-    fixed = dataclasses.replace(CHOICE, fixed=("dose",))
-    assert within(fixed, COSTS, 1e-9).dose == CHOICE.dose
+    fixed = dataclasses.replace(EXTENT, fixed=("dose",))
+    assert within(fixed, COSTS, 1e-9).dose == EXTENT.dose
 
 
 def test_doses_run_to_the_last_one() -> None:
-    assert CHOICE.doses() == [0, 250, 500, 1000, 2000, 4000]
-    assert dataclasses.replace(CHOICE, ratio=4.0).doses() == [0, 250, 1000, 4000]
-    assert dataclasses.replace(CHOICE, dose=1).doses() == [0, 1]
+    assert EXTENT.doses() == [0, 250, 500, 1000, 2000, 4000]
+    assert dataclasses.replace(EXTENT, ratio=4.0).doses() == [0, 250, 1000, 4000]
+    assert dataclasses.replace(EXTENT, dose=1).doses() == [0, 1]
 
 
 def test_items_are_filled_in_where_a_benchmark_leaves_them_open() -> None:

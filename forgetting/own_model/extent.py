@@ -33,31 +33,31 @@ class Costs:
     slots: int  # runs side by side
     adapters_only: bool = False
 
-    def seconds(self, choice: Choice) -> float:
+    def seconds(self, extent: Extent) -> float:
         """Wall seconds, by formula."""
-        samples, doses = choice.dose, choice.doses()
+        samples, doses = extent.dose, extent.doses()
         training = training_seconds(
             self.parameters, samples, self.tokens, self.machine, adapters_only=self.adapters_only
         )
-        training += SECONDS_A_STEP * samples / choice.batch_size
-        rounds = math.ceil((1 + choice.control) * choice.seeds / self.slots)
-        return rounds * (training + len(doses) * self._look(choice))
+        training += SECONDS_A_STEP * samples / extent.batch_size
+        rounds = math.ceil((1 + extent.control) * extent.seeds / self.slots)
+        return rounds * (training + len(doses) * self._look(extent))
 
-    def _look(self, choice: Choice) -> float:
+    def _look(self, extent: Extent) -> float:
         seconds = 0.0
-        for value in choice.asked():
-            name, items = str(registry.settings_of("benchmarks", value)["name"]), count_of(value) or choice.items
+        for value in extent.asked():
+            name, items = str(registry.settings_of("benchmarks", value)["name"]), count_of(value) or extent.items
             prompt, answer = LENGTHS.get(name, LENGTHS[""])
             seconds += asking_seconds(
-                self.parameters, items, self.machine, prompt=prompt, answer=answer, longest=choice.longest(),
+                self.parameters, items, self.machine, prompt=prompt, answer=answer, longest=extent.longest(),
                 batch_items=BATCH_ITEMS,
             )  # fmt: skip
-            seconds += SECONDS_A_STEP * math.ceil(items / BATCH_ITEMS) * choice.longest()
+            seconds += SECONDS_A_STEP * math.ceil(items / BATCH_ITEMS) * extent.longest()
         return seconds
 
 
 @dataclass(frozen=True)
-class Choice:
+class Extent:
     """A study within its budget or on the way to it. ``optional`` benchmarks may be dropped, ``benchmarks`` not.
 
     ``fixed`` names what the user gave and nobody changes: ``dose``.
@@ -98,7 +98,7 @@ class Choice:
             dose *= self.ratio
         return [*found, self.dose]
 
-    def less(self) -> Choice | None:
+    def less(self) -> Extent | None:
         """The next cheaper study; None where there is none. What tells least is given up first."""
         fewer = next((n for n in ITEMS if n < self.items), 0)
         counted = any(count_of(value) == 0 for value in self.asked())
@@ -120,11 +120,11 @@ class Choice:
         return dataclasses.replace(self, span=1.0) if self.span > 1 else None
 
 
-def within(choice: Choice, costs: Costs, minutes: float) -> Choice:
-    """The first study from ``choice`` on that takes no longer; the cheapest where none does."""
-    while costs.seconds(choice) > 60 * minutes and (cheaper := choice.less()) is not None:
-        choice = cheaper
-    return choice
+def within(extent: Extent, costs: Costs, minutes: float) -> Extent:
+    """The first study from ``extent`` on that takes no longer; the cheapest where none does."""
+    while costs.seconds(extent) > 60 * minutes and (cheaper := extent.less()) is not None:
+        extent = cheaper
+    return extent
 
 
 def this_machine() -> tuple[GPU, str, bool]:
