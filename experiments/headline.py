@@ -20,7 +20,7 @@ from forgetting.analysis.capacity_readings import arm_looks
 from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 
-DOSE = 1280
+DOSE, NLL = 1280, (6.0, 4.0, 3.0)
 HEADLINE = "dialogue-shift0.5-constant"
 MATHS = ("dialogue", "original", "noise")
 
@@ -33,9 +33,10 @@ def thresholds(result: Result) -> pd.DataFrame:
             continue
         skill, dose = ("maths", DOSE) if arm.startswith(MATHS) else ("code", DOSE // 2)
         print(arm, skill, flush=True)
-        own = result.capacity_thresholds(skill, dose=dose, arms=[arm])
+        whole = arm.startswith("dialogue") and "0.05" not in arm  # at 5% of a stream nobody learns as much
+        own = result.capacity_thresholds(skill, dose=dose, arms=[arm], nll=NLL if whole else ())
         found.append(own.assign(skill=skill))
-    without = result.capacity_thresholds("maths", dose=DOSE, arms=[HEADLINE], leave_out_stuck=True)
+    without = result.capacity_thresholds("maths", dose=DOSE, arms=[HEADLINE], nll=(), leave_out_stuck=True)
     return pd.concat([*found, without.assign(skill="maths")], ignore_index=True)
 
 
