@@ -97,17 +97,14 @@ def world_texts(answers: Sequence[NDArray[np.int32]]) -> list[str]:
 
 
 def counts_of(study: StudyFolder) -> pd.DataFrame:
-    """The counts of a study, from its record; of older ones, whose records have none, from the ledger.
+    """The counts of a study, as they were made when it was joined; of older ones, which have none, from the ledger.
 
     Afterwards only answers to benchmarks of the embedded world can be classed, where this version would ask the same
     items. Empty where nothing can be.
     """
     if "failures" not in study.kept:
-        if "failures" in study.record:
-            counts = pd.DataFrame(study.record["failures"], columns=COUNTS)
-        else:
-            counts = _afterwards(study)
-        study.kept["failures"] = study.common(counts)
+        counts = study.failure_counts
+        study.kept["failures"] = study.common(_afterwards(study) if counts is None else counts[COUNTS])
     return study.kept["failures"]
 
 

@@ -21,12 +21,12 @@ from forgetting.analysis.diverged import COLUMNS as DIVERGED_COLUMNS
 from forgetting.analysis.diverged import diverged
 from forgetting.analysis.record_reading import CURVES_FILE, REMEDY, part_name, read_ledger, read_record, replayed, shown
 from forgetting.analysis.scores import PROBE, plain_rows, score_rows
-from forgetting.analysis.table_checks import check_curves, check_scores, check_well_formed
+from forgetting.analysis.table_checks import check_curves, check_failures, check_scores, check_well_formed
 from forgetting.analysis.well_formed import WELL_FORMED_FILE, well_formed_counts
 from forgetting.errors import UsageError, unknown
 from forgetting.record.checks import check_names
 from forgetting.record.reading import first_line, opened, read_rows
-from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE, RUN_KEY, ScoreRow
+from forgetting.record.schema import ANSWERING_FILE, FAILURES_FILE, PASSING_FILE, RUN_KEY, ScoreRow
 from forgetting.record.seals import SEAL, check_files, check_rows
 
 SCORES_FILES = ("scores.jsonl", "scores.jsonl.gz")
@@ -121,6 +121,16 @@ class StudyFolder:
         known = {PROBE, *self.record["benchmarks"]}
         if strange := [str(name) for name in found["benchmark"].unique() if name not in known]:
             raise UsageError(f"{path}: has benchmarks that record.json does not: {', '.join(strange)[:200]}; {REMEDY}")
+        return found
+
+    @cached_property
+    def failure_counts(self) -> pd.DataFrame | None:
+        """How many answers failed in which way, as they were counted when the study was joined; None: they were not."""
+        path = self.folder / FAILURES_FILE
+        if not path.exists():
+            return None
+        found = self._table(FAILURES_FILE).fillna({"failure": "", "kind": ""})
+        check_failures(found, path)
         return found
 
     @cached_property

@@ -18,7 +18,7 @@ from forgetting.record.field_kinds import MISSING, NONE, NUMBER, TEXT, WHOLE, ch
 from forgetting.record.schema import ScoreRow
 
 COUNTED = ("capacity", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples", "depth", "items", "seeds",
-           "well_formed", "right")  # fmt: skip
+           "well_formed", "right", "answers")  # fmt: skip
 _KINDS: dict[str, Any] = {"str": TEXT, "int": WHOLE, "float": NUMBER, "None": NONE}
 SCORE_ROW = {
     name: tuple(_KINDS[kind] for kind in str(field.type).split(" | "))
@@ -46,6 +46,17 @@ def check_well_formed(table: pd.DataFrame, path: Path) -> None:
     check_words(table["benchmark"].unique(), "benchmark", path)
     if not ((table["right"] <= table["well_formed"]) & (table["well_formed"] <= table["items"])).all():
         raise UsageError(f"{path}: columns right, well_formed and items must not fall in this order")
+
+
+def check_failures(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``failures.csv`` are counts of classes with names that can be shown."""
+    texts, counts = ("benchmark", "failure", "kind"), ("capacity", "dose", "distillation_seed", "seed", "answers")
+    check_columns(table, ("student", "arm", *texts, *counts), path)
+    for name in counts:
+        check_numbers(table, name, path)
+    check_names(table["benchmark"].unique(), "benchmark", path)
+    for name in texts:
+        check_words(table[name].unique(), name, path)
 
 
 def check_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -32,10 +32,6 @@ RECORD = {  # what views rely on
     }),
     "seconds": maybe({ANY: NUMBER}), "hardware": maybe({ANY: (TEXT, NUMBER)}), "versions": maybe({ANY: TEXT}),
     "files": maybe({ANY: TEXT}), "unverified": maybe([TEXT]), "pruned": maybe([RUN]), "diverged": maybe([RUN]),
-    "failures": maybe([{
-        **dict.fromkeys(("student", "arm", "benchmark", "failure", "kind"), TEXT),
-        **dict.fromkeys(("capacity", "dose", "distillation_seed", "seed", "answers"), WHOLE),
-    }]),
     "statuses": maybe([{"status": TEXT, "where": TEXT, "remedy": TEXT, "arm": TEXT}]),
     "noise_floor": maybe([{**CELL, **dict.fromkeys(("accuracy", "standard_error", "seed_spread"), (NUMBER, NONE))}]),
     "differences": maybe([
@@ -58,9 +54,6 @@ def check_record(record: dict[str, Any], path: Path) -> None:
                 check_shape(how.get("share"), NUMBER, f"arms[{number}].mitigation.share")
     except UsageError as error:
         raise _wrong(str(error), path) from None
-    for number, entry in enumerate(record.get("failures") or []):
-        check_names([entry["student"], entry["arm"], entry["benchmark"]], f"failures[{number}]", path)
-        check_words([entry["failure"], entry["kind"]], f"failures[{number}]", path)
 
 
 def check_names(names: Any, what: str, path: Path) -> None:

@@ -41,6 +41,7 @@ ADDED: dict[str, str | int] = {"answering": "greedy", "sample": 0, "generated": 
 
 PASSING_FILE = "passing.csv"
 ANSWERING_FILE = "answering.csv"
+FAILURES_FILE = "failures.csv"
 RUN_KEY = ("student", "arm", "distillation_seed", "seed")
 
 

@@ -133,13 +133,14 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
         from forgetting.report.sweeps import views  # with scipy.stats and all else that only thresholds need
 
         drawn |= views.drawn(sweep)
-        for arm in (study.arm(name) for name in views.main_arms(sweep) if name in study.arm_names):
+        main = [study.arm(name) for name in views.main_arms(sweep) if name in study.arm_names]
+        for arm in main:
             drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
             drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
             drawn[f"depth-maths-{arm.name}"] = retention_by_depth(study, arm, "maths")
             drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
             drawn[f"readings-{arm.name}"] = capacity_views.capacity_figure(study, arm.name)
-            drawn |= failure_views.drawn(study, arm)
+        drawn |= failure_views.drawn(study, main[0]) if main else {}  # of others they would make the page heavy
         drawn |= remedies.drawn(study) | replay_views.drawn(study)
         return {name: figure for name, figure in drawn.items() if figure is not None}
     rates = _same_but_rate(study)

@@ -17,7 +17,7 @@ from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.errors import UsageError
 from forgetting.record.files import RunFolder, jsonl, write_atomically
 from forgetting.record.run_files import read_marker, read_part, read_rows
-from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE
+from forgetting.record.schema import ANSWERING_FILE, FAILURES_FILE, PASSING_FILE
 from forgetting.record.seals import file_hash, write_sealed
 from forgetting.record.store import Store
 from forgetting.stages.failed_answers import failed_answers
@@ -27,7 +27,7 @@ from forgetting.study.fingerprints import fingerprint, run_form
 from forgetting.study.run import Run
 from forgetting.study.study import Study
 
-JOINED = ("ledger.parquet", "scores.jsonl", ANSWERING_FILE, PASSING_FILE)
+JOINED = ("ledger.parquet", "scores.jsonl", ANSWERING_FILE, PASSING_FILE, FAILURES_FILE)
 
 
 def assemble(
@@ -79,12 +79,12 @@ def assemble(
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
     write_atomically(folder / "ledger.parquet", buffer.getvalue().to_pybytes())
     write_atomically(folder / "scores.jsonl", "".join(lines))
+    write_atomically(folder / FAILURES_FILE, pd.concat(failed).to_csv(index=False))
     _write_other_ways(study, folder, pa.concat_tables(tables).to_pandas())
     whole = {**seconds, "study": round(wall_seconds, 2)}
     record = study_record(study, store, folder, runs, whole, commits, rates)
     record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
     record["diverged"] = broken
-    record["failures"] = pd.concat(failed).to_dict("records")
     record["files"] = {n: file_hash(folder / n) for n in JOINED if (folder / n).is_file()}
     write_sealed(folder / "record.json", record)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from forgetting.analysis.failures import COUNTS
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.errors import UsageError
-from forgetting.record.checks import check_record
 from forgetting.report import failure_views
 from forgetting.report.result import Result
 from forgetting.world.failures import CLASSES
@@ -32,7 +33,7 @@ def _counts() -> list[dict[str, Any]]:
 @pytest.fixture
 def study(study_folder: Path) -> StudyFolder:
     found = open_study(study_folder)
-    found.record["failures"] = _counts()
+    found.__dict__["failure_counts"] = pd.DataFrame(_counts())
     return found
 
 
@@ -69,9 +70,13 @@ def test_where_nothing_is_known_there_is_no_figure_and_a_line(study_folder: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("arm", "../x"), ("benchmark", 3), ("answers", "many"), ("dose", -1), ("failure", None)]
+    ("name", "value"),
+    [("arm", "../x"), ("benchmark", "a/b"), ("answers", "many"), ("dose", -1), ("failure", "\x1b[31m")],
 )
-def test_a_damaged_count_is_a_line(study: StudyFolder, name: str, value: Any) -> None:
-    study.record["failures"][3][name] = value
-    with pytest.raises(UsageError, match=r"failures\[3\]"):
-        check_record(study.record, Path("record.json"))
+def test_a_damaged_count_is_a_line(study_folder: Path, tmp_path: Path, name: str, value: Any) -> None:
+    shutil.copytree(study_folder, tmp_path / "s")
+    rows = _counts()
+    rows[3][name] = value
+    pd.DataFrame(rows).to_csv(tmp_path / "s" / "failures.csv", index=False)
+    with pytest.raises(UsageError, match=f"failures.csv.*{name}"):
+        failure_views.kept_composition(open_study(tmp_path / "s"))
