@@ -52,7 +52,7 @@ def students(result: Result) -> pd.DataFrame:
     }
     for home in Store(None).root.glob("*/manifest.json"):
         about = manifest(home.parent)
-        if (key := hashes.get(str(about.get("sha256")))) is not None:
+        if (key := hashes.get(str(about.get("files", {}).get("model.safetensors")))) is not None:
             taken[key] = about.get("until", {})
     rows = []
     for (name, capacity), own in start.groupby(["student", "capacity"], sort=False):

@@ -44,6 +44,7 @@ def test_the_record_says_which_weights(result: Result, folder: Path) -> None:
 
 
 @pytest.mark.drawn
+@pytest.mark.drawn
 def test_accuracy_near_zero_is_not_learned_and_nll_carries_the_curve(result: Result, tmp_path: Path) -> None:
     curve = result.curves["tiny"]["maths"]
     assert curve.status == "not_learned" and list(curve.dose) == [0, 16, 32, 64]
@@ -53,7 +54,7 @@ def test_accuracy_near_zero_is_not_learned_and_nll_carries_the_curve(result: Res
     assert probe["delta_nll"].iloc[-1] < 0
     result.report(tmp_path / "views", ("figures",))
     assert (tmp_path / "views" / "figures" / "likelihood-conversations.dialogues.svg").is_file()
-    text = (result.folder / "report.html").read_text()
+    text = result.report(tmp_path / "report.html").read_text()
     assert "its accuracy cannot carry the curve" in text
 
 
