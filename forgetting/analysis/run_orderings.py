@@ -116,14 +116,18 @@ def _losses(study: StudyFolder) -> pd.DataFrame:
 
 
 def _kl_within(study: StudyFolder) -> Iterator[Row]:
-    head = {"ordering": "S3", "says": "KL on the new inputs foretells what is lost, at one size",
-            "sources": "2509.04259",
-            "statistic": "R2 of the loss on KL and its square, over a student's arms and looks"}  # fmt: skip
+    """Of one contamination, as the papers compare methods that learn one task; then of all that the study has."""
     found = _losses(study)
-    if found["arm"].nunique() < 3:
-        return
-    for size, own in _by_size(found.groupby(ONE_STUDENT, sort=False)[["kl", "loss"]].apply(_r2)):
-        yield _judged(head, size, own, MOST_R2)
+    source = {str(arm["name"]): part_name(arm.get("contamination")) for arm in _arms(study, lambda _: True)}
+    for what, own in (
+        ("a student's dialogue arms", found[found["arm"].map(source) == "dialogue"]),
+        ("all of a student's arms", found),
+    ):
+        head = {"ordering": "S3", "says": "KL on the new inputs foretells what is lost, at one size",
+                "sources": "2509.04259", "statistic": f"R2 of the loss on KL and its square, over {what}"}  # fmt: skip
+        if own["arm"].nunique() > 1:
+            for size, some in _by_size(own.groupby(ONE_STUDENT, sort=False)[["kl", "loss"]].apply(_r2)):
+                yield _judged(head, size, some, MOST_R2)
 
 
 def _r2(looks: pd.DataFrame) -> float:

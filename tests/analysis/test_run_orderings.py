@@ -70,6 +70,7 @@ def test_what_was_made_is_what_is_judged(made: str, ordering: str, other: str) -
     def verdicts(found: pd.DataFrame) -> set[str]:
         own = found[(found["ordering"] == ordering) & ~found["says"].str.contains("across")]
         own = own[~own["of"].str.contains("dose 100")] if ordering == "S10" else own
+        own = own[own["statistic"].str.contains("all of")] if ordering == "S3" else own  # two arms are few to fit
         assert (own["students"] == 6).all() and (own["low"] <= own["value"]).all()
         return set(own["verdict"])
 
