@@ -29,6 +29,9 @@ def level_colour(target: LocatedTarget, level: float) -> str:
     return LEVEL_COLOURS[target.levels.index(level) % len(LEVEL_COLOURS)]
 
 
+SHORT_NAME = 4  # letters of a name that the room is meant for: 100k
+
+
 def status_text(axis: str, status: str) -> str:
     """A threshold's status in words: a capacity lies off the ladder, a shift off the measured shifts."""
     text = NOT_LOCATED.get(status, status.replace("_", " "))
@@ -41,6 +44,8 @@ def capacity_axis(ax: Axes, capacities: dict[str, int], *, vertical: bool = Fals
     x = np.log10([capacity for _, capacity in places])
     pad = 0.06 * max(float(np.ptp(x)), 0.1)
     limits = 10 ** (float(x[0]) - pad), 10 ** (float(x[-1]) + pad)
+    if not vertical:
+        room *= max(1.0, max(map(len, capacities)) / SHORT_NAME)
     shown, last = [places[-1]], float(x[-1])
     for place, at in zip(places[-2::-1], x[-2::-1], strict=True):
         if last - at >= room * max(float(np.ptp(x)), 1e-9):
