@@ -22,14 +22,12 @@ NOT_LOCATED = {
     "not_monotone": "not monotone",
     "too_little_data": "too little data",
 }
+SHORT_NAME = 4  # letters of a name that the room on an axis is meant for: 100k
 
 
 def level_colour(target: LocatedTarget, level: float) -> str:
     """The colour of a level in every figure of its target."""
     return LEVEL_COLOURS[target.levels.index(level) % len(LEVEL_COLOURS)]
-
-
-SHORT_NAME = 4  # letters of a name that the room is meant for: 100k
 
 
 def status_text(axis: str, status: str) -> str:
