@@ -2,9 +2,10 @@
 
     python experiments/headline.py results/section_4_2-...
 
-writes ``capacity_thresholds.csv`` (every arm at one dose and at equal learning, in three readings, with the stuck
-students and without), ``orderings.csv``, ``students.csv`` (by size: students, accuracy at dose 0, steps taken and why
-no more) and the figure ``headline.png`` into the folder, and prints what the README says.
+writes ``capacity_thresholds.csv`` (every arm at one dose, altered syntax at half of it; dialogue at shifts 1 and .5 at
+equal learning too; in three readings, the headline also without the stuck students), ``orderings.csv``,
+``students.csv`` (by size: students, accuracy at dose 0, steps taken and why no more) and the figure ``headline.png``
+into the folder, and prints what the README says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pandas as pd
 
 from forgetting import load
 from forgetting.analysis.capacity_readings import arm_looks
+from forgetting.analysis.learning_paths import multiple
 from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 
@@ -29,7 +31,7 @@ def thresholds(result: Result) -> pd.DataFrame:
     """Of every arm that trains: maths, or code after altered syntax; the headline once more without the stuck."""
     found = []
     for arm in result.arm_names:
-        if "rate0" in arm:
+        if multiple(result.arm(arm).settings) == 0:  # the sham
             continue
         skill, dose = ("maths", DOSE) if arm.startswith(MATHS) else ("code", DOSE // 2)
         print(arm, skill, flush=True)
@@ -56,12 +58,13 @@ def students(result: Result) -> pd.DataFrame:
             taken[key] = about.get("until", {})
     rows = []
     for (name, capacity), own in start.groupby(["student", "capacity"], sort=False):
-        why = [taken.get((str(name), int(seed)), {}) for seed in own["distillation_seed"]]
+        why = [taken[key] for seed in own["distillation_seed"] if (key := (str(name), int(seed))) in taken]
         rows.append({
             "student": name, "parameters": capacity, "students": own["distillation_seed"].nunique(),
             "maths": own["baseline"].mean(), "lowest": own["baseline"].min(), "highest": own["baseline"].max(),
             "stuck": int(own["stuck"].sum()), "steps": pd.Series([w.get("steps") for w in why]).median(),
-            **{reason: sum(w.get("why") == reason for w in why) for reason in ("reached", "plateau", "cap")},
+            **{reason: sum(w.get("why") == reason for w in why) if why else None
+               for reason in ("reached", "plateau", "cap")},
         })  # fmt: skip
     return pd.DataFrame(rows)
 

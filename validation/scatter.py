@@ -1,16 +1,20 @@
 """How much do students of one size differ in what they lose, and how many students does a threshold take?
 
 From a measured sweep whose unit is the student: by size, the standard deviation over students of log2 of the dose that
-halves a skill, and of the logit of retention at one dose, with its 95% interval (chi-square, n - 1 degrees of freedom).
-Then whole studies of 2 to 16 students a size are drawn from what was measured: at each size retention on a logit scale
-about the size's own mean, with the pooled scatter between students and the items' binomial noise; the estimator of the
-sweeps is run on each, and its interval's width is the power.
+halves a skill, and of how far the logit of accuracy falls to one dose, with its 95% interval (chi-square, n - 1
+degrees of freedom).
+Students that never lose half, or have lost it before the first dose, have no halving dose and are counted as not
+there: of those that are left the scatter errs to the small side. Then whole studies of 2 to 16 students a size are
+drawn from what was measured: retention on a logit scale about each size's own mean with its own scatter between
+students (what items explain of it taken off), and the items' binomial noise; the estimator of the sweeps is run on
+each, and its interval's width is the power.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,18 +85,21 @@ def drawn(runs: pd.DataFrame, students: int, level: float, rng: np.random.Genera
     sizes = sorted(runs["capacity"].unique())
     own = {size: runs[runs["capacity"] == size] for size in sizes}
     items = int(runs["items"].iloc[0])
-    logit = {size: special.logit(np.clip(rows["retention"].to_numpy(float), 1 / items, 1 - 1 / items))
-             for size, rows in own.items()}  # fmt: skip
-    inside = [values.std(ddof=1) for values in logit.values() if len(values) > 1]
-    sd = float(np.sqrt(np.mean(np.square(inside))))
-    capacity = np.repeat(np.log10(sizes), students)
-    middle = np.repeat([values.mean() for values in logit.values()], students)
-    start = np.repeat([rows["baseline"].mean() for rows in own.values()], students)
-    kept = special.expit(middle + sd * rng.standard_normal(len(middle)))
+    capacity, middle, sd, start = [], [], [], []
+    for size, rows in own.items():
+        kept = np.clip(rows["retention"].to_numpy(float), 1 / items, 1 - 1 / items)
+        noise = [retention_variance(float(a), float(b), items, 0.0) / (r * (1 - r)) ** 2
+                 for a, b, r in zip(rows["accuracy"], rows["baseline"], kept, strict=True)]  # fmt: skip
+        apart = special.logit(kept).var(ddof=1) - np.mean(noise)  # the items' noise comes again below
+        capacity += [math.log10(size)] * students
+        middle += [special.logit(kept).mean()] * students
+        sd += [math.sqrt(max(0.0, apart))] * students
+        start += [rows["baseline"].mean()] * students
+    kept = special.expit(np.array(middle) + np.array(sd) * rng.standard_normal(len(middle)))
     base = rng.binomial(items, start) / items
     now = rng.binomial(items, np.clip(start * kept, 0, 1)) / items
     variance = [retention_variance(a, b, items, 0.0) for a, b in zip(now, base, strict=True)]
-    return estimate_threshold(capacity, now / base, variance, axis="capacity", level=level,
+    return estimate_threshold(np.array(capacity), now / base, variance, axis="capacity", level=level,
                               students=np.arange(len(capacity)))  # fmt: skip
 
 
@@ -114,9 +121,10 @@ def by_size(scores: pd.DataFrame, skill: str, arm: str, dose: int) -> list[dict[
     rows = []
     for (student, capacity), of in of_arm(scores, skill, arm).groupby(["student", "capacity"], sort=False):
         runs = [run for _, run in of.groupby(UNIT)]
+        fall = np.array([logit_retention(run, dose) for run in runs])
         rows.append({"arm": arm, "student": student, "capacity": int(str(capacity)),
                      "log2 halving dose": spread(np.array([halving_dose(run) for run in runs])),
-                     f"logit at {dose}": spread(np.array([logit_retention(run, dose) for run in runs]))})  # fmt: skip
+                     f"change of the logit of accuracy to {dose}": spread(fall)})  # fmt: skip
     return sorted(rows, key=lambda row: row["capacity"])
 
 

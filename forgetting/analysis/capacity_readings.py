@@ -29,11 +29,15 @@ from forgetting.analysis.well_formed import given_well_formed
 from forgetting.errors import require, unknown
 from forgetting.record.schema import RUN_KEY
 
-READINGS = ("accuracy", "given well-formed", "gold likelihood")
+READINGS = ("retention", "given well-formed", "gold likelihood")
 DIALOGUE_NLL = (6.0, 4.0, 3.0, 2.5)  # plain tuning passes them on its way
 WAY = (0.3, 0.5, 0.7, 0.9)  # of the way from dose 0 to the end, for other sources
-LIKELIHOOD_VARIANCE = 1e-4  # of exp(-ΔNLL): sums over hundreds of items, far below the scatter of students
-COLUMNS = "arm reading at nll level value low high status students not_reached student_sd stuck_left_out".split()
+LIKELIHOOD_VARIANCE = (
+    1e-6  # of exp(-ΔNLL): scores do not have the items' part, which the fit then learns with the students'
+)
+COLUMNS = (
+    "arm reading at nll level value low high status students not_reached left_out student_sd stuck_left_out".split()
+)
 Place = tuple[str, float, str, pd.DataFrame]
 STUCK = 0.8  # of the size's median accuracy at dose 0
 
@@ -50,7 +54,8 @@ def capacity_thresholds(
     """The smallest capacity that keeps each level of a skill, one row for each arm, reading, place and level.
 
     ``value`` with its 90% interval ``low`` to ``high`` is in parameters; NaN with a ``status`` that says why.
-    ``students`` are those that count there; ``not_reached`` runs that never learn so much, which no value counts.
+    ``students`` are those that count there. No value counts ``not_reached``, runs that never learn so much, nor
+    ``left_out``, those that have no number there (too few well-formed answers, or a skill that was not learned).
     ``at`` is ``dose N`` or ``probe NLL x``.
 
     Args:
@@ -98,22 +103,26 @@ def arm_looks(study: StudyFolder, arm: str, skill: str) -> pd.DataFrame:
     before = start.reindex(pd.MultiIndex.from_frame(graded[run])).to_numpy(float)
     graded["retention"] = pd.to_numeric(graded["retention"]).where(graded["status"] == Status.ok.name)
     looks = zip(graded["accuracy"].astype(float), before, graded["items"], graded["chance"], strict=True)
-    graded["accuracy variance"] = [retention_variance(float(a), float(b), int(n), float(c)) if b > c else np.nan
+    graded["retention variance"] = [retention_variance(float(a), float(b), int(n), float(c)) if b > c else np.nan
                                    for a, b, n, c in looks]  # fmt: skip
     graded = graded.assign(baseline=before, **{"gold likelihood": np.exp(-pd.to_numeric(graded["delta_nll"]))})
     graded["gold likelihood variance"] = LIKELIHOOD_VARIANCE
     probes = rows[rows["benchmark"] == PROBE]
     own: dict[str, Any] = next((a for a in study.record.get("arms", []) if a["name"] == arm), {})
     probes = probes[probes["variant"] == new_source(own, probes)][[*run, "dose", "nll"]]
-    found = graded.drop(columns=["accuracy", "nll"]).rename(columns={"retention": "accuracy"})
-    found = found.merge(probes.rename(columns={"nll": "probe"}), on=[*run, "dose"], how="left")
+    found = graded.drop(columns=["accuracy", "nll"]).merge(
+        probes.rename(columns={"nll": "probe"}), on=[*run, "dose"], how="left"
+    )
     found["probe"] = pd.to_numeric(found["probe"])
     if not study.well_formed.empty:
         counts = study.well_formed[(study.well_formed["benchmark"] == benchmark) & (study.well_formed["arm"] == arm)]
-        formed = given_well_formed(counts)[[*run, "dose", "rate", "retention", "variance"]]
+        formed = given_well_formed(counts, float(graded["chance"].max()))[
+            [*run, "dose", "rate", "retention", "variance"]
+        ]
         formed.columns = [*run, "dose", "well_formed", READINGS[1], f"{READINGS[1]} variance"]
         found = found.merge(formed, on=[*run, "dose"], how="left")
-    middle = found.groupby("student")["baseline"].transform("median")
+    first = found[found["dose"] == 0]
+    middle = found["student"].map(first.groupby("student")["baseline"].median())
     return found.assign(stuck=found["baseline"] < STUCK * middle).sort_values(
         ["capacity", *run, "dose"], ignore_index=True
     )
@@ -205,6 +214,11 @@ def _thresholds(
             found = estimate_threshold(*own_runs, axis="capacity", level=level, students=label)
         row = {"arm": arm, "reading": reading, "at": at, "nll": nll, "level": level, "value": found.value}
         row |= {"low": found.low, "high": found.high, "status": found.status, "students": int(label.nunique())}
-        row |= {"not_reached": missing, "student_sd": found.student_sd, "stuck_left_out": left_out}
+        row |= {
+            "not_reached": missing,
+            "left_out": len(own) - missing - len(known),
+            "student_sd": found.student_sd,
+            "stuck_left_out": left_out,
+        }
         rows.append(row)
     return rows

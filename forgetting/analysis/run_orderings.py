@@ -82,7 +82,8 @@ def _replay(study: StudyFolder) -> Iterator[Row]:
         if not arms or "maths" not in skill_names(study.scores).values():
             return
         looks = arm_looks(study, str(arms[0]["name"]), "maths")
-        found[shift] = pd.Series({key: _at_nll(own) for key, own in looks.groupby(ONE_STUDENT, sort=False)})
+        runs = pd.Series({key: _at_nll(own) for key, own in looks.groupby([*ONE_STUDENT, "seed"], sort=False)})
+        found[shift] = runs.groupby(level=[0, 1], sort=False).mean()
     apart = (found[0.5] - found[1.0]).rename_axis(ONE_STUDENT)
     for size, own in _by_size(apart):
         yield _judged(head, size, own, 0.0)
@@ -91,7 +92,7 @@ def _replay(study: StudyFolder) -> Iterator[Row]:
 def _at_nll(run: pd.DataFrame) -> float:
     """Retention where the probe first falls to the level, on a line over log NLL; NaN where it never does."""
     run = run.sort_values("dose")
-    x, y = -np.log(run["probe"].to_numpy(float)), run["accuracy"].to_numpy(float)
+    x, y = -np.log(run["probe"].to_numpy(float)), run["retention"].to_numpy(float)
     after = np.flatnonzero(x >= -math.log(EQUAL_NLL))
     if not len(after) or after[0] == 0:
         return math.nan
@@ -148,8 +149,8 @@ def _kl_across(study: StudyFolder) -> Iterator[Row]:
         own = found[found["arm"] == arm]
         if own["student"].nunique() < 4:
             continue
-        ladders = own[own["dose"] == own["dose"].max()].groupby("distillation_seed")
-        values = [float(spearmanr(one["kl"], one["loss"]).statistic) for _, one in ladders if len(one) > 3]
+        ladders = _ladders(own[own["dose"] == own["dose"].max()], ["kl", "loss"])
+        values = [float(spearmanr(one["kl"], one["loss"]).statistic) for one in ladders if len(one) > 3]
         yield _judged(head, f"{own['student'].nunique()} sizes, dose {own['dose'].max():,}", values, 0.0)
 
 
@@ -179,9 +180,15 @@ def _larger_syntax(study: StudyFolder) -> Iterator[Row]:
         if rows["student"].nunique() < 3:
             continue
         for dose, own in rows.groupby("dose"):
-            ladders = own.groupby("distillation_seed")
-            slopes = [_slope(one) for _, one in ladders if len(one) > 2]
+            slopes = [_slope(one) for one in _ladders(own, ["retention"]) if len(one) > 2]
             yield _judged(head, f"{rows['student'].nunique()} sizes, dose {dose:,}", slopes, 0.0, passes_above=False)
+
+
+def _ladders(looks: pd.DataFrame, names: list[str]) -> list[pd.DataFrame]:
+    """By distillation seed, one row a size: the means over the streams of its student."""
+    numbers = looks.astype(dict.fromkeys(names, float))
+    means = numbers.groupby(["distillation_seed", "capacity"])[names].mean().reset_index()
+    return [own for _, own in means.groupby("distillation_seed")]
 
 
 def _slope(ladder: pd.DataFrame) -> float:

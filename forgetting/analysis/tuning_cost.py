@@ -16,15 +16,13 @@ from forgetting.analysis.metrics import Status
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder, new_source
 
-POWER = (1.959964 + 0.841621) / 1.959964  # a loss this many half-widths of the 95% interval is seen four times in five
-
 
 @dataclass(frozen=True)
 class SkillCost:
     """One skill at dose 0 and at the last dose; bounds at 95%. Retention and what follows from it may be NaN.
 
     ``below_from`` is the dose from which retention stays below 1 beyond the noise of the items, None where there is
-    none; ``visible`` the smallest loss of retention that four of five such studies would see at the last dose.
+    none; ``not_excluded`` the largest loss of retention that the interval at the last dose does not exclude.
     """
 
     skill: str
@@ -38,7 +36,7 @@ class SkillCost:
     low: float
     high: float
     below_from: int | None
-    visible: float
+    not_excluded: float
     status: str
 
     @property
@@ -52,11 +50,10 @@ def skill_cost(curve: ForgettingCurve) -> SkillCost:
     below = np.asarray(curve.high < 1)
     lasting = np.flatnonzero(np.logical_and.accumulate(below[::-1])[::-1])
     from_dose = int(curve.dose[lasting[0]]) if len(lasting) else None
-    half = float(curve.high[-1] - curve.low[-1]) / 2
     return SkillCost(
         curve.skill, int(curve.items[-1]), int(curve.dose[-1]), float(curve.accuracy[0]), float(curve.accuracy[-1]),
         float(curve.accuracy_low[-1]), float(curve.accuracy_high[-1]), float(curve.retention[-1]),
-        float(curve.low[-1]), float(curve.high[-1]), from_dose, POWER * half, curve.status,
+        float(curve.low[-1]), float(curve.high[-1]), from_dose, float(np.maximum(0.0, 1 - curve.low[-1])), curve.status,
     )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL
-from forgetting.analysis.metrics import retention_variance
 from forgetting.analysis.scores import PROBE
 from forgetting.record.schema import RUN_KEY
 from forgetting.world import vocabulary
@@ -58,11 +58,11 @@ def _words() -> dict[int, str]:
     return {number: word for word, number in vocabulary.vocabulary().items()}
 
 
-def given_well_formed(counts: pd.DataFrame) -> pd.DataFrame:
+def given_well_formed(counts: pd.DataFrame, chance: float = 0.0) -> pd.DataFrame:
     """The counts with ``rate`` of well-formed answers, ``accuracy`` and ``retention`` of these, and its ``variance``.
 
-    Retention is the share right of the well-formed at the dose, against that at dose 0 of the same run; NaN where
-    either look has fewer than 20 well-formed answers.
+    Retention is of the share right among the well-formed, against that at dose 0 of the same run, ``chance`` taken off
+    both; NaN where the skill was not learned, or where either look has fewer than 20 well-formed answers.
     """
     run = [name for name in LOOK if name != "dose"]
     start = counts[counts["dose"] == 0].set_index(run)[["right", "well_formed"]]
@@ -71,8 +71,8 @@ def given_well_formed(counts: pd.DataFrame) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         accuracy = np.where(enough, counts["right"] / counts["well_formed"], np.nan)
         first = np.where(enough, before["right"].to_numpy(float) / before["well_formed"].to_numpy(float), np.nan)
-        retention = np.where(first > 0, accuracy / first, np.nan)
+    retention = metrics.retention(accuracy, first, chance)
     looks = zip(accuracy, first, counts["well_formed"], retention, strict=True)
-    variance = [retention_variance(a, b, int(n), 0.0) if np.isfinite(r) else np.nan for a, b, n, r in looks]
+    variance = [metrics.retention_variance(a, b, int(n), chance) if np.isfinite(r) else np.nan for a, b, n, r in looks]
     rate = counts["well_formed"] / counts["items"]
     return counts.assign(rate=rate, accuracy=accuracy, retention=retention, variance=variance)

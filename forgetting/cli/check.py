@@ -43,9 +43,9 @@ def parser() -> ArgumentParser:
     command.add_argument("--seeds", type=int, help="orders of the data, a run each (default: 1)")
     command.add_argument("--max_new_tokens", type=int, help="longest answer (default: by the benchmarks)")
     command.add_argument("--name", type=str, help="names the study's folder (default: check)")
-    what = f"where the study's folder is made (default: {arguments.OUTPUT})"
     what = "where scores are sent to beside the record: wandb, mlflow (default: nowhere)"
     command.add_argument("--loggers", type=list[LoggerName], metavar="NAMES", help=what)
+    what = f"where the study's folder is made (default: {arguments.OUTPUT})"
     command.add_argument("--output", type=str, metavar="DIR", help=what)
     command.add_argument("--store", type=str, metavar="DIR", help=STORE_HELP)
     command.add_argument("--plan", action="store_true", help="print what would be done, and exit")

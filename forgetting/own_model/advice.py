@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import shlex
 import textwrap
 from collections.abc import Mapping
@@ -168,12 +169,15 @@ class Advice:
         if untold:
             of = ", ".join(untold) if len(untold) <= MOST_NAMED else f"{len(untold)} ways"
             longer += f"; of {of} the end cannot be told from {most:,} samples"
-        lines.append(longer)
+        if untold or not all(one.measured for one in able):
+            lines.append(longer)
         return lines
 
     def _most_replayed(self) -> str:
         """The arm that replays the largest share."""
-        return max((p.arm for p in self.prospects if "replay" in p.arm), key=lambda arm: self.words[arm], default="")
+        share = {arm: float(found[0]) for arm, words in self.words.items() if (found := re.findall(r"[\d.]+", words))}
+        replays = (p.arm for p in self.prospects if "replay" in p.arm)
+        return max(replays, key=lambda arm: share.get(arm, 0.0), default="")
 
     def _next(self) -> list[str]:
         if self.folder is None:

@@ -79,7 +79,8 @@ def advise(
     """
     path: Any = str | os.PathLike
     output, store = Path(checked(output, path, "output")), checked(store, path | None, "store")
-    wanted, allowance = keep_of(keep), Allowance.of(budget)
+    spec = checked(spec, Spec | None, "spec")
+    wanted, allowance = keep_of(checked(keep, Mapping | str | Sequence | None, "keep")), Allowance.of(budget)
     asked = tuple(benchmarks) if isinstance(benchmarks, list | tuple) else (benchmarks,)
     rule = "a whole number, at least 1"
     require(dose is None or (type(dose) is int and dose >= 1), "dose", rule, dose)

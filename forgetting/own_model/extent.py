@@ -6,9 +6,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from forgetting import registry
+from forgetting.analysis.curves import ORIGINAL
+from forgetting.contracts import Benchmark
 from forgetting.study.estimates import CORE, GPU, GPUS, asking_seconds, training_seconds
 
 ITEMS = (200, 150, 100, 70, 50, 30, 20)  # of each benchmark that does not say how many itself
@@ -46,7 +48,7 @@ class Costs:
     def _look(self, extent: Extent) -> float:
         seconds = 0.0
         for value in extent.asked():
-            name, items = str(registry.settings_of("benchmarks", value)["name"]), count_of(value) or extent.items
+            name, items = str(registry.settings_of("benchmarks", value)["name"]), _items(value) or extent.items
             prompt, answer = LENGTHS.get(name, LENGTHS[""])
             seconds += asking_seconds(
                 self.parameters, items, self.machine, prompt=prompt, answer=answer, longest=extent.longest(),
@@ -145,6 +147,16 @@ def count_of(value: Any) -> int:
     if given:
         return int(given) if type(given) is int else 0
     return 0 if setting_of(value) else -1
+
+
+def _items(value: Any) -> int:
+    """Items that a benchmark asks: by its setting, or counted where it has none; 0: it leaves that open."""
+    count = count_of(value)
+    return len(_built(value).items("test", ORIGINAL)) if count < 0 else count
+
+
+def _built(value: Any) -> Benchmark:
+    return cast(Benchmark, registry.build("benchmarks", value, "benchmarks"))
 
 
 def setting_of(value: Any) -> str:

@@ -16,7 +16,7 @@ from forgetting.report import tables
 
 WIDTH, MARGIN = 80, 11
 LEARNED = 0.05  # fall of the new task's NLL, as a share of it, below which it was hardly learned
-COARSE = 0.1  # a smallest visible loss above this is worth more items
+COARSE = 0.1  # a loss above this that is not excluded is worth more items
 
 
 def before(plan: CheckPlan) -> str:
@@ -145,9 +145,9 @@ def _number(value: float) -> str:
 
 
 def _noise(rows: list[SkillCost]) -> list[str]:
-    """How large a loss would have been seen where none was."""
-    quiet = [f"{row.skill} {_number(row.visible)}" for row in rows if row.learned and row.below_from is None]
-    text = f"four of five such studies would have seen a loss of retention of {', '.join(quiet)}"
+    """How large a loss may be there where none was seen."""
+    quiet = [f"{row.skill} {_number(row.not_excluded)}" for row in rows if row.learned and row.below_from is None]
+    text = f"losses of retention that the 95% intervals do not exclude: up to {', '.join(quiet)}"
     return _entry("noise", text) if quiet else []
 
 
@@ -197,6 +197,6 @@ def _next(rows: list[SkillCost], gained: tuple[int, float, float], study: StudyF
         replay = "--mitigation '{name: replay, share: 0.05}'"
         replay += " --original DATA" if study.record.get("seeds", {}).get("checkpoints") else ""
         return f"to keep {', '.join(lost)}, try {replay}, and forgetting compare with {study.folder}; docs/remedies.md"
-    if max(row.visible for row in known) > COARSE or any(math.isnan(row.visible) for row in known):
+    if max(row.not_excluded for row in known) > COARSE or any(math.isnan(row.not_excluded) for row in known):
         return "ask more items (--minutes, or item_count and limit of --benchmarks), or give --seeds 3"
     return "a cost too small to see here: give --seeds 3 to be surer, or a larger --dose"

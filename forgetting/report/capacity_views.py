@@ -23,7 +23,7 @@ SKILL, FEWEST_SIZES = "maths", 3
 COLOURS = ("#56b4e9", "#0072b2", "#009e73", "#d55e00", "#000000")
 KINDS, TOLD = ("dose", "probe"), ("at equal dose", "at equal learning")
 TITLES = {
-    "accuracy": "retention of {skill}",
+    "retention": "retention of {skill}",
     "given well-formed": "retention given well-formed",
     "gold likelihood": "gold likelihood kept, exp(-ΔNLL)",
 }

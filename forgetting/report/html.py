@@ -56,7 +56,7 @@ CAPTIONS = {
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
 OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
-COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from visible status".split()
+COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from not_excluded status".split()
 LONG = 40  # characters from which a cell is broken into lines
 CURVE_COLUMNS = (
     "student capacity skill variant depth coverage dose accuracy accuracy_low accuracy_high retention low high "

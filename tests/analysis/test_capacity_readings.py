@@ -109,13 +109,13 @@ def test_the_threshold_is_where_students_were_made_to_cross() -> None:
 def test_what_is_lost_in_form_is_not_lost_given_form() -> None:
     looks = arm_looks(study(lambda _: 0.5, form=0.5), "dialogue", "maths")
     last = looks[looks["dose"] == 200]
-    assert last["accuracy"].mean() == pytest.approx(0.5, abs=0.03)
+    assert last["retention"].mean() == pytest.approx(0.5, abs=0.03)
     assert last["given well-formed"].mean() > 0.9 and set(last["well_formed"]) == {0.5}
 
 
 def test_students_that_never_learn_as_much_are_counted_and_stuck_ones_can_be_left_out() -> None:
     at_learning = capacity_thresholds(study(rising, slow=3), dose=200, levels=(0.5,), nll=(3.5,))
-    by_place = at_learning[at_learning["reading"] == "accuracy"].set_index("at")
+    by_place = at_learning[at_learning["reading"] == "retention"].set_index("at")
     assert by_place.loc["probe NLL 3.5", ["students", "not_reached"]].tolist() == [20, 12]
     assert by_place.loc["dose 200", ["students", "not_reached"]].tolist() == [32, 0]
     every, without = (
