@@ -154,7 +154,7 @@ def _measure(sweep: Sweep, executor: Executor, store: Path | None) -> _Measured:
         folder = run_sweep(small, executor=executor, output=Path(place), store=store, quiet=True).folder
         wall = time.perf_counter() - begin
         views = float(json.loads((folder / "record.json").read_text())["seconds"]["views"])
-        figures = len(list((folder / "figures").glob("*.svg")))
+        figures = max(1, len(list((folder / "figures").glob("*.svg"))))
         laid_out = construct(small.study)
         looks = len(small.study.doses.values())
         found: dict[float, list[tuple[float, ...]]] = {}

@@ -58,7 +58,7 @@ class Shrink(Mitigation):
     strength: float = 0.1
 
     def pull(self, name, weight, memory, rate):
-        return self.strength * weight if self.strength else None
+        return rate * self.strength * weight if self.strength else None
 
 
 def stacked(seed):

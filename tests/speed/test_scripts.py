@@ -53,6 +53,7 @@ def run(name: str, output: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, o
 
 
 @pytest.mark.slow
+@pytest.mark.drawn
 @pytest.mark.parametrize("name", MEASURED)
 def test_a_script_measures_and_says_with_what(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = run(name, tmp_path / "result.json", monkeypatch)

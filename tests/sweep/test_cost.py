@@ -68,6 +68,7 @@ def test_rates_are_not_matched_to_measure_what_a_run_costs() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.drawn
 def test_the_whole_grid_is_counted_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With no limit of runs there is nothing to guess: the operations are those of every run of the study."""
     study = study_spec(controls=("noise",), ladder=Ladder(students=("10k", "14k", "34k")))
