@@ -162,7 +162,7 @@ def _at_learning(looks: pd.DataFrame, nll: Sequence[float], floor: float) -> lis
     for level in nll:
         reached = [bool((learning(run["probe"], floor) >= learning(level, floor)).any()) for run in runs]
         for name in _measured(looks):
-            found = [_crossed(run, name, level, floor) for run in runs]
+            found = [crossed(run, name, level, floor) for run in runs]
             heads = pd.DataFrame([run.iloc[0] for run in runs])
             kept, variance = np.array(found, float).reshape(-1, 2).T
             own = heads.assign(kept=kept, variance=variance, reached=reached)
@@ -170,7 +170,7 @@ def _at_learning(looks: pd.DataFrame, nll: Sequence[float], floor: float) -> lis
     return places
 
 
-def _crossed(run: pd.DataFrame, name: str, nll: float, floor: float) -> tuple[float, float]:
+def crossed(run: pd.DataFrame, name: str, nll: float, floor: float) -> tuple[float, float]:
     """What is kept where the probe first falls to ``nll``, and its variance; NaN where it never does."""
     x = np.asarray(learning(run["probe"].to_numpy(float), floor))
     y, v, wanted = run[name].to_numpy(float), run[f"{name} variance"].to_numpy(float), float(learning(nll, floor))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from forgetting.analysis.capacity_readings import arm_looks
+from forgetting.analysis.capacity_readings import arm_looks, crossed
 from forgetting.analysis.curves import ORIGINAL, skill_names
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.learning_paths import mitigation, multiple
@@ -78,26 +78,16 @@ def _replay(study: StudyFolder) -> Iterator[Row]:
             "statistic": f"retention of maths at probe NLL {EQUAL_NLL:g}, shift .5 minus shift 1"}  # fmt: skip
     found = {}
     for shift in (1.0, 0.5):
-        arms = _arms(study, lambda arm, shift=shift: _is(arm, "dialogue", shift))  # type: ignore[misc]
+        arms = [arm for arm in _arms(study, lambda _: True) if _is(arm, "dialogue", shift)]
         if not arms or "maths" not in skill_names(study.scores).values():
             return
         looks = arm_looks(study, str(arms[0]["name"]), "maths")
-        runs = pd.Series({key: _at_nll(own) for key, own in looks.groupby([*ONE_STUDENT, "seed"], sort=False)})
+        by_run = looks.groupby([*ONE_STUDENT, "seed"], sort=False)
+        runs = pd.Series({key: crossed(own, "retention", EQUAL_NLL, 0.0)[0] for key, own in by_run})
         found[shift] = runs.groupby(level=[0, 1], sort=False).mean()
     apart = (found[0.5] - found[1.0]).rename_axis(ONE_STUDENT)
     for size, own in _by_size(apart):
         yield _judged(head, size, own, 0.0)
-
-
-def _at_nll(run: pd.DataFrame) -> float:
-    """Retention where the probe first falls to the level, on a line over log NLL; NaN where it never does."""
-    run = run.sort_values("dose")
-    x, y = -np.log(run["probe"].to_numpy(float)), run["retention"].to_numpy(float)
-    after = np.flatnonzero(x >= -math.log(EQUAL_NLL))
-    if not len(after) or after[0] == 0:
-        return math.nan
-    i = int(after[0])
-    return float(np.interp(-math.log(EQUAL_NLL), x[i - 1 : i + 1], y[i - 1 : i + 1]))
 
 
 def _losses(study: StudyFolder) -> pd.DataFrame:

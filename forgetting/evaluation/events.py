@@ -40,7 +40,7 @@ class EventsWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         for old in self.folder.glob("*tfevents*"):
             old.unlink()
-        self._file = open(self.folder / f"events.out.tfevents.{time.time():.0f}.forgetting", "xb")  # noqa: SIM115
+        self._file = open(self.folder / f"events.out.tfevents.{time.time():.0f}.forgetting", "xb")  # noqa: SIM115 (until close)
         self._records = RecordWriter(self._file)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
