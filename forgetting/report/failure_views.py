@@ -52,7 +52,7 @@ def failures(study: StudyFolder, arm: ArmCurves, benchmark: str) -> Figure:
     students = dict.fromkeys(asked.sort_values(["capacity", "student"])["student"])
     panels = [(student, share, name) for student in students for share in SHARES for name in arms]
     title = f"How answers to {benchmark} failed\n{arm.title}"
-    figure, axes = drawing.grid(max(len(panels), 1), len(SHARES) * len(arms), title, foot=0.55)
+    figure, axes = drawing.grid(max(len(panels), 1), len(SHARES) * len(arms), title, foot=0.55 if control else 0.95)
     for ax, (student, share, name) in zip(axes.flat, panels, strict=False):
         looks = counts[(counts["student"] == student) & (counts["arm"] == name) & (counts["benchmark"] == benchmark)]
         own = table[(table["student"] == student) & (table["arm"] == name)]
@@ -60,7 +60,7 @@ def failures(study: StudyFolder, arm: ArmCurves, benchmark: str) -> Figure:
         ax.set_title(f"{student}, {name}{LABELS[share]}")
     for row in axes:
         row[0].set_ylabel("share of answers")
-    drawing.legend(figure, axes, [name.replace("_", " ") for name in CLASSES], columns=5)
+    drawing.legend(figure, axes, [name.replace("_", " ") for name in CLASSES], columns=5 if control else 3)
     return figure
 
 
