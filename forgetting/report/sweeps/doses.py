@@ -47,7 +47,7 @@ def table(sweep: SweepFolder) -> pd.DataFrame:
                     assert fit is not None
                     found = fit.threshold(level)
                     values = [number("dose", value) for value in (found.value, found.low, found.high)]
-                    verdict = "located" if found.located else _verdict(found.status)
+                    verdict = _verdict(found.verdict)
                     where = conditions, f"{shift:g}", student, f"{level:g}"
                     rows.append((*where, *values, verdict, runs, found.remedy))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -34,7 +34,7 @@ def thresholds(sweep: SweepFolder) -> pd.DataFrame:
                 f"{target.rate_multiple:g}×", found.axis, place_text(placed.place), f"{found.level:g}",
                 number(found.axis, found.value), number(found.axis, found.low), number(found.axis, found.high),
                 found.decades if math.isfinite(found.decades) else math.nan,
-                "located" if found.located else status_text(found.axis, found.status), runs, found.of_students,
+                status_text(found.axis, found.verdict), runs, found.of_students,
                 found.remedy,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=THRESHOLD_COLUMNS)

@@ -55,11 +55,11 @@ def threshold_table(targets: Sequence[LocatedTarget]) -> Table:
         table.add_column(name, justify="left" if name in ("threshold on", "at") else "right")
     for placed in (placed for target in targets for placed in target.thresholds):
         found = placed.threshold
-        if found.located:
-            value = number(found.axis, found.value)
-            interval = f"{number(found.axis, found.low)} to {number(found.axis, found.high)}"
-        else:
-            value, interval = "-", status_text(found.axis, found.status)
+        verdict = status_text(found.axis, found.verdict)
+        value = number(found.axis, found.value) if found.located else "-"
+        interval = f"{number(found.axis, found.low)} to {number(found.axis, found.high)}" if found.located else verdict
+        if found.located and found.verdict != found.status:
+            interval += f", {verdict}"
         table.add_row(found.axis, place_text(placed.place), f"{found.level:g}", value, interval)
     return table
 

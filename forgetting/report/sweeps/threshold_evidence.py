@@ -211,7 +211,7 @@ def _bar(ax: Axes, target: LocatedTarget, found: Threshold, y: int, sizes: Seque
     if found.located:
         low, high = max(found.low, min(sizes) / 2), min(found.high, max(sizes) * 2)
         ax.plot([low, high], [y_at, y_at], color=colour, linewidth=3, alpha=0.6, solid_capstyle="butt")
-        ax.plot(found.value, y_at, "D", color=colour, markeredgecolor="white", markersize=6)
+        ax.plot(found.value, y_at, "D", color=colour, markeredgecolor="white", markersize=6, label=style.told(found))
         return
     ends = {"below_range": (min(sizes), "<", "left"), "above_range": (max(sizes), ">", "right")}
     x, marker, side = ends.get(found.status, (float(np.sqrt(min(sizes) * max(sizes))), "x", "left"))

@@ -1,0 +1,252 @@
+"""What a reader sees first: a study in; one plain sentence, what qualifies it, and the figure that shows it out.
+
+The sentence says what was lost, by whom, from which dose on, with intervals; of a sweep from which size up a level is
+kept. Whether all of it is only exploratory is judged by what was measured, never by what came out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
+from forgetting.analysis.metrics import Status
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder
+from forgetting.analysis.thresholds.threshold import Threshold, place_text
+from forgetting.analysis.tuning_cost import skill_cost
+from forgetting.report import drawing, tables
+from forgetting.report.sweeps.read import LocatedTarget, SweepFolder, read_sweep
+from forgetting.report.sweeps.style import told
+
+FRESH_STUDENTS, ITEMS = 5, 500  # that a published finding takes (docs/protocol.md)
+FIRST = ("maths", "code")  # the skills that the question is about, before any others
+PANEL = (4.7, 3.3)  # inches: a figure that can be read on a phone has one panel
+KEPT = {0.9: "nine tenths", 0.5: "half"}
+
+
+@dataclass(frozen=True)
+class FirstScreen:
+    """``answer`` is the sentence, ``more`` what else belongs to it, ``exploratory`` why it is no more than that."""
+
+    answer: str
+    more: tuple[str, ...]
+    exploratory: tuple[str, ...]
+
+    def __str__(self) -> str:
+        mark = (f"Exploratory: {'; '.join(self.exploratory)}.",) if self.exploratory else ()
+        return "\n".join([self.answer, *self.more, *mark])
+
+
+def first_screen(study: StudyFolder) -> FirstScreen:
+    """The answer of a study or sweep."""
+    if (sweep := read_sweep(study)) is not None:
+        return FirstScreen(*_of_sweep(sweep), tuple(exploratory(study, [sweep.families[0].skill])))
+    reasons = tuple(exploratory(study))
+    if not study.arm_names:
+        return FirstScreen("Nothing was measured.", (), reasons)
+    arm = main_arm(study)
+    found = {skill: _learned(arm, skill) for skill in _skills(study, arm)}
+    found = {skill: curves for skill, curves in found.items() if curves}
+    if not found:
+        return FirstScreen(*_not_learned(arm), reasons)
+    answer, more = _of_arm(study, arm, found)
+    return FirstScreen(answer, more, reasons)
+
+
+def main_arm(study: StudyFolder) -> ArmCurves:
+    """The first arm that is no control, or else the first."""
+    arms = [study.arm(name) for name in study.arm_names]
+    return next((arm for arm in arms if not tables.is_control(arm)), arms[0])
+
+
+def control_arm(study: StudyFolder) -> ArmCurves | None:
+    """More of the original distribution in the contamination's place, or noise; None where neither ran."""
+    ran = {row.name: row.arms for row in tables.controls(study)}
+    name = next((ran[control][0] for control in ("original", "noise") if ran.get(control)), None)
+    return None if name is None else study.arm(name)
+
+
+def _instead(control: ArmCurves) -> str:
+    return {"original": "more of the original data", "noise": "noise text"}.get(
+        control.contamination, control.contamination
+    )
+
+
+def exploratory(study: StudyFolder, skills: Sequence[str] = FIRST) -> Iterator[str]:
+    """What a published finding about some skills takes and this study lacks, each in a few words."""
+    seeds = study.record.get("seeds", {})
+    fresh = len(seeds.get("distillation", [])) or 1
+    if seeds.get("checkpoints"):
+        yield "one checkpoint as it is, so nothing is known of the scatter between students"
+    elif seeds.get("shared_students", True):
+        yield "seeds share one student a size, so nothing is known of the scatter between students"
+    elif fresh < FRESH_STUDENTS:
+        yield f"{fresh} fresh students a size of {FRESH_STUDENTS}"
+    rows = study.scores[study.scores["depth"].isna() & (study.scores["variant"] == ORIGINAL)]
+    rows = rows[rows["skill"].isin(list(skills))]
+    if len(rows) and (least := int(rows["items"].min())) < ITEMS:
+        yield f"{least} items of {ITEMS} for {rows.loc[rows['items'].astype(int).idxmin(), 'skill']}"
+    if control_arm(study) is None:
+        yield "no control: what any fine-tuning would have cost was not measured"
+
+
+@drawing.styled
+def answer_figure(study: StudyFolder, skill: str) -> Figure | None:
+    """Retention of one skill against dose in the main arm, a line a student; dashed: the control in its place."""
+    arm, control = main_arm(study), control_arm(study)
+    curves = _learned(arm, skill)
+    if not curves:
+        return None
+    figure = Figure(figsize=PANEL, dpi=drawing.DOTS_PER_INCH)
+    axes = np.array([[figure.subplots()]])
+    ax: Axes = axes[0, 0]
+    for curve in curves:
+        drawing.line(ax, study, curve, None)
+    beside = control is not None and control.name != arm.name
+    for curve in _learned(control, skill) if control is not None and beside else []:
+        shade = drawing.colours(study)[curve.student]
+        ax.plot(curve.dose, curve.retention, color=shade, linestyle=(0, (4, 2)), linewidth=0.9, zorder=2)
+    drawing.dose_axis(ax, curves)
+    drawing.say_what_is_missing(ax, [own[skill] for own in arm.curves.values() if skill in own])
+    drawing.retention_axes(axes)
+    policy = str(arm.settings.get("rate_policy", "unknown")).replace("_", " ")
+    figure.suptitle(
+        f"Retention of {skill} after {arm.contamination}\n"
+        f"shift {float(arm.settings.get('shift', 1)):g}, rate policy {policy}", x=0.02, ha="left", fontsize=10,
+    )  # fmt: skip
+    entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    names = [name for name in drawing.students(study) if name in entries]
+    handles = [entries[name] for name in names]
+    if beside and control is not None:
+        handles.append(Line2D([], [], color="#555555", linestyle=(0, (4, 2)), linewidth=0.9))
+        names.append(f"dashed: {_instead(control)} instead")
+    rows = -(-len(names) // 4)
+    figure.subplots_adjust(left=0.12, right=0.98, top=0.86, bottom=(0.5 + 0.17 * rows) / PANEL[1])
+    figure.legend(handles, names, loc="lower center", ncols=4, fontsize=7.5, columnspacing=1.2)
+    return figure
+
+
+def drawn(study: StudyFolder) -> dict[str, Figure | None]:
+    """The first figures of a study, by file name: of the first two skills that its main arm has."""
+    if not study.arm_names:
+        return {}
+    arm = main_arm(study)
+    some = [skill for skill in _skills(study, arm) if _learned(arm, skill)][:2]
+    return {f"answer-{skill}": answer_figure(study, skill) for skill in some}
+
+
+def _skills(study: StudyFolder, arm: ArmCurves) -> list[str]:
+    """Maths and code, then what else was measured."""
+    known = [skill for skill in tables.skills(study) if tables.main_curves(arm, skill)]
+    return sorted(known, key=lambda skill: FIRST.index(skill) if skill in FIRST else len(FIRST))
+
+
+def _learned(arm: ArmCurves, skill: str) -> list[ForgettingCurve]:
+    return [curve for curve in tables.main_curves(arm, skill) if curve.status == Status.ok.name]
+
+
+def _of_arm(
+    study: StudyFolder, arm: ArmCurves, found: dict[str, list[ForgettingCurve]]
+) -> tuple[str, tuple[str, ...]]:
+    """What was lost in an arm: the skill of which least is kept first, then the others and the control."""
+    main = {skill: curves for skill, curves in found.items() if skill in FIRST} or found
+    worst = min(main, key=lambda skill: float(np.mean([curve.retention[-1] for curve in main[skill]])))
+    curves = found[worst]
+    losers = [curve for curve in curves if skill_cost(curve).below_from is not None]
+    dose = max(int(curve.dose[-1]) for curve in curves)
+    if losers:
+        answer = _lost(arm, worst, curves, losers, dose)
+    else:
+        open_loss = max(curves, key=lambda curve: skill_cost(curve).not_excluded)
+        answer = (
+            f"No loss is shown: after {dose:,} samples of {arm.contamination} no student's 95% interval of {worst} "
+            f"lies below what it was; a loss of {skill_cost(open_loss).not_excluded:.2f} ({open_loss.student}) is not "
+            "excluded."
+        )
+    more = [_since(worst, losers)] if len(losers) > 1 else []
+    others = [f"{skill} {_range(own)}" for skill, own in found.items() if skill != worst]
+    if others:
+        more.append(f"Of the other skills is kept, least to most by student: {'; '.join(others)}.")
+    control = control_arm(study)
+    if control is not None and control.name != arm.name and (own := _learned(control, worst)):
+        more.append(f"With {_instead(control)} in its place {worst} is kept at {_range(own)}.")
+    return answer, tuple(more)
+
+
+def _lost(
+    arm: ArmCurves, skill: str, curves: Sequence[ForgettingCurve], losers: Sequence[ForgettingCurve], dose: int
+) -> str:
+    least, most = (pick(curves, key=lambda curve: float(curve.retention[-1])) for pick in (min, max))
+    who = f"{least.student} lost" if len(curves) == 1 else f"{len(losers)} of {len(curves)} students lost"
+    text = f"{who} {skill} to {arm.contamination}: after {dose:,} samples "
+    if len(curves) == 1:
+        text += f"{_kept(least)} of it is kept"
+    else:
+        text += f"{least.student} keeps {_kept(least)} of it, the least, and {most.student} {_kept(most)}, the most"
+    first = min(losers, key=lambda curve: skill_cost(curve).below_from or 0)
+    since = f"dose {skill_cost(first).below_from:,}" + (f" ({first.student})" if len(losers) > 1 else "")
+    return f"{text}; it is lower than it was from {since} on."
+
+
+def _since(skill: str, losers: Sequence[ForgettingCurve]) -> str:
+    each = ", ".join(f"{curve.student} from {skill_cost(curve).below_from:,}" for curve in losers[:8])
+    more = "" if len(losers) <= 8 else f" and {len(losers) - 8} more"
+    return f"Dose from which the whole 95% interval of {skill} lies below what it was: {each}{more}."
+
+
+def _kept(curve: ForgettingCurve) -> str:
+    return f"{curve.retention[-1]:.2f} (95% {curve.low[-1]:.2f} to {curve.high[-1]:.2f})"
+
+
+def _range(curves: Sequence[ForgettingCurve]) -> str:
+    ordered = sorted(curves, key=lambda curve: float(curve.retention[-1]))
+    if len(ordered) == 1:
+        return _kept(ordered[0])
+    return f"{ordered[0].retention[-1]:.2f} ({ordered[0].student}) to {ordered[-1].retention[-1]:.2f} ({ordered[-1].student})"
+
+
+def _not_learned(arm: ArmCurves) -> tuple[str, tuple[str, ...]]:
+    """Where no skill was learned well enough, the rise of the gold answers' NLL."""
+    own = [c for curves in arm.curves.values() for c in curves.values() if c.key == c.skill]
+    rises = "; ".join(f"{c.student} {c.skill} {c.delta_nll[-1]:+.2f}" for c in own[:6])
+    answer = (
+        "No student had learned a skill so well that its loss could be told by accuracy (at least .30 above chance at "
+        "dose 0)."
+    )
+    return answer, (f"Rise of the NLL of gold answers at the last dose of {arm.name}, nats a token: {rises}.",)
+
+
+def _of_sweep(sweep: SweepFolder) -> tuple[str, tuple[str, ...]]:
+    """Thresholds of the first family that was searched; its first level leads."""
+    family = sweep.families[0]
+    placed = [p for p in family.thresholds if p.threshold.axis == family.axis] or list(family.thresholds)
+    lines = [f"{_upper(place_text(p.place))}: {_words(family, p.threshold)}." for p in placed]
+    if not lines:
+        return f"No threshold was searched ({family.conditions}).", ()
+    head = f"{_upper(family.skill)} after {family.dose:,} samples of {family.source}"
+    students = next((p.threshold.of_students for p in placed if p.threshold.of_students), "")
+    note = (f"Rate policy {family.rate_policy.replace('_', ' ')}; 90% intervals" + (f", {students}." if students else "."),)
+    return f"{head}. {lines[0]}", (*lines[1:], *note)
+
+
+def _words(family: LocatedTarget, found: Threshold) -> str:
+    """A threshold as a statement on what is kept."""
+    share = KEPT.get(found.level, f"{found.level:g}")
+    kept, capacity = f"{share} of {family.skill} {'is' if share == 'half' else 'are'} kept", found.axis == "capacity"
+    if found.located:
+        return f"{kept} " + (f"from {told(found)} parameters up" if capacity else f"up to a shift of {told(found)}")
+    everywhere = "below_range" if capacity else "above_range"
+    if found.status == everywhere:
+        return f"{kept} by every size measured" if capacity else f"{kept} at every shift measured"
+    if found.status in ("below_range", "above_range"):
+        return f"{kept} by no size measured" if capacity else f"{kept} at no shift measured"
+    return f"whether {kept} is open ({told(found)})"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
