@@ -1,4 +1,4 @@
-"""What a reader sees first: a study in; one plain sentence, what qualifies it, and the figure that shows it out.
+"""What a reader sees first: a study in; one plain sentence and what qualifies it out.
 
 The sentence says what was lost, by whom, from which dose on, with intervals; of a sweep from which size up a level is
 kept. Whether all of it is only exploratory is judged by what was measured, never by what came out.
@@ -10,22 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Status
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
-from forgetting.analysis.thresholds.threshold import Threshold, place_text
+from forgetting.analysis.thresholds.threshold import Threshold, place_text, told
 from forgetting.analysis.tuning_cost import skill_cost
-from forgetting.report import drawing, tables
+from forgetting.report import tables
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder, read_sweep
-from forgetting.report.sweeps.style import told
 
 FRESH_STUDENTS, ITEMS = 5, 500  # that a published finding takes (docs/protocol.md)
 FIRST = ("maths", "code")  # the skills that the question is about, before any others
-PANEL = (4.7, 3.3)  # inches: a figure that can be read on a phone has one panel
 KEPT = {0.9: "nine tenths", 0.5: "half"}
 
 
@@ -50,10 +45,10 @@ def first_screen(study: StudyFolder) -> FirstScreen:
     if not study.arm_names:
         return FirstScreen("Nothing was measured.", (), reasons)
     arm = main_arm(study)
-    found = {skill: _learned(arm, skill) for skill in _skills(study, arm)}
+    found = {skill: learned(arm, skill) for skill in skills_of(study, arm)}
     found = {skill: curves for skill, curves in found.items() if curves}
     if not found:
-        return FirstScreen(*_not_learned(arm), reasons)
+        return FirstScreen(*_notlearned(arm), reasons)
     answer, more = _of_arm(study, arm, found)
     return FirstScreen(answer, more, reasons)
 
@@ -71,7 +66,8 @@ def control_arm(study: StudyFolder) -> ArmCurves | None:
     return None if name is None else study.arm(name)
 
 
-def _instead(control: ArmCurves) -> str:
+def instead(control: ArmCurves) -> str:
+    """What was trained on in the contamination's place, in words."""
     return {"original": "more of the original data", "noise": "noise text"}.get(
         control.contamination, control.contamination
     )
@@ -95,64 +91,18 @@ def exploratory(study: StudyFolder, skills: Sequence[str] = FIRST) -> Iterator[s
         yield "no control: what any fine-tuning would have cost was not measured"
 
 
-@drawing.styled
-def answer_figure(study: StudyFolder, skill: str) -> Figure | None:
-    """Retention of one skill against dose in the main arm, a line a student; dashed: the control in its place."""
-    arm, control = main_arm(study), control_arm(study)
-    curves = _learned(arm, skill)
-    if not curves:
-        return None
-    figure = Figure(figsize=PANEL, dpi=drawing.DOTS_PER_INCH)
-    axes = np.array([[figure.subplots()]])
-    ax: Axes = axes[0, 0]
-    for curve in curves:
-        drawing.line(ax, study, curve, None)
-    beside = control is not None and control.name != arm.name
-    for curve in _learned(control, skill) if control is not None and beside else []:
-        shade = drawing.colours(study)[curve.student]
-        ax.plot(curve.dose, curve.retention, color=shade, linestyle=(0, (4, 2)), linewidth=0.9, zorder=2)
-    drawing.dose_axis(ax, curves)
-    drawing.say_what_is_missing(ax, [own[skill] for own in arm.curves.values() if skill in own])
-    drawing.retention_axes(axes)
-    policy = str(arm.settings.get("rate_policy", "unknown")).replace("_", " ")
-    figure.suptitle(
-        f"Retention of {skill} after {arm.contamination}\n"
-        f"shift {float(arm.settings.get('shift', 1)):g}, rate policy {policy}", x=0.02, ha="left", fontsize=10,
-    )  # fmt: skip
-    entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    names = [name for name in drawing.students(study) if name in entries]
-    handles = [entries[name] for name in names]
-    if beside and control is not None:
-        handles.append(Line2D([], [], color="#555555", linestyle=(0, (4, 2)), linewidth=0.9))
-        names.append(f"dashed: {_instead(control)} instead")
-    rows = -(-len(names) // 4)
-    figure.subplots_adjust(left=0.12, right=0.98, top=0.86, bottom=(0.5 + 0.17 * rows) / PANEL[1])
-    figure.legend(handles, names, loc="lower center", ncols=4, fontsize=7.5, columnspacing=1.2)
-    return figure
-
-
-def drawn(study: StudyFolder) -> dict[str, Figure | None]:
-    """The first figures of a study, by file name: of the first two skills that its main arm has."""
-    if not study.arm_names:
-        return {}
-    arm = main_arm(study)
-    some = [skill for skill in _skills(study, arm) if _learned(arm, skill)][:2]
-    return {f"answer-{skill}": answer_figure(study, skill) for skill in some}
-
-
-def _skills(study: StudyFolder, arm: ArmCurves) -> list[str]:
+def skills_of(study: StudyFolder, arm: ArmCurves) -> list[str]:
     """Maths and code, then what else was measured."""
     known = [skill for skill in tables.skills(study) if tables.main_curves(arm, skill)]
     return sorted(known, key=lambda skill: FIRST.index(skill) if skill in FIRST else len(FIRST))
 
 
-def _learned(arm: ArmCurves, skill: str) -> list[ForgettingCurve]:
+def learned(arm: ArmCurves, skill: str) -> list[ForgettingCurve]:
+    """The curves of a skill in an arm, of the students that had learned it."""
     return [curve for curve in tables.main_curves(arm, skill) if curve.status == Status.ok.name]
 
 
-def _of_arm(
-    study: StudyFolder, arm: ArmCurves, found: dict[str, list[ForgettingCurve]]
-) -> tuple[str, tuple[str, ...]]:
+def _of_arm(study: StudyFolder, arm: ArmCurves, found: dict[str, list[ForgettingCurve]]) -> tuple[str, tuple[str, ...]]:
     """What was lost in an arm: the skill of which least is kept first, then the others and the control."""
     main = {skill: curves for skill, curves in found.items() if skill in FIRST} or found
     worst = min(main, key=lambda skill: float(np.mean([curve.retention[-1] for curve in main[skill]])))
@@ -173,8 +123,8 @@ def _of_arm(
     if others:
         more.append(f"Of the other skills is kept, least to most by student: {'; '.join(others)}.")
     control = control_arm(study)
-    if control is not None and control.name != arm.name and (own := _learned(control, worst)):
-        more.append(f"With {_instead(control)} in its place {worst} is kept at {_range(own)}.")
+    if control is not None and control.name != arm.name and (own := learned(control, worst)):
+        more.append(f"With {instead(control)} in its place {worst} is kept at {_range(own)}.")
     return answer, tuple(more)
 
 
@@ -210,7 +160,7 @@ def _range(curves: Sequence[ForgettingCurve]) -> str:
     return f"{ordered[0].retention[-1]:.2f} ({ordered[0].student}) to {ordered[-1].retention[-1]:.2f} ({ordered[-1].student})"
 
 
-def _not_learned(arm: ArmCurves) -> tuple[str, tuple[str, ...]]:
+def _notlearned(arm: ArmCurves) -> tuple[str, tuple[str, ...]]:
     """Where no skill was learned well enough, the rise of the gold answers' NLL."""
     own = [c for curves in arm.curves.values() for c in curves.values() if c.key == c.skill]
     rises = "; ".join(f"{c.student} {c.skill} {c.delta_nll[-1]:+.2f}" for c in own[:6])
@@ -230,7 +180,9 @@ def _of_sweep(sweep: SweepFolder) -> tuple[str, tuple[str, ...]]:
         return f"No threshold was searched ({family.conditions}).", ()
     head = f"{_upper(family.skill)} after {family.dose:,} samples of {family.source}"
     students = next((p.threshold.of_students for p in placed if p.threshold.of_students), "")
-    note = (f"Rate policy {family.rate_policy.replace('_', ' ')}; 90% intervals" + (f", {students}." if students else "."),)
+    note = (
+        f"Rate policy {family.rate_policy.replace('_', ' ')}; 90% intervals" + (f", {students}." if students else "."),
+    )
     return f"{head}. {lines[0]}", (*lines[1:], *note)
 
 

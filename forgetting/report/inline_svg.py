@@ -80,8 +80,8 @@ def _place(x: float, y: float) -> Place:
     return round(10 * x), round(10 * y)
 
 
-def inline(vector: Mapping[str, str]) -> tuple[dict[str, Markup], Markup]:
-    """Figures as elements of one HTML page, by name; and what stands once before all: style sheet and definitions."""
+def inline(vector: Mapping[str, str]) -> tuple[dict[str, Markup], tuple[Markup, Markup]]:
+    """Figures as elements of one HTML page, by name; and what all of them need once: style sheet and definitions."""
     styles: dict[str, str] = {}
     shapes: dict[str, str] = {}
     found = {name: _small(text, styles, shapes) for name, text in vector.items()}
@@ -89,15 +89,17 @@ def inline(vector: Mapping[str, str]) -> tuple[dict[str, Markup], Markup]:
     drawn = {name: Markup(_renamed(text, names)) for name, text in found.items()}
     sheet = "".join(f".{name}{{{style}}}" for style, name in styles.items())
     defined = _renamed("".join(shapes.values()), names)
-    head = f"<style>figure svg *{{stroke-linejoin:round;stroke-linecap:butt}}{sheet}</style>"
-    return drawn, Markup(f'{head}<svg width="0" height="0" class="shapes"><defs>{defined}</defs></svg>')
+    style = f"<style>figure svg *{{stroke-linejoin:round;stroke-linecap:butt}}{sheet}</style>"
+    return drawn, (Markup(style), Markup(f'<svg width="0" height="0" class="shapes"><defs>{defined}</defs></svg>'))
 
 
 def _small(text: str, styles: dict[str, str], shapes: dict[str, str]) -> str:
     """One figure without prologue, metadata, namespaces, names that nothing refers to, and needless digits."""
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'<style type="text/css">.*?</style>', "", text, flags=re.DOTALL)
-    text = re.sub(r'\s(xmlns(:\w+)?|version|width|height)="[^"]*"', "", text[: text.index(">")]) + text[text.index(">") :]
+    text = (
+        re.sub(r'\s(xmlns(:\w+)?|version|width|height)="[^"]*"', "", text[: text.index(">")]) + text[text.index(">") :]
+    )
     text = text.replace("xlink:href", "href")
     text = re.sub(r'style="([^"]*)"', lambda found: f'class="{_class(found[1], styles)}"', text)
     text = re.sub(r' d="([^"]*)"', lambda found: f' d="{_path(found[1])}"', text)
@@ -158,7 +160,4 @@ def _short(number: str, digits: int) -> str:
 
 
 def _renamed(text: str, names: Mapping[str, str]) -> str:
-    return re.sub(
-        r'(id="|href="#|url\(#)([^")]+)', lambda found: found[1] + names.get(found[2], found[2]), text
-    )
-
+    return re.sub(r'(id="|href="#|url\(#)([^")]+)', lambda found: found[1] + names.get(found[2], found[2]), text)

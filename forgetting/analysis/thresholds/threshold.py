@@ -41,6 +41,14 @@ OPEN_REMEDIES = {
 }
 
 
+IN_WORDS = {
+    "below_range": "below the ladder",
+    "above_range": "above the ladder",
+    OPEN_BELOW: "no lower end",
+    OPEN_ABOVE: "no upper end",
+}
+
+
 def place_text(place: str | float) -> str:
     """Where on the other axis a threshold holds, in words: a student, or a shift."""
     return f"student {place}" if isinstance(place, str) else f"shift {place:g}"
@@ -61,8 +69,9 @@ class Threshold:
 
     ``value``, ``low`` and ``high`` are in units of the axis: parameters, contaminating samples, or a share. They are
     NaN where ``status`` is not ``located``; a side that the data do not bound is 0 or infinite, and then ``verdict`` is
-    no longer ``located`` but open on that side. ``confidence`` is that of the interval. ``students`` is how many students the runs were made on (0: not told), ``student_sd`` the standard
-    deviation of retention between students of one size; None where the interval excludes that scatter.
+    no longer ``located`` but open on that side. ``confidence`` is that of the interval. ``students`` is how many
+    students the runs were made on (0: not told), ``student_sd`` the standard deviation of retention between students of
+    one size; None where the interval excludes that scatter.
     """
 
     axis: Axis
@@ -91,7 +100,9 @@ class Threshold:
         """What is said of it everywhere: the status, but ``located`` only where the interval ends on both sides."""
         if not self.located or (self.low > 0 and math.isfinite(self.high)):
             return self.status
-        sides = [name for name, open_side in ((OPEN_BELOW, self.low <= 0), (OPEN_ABOVE, math.isinf(self.high))) if open_side]
+        sides = [
+            name for name, open_side in ((OPEN_BELOW, self.low <= 0), (OPEN_ABOVE, math.isinf(self.high))) if open_side
+        ]
         return sides[0] if len(sides) == 1 else ThresholdStatus.too_little_data.name
 
     @property
@@ -129,3 +140,19 @@ class Threshold:
         about = f"; {self.of_students}" if self.of_students else ""
         verdict = "" if self.verdict == self.status else f"{self.verdict.replace('_', ' ')}, about "
         return f"{self.axis} threshold at level {self.level:g}: {verdict}{value} ({interval}{about})"
+
+
+def status_text(axis: str, status: str) -> str:
+    """A verdict in words: a capacity lies off the ladder, a shift off the measured shifts, a dose off the doses."""
+    text = IN_WORDS.get(status, status.replace("_", " "))
+    return text if axis == "capacity" else text.replace("the ladder", f"the {axis}s")
+
+
+def told(found: Threshold) -> str:
+    """A threshold in few words: its value with the interval, or why there is none; open sides are named as such."""
+    if not found.located:
+        return status_text(found.axis, found.status)
+    value, low, high = (number(found.axis, one) for one in (found.value, found.low, found.high))
+    if found.verdict == found.status:
+        return f"{value} ({low} to {high})"
+    return f"about {value}, {status_text(found.axis, found.verdict)} ({low} to {high})"

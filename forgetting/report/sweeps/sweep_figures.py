@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from forgetting.analysis.statistics import Z_90
+from forgetting.analysis.thresholds.threshold import told
 from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, DOTS_PER_INCH
 from forgetting.report.sweeps import style
@@ -39,7 +40,9 @@ def surface(sweep: SweepFolder, target: LocatedTarget, shift: float) -> Figure |
     rows = sweep.every_dose(target)
     rows = rows[rows["shift"] == shift]
     points = np.stack([np.log10(rows["capacity"].to_numpy(float)), np.log10(rows["dose"].to_numpy(float))], axis=1)
-    enough = rows["dose"].nunique() >= 3 and rows["student"].nunique() >= SURFACE_SIZES and _runs_in(rows) >= SURFACE_RUNS
+    enough = (
+        rows["dose"].nunique() >= 3 and rows["student"].nunique() >= SURFACE_SIZES and _runs_in(rows) >= SURFACE_RUNS
+    )
     fit = fitted(points, rows) if enough else None
     if fit is None:
         return None
@@ -166,7 +169,7 @@ def _threshold(ax: Axes, target: LocatedTarget, level: float, shift: float, numb
     if found is None:
         return
     ax.annotate(
-        f"{level:g}: {style.told(found)}", (0.98, 0.04 + 0.09 * number), xycoords="axes fraction", ha="right",
+        f"{level:g}: {told(found)}", (0.98, 0.04 + 0.09 * number), xycoords="axes fraction", ha="right",
         fontsize=6.5, color=colour, zorder=6, bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
     )  # fmt: skip
     if not found.located:

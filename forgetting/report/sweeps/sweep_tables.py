@@ -7,11 +7,10 @@ import math
 import pandas as pd
 
 from forgetting.analysis.thresholds.shapes import Shape, judge_shape
-from forgetting.analysis.thresholds.threshold import number, place_text
+from forgetting.analysis.thresholds.threshold import number, place_text, status_text
 from forgetting.analysis.thresholds.zones import zone_table
 from forgetting.report.sweeps.fits import zones
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
-from forgetting.report.sweeps.style import status_text
 
 THRESHOLD_COLUMNS = (
     "contamination skill dose rate_policy rate axis place level threshold low high decades verdict runs students remedy"

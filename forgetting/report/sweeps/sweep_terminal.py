@@ -8,10 +8,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from forgetting.analysis.thresholds.threshold import number, place_text
+from forgetting.analysis.thresholds.threshold import number, place_text, status_text
 from forgetting.report.sweeps import sweep_tables
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
-from forgetting.report.sweeps.style import status_text
 
 
 def summary(sweep: SweepFolder) -> list[RenderableType]:
