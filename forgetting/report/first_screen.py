@@ -157,7 +157,8 @@ def _range(curves: Sequence[ForgettingCurve]) -> str:
     ordered = sorted(curves, key=lambda curve: float(curve.retention[-1]))
     if len(ordered) == 1:
         return _kept(ordered[0])
-    return f"{ordered[0].retention[-1]:.2f} ({ordered[0].student}) to {ordered[-1].retention[-1]:.2f} ({ordered[-1].student})"
+    least, most = (f"{curve.retention[-1]:.2f} ({curve.student})" for curve in (ordered[0], ordered[-1]))
+    return f"{least} to {most}"
 
 
 def _notlearned(arm: ArmCurves) -> tuple[str, tuple[str, ...]]:
@@ -180,10 +181,8 @@ def _of_sweep(sweep: SweepFolder) -> tuple[str, tuple[str, ...]]:
         return f"No threshold was searched ({family.conditions}).", ()
     head = f"{_upper(family.skill)} after {family.dose:,} samples of {family.source}"
     students = next((p.threshold.of_students for p in placed if p.threshold.of_students), "")
-    note = (
-        f"Rate policy {family.rate_policy.replace('_', ' ')}; 90% intervals" + (f", {students}." if students else "."),
-    )
-    return f"{head}. {lines[0]}", (*lines[1:], *note)
+    policy = f"Rate policy {family.rate_policy.replace('_', ' ')}; 90% intervals"
+    return f"{head}. {lines[0]}", (*lines[1:], f"{policy}, {students}." if students else f"{policy}.")
 
 
 def _words(family: LocatedTarget, found: Threshold) -> str:
