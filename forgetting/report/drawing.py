@@ -21,7 +21,7 @@ from forgetting.analysis.metrics import LEVELS, Floats, Status
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import file_name
 from forgetting.record.files import write_atomically
-from forgetting.report import tables
+from forgetting.report import inline_svg, tables
 
 MARKERS = "osD^vP*X"
 STYLE: Any = {
@@ -87,11 +87,11 @@ def vectors(drawn: dict[str, Figure]) -> dict[str, str]:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as SVG text, without date."""
+    """A figure as SVG text, without date, with a tooltip for each point."""
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    return buffer.getvalue()
+    return inline_svg.with_tooltips(buffer.getvalue(), figure)
 
 
 def colours(study: StudyFolder) -> dict[str, Any]:
@@ -155,12 +155,19 @@ def draw(ax: Axes, curve: ForgettingCurve, x: Floats | None, style: dict[str, An
     if curve.status != Status.ok.name:
         return
     across = curve.dose if x is None else x
-    ax.plot(across, curve.retention, zorder=3, **style)
+    (points,) = ax.plot(across, curve.retention, zorder=3, **style)
+    inline_svg.say(points, [_told(curve, number) for number in range(len(curve.dose))])
     if x is None:
         ax.fill_between(across, curve.low, curve.high, color=style["color"], alpha=0.16, linewidth=0)
     else:
         error = np.clip([curve.retention - curve.low, curve.high - curve.retention], 0, None)
         ax.errorbar(across, curve.retention, yerr=error, fmt="none", ecolor=style["color"], alpha=0.35, linewidth=0.8)
+
+
+def _told(curve: ForgettingCurve, number: int) -> str:
+    """What one point of a curve is, with its interval."""
+    value, low, high = (float(values[number]) for values in (curve.retention, curve.low, curve.high))
+    return f"{curve.student}, dose {curve.dose[number]:,}: {value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def dose_axis(ax: Axes, found: Sequence[ForgettingCurve]) -> None:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Status
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
-from forgetting.report import capacity_views, drawing, failure_views, remedies, replay_views, tables
+from forgetting.report import answer_figures, capacity_views, drawing, failure_views, remedies, replay_views, tables
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.likelihood import likelihood
 from forgetting.report.sweeps.read import read_sweep
@@ -129,6 +129,8 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
     Of a sweep, the thresholds come first, and only its main arms have forgetting curves drawn.
     """
     drawn: dict[str, Figure | None] = {}
+    if read_sweep(study) is None:
+        drawn |= answer_figures.drawn(study)
     if (sweep := read_sweep(study)) is not None:
         from forgetting.report.sweeps import views  # with scipy.stats and all else that only thresholds need
 

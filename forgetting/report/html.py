@@ -1,19 +1,25 @@
-"""A study as ``report.html``: one file with its figures inline, every number behind them, and how they were made."""
+"""A study as ``report.html``: one file with the answer first, its figures inline, and every number behind them.
+
+A page has a limit of bytes. What does not fit is left out from the least important end, and named with the file that
+has it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
-from forgetting.report import remedies, replay_views, tables
+from forgetting.record.schema import RUN_KEY
+from forgetting.report import first_screen, inline_svg, remedies, replay_views, tables
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -57,28 +63,37 @@ CAPTIONS = {
 }
 OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
 COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from not_excluded status".split()
+LIMITS = {"study": 1_000_000, "sweep": 2_000_000, "large": 3_000_000}  # bytes of a page; large: above 200 runs
+LARGE = 200  # runs
+ORDER = "answer sweep-capacity retention sweep-policies sweep-shape readings rates front replay likelihood".split()
+LAST = "sweep-surface sweep-calibration sweep-cost".split()  # of the kinds of figures; all others lie between
 LONG = 40  # characters from which a cell is broken into lines
-CURVE_COLUMNS = (
-    "student capacity skill variant depth coverage dose accuracy accuracy_low accuracy_high retention low high "
-    "relative_drop drop_points delta_nll items seeds status"
-).split()
+CURVE_COLUMNS = "student curve dose accuracy retention low high delta_nll items seeds status".split()
 
 
 def page(study: StudyFolder, vector: dict[str, str]) -> str:
-    """The report as HTML text: no script, nothing fetched from anywhere."""
+    """The report as HTML text: nothing is fetched from anywhere, and its only script sorts tables."""
     template = _environment().get_template("report.html.jinja")
-    sweep, inline, shown, thresholds = read_sweep(study), _inline(vector), list(study.arm_names), None
+    figures, shapes = inline_svg.inline(vector)
+    pieces: dict[str, Markup] = {}  # what may be left out, most important first
+    for name in sorted(figures, key=_rank):
+        pieces[f"figures/{name}.svg"] = figures[name]
+    inline = {name: _token(f"figures/{name}.svg") for name in figures}
+    sweep, shown, thresholds = read_sweep(study), list(study.arm_names), None
     if sweep is not None:
         from forgetting.report.sweeps import views  # with scipy.stats and all else that only thresholds need
 
         thresholds = views.page(sweep, inline, _html_table)
         shown = [name for name in views.main_arms(sweep) if name in study.arm_names]
-    return template.render(
+    text = template.render(
         study=study,
+        shapes=shapes,
+        first=first_screen.first_screen(study),
+        first_figures=[figure for name, figure in inline.items() if name.startswith("answer-")],
         record=study.record,
         sweep=thresholds,
         undrawn=[name for name in study.arm_names if name not in shown],
-        sections=_sections(study, inline, shown),
+        sections=_sections(study, inline, shown, pieces),
         cost=_cost(study) if sweep is None else "",
         last=_html_table(tables.at_last_dose(study)),
         passing=_html_table(study.passing) if len(study.passing) else "",
@@ -100,6 +115,34 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
     )
+    return _filled(text, pieces, _limit(study, sweep is not None))
+
+
+def _limit(study: StudyFolder, is_sweep: bool) -> int:
+    """How many bytes the page may have."""
+    runs = len(study.scores[list(RUN_KEY)].drop_duplicates())
+    return LIMITS["sweep" if is_sweep else "large" if runs > LARGE else "study"]
+
+
+def _rank(name: str) -> int:
+    """Where a figure stands among those that a page must keep, by its kind."""
+    kinds = [*ORDER, "", *LAST]
+    return next((place for place, kind in enumerate(kinds) if kind and name.startswith(kind)), len(ORDER))
+
+
+def _token(name: str) -> Markup:
+    return Markup(f"<!--piece {name}-->")
+
+
+def _filled(text: str, pieces: Mapping[str, Markup], limit: int) -> str:
+    """The page with its pieces in their places, or, beyond the limit, the name of the file that has them."""
+    room, kept = limit - len(text.encode()), {}
+    for name, piece in pieces.items():
+        note = f'<p class="small">Left out of this page for its size: {escape(name.split("#")[0])}</p>'
+        size, count = len(piece.encode()), text.count(_token(name))
+        kept[name] = str(piece) if size <= room else note
+        room -= count * len(kept[name].encode())
+    return re.sub("<!--piece (.*?)-->", lambda found: kept[found[1]], text)
 
 
 def _cost(study: StudyFolder) -> Markup | str:
@@ -125,8 +168,10 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
-def _sections(study: StudyFolder, inline: dict[str, Markup], arms: list[str]) -> list[dict[str, Any]]:
-    """One section an arm: its figures, then the numbers drawn in them."""
+def _sections(
+    study: StudyFolder, inline: Mapping[str, Markup], arms: list[str], pieces: dict[str, Markup]
+) -> list[dict[str, Any]]:
+    """One section an arm: its figures, then the numbers drawn in them, which are the last that a page keeps."""
     learnt, sections = tables.plasticity(study), []
     names = {*OF_AN_ARM, *(f"failures-{benchmark}" for benchmark in study.record.get("benchmarks", {}))}
     for name in arms:
@@ -138,9 +183,11 @@ def _sections(study: StudyFolder, inline: dict[str, Markup], arms: list[str]) ->
         ]
         own = learnt[learnt["arm"] == name].drop(columns=["arm"])
         frame = arm.curves.to_frame()
-        sections.append(
-            {"arm": arm, "figures": shown, "curves": _html_table(frame[CURVE_COLUMNS]), "plasticity": _html_table(own)}
-        )
+        keys = [curve.key for curves in arm.curves.values() for curve in curves.values() for _ in curve.dose]
+        found = {f"curves.csv#{name}": frame.assign(curve=keys)[CURVE_COLUMNS], f"scores.jsonl#{name}": own}
+        pieces |= {place: _html_table(table) for place, table in found.items()}
+        curves, plasticity = map(_token, found)
+        sections.append({"arm": arm, "figures": shown, "curves": curves, "plasticity": plasticity})
     return sections
 
 
@@ -150,17 +197,6 @@ def _fronts(study: StudyFolder, inline: dict[str, Markup]) -> list[dict[str, Any
         {"arms": arms, "svg": inline.get(f"front-{arms}", ""), "table": _html_table(table)}
         for arms, table in remedies.tables(study).items()
     ]
-
-
-def _inline(vector: dict[str, str]) -> dict[str, Markup]:
-    """Figures as SVG elements for an HTML page: no prologue, no metadata, no namespaces (HTML knows them)."""
-    found = {}
-    for number, (name, text) in enumerate(vector.items()):
-        text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-        text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
-        text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>f{number}-", text)
-        found[name] = Markup(text)
-    return found
 
 
 def _html_table(frame: pd.DataFrame) -> Markup:
@@ -173,9 +209,14 @@ def _html_table(frame: pd.DataFrame) -> Markup:
     names = [str(name).replace("_", " ") for name in frame.columns]
     head = Markup("").join(Markup("<th{}>{}</th>").format(kind, name) for kind, name in zip(kinds, names, strict=True))
     body = Markup("").join(Markup("<tr>{}</tr>\n").format(Markup("").join(row)) for row in cells)
-    return Markup('<div class="table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        head, body
-    )
+    table = Markup('<div class="table"><table class="data"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>')
+    return _lean(table.format(head, body))
+
+
+def _lean(table: Markup) -> Markup:
+    """A table in fewer bytes: HTML ends cells and rows by itself, and most cells are numbers."""
+    text = str(table).replace("</td>", "").replace("</th>", "").replace("</tr>", "")
+    return Markup(text.replace("<td>", "<td class=t>").replace('<td class="n">', "<td>"))
 
 
 def _shown(value: Any, column: str) -> Markup:

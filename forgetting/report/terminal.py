@@ -16,6 +16,7 @@ from forgetting.analysis.curves import ForgettingCurve
 from forgetting.analysis.metrics import LEVELS, Status
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import tables
+from forgetting.report.first_screen import first_screen
 from forgetting.report.sweeps.read import read_sweep
 
 COLOURS = ("blue+", "cyan+", "green+", "orange+", "magenta+", "red+", "gray", "white")
@@ -43,12 +44,14 @@ def show(study: StudyFolder, console: Console | None = None) -> None:
 
 def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Summary:
     """Everything that the end of a run prints."""
-    sweep = read_sweep(study)
+    answer, sweep = _answer(study), read_sweep(study)
     if sweep is not None:
         from forgetting.report.sweeps import sweep_terminal as sweeps  # with scipy.stats, which only thresholds need
 
-        return Summary(*sweeps.summary(sweep), *_rates(study), Text(tables.seeds_text(study)), *seconds_tables(study))
-    parts: list[RenderableType] = []
+        return Summary(
+            *answer, *sweeps.summary(sweep), *_rates(study), Text(tables.seeds_text(study)), *seconds_tables(study)
+        )
+    parts: list[RenderableType] = [*answer]
     found = tables.skills(study)
     shown = [arm for arm in study.arms.values() if not tables.is_control(arm)] or list(study.arms.values())
     for arm in shown:
@@ -64,6 +67,13 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Sum
     parts += _rates(study)
     parts += [Text(tables.floor_text(study)), Text(tables.seeds_text(study)), *seconds_tables(study)]
     return Summary(*parts)
+
+
+def _answer(study: StudyFolder) -> list[Text]:
+    """The sentence that the report opens with, and what qualifies it."""
+    found = first_screen(study)
+    mark = [Text(f"Exploratory: {'; '.join(found.exploratory)}.", style="yellow")] if found.exploratory else []
+    return [Text(found.answer, style="bold"), *(Text(line) for line in found.more), *mark, Text()]
 
 
 def _rates(study: StudyFolder) -> list[Text]:

@@ -46,7 +46,7 @@ class Located:
             UsageError: a place or level that was not searched
         """
         target = self.sweep.targets[0]
-        own = [p for p in target.thresholds if p.threshold.axis == target.axis]
+        own = [p for p in self.sweep.families[0].thresholds if p.threshold.axis == target.axis]
         wanted = own[-1].place if place is None else place
         height = target.levels[0] if level is None else level
         for placed in own:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from optuna.trial import TrialState
 
 from forgetting.errors import UsageError
+from forgetting.report.sweeps.read import one_answer
 from forgetting.study.fingerprints import fingerprint, settings_form
 from forgetting.study.run import Run
 from forgetting.sweep.driver import Driver
@@ -70,7 +71,7 @@ class Searches:
             )
             for driver in self.drivers
         ]
-        return {"targets": targets, "runs": len(complete), "hours": self._hours()}
+        return {"targets": one_answer(targets), "runs": len(complete), "hours": self._hours()}
 
     def _hours(self) -> float:
         return self.earlier_hours + (time.monotonic() - self.begin) / 3600

@@ -34,6 +34,21 @@ class ThresholdStatus(enum.Enum):
     )
 
 
+OPEN_BELOW, OPEN_ABOVE = "open_below", "open_above"
+OPEN_REMEDIES = {
+    OPEN_BELOW: "The interval has no lower end among what was measured: measure smaller values, or add runs.",
+    OPEN_ABOVE: "The interval has no upper end among what was measured: measure larger values, or add runs.",
+}
+
+
+IN_WORDS = {
+    "below_range": "below the ladder",
+    "above_range": "above the ladder",
+    OPEN_BELOW: "no lower end",
+    OPEN_ABOVE: "no upper end",
+}
+
+
 def place_text(place: str | float) -> str:
     """Where on the other axis a threshold holds, in words: a student, or a shift."""
     return f"student {place}" if isinstance(place, str) else f"shift {place:g}"
@@ -53,9 +68,10 @@ class Threshold:
     """The smallest capacity (largest dose, largest shift) at which retention stays at or above ``level``.
 
     ``value``, ``low`` and ``high`` are in units of the axis: parameters, contaminating samples, or a share. They are
-    NaN where ``status`` is not ``located``; a side that the data do not bound is 0 or infinite. ``confidence`` is that
-    of the interval. ``students`` is how many students the runs were made on (0: not told), ``student_sd`` the standard
-    deviation of retention between students of one size; None where the interval excludes that scatter.
+    NaN where ``status`` is not ``located``; a side that the data do not bound is 0 or infinite, and then ``verdict`` is
+    no longer ``located`` but open on that side. ``confidence`` is that of the interval. ``students`` is how many
+    students the runs were made on (0: not told), ``student_sd`` the standard deviation of retention between students of
+    one size; None where the interval excludes that scatter.
     """
 
     axis: Axis
@@ -80,6 +96,16 @@ class Threshold:
         return self.status == ThresholdStatus.located.name
 
     @property
+    def verdict(self) -> str:
+        """What is said of it everywhere: the status, but ``located`` only where the interval ends on both sides."""
+        if not self.located or (self.low > 0 and math.isfinite(self.high)):
+            return self.status
+        sides = [
+            name for name, open_side in ((OPEN_BELOW, self.low <= 0), (OPEN_ABOVE, math.isinf(self.high))) if open_side
+        ]
+        return sides[0] if len(sides) == 1 else ThresholdStatus.too_little_data.name
+
+    @property
     def decades(self) -> float:
         """Width of the interval in decades, log10(high / low); infinite where it is open or there is none."""
         return math.log10(self.high / self.low) if self.located and self.low > 0 else math.inf
@@ -97,12 +123,14 @@ class Threshold:
 
     @property
     def remedy(self) -> str:
-        """What to do about the status."""
-        return ThresholdStatus[self.status].value
+        """What to do about the verdict."""
+        verdict = self.verdict
+        return OPEN_REMEDIES[verdict] if verdict in OPEN_REMEDIES else ThresholdStatus[verdict].value
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: what is not finite becomes None."""
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+        plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+        return plain | {"verdict": self.verdict}
 
     def __str__(self) -> str:
         if not self.located:
@@ -110,4 +138,21 @@ class Threshold:
         value, low, high = (number(self.axis, one) for one in (self.value, self.low, self.high))
         interval = f"{self.confidence:.0%} interval {low} to {high}"
         about = f"; {self.of_students}" if self.of_students else ""
-        return f"{self.axis} threshold at level {self.level:g}: {value} ({interval}{about})"
+        verdict = "" if self.verdict == self.status else f"{self.verdict.replace('_', ' ')}, about "
+        return f"{self.axis} threshold at level {self.level:g}: {verdict}{value} ({interval}{about})"
+
+
+def status_text(axis: str, status: str) -> str:
+    """A verdict in words: a capacity lies off the ladder, a shift off the measured shifts, a dose off the doses."""
+    text = IN_WORDS.get(status, status.replace("_", " "))
+    return text if axis == "capacity" else text.replace("the ladder", f"the {axis}s")
+
+
+def told(found: Threshold) -> str:
+    """A threshold in few words: its value with the interval, or why there is none; open sides are named as such."""
+    if not found.located:
+        return status_text(found.axis, found.status)
+    value, low, high = (number(found.axis, one) for one in (found.value, found.low, found.high))
+    if found.verdict == found.status:
+        return f"{value} ({low} to {high})"
+    return f"about {value}, {status_text(found.axis, found.verdict)} ({low} to {high})"

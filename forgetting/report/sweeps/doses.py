@@ -7,9 +7,8 @@ import pandas as pd
 
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.thresholds.dose_response import DoseResponse, fit_dose_response
-from forgetting.analysis.thresholds.threshold import Threshold, ThresholdStatus, number
+from forgetting.analysis.thresholds.threshold import Threshold, ThresholdStatus, number, status_text
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
-from forgetting.report.sweeps.style import status_text
 
 COLUMNS = "conditions shift student level dose_threshold dose_low dose_high verdict runs remedy".split()
 
@@ -47,7 +46,7 @@ def table(sweep: SweepFolder) -> pd.DataFrame:
                     assert fit is not None
                     found = fit.threshold(level)
                     values = [number("dose", value) for value in (found.value, found.low, found.high)]
-                    verdict = "located" if found.located else _verdict(found.status)
+                    verdict = status_text("dose", found.verdict)
                     where = conditions, f"{shift:g}", student, f"{level:g}"
                     rows.append((*where, *values, verdict, runs, found.remedy))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -66,8 +65,3 @@ def _rows(sweep: SweepFolder, target: LocatedTarget, student: str, shift: float)
     ].copy()
     own["right"] = np.rint(own["accuracy"].astype(float) * own["items"].astype(float))
     return own
-
-
-def _verdict(status: str) -> str:
-    """A status in words, of doses."""
-    return status_text("dose", status).replace("the shifts", "the doses")

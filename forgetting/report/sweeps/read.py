@@ -170,11 +170,37 @@ def read_sweep(study: StudyFolder) -> SweepFolder | None:
         raise UsageError(f"{path}: not readable as the file of a sweep: {error}") from None
     try:
         check_shape(held, SWEEP, "")
-        targets = tuple(_target(one) for one in held.get("targets", []))
+        targets = tuple(_target(one) for one in one_answer(held.get("targets", [])))
     except UsageError as error:
         raise UsageError(f"{path}: not readable as the file of a sweep ({error})") from None
     about = str(held.get("fingerprint", "unknown")), dict(held.get("spec", {}))
     return SweepFolder(study, targets, float(held.get("hours", math.nan)), *about) if targets else None
+
+
+def one_answer(targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Targets as ``sweep.json`` has them, each threshold only where most was asked for it: one answer to a question.
+
+    Two searches of one family may both tell of a shift, or of a student. The one that asked for more runs at that place
+    keeps its threshold there; of equal ones, the first.
+    """
+    best: dict[str, tuple[int, int]] = {}
+    for number, held in enumerate(targets):
+        for one in held["thresholds"]:
+            key = "student" if isinstance(one["place"], str) else "shift"
+            asked = sum(trial[key] == one["place"] for trial in held["trials"])
+            question = _question(held, one)
+            best[question] = max(best.get(question, (-1, 0)), (asked, -number))
+    return [
+        {**held, "thresholds": [one for one in held["thresholds"] if best[_question(held, one)][1] == -number]}
+        for number, held in enumerate(targets)
+    ]
+
+
+def _question(held: dict[str, Any], threshold: dict[str, Any]) -> str:
+    """What a threshold answers, for comparing: the family, the axis, the place and the level."""
+    own = held["target"]
+    about = [held["contamination"], own.get("mitigation", "none"), own["skill"], held["dose"], own["rate_multiple"]]
+    return repr([*about, held["rate_policy"], *(threshold[name] for name in ("axis", "place", "level"))])
 
 
 def _target(held: dict[str, Any]) -> LocatedTarget:

@@ -16,24 +16,12 @@ from forgetting.report.sweeps.read import LocatedTarget
 # Okabe and Ito's blue, vermilion, green and purple; one a level, in order.
 LEVEL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 RUN_COLOUR, FIT_COLOUR = "#7a7a7a", "#222222"
-NOT_LOCATED = {
-    "below_range": "below the ladder",
-    "above_range": "above the ladder",
-    "not_monotone": "not monotone",
-    "too_little_data": "too little data",
-}
 SHORT_NAME = 4  # letters of a name that the room on an axis is meant for: 100k
 
 
 def level_colour(target: LocatedTarget, level: float) -> str:
     """The colour of a level in every figure of its target."""
     return LEVEL_COLOURS[target.levels.index(level) % len(LEVEL_COLOURS)]
-
-
-def status_text(axis: str, status: str) -> str:
-    """A threshold's status in words: a capacity lies off the ladder, a shift off the measured shifts."""
-    text = NOT_LOCATED.get(status, status.replace("_", " "))
-    return text if axis == "capacity" else text.replace("the ladder", "the shifts")
 
 
 def capacity_axis(ax: Axes, capacities: dict[str, int], *, vertical: bool = False, room: float = 0.085) -> None:

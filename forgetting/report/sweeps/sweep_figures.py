@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from forgetting.analysis.statistics import Z_90
+from forgetting.analysis.thresholds.threshold import told
 from forgetting.report import drawing, tables
 from forgetting.report.drawing import COLUMNS, DOTS_PER_INCH
 from forgetting.report.sweeps import style
@@ -24,6 +25,7 @@ from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
 
 GRID = 60  # points of a surface along each axis
 SURFACE_COLOURS = "cividis"
+SURFACE_SIZES, SURFACE_RUNS = 4, 12  # below which a surface would be the process's invention
 
 
 def capacities(rows: pd.DataFrame) -> dict[str, int]:
@@ -38,7 +40,10 @@ def surface(sweep: SweepFolder, target: LocatedTarget, shift: float) -> Figure |
     rows = sweep.every_dose(target)
     rows = rows[rows["shift"] == shift]
     points = np.stack([np.log10(rows["capacity"].to_numpy(float)), np.log10(rows["dose"].to_numpy(float))], axis=1)
-    fit = fitted(points, rows) if rows["dose"].nunique() >= 3 else None
+    enough = (
+        rows["dose"].nunique() >= 3 and rows["student"].nunique() >= SURFACE_SIZES and _runs_in(rows) >= SURFACE_RUNS
+    )
+    fit = fitted(points, rows) if enough else None
     if fit is None:
         return None
     figure = Figure(figsize=(6.4, 4.6), dpi=DOTS_PER_INCH)
@@ -52,6 +57,7 @@ def surface(sweep: SweepFolder, target: LocatedTarget, shift: float) -> Figure |
     mean, sd = (values.reshape(GRID, GRID) for values in fit.predict(place))
     shown = np.clip(mean, 0, 1)
     filled = ax.contourf(10**x, 10**y, shown, np.linspace(0, 1, 11), cmap=SURFACE_COLOURS, zorder=0)
+    filled.set_rasterized(True)  # colours as a picture, in a tenth of the bytes
     handles = [_level_line(ax, target, level, x, y, mean, sd) for level in target.levels]
     cells = rows.groupby(["capacity", "dose"])["retention"].agg(["mean", "count"]).reset_index()
     ax.scatter(
@@ -106,6 +112,11 @@ def retention_by_capacity(sweep: SweepFolder, target: LocatedTarget) -> Figure |
     return figure
 
 
+def _runs_in(rows: pd.DataFrame) -> int:
+    """How many runs some looks are of."""
+    return len(rows[["student", "shift", "distillation_seed", "seed"]].drop_duplicates())
+
+
 def _at(target: LocatedTarget, shift: float, *, dose: bool) -> str:
     text = target.conditions if dose else target.conditions.replace(f" at dose {target.dose:,}", "")
     return f"{text} · shift {shift:g}"
@@ -121,7 +132,8 @@ def _level_line(ax: Axes, target: LocatedTarget, level: float, x: Any, y: Any, m
     """Where the surface crosses a level, with the stretch in which it may; its entry in the legend."""
     colour = style.level_colour(target, level)
     away = (mean - level) / sd
-    ax.contourf(10**x, 10**y, np.abs(away), [0, Z_90], colors=["white"], alpha=0.28, zorder=1)
+    pale = ax.contourf(10**x, 10**y, np.abs(away), [0, Z_90], colors=["white"], alpha=0.28, zorder=1)
+    pale.set_rasterized(True)
     for line in (-Z_90, Z_90):
         ax.contour(10**x, 10**y, away, [line], colors="white", linewidths=0.7, linestyles="dashed", zorder=2)
     for width, shade in ((3.4, "white"), (2.0, colour)):
@@ -156,12 +168,11 @@ def _threshold(ax: Axes, target: LocatedTarget, level: float, shift: float, numb
     found = next((t for t in own if t.axis == "capacity"), None)
     if found is None:
         return
+    ax.annotate(
+        f"{level:g}: {told(found)}", (0.98, 0.04 + 0.09 * number), xycoords="axes fraction", ha="right",
+        fontsize=6.5, color=colour, zorder=6, bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
+    )  # fmt: skip
     if not found.located:
-        text = style.status_text("capacity", found.status)
-        ax.annotate(
-            f"{level:g}: {text}", (0.98, 0.04 + 0.09 * number), xycoords="axes fraction", ha="right", fontsize=7,
-            color=colour, zorder=6,
-        )  # fmt: skip
         return
     low, high = (max(found.low, 1e-9), min(found.high, 1e12))
     ax.plot([low, high], [level, level], color=colour, linewidth=4.5, alpha=0.45, solid_capstyle="butt", zorder=4)

@@ -7,11 +7,10 @@ import math
 import pandas as pd
 
 from forgetting.analysis.thresholds.shapes import Shape, judge_shape
-from forgetting.analysis.thresholds.threshold import number, place_text
+from forgetting.analysis.thresholds.threshold import number, place_text, status_text
 from forgetting.analysis.thresholds.zones import zone_table
 from forgetting.report.sweeps.fits import zones
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
-from forgetting.report.sweeps.style import status_text
 
 THRESHOLD_COLUMNS = (
     "contamination skill dose rate_policy rate axis place level threshold low high decades verdict runs students remedy"
@@ -34,7 +33,7 @@ def thresholds(sweep: SweepFolder) -> pd.DataFrame:
                 f"{target.rate_multiple:g}×", found.axis, place_text(placed.place), f"{found.level:g}",
                 number(found.axis, found.value), number(found.axis, found.low), number(found.axis, found.high),
                 found.decades if math.isfinite(found.decades) else math.nan,
-                "located" if found.located else status_text(found.axis, found.status), runs, found.of_students,
+                status_text(found.axis, found.verdict), runs, found.of_students,
                 found.remedy,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=THRESHOLD_COLUMNS)

@@ -8,10 +8,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from forgetting.analysis.thresholds.threshold import number, place_text
+from forgetting.analysis.thresholds.threshold import number, place_text, status_text
 from forgetting.report.sweeps import sweep_tables
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder
-from forgetting.report.sweeps.style import status_text
 
 
 def summary(sweep: SweepFolder) -> list[RenderableType]:
@@ -55,11 +54,11 @@ def threshold_table(targets: Sequence[LocatedTarget]) -> Table:
         table.add_column(name, justify="left" if name in ("threshold on", "at") else "right")
     for placed in (placed for target in targets for placed in target.thresholds):
         found = placed.threshold
-        if found.located:
-            value = number(found.axis, found.value)
-            interval = f"{number(found.axis, found.low)} to {number(found.axis, found.high)}"
-        else:
-            value, interval = "-", status_text(found.axis, found.status)
+        verdict = status_text(found.axis, found.verdict)
+        value = number(found.axis, found.value) if found.located else "-"
+        interval = f"{number(found.axis, found.low)} to {number(found.axis, found.high)}" if found.located else verdict
+        if found.located and found.verdict != found.status:
+            interval += f", {verdict}"
         table.add_row(found.axis, place_text(placed.place), f"{found.level:g}", value, interval)
     return table
 

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 
 from forgetting.analysis.level_set.calibration import SHARES, Calibration, calibration
 from forgetting.analysis.thresholds.shapes import SHAPES, Shape
-from forgetting.analysis.thresholds.threshold import Threshold
+from forgetting.analysis.thresholds.threshold import Threshold, status_text, told
 from forgetting.report import drawing
 from forgetting.report.drawing import COLUMNS, DOTS_PER_INCH, MARKERS
 from forgetting.report.sweeps import style
@@ -211,13 +211,13 @@ def _bar(ax: Axes, target: LocatedTarget, found: Threshold, y: int, sizes: Seque
     if found.located:
         low, high = max(found.low, min(sizes) / 2), min(found.high, max(sizes) * 2)
         ax.plot([low, high], [y_at, y_at], color=colour, linewidth=3, alpha=0.6, solid_capstyle="butt")
-        ax.plot(found.value, y_at, "D", color=colour, markeredgecolor="white", markersize=6)
+        ax.plot(found.value, y_at, "D", color=colour, markeredgecolor="white", markersize=6, label=told(found))
         return
     ends = {"below_range": (min(sizes), "<", "left"), "above_range": (max(sizes), ">", "right")}
     x, marker, side = ends.get(found.status, (float(np.sqrt(min(sizes) * max(sizes))), "x", "left"))
     ax.plot(x, y_at, marker=marker, color=colour, markersize=6, clip_on=False)
     ax.annotate(
-        style.status_text("capacity", found.status), (x, y_at), (9 if side == "left" else -9, 0),
+        status_text("capacity", found.status), (x, y_at), (9 if side == "left" else -9, 0),
         textcoords="offset points", ha=side, va="center", fontsize=7, color=colour,
     )  # fmt: skip
 

@@ -41,10 +41,10 @@ def drawn(sweep: SweepFolder) -> dict[str, Figure]:
     found: dict[str, Figure | None] = {}
     for target in sweep.families:
         mark = name_of(target)
-        for shift in sorted(target.arms, reverse=True):
-            found[f"surface-{mark}-shift{shift:g}"] = sweep_figures.surface(sweep, target, shift)
         found[f"capacity-{mark}"] = sweep_figures.retention_by_capacity(sweep, target)
         found[f"shape-{mark}"] = threshold_evidence.shape(sweep, target)
+        for shift in sorted(target.arms, reverse=True):
+            found[f"surface-{mark}-shift{shift:g}"] = sweep_figures.surface(sweep, target, shift)
     for shift in sorted({shift for target in sweep.targets for shift in target.arms}, reverse=True):
         found[f"policies-shift{shift:g}"] = threshold_evidence.policies(sweep, shift)
     found["calibration"] = threshold_evidence.calibrations(sweep)
@@ -69,10 +69,10 @@ def main_arms(sweep: SweepFolder) -> list[str]:
 
 def page(sweep: SweepFolder, inline: dict[str, Any], table: Any) -> dict[str, Any]:
     """What the report's template shows. ``inline`` has the SVG of every figure, ``table`` makes a frame HTML."""
-    families = []
+    families, first = [], f"sweep-capacity-{name_of(sweep.families[0])}"
     zones = {target.family: (short, long) for target, short, long in sweep_tables.zone_tables(sweep)}
     for target in sweep.families:
-        own = [key for key in inline if _belongs(key, target)]
+        own = [key for key in inline if _belongs(key, target) and key != first]
         shown = [{"svg": inline[key], "caption": CAPTIONS[key.split("-")[1]]} for key in own]
         short, long = zones.get(target.family, (None, None))
         families.append(
@@ -90,6 +90,8 @@ def page(sweep: SweepFolder, inline: dict[str, Any], table: Any) -> dict[str, An
     ]
     own_words = {name: value for name, value in sweep.spec.items() if name != "study"}
     return {
+        "figure": inline.get(first, ""),
+        "caption": CAPTIONS["capacity"],
         "fingerprint": sweep.fingerprint,
         "spec": json.dumps(own_words, indent=2, default=str),
         "thresholds": table(sweep_tables.thresholds(sweep)),
