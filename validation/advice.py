@@ -24,7 +24,7 @@ from forgetting.analysis.forecast import Forecaster
 from forgetting.analysis.shipped_runs import shipped_runs
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.own_model.choice import choose
-from forgetting.own_model.plans import LORA
+from forgetting.own_model.given import ADAPTERS
 from forgetting.own_model.plans import planned as plan_of
 from forgetting.own_model.prospects import _measured, _pilot, prospects
 
@@ -39,7 +39,7 @@ def whole(output: Path) -> StudyFolder:
     plan = plan_of("34k", "dialogue", KEEP)
     return simulate(
         students=list(STUDENTS), contamination=list(SOURCES),
-        mitigation=[value for value in plan.spec.mitigations if value != LORA],
+        mitigation=[value for value in plan.spec.mitigations if value != ADAPTERS],
         benchmarks=[{"name": "maths", "items_per_depth": 40}], name="advice", output=output, workers=1, stack="off",
         doses=Doses(dose=2 * PLANNED, first=80, stream_cap=8 * PLANNED), keep="none",
         evaluation=Evaluation(perturbed="never", probe_items=100),
