@@ -229,7 +229,9 @@ def test_models_of_advise(model: str, refused: Refused) -> None:
     refused(["advise", model, *GOOD, "--benchmarks", "sums", "--keep", "sums:.9"], MODELS[model])
 
 
-@pytest.mark.parametrize("case", [case for case, (given, _) in OPTIONS.items() if given[:1] == ["--data"] and given[:2] != GOOD])
+@pytest.mark.parametrize(
+    "case", [case for case, (given, _) in OPTIONS.items() if given[:1] == ["--data"] and given[:2] != GOOD]
+)
 def test_data_of_advise(case: str, refused: Refused) -> None:
     given, words = OPTIONS[case]
     refused(["advise", MODEL, *given, "--benchmarks", "sums", "--keep", "sums:.9"], words)
