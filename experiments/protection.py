@@ -82,7 +82,7 @@ def restored(output: Path) -> tuple[pd.DataFrame, dict[str, float], dict[str, fl
     for run in study.runs():
         model = load_model(student(study, run.student, run.distillation_seed, store))
         before = {name: value.clone() for name, value in model.state().items()}
-        states[run.key] = (run, model, before, read(last(folder / "runs" / run.key / "checkpoint")).weights)
+        states[str(run)] = (run, model, before, read(last(folder / "runs" / str(run) / "checkpoint")).weights)
     sizes = _mean_shares({name: float(v.numel()) for name, v in old.items()} for _, _, old, _ in states.values())
     change = _mean_shares(
         {name: float((new[name] - v).square().sum()) for name, v in old.items()} for _, _, old, new in states.values()
@@ -104,7 +104,7 @@ def restored(output: Path) -> tuple[pd.DataFrame, dict[str, float], dict[str, fl
             about = {"size": run.student.name, "student": run.distillation_seed, "module": module, "control": control}
             back = (accuracy(names) - lost[0]) / (lost[1] - lost[0]) if lost[1] - lost[0] >= LEAST_LOST else math.nan
             rows.append(about | {"tuned": lost[0], "start": lost[1], "back": back})
-        print(run.key, lost, flush=True)
+        print(run, lost, flush=True)
     return pd.DataFrame(rows), sizes, change
 
 
