@@ -119,7 +119,7 @@ def choices(found: pd.DataFrame) -> pd.DataFrame:
     keys = ["size", "student", "module"]
     own = found[found["control"] == ""].set_index(keys)["back"]
     by_chance = found[found["control"] != ""].groupby(keys)["back"].mean()
-    apart = (own - by_chance).rename("beyond random").reset_index().assign(back=own.to_numpy())
+    apart = pd.DataFrame({"back": own, "beyond random": own - by_chance}).reset_index()
     apart["half"] = apart["student"] % 2
     return apart.groupby(["half", "module"])[["back", "beyond random"]].mean().reset_index()
 
