@@ -56,8 +56,8 @@ def of(module: str, names: Iterable[str]) -> frozenset[str]:
 
 
 def random_set(share: Mapping[str, float], wanted: float, not_it: frozenset[str], *roles: str) -> frozenset[str]:
-    """Tensors drawn by chance whose shares add up to what is wanted, within ``NEAR`` of it."""
-    names, rng = list(share), seeds.generator(0, "protection", *roles)
+    """Matrices drawn by chance whose shares add up to what is wanted, within ``NEAR`` of it."""
+    names, rng = [name for name in share if "norm" not in name], seeds.generator(0, "protection", *roles)
     for _ in range(10_000):
         drawn, total = set[str](), 0.0
         for place in rng.permutation(len(names)):
@@ -142,7 +142,8 @@ def choose(output: Path) -> None:
                 for draw in range(2 if len(wanted) == 1 else 1)
             ]
         roles["controls"][module] = sets = {
-            kind: [[name.removesuffix(".weight") for name in one] for one in several] for kind, several in sets.items()
+            kind: [[name.removesuffix(".weight").removeprefix("model.") for name in one] for one in several]
+            for kind, several in sets.items()
         }
         for modules in (one for several in sets.values() for one in several):
             arms += [{"name": "freezing", "layers": 0, "modules": modules}]
