@@ -120,7 +120,7 @@ def _arm(
 
 
 def _part_name(part: Part) -> str:
-    """The short name, then the settings that differ from their defaults: a name of a folder, so cut where it is long."""
+    """The short name, then the settings that differ from their defaults; cut where too long for a folder."""
     name = part.short_name().rsplit(".", 1)[-1]
     for f in dataclasses.fields(part):
         value = getattr(part, f.name)
