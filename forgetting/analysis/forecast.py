@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import linalg, optimize
 
+from forgetting import seeds
 from forgetting.analysis.curves import ORIGINAL, skill_names
-from forgetting.analysis.learning_paths import Settings, mitigation
+from forgetting.analysis.learning_paths import Settings, mitigation, multiple
 from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
@@ -40,7 +41,7 @@ FEATURES = (
     "log_capacity",
 )  # fmt: skip
 FEWEST, FEWEST_SOURCES = 20, 4  # past runs; contaminations from which another is foretold
-FITTED = 400  # past runs, evenly taken, that scales are fitted to; a fit takes the cube of them
+FITTED, MOST = 400, 2_500  # past runs, drawn by chance, that scales are fitted to and that are conditioned on at most
 PAST = ["student", "source", "method", "arm", "skill"]  # what a row is of
 
 
@@ -71,7 +72,7 @@ def _rows(studies: Iterable[StudyFolder], early: float, planned: int) -> pd.Data
         runs = whole.groupby(["student", "arm", "distillation_seed", "seed"], observed=True)
         for (student, arm, seed, _), own in runs:
             settings = arms.get(arm, {})
-            if part_name(settings.get("contamination")) == ORIGINAL:
+            if part_name(settings.get("contamination")) == ORIGINAL or multiple(settings) == 0:
                 continue  # a control: nothing is forgotten
             probes = own[own["benchmark"] == PROBE]
             probes = probes[probes["variant"] == new_source(settings, probes)].set_index("dose")
@@ -157,24 +158,32 @@ class Forecaster:
     def learned(cls, past: pd.DataFrame) -> Forecaster:
         """From ``past_runs``: scales by their posterior mode, the factor by leaving out students and contaminations."""
         require(len(past) >= FEWEST, "past runs", f"{FEWEST} or more", len(past))
+        past = past.iloc[_some(len(past), MOST)]
         raw, y_N = past[list(FEATURES)].to_numpy(float), past["outcome"].to_numpy(float)
         centre, spread = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-9)
         x_NF = (raw - centre) / spread
         filled = float(np.diff(np.quantile(y_N, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))[0])
         student_N, source_N = (past[name].to_numpy(object).astype(str) for name in ("student", "source"))
         sources = frozenset(source_N.tolist())
-        some = slice(None, None, -(-len(past) // FITTED))
+        some = _some(len(past), FITTED)
         first = cls(x_NF, y_N, centre, spread, _scales(x_NF[some], y_N[some]), 1.0, 1.0, sources, filled)
         known, apart_N = _quantile(first._apart(student_N)), first._apart(source_N)
         others = max([known, *(_quantile(apart_N[source_N == name]) for name in sources)])
         return dataclasses.replace(first, factor=known, factor_of_others=others)
 
     def _apart(self, group_N: NDArray[np.str_]) -> Floats:
-        """How many standard deviations each run lies from what the other groups foretell; 1 for a single group."""
+        """How many standard deviations each run lies from what the other groups foretell; 1 for a single group.
+
+        A group left out is foretold in closed form by the inverse of the whole Gram matrix (Rasmussen and Williams
+        2006, 5.4.2, for groups).
+        """
         apart_N = np.ones(len(self.y_N))
+        inverse_NN = linalg.cho_solve(_root(self.x_NF, self.log_theta), np.eye(len(self.y_N)))
+        weight_N = inverse_NN @ (self.y_N - self.y_N.mean())
         for name in np.unique(group_N) if len(np.unique(group_N)) > 1 else ():
             out = group_N == name
-            mean, sd = _conditioned(self.x_NF[~out], self.y_N[~out], self.x_NF[out], self.log_theta)
+            covariance = np.linalg.inv(inverse_NN[np.ix_(out, out)])
+            mean, sd = self.y_N[out] - covariance @ weight_N[out], np.sqrt(np.diag(covariance))
             apart_N[out] = np.abs(self.y_N[out] - np.clip(mean, 0, 1)) / sd
         return apart_N
 
@@ -207,11 +216,21 @@ def _kernel(a: Floats, b: Floats, log_theta: Floats) -> Floats:
 
 def _conditioned(x: Floats, y: Floats, at: Floats, log_theta: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of an outcome, its noise included."""
-    noise = math.exp(2 * log_theta[-1])
-    root = np.linalg.cholesky(_kernel(x, x, log_theta) + noise * np.eye(len(x)))
-    across, middle = np.linalg.solve(root, _kernel(x, at, log_theta)), float(y.mean())
-    mean = middle + across.T @ np.linalg.solve(root, y - middle)
-    return mean, np.sqrt(math.exp(2 * log_theta[-2]) + noise - (across**2).sum(axis=0))
+    root, middle = _root(x, log_theta), float(y.mean())
+    across = linalg.solve_triangular(root[0], _kernel(x, at, log_theta), lower=True)
+    mean = middle + across.T @ linalg.solve_triangular(root[0], y - middle, lower=True)
+    return mean, np.sqrt(math.exp(2 * log_theta[-2]) + math.exp(2 * log_theta[-1]) - (across**2).sum(axis=0))
+
+
+def _root(x: Floats, log_theta: Floats) -> tuple[Floats, bool]:
+    """The lower Cholesky factor of the Gram matrix with the noise, as ``cho_solve`` takes it."""
+    gram = _kernel(x, x, log_theta) + math.exp(2 * log_theta[-1]) * np.eye(len(x))
+    return np.linalg.cholesky(gram), True
+
+
+def _some(count: int, most: int) -> NDArray[np.int64]:
+    """Places of at most so many of them, in order: drawn by chance, since every fourth, say, would be of one skill."""
+    return np.sort(seeds.generator(0, "forecast").permutation(count)[:most])
 
 
 def _scales(x: Floats, y: Floats) -> Floats:
@@ -221,12 +240,11 @@ def _scales(x: Floats, y: Floats) -> Floats:
     residual = y - y.mean()
 
     def loss(log_theta: Floats) -> float:
-        gram = _kernel(x, x, log_theta) + math.exp(2 * log_theta[-1]) * np.eye(len(x))
         try:
-            root = np.linalg.cholesky(gram)
+            root, _ = _root(x, log_theta)
         except np.linalg.LinAlgError:
             return 1e12
-        fit = np.linalg.solve(root, residual)
+        fit = linalg.solve_triangular(root, residual, lower=True)
         return float(fit @ fit / 2 + np.log(np.diag(root)).sum() + (((log_theta - prior) / width) ** 2).sum() / 2)
 
     found = optimize.minimize(loss, prior, method="L-BFGS-B", options={"maxiter": 60})

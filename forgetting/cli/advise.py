@@ -47,7 +47,7 @@ def parser() -> ArgumentParser:
     what = "samples of the planned run (default: your data once, and 10240 of an endless source)"
     command.add_argument("--dose", type=str, metavar="N", help=what)
     command.add_argument(
-        "--rate", type=str, metavar="RATE", help="learning rate (default: 1e-5 of checkpoints, 2e-3 of capacities)"
+        "--rate", type=str, metavar="RATE", help="learning rate (default: by a checkpoint's size; 2e-3 of capacities)"
     )
     what = "YAML file with a spec: everything else of the planned run, batch size, schedule, devices and so on"
     command.add_argument("--config", type=str, metavar="FILE", help=what)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from forgetting.contracts import Model, Sample
+from forgetting.errors import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +58,16 @@ def blocks(student: Model) -> list[str]:
     count = int(network.config.num_hidden_layers)
     lists = [n for n, m in network.named_modules() if isinstance(m, ModuleList) and len(m) == count]
     return [f"{lists[0]}.{number}." for number in range(count)] if lists else []
+
+
+def inside(student: Model, modules: Sequence[str], field: str) -> set[str]:
+    """The weights of modules, each by its name or more of its path. ``UsageError`` for what the student has not."""
+    weights, names = dict(student.named_parameters()), set[str]()
+    for module in modules:
+        found = {name for name in weights if f".{module}." in f".{name}"}
+        require(bool(found), field, "names of modules of the student", module)
+        names |= found
+    return names
 
 
 def asked(samples: Sequence[Sample], student: Model) -> list[list[int]]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from forgetting import seeds
 from forgetting.contracts import Mitigation, Model, Sample
 from forgetting.errors import UsageError, require
-from forgetting.mitigation._shared import blocks
+from forgetting.mitigation._shared import blocks, inside
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,7 @@ class Freezing(Mitigation):
         if self.embedding:
             network: Any = student.network
             names |= {name for name, weight in weights.items() if weight is network.get_input_embeddings().weight}
-        for module in self.modules:
-            found = {name for name in weights if f".{module}." in f".{name}"}
-            require(bool(found), "freezing.modules", "names of modules of the student", module)
-            names |= found
-        return names
+        return names | inside(student, self.modules, "freezing.modules")
 
     def _drawn(self, sizes: Mapping[str, int], left: int) -> set[str]:
         """Tensors in an order drawn by chance, each taken that still fits."""

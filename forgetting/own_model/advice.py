@@ -16,9 +16,9 @@ from typing import Any
 from forgetting.analysis.forecast import COVERAGE, Forecast
 from forgetting.own_model.allowance import scaled
 from forgetting.own_model.choice import Choice, Prospect, flips
+from forgetting.report.terminal import WIDTH
 from forgetting.spec import Spec
 
-WIDTH = 80
 MOST_NAMED = 2  # ways in a sentence
 HEADS = {
     "keeps": "Use {way}.",

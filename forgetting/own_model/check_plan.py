@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from forgetting import registry, seeds
-from forgetting.contamination.conversations import Conversations
 from forgetting.contracts import Contamination
-from forgetting.errors import UsageError, require, unknown
+from forgetting.errors import require
 from forgetting.executors import of_workers
 from forgetting.executors.own_data import check_own
-from forgetting.models import checkpoint, ladder
-from forgetting.models.checkpoint import Checkpoint
+from forgetting.models import checkpoint
 from forgetting.own_model.at_hand import ALWAYS, at_hand
 from forgetting.own_model.extent import BATCH_ITEMS, Costs, Extent, counted, round_down, this_machine, within
+from forgetting.own_model.given import (
+    ADAPTERS,
+    COUNTED,
+    HELD_OUT,
+    NO_PEFT,
+    STAND_IN,
+    adapters_at_hand,
+    default_rate,
+    mean_tokens,
+    parameters_of,
+    source_of,
+    student_of,
+    without_template,
+)
 from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
 from forgetting.study import handed
 from forgetting.study.study import Study, construct
-from forgetting.world.vocabulary import vocabulary
 
 ADAPTERS_FROM = 1_000_000_000  # parameters from which adapters are trained instead of all weights
-ADAPTERS = {"name": "lora", "rank": 8, "multiple": 10.0}
 FEW_ROWS, PASSES = 1_000, 3  # data with fewer rows are passed over three times, others once
 MOST_DOSE, STREAM_CAP = 10_000, 50_000
 WITHOUT_END = 2_560  # the dose of a source that has no end
-HELD_OUT = 0.05  # of the rows, for the probe
 MOST_HELD_OUT = 200
-COUNTED = 500  # samples of which tokens are counted
-NOBODY = {"name": "altered_python", "dialect": "none"}  # an original distribution that no run draws from
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,9 @@ class CheckPlan:
 
 def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     """Reads the data and the tokenizer, loads no weights. ``UsageError`` for everything that cannot be carried out."""
-    student = _student(handed.handed(model, "model"))
+    student = student_of(handed.handed(model, "model"))
     natural = checkpoint.looks_like_one(student)
-    source = _source(handed.handed(data, "data"), natural)
+    source = source_of(handed.handed(data, "data"), natural=natural)
     given = wishes.benchmarks
     several = handed.several(given, "benchmarks") if given else ()
     for one in several:
@@ -98,14 +102,14 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
         return _spec(student, source, original, extent, wishes, natural=natural, rate=rate, mitigation=mitigation)
 
     first = construct(spec(extent, 1e-5, "none"))
-    source, said = _without_template(first, source)
+    source, said = without_template(first.students[0], first.arms[0].contamination, source)
     first = construct(spec(extent, 1e-5, "none"))
     check_own(first)
     contamination = first.arms[0].contamination
     contamination.check()
     samples = int(contamination.told().get("samples", 0))
     tokens, held_out = _sizes(first, contamination, samples)
-    parameters = _parameters(first)
+    parameters = parameters_of(first)
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
     extent = dataclasses.replace(
         extent, most_tokens=wishes.max_new_tokens or 0, probe_items=held_out, **_doses(samples, wishes)
@@ -117,74 +121,14 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     chosen = within(extent, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)
     study = construct(spec(chosen, rate, mitigation))
-    missing = adapters_only and importlib.util.find_spec("peft") is None
-    rule = "none (all weights) where peft is not installed; pip install 'forgetting[lora]'"
-    require(not missing, "mitigation", rule, mitigation)
+    rule = f"none (all weights) where peft is not installed; {NO_PEFT}"
+    require(not adapters_only or adapters_at_hand(), "mitigation", rule, mitigation)
     if natural and original is None:
         replays = study.arms[0].share() < study.arms[0].shift or study.arms[0].mitigation.memory_samples()
         require(not replays, "original", "given where the mitigation replays or looks at original samples", original)
     notes += [*said, *_given_up(extent, chosen, costs, wishes.minutes)]
     seconds = costs.seconds(chosen)
     return CheckPlan(study, study.students[0].name, parameters, tokens, samples, seconds, name, tuple(notes))
-
-
-def default_rate(parameters: int) -> float:
-    """The learning rate for all weights: 2e-3 at a hundred thousand parameters, 2e-5 at a thousand million.
-
-    Straight between them in logarithms and beyond, but for smaller models; one digit.
-    """
-    return float(f"{2e-3 * min(1.0, (1e5 / parameters) ** 0.5):.0e}")
-
-
-def _student(value: Any) -> Any:
-    require(value != "", "model", "a checkpoint's folder, a hub name, or a capacity", value)
-    if not checkpoint.looks_like_one(value):
-        known = [one.name for one in ladder.LADDER]
-        what = "a checkpoint's folder, a hub name, or a capacity"
-        require(isinstance(value, str), "model", what, value)
-        if Path(value).is_file():
-            what = "a checkpoint's folder (with config.json and safetensors), a hub name, or a capacity"
-            require(False, "model", f"{what}, not a file", value)
-        try:
-            ladder.architecture(value)
-        except UsageError:
-            place = f"there is no folder {value!r}, a hub name has a slash (owner/name), and a capacity is one of"
-            raise UsageError(f"model: {place} {', '.join(known)}") from None
-    return value
-
-
-def _source(value: Any, natural: bool) -> Any:
-    """The contamination that the data are: a part by name or settings, else rows in a file, a folder or on the hub."""
-    rows = "conversations" if natural else "world_rows"
-    if isinstance(value, Mapping):
-        require(bool({"name", "source"} & set(value)), "data", "a mapping with a source, or with a name", value)
-        settings = {"name": rows, **value} if "source" in value else dict(value)
-        return {**settings, "name": rows} if not natural and settings.get("name") == "conversations" else settings
-    require(isinstance(value, str) and bool(value), "data", "a path, a hub name, rows, or the name of a source", value)
-    known, path = registry.names("contamination"), Path(value).expanduser()
-    if value in known or (_is_class(value) and not path.exists()):
-        return value
-    if not (registry.names_data(value) or path.exists() or "/" in value):
-        near = str(unknown("data", value, known)).partition("; ")[2]
-        raise UsageError(f"data: there is no file or folder {value!r}, and no source of that name; {near}")
-    return {"name": rows, "source": value}
-
-
-def _without_template(study: Study, source: Any) -> tuple[Any, list[str]]:
-    """The source, and a line if it must be another: without a chat template one answer of a dialogue is learned."""
-    student, part = study.students[0], study.arms[0].contamination
-    if not isinstance(student, Checkpoint) or not isinstance(part, Conversations) or "turns" in source:
-        return source, []
-    if student.reader()[0].chat_template:
-        return source, []
-    line = "the tokenizer has no chat template, so that of each dialogue only the last answer is learned"
-    return {**part.settings(), "turns": "last"}, [line]
-
-
-def _is_class(value: str) -> bool:
-    """Whether a text has the form of the import path of a class."""
-    words = value.split(".")
-    return len(words) > 1 and all(map(str.isidentifier, words)) and words[-1][0].isupper()
 
 
 def _doses(samples: int, wishes: Wishes) -> dict[str, Any]:
@@ -205,7 +149,7 @@ def _spec(
         how = {"max_new_tokens": wishes.max_new_tokens} if wishes.max_new_tokens else {}
     how["probe_items"] = extent.probe_items
     asked: Any = counted(extent.asked(), extent.items) if natural else extent.asked()
-    own: Any = {"original": original or NOBODY} if natural else {"original": original} if original is not None else {}
+    own: Any = {"original": original or STAND_IN} if natural else {"original": original} if original is not None else {}
     return Spec(
         name=wishes.name,
         ladder=Ladder(students=(student,), **own),
@@ -224,24 +168,11 @@ def _spec(
 
 def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, int]:
     """Mean tokens of a sample, as the student's tokenizer counts them; samples of the probe, none of them twice."""
-    from forgetting.batching import encode
     from forgetting.training.plan import is_held_out
 
-    student = study.students[0]
-    if isinstance(student, Checkpoint):
-        tokenizer, _ = student.reader()
-    else:
-        from forgetting.world.tokenizer import tokenizer as words
-
-        tokenizer = words()
     drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
     held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
-    return float(encode(drawn[:COUNTED], tokenizer).end_P.double().mean()), max(1, min(held_out, MOST_HELD_OUT))
-
-
-def _parameters(study: Study) -> int:
-    student = study.students[0]
-    return student.parameters(len(vocabulary()))
+    return mean_tokens(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
 
 
 def _given_up(wanted: Extent, chosen: Extent, costs: Costs, minutes: float) -> list[str]:

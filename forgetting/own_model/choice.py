@@ -102,12 +102,18 @@ def choose(prospects: Sequence[Prospect], keep: Wanted) -> Choice:
 def ranked(prospects: Sequence[Prospect], keep: Wanted) -> list[Prospect]:
     """The best first: what falls short by less, then what harms less so far, then what costs less.
 
-    What lies within ``ALIKE`` of the best is as good. Where nothing is told of any, harm and cost alone count. What
-    does not learn as much comes last.
+    What lies within ``ALIKE`` of the best is as good. A way of which nothing is told counts as falling short by as much
+    as the best of those that harm at least as much as it does, and by as much as the worst where it harms most; where
+    nothing is told of any, harm and cost alone count. What does not learn as much comes last.
     """
     able = [one for one in prospects if one.learns]
-    told = any(one.told for one in able)
-    short = {one.arm: max(-one.margin(keep), 0.0) if told else 0.0 for one in able}
+    told = [(one.worst_harm, max(-one.margin(keep), 0.0)) for one in able if one.told]
+    worst = max((by for _, by in told), default=0.0)
+    short = {
+        one.arm: max(-one.margin(keep), 0.0) if one.told
+        else min((by for harm, by in told if harm >= one.worst_harm), default=worst)
+        for one in able
+    }  # fmt: skip
     harm = {one.arm: one.worst_harm for one in able}
 
     def apart(of: Mapping[str, float], arm: str) -> float:

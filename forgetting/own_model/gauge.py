@@ -7,11 +7,9 @@ from itertools import islice
 from forgetting import seeds
 from forgetting.analysis import metrics
 from forgetting.contracts import Model
-from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.advice import Standing
+from forgetting.own_model.given import COUNTED, mean_tokens, parameters_of
 from forgetting.study.study import Study
-
-SAMPLED = 64  # samples whose length stands for all
 
 
 def standings(study: Study, model: Model) -> dict[str, Standing]:
@@ -40,10 +38,5 @@ def writes(study: Study, model: Model) -> bool:
 
 def operations(study: Study) -> float:
     """Floating-point operations of a sample of the new task in plain tuning: 6 N a token (``study.estimates``)."""
-    from forgetting.batching import encode
-    from forgetting.world.tokenizer import tokenizer
-
-    (student,) = study.students
-    words = student.reader()[0] if isinstance(student, Checkpoint) else tokenizer()
-    drawn = list(islice(study.arms[0].contamination.samples(seeds.generator(0, "lengths")), SAMPLED))
-    return 6.0 * student.parameters(len(words)) * float(encode(drawn, words).end_P.mean())
+    drawn = list(islice(study.arms[0].contamination.samples(seeds.generator(0, "lengths")), COUNTED))
+    return 6.0 * parameters_of(study) * mean_tokens(study, drawn)

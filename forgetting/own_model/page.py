@@ -13,8 +13,9 @@ from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.check_plan import CheckPlan
 from forgetting.own_model.extent import count_of
 from forgetting.report import tables
+from forgetting.report.terminal import WIDTH
 
-WIDTH, MARGIN = 80, 11
+MARGIN = 11
 LEARNED = 0.05  # fall of the new task's NLL, as a share of it, below which it was hardly learned
 COARSE = 0.1  # a loss above this that is not excluded is worth more items
 

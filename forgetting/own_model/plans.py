@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -13,19 +12,33 @@ from forgetting.contracts import Benchmark, Contamination
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.models.ladder import architecture
 from forgetting.own_model.choice import MOST_TIMES
+from forgetting.own_model.given import (
+    ADAPTERS,
+    HELD_OUT,
+    NO_PEFT,
+    STAND_IN,
+    adapters_at_hand,
+    default_rate,
+    parameters_of,
+    source_of,
+    student_of,
+    without_template,
+)
 from forgetting.spec import Doses, Evaluation, PartValue, Spec
 from forgetting.study import handed
 from forgetting.study.study import Study, construct
 
-DOSE, CHECKPOINT_RATE, CHECKPOINT_LONGEST = 10_240, 1e-5, 256  # samples; a step; tokens of an answer
-HELD_OUT = 0.05  # of one's own data, for the probe
-# Of natural text: what is read of nothing, where no original data are named and no way to train asks for any.
-STAND_IN: PartValue = {"name": "altered_python", "dialect": "none"}
+DOSE, CHECKPOINT_LONGEST = 10_240, 256  # samples of a source without end; tokens of an answer
 NATURAL_BENCHMARKS: dict[str, PartValue] = {
     "maths": {"name": "gsm8k", "limit": 100}, "code": {"name": "humaneval", "limit": 100},
 }  # fmt: skip
+# A pilot is one run, on the data and what is replayed beside them; what a spec says otherwise is not taken, as are the
+# model, the data and the ways to train, which are asked for or tried.
+PILOT: dict[str, Any] = {
+    "shifts": (1.0,), "rate_multiples": (1.0,), "rate_policies": (), "controls": (), "interventions": (), "seeds": 1,
+}  # fmt: skip
+ASKED, STUDENT = ("contaminations", "mitigations"), ("students", "fresh_students")
 PLAIN: tuple[PartValue, ...] = (
     "none", {"name": "low_rate", "multiple": 0.5}, {"name": "low_rate", "multiple": 0.25},
 )  # fmt: skip
@@ -39,7 +52,6 @@ WITHOUT: tuple[PartValue, ...] = tuple(
     for share in (0.05, 0.2, 0.5)
 )
 ALWAYS: tuple[PartValue, ...] = ({"name": "wise_ft", "alpha": 0.7},)
-LORA: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
 # Operations of a step, as a multiple of plain tuning's: the forward and the backward pass are 1 and 2 thirds of one.
 RESERVE = 0.5  # the share of replay that is tried only after the next smaller one has led and falls short
 PASSES = {"kl_to_base": 7 / 3, "lora": 2 / 3}
@@ -112,25 +124,26 @@ def planned(
 
     A setting of ``spec`` that is at its default counts as not given.
     """
-    value = handed.handed(model, "model")
+    value = student_of(handed.handed(model, "model"))
     natural = checkpoint.looks_like_one(value)
-    if not natural:
-        architecture(str(value), "model")
-    source = handed.handed(data, "data")
+    source = source_of(handed.handed(data, "data"), natural=natural)
     part = cast(Contamination, registry.build("contamination", source, "data"))
+    notes = list[str]()
+    if natural:
+        source, said = without_template(checkpoint.from_value(value, "model"), part, source)
+        part, notes = cast(Contamination, registry.build("contamination", source, "data")), [*notes, *said]
     base, usual = spec or Spec(), Spec()
-    fine_tuning = base.fine_tuning
-    if rate is not None or (natural and fine_tuning.learning_rate == usual.fine_tuning.learning_rate):
-        fine_tuning = dataclasses.replace(fine_tuning, learning_rate=CHECKPOINT_RATE if rate is None else rate)
+    notes += _not_taken(base)
+    fine_tuning = base.fine_tuning if rate is None else dataclasses.replace(base.fine_tuning, learning_rate=rate)
     require(fine_tuning.learning_rate > 0, "rate", "above 0", fine_tuning.learning_rate)
+    by_size = natural and rate is None and fine_tuning.learning_rate == usual.fine_tuning.learning_rate
     named = handed.handed(original, "original") if original is not None else None
     own = named or (base.ladder.original if base.ladder.original != usual.ladder.original else None)
-    notes = list[str]()
     remedies = [*PLAIN, *(WITH_ORIGINAL if own or not natural else _without(value, notes)), *ALWAYS]
-    if importlib.util.find_spec("peft") is not None:
-        remedies.append(LORA)
+    if adapters_at_hand():
+        remedies.append(ADAPTERS)
     else:
-        notes.append("LoRA was not tried: pip install 'forgetting[lora]'")
+        notes.append(f"LoRA was not tried: {NO_PEFT}")
     asked = tuple(benchmarks)
     if not asked and base.evaluation.benchmarks != usual.evaluation.benchmarks:
         asked = base.evaluation.benchmarks
@@ -143,8 +156,7 @@ def planned(
     )  # fmt: skip
     last = dose or (base.doses.dose if base.doses != usual.doses else _dose(part))
     whole = dataclasses.replace(
-        base, name="planned", contaminations=(source,), mitigations=tuple(remedies), shifts=(1.0,),
-        rate_multiples=(1.0,), rate_policies=(), controls=(), interventions=(), seeds=1, keep="none",
+        base, name="planned", contaminations=(source,), mitigations=tuple(remedies), keep="none", **PILOT,
         ladder=dataclasses.replace(
             base.ladder, students=(value,), fresh_students=False, teacher="" if natural else base.ladder.teacher,
             original=own or (STAND_IN if natural else "original"),
@@ -153,9 +165,21 @@ def planned(
         doses=Doses(dose=last, first=max(1, last >> 4), stream_cap=_cap(round(last * MOST_TIMES))),
     )  # fmt: skip
     study = construct(whole)
+    if by_size:
+        fine_tuning = dataclasses.replace(fine_tuning, learning_rate=default_rate(parameters_of(study)))
+        whole = dataclasses.replace(whole, fine_tuning=fine_tuning)
+        study = construct(whole)
     require(part != study.original, "data", "other than the original data", part.short_name())
     _check_skills(keep, study.benchmarks)
     return Planned(whole, study, bool(own) or not natural, tuple(notes))
+
+
+def _not_taken(base: Spec) -> list[str]:
+    """A line for settings of a spec that pilots do not take."""
+    usual = Spec()
+    own = [name for name in (*PILOT, *ASKED) if getattr(base, name) != getattr(usual, name)]
+    own += [f"ladder.{name}" for name in STUDENT if getattr(base.ladder, name) != getattr(usual.ladder, name)]
+    return [f"not taken from the spec: {', '.join(own)}"] if own else []
 
 
 def _without(model: PartValue, notes: list[str]) -> tuple[PartValue, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,6 +24,8 @@ CONTROLS: dict[Control, dict[str, Any]] = {
     "replay_5": {"mitigation": {"name": "replay", "share": 0.05}},
     "joint": {"mitigation": "joint"},
 }
+
+LONGEST_NAME = 80  # characters of a part's name in an arm's; a folder's name has 255 at most
 
 
 def _unmitigated() -> Mitigation:
@@ -116,14 +120,18 @@ def _arm(
 
 
 def _part_name(part: Part) -> str:
-    """The short name, then the settings that differ from their defaults."""
+    """The short name, then the settings that differ from their defaults; cut where too long for a folder."""
     name = part.short_name().rsplit(".", 1)[-1]
     for f in dataclasses.fields(part):
         value = getattr(part, f.name)
         if value != f.default:
             shown = f"{value:g}" if isinstance(value, float) else _short(value, f.name)
             name += f".{shown}" if isinstance(value, str) else f".{f.name}{shown}"
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+    if len(name) <= LONGEST_NAME:
+        return name
+    mark = hashlib.sha256(json.dumps(part.settings(), sort_keys=True, default=str).encode()).hexdigest()
+    return f"{name[:LONGEST_NAME]}-{mark[:8]}"
 
 
 def _short(value: Any, setting: str) -> str:

@@ -15,6 +15,7 @@ from forgetting.analysis.forecast import (
     LEAST,
     Forecaster,
     _conditioned,
+    _some,
     mean_of_the_size,
     past_runs,
     runs_so_far,
@@ -49,6 +50,25 @@ def test_conditioning_is_the_textbook_formula() -> None:
     inverse = np.linalg.inv(k(x, x) + noise**2 * np.eye(12))
     assert mean == pytest.approx(y.mean() + k(at, x) @ inverse @ (y - y.mean()), abs=1e-6)
     assert sd**2 == pytest.approx(amplitude**2 + noise**2 - np.diag(k(at, x) @ inverse @ k(x, at)), abs=1e-6)
+
+
+def test_a_group_left_out_is_foretold_as_by_the_others_alone() -> None:
+    past = simulated(4, 3, 0)
+    past["outcome"] += 0.5 - past.groupby("student")["outcome"].transform("mean")  # the others' mean is the whole's
+    known, student = Forecaster.learned(past), past["student"].to_numpy(object).astype(str)
+    found = known._apart(student)
+    for name in np.unique(student):
+        out = student == name
+        mean, sd = _conditioned(known.x_NF[~out], known.y_N[~out], known.x_NF[out], known.log_theta)
+        assert found[out] == pytest.approx(np.abs(known.y_N[out] - np.clip(mean, 0, 1)) / sd, rel=1e-6)
+
+
+def test_some_runs_are_of_every_skill() -> None:
+    """Rows lie skill by skill: every fourth of them would be of one."""
+    places = _some(1600, 400)
+    assert len(set(places.tolist())) == 400 and sorted(places.tolist()) == places.tolist()
+    assert all(70 < int((places % 4 == skill).sum()) < 130 for skill in range(4))
+    assert _some(5, 400).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_it_covers_students_not_seen_as_often_as_said_and_tells_more_than_the_mean() -> None:

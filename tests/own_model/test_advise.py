@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from forgetting import Optimiser, Spec
+from forgetting import Ladder, Optimiser, Spec
 from forgetting.contracts import Sample
 from forgetting.errors import UsageError
 from forgetting.own_model.advise import advise, keep_of
+from forgetting.own_model.given import default_rate, parameters_of
 from forgetting.own_model.plans import planned
 from forgetting.own_model.recipes import rows
 from forgetting.study.spec_files import load_spec
@@ -28,9 +29,13 @@ GSM8K = {"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl", "limit": 4}
     [
         ("34k", "data: must be what the model is to be tuned on"),
         ("--data dialogue", "model: must be given"),
-        ("35k --data dialogue", "model: unknown name '35k'; did you mean '34k'?"),
+        ("35k --data dialogue", "there is no folder '35k', a hub name has a slash (owner/name)"),
+        ("35k --data dialogue", "and no capacity has that name; did you mean '34k'?"),
         ("./nowhere --data dialogue", "there is no folder './nowhere'"),
-        ("34k --data dialoge", "data: unknown name 'dialoge'; did you mean 'dialogue'?"),
+        (
+            "34k --data dialoge",
+            "data: there is no file or folder 'dialoge', and no source of that name; did you mean 'dialogue'?",
+        ),
         ("34k --data mine.jsonl", "there is no file or folder 'mine.jsonl'"),
         ("34k --data original", "data: must be other than the original data"),
         ("34k --data dialogue --keep maths", "keep: must be skills with the retention that is wanted"),
@@ -91,6 +96,38 @@ def test_rows_for_other_trainers() -> None:
     assert list(rows(samples, chat=False))[1] == {"prompt": "Question: 1?\nAnswer:", "completion": " 2"}
 
 
+def test_data_may_be_a_file_in_the_words_of_the_embedded_world() -> None:
+    plan = planned("10k", DATA / "world_rows.jsonl", {"maths": 0.9})
+    (part,) = {arm.contamination for arm in plan.study.arms}
+    assert part.short_name() == "world_rows" and plan.spec.doses.dose == 57  # 60 rows but for those held out
+    settings = {"source": str(DATA / "world_rows.jsonl"), "limit": 20}
+    assert planned("10k", settings, {"maths": 0.9}).spec.doses.dose == 19
+
+
+def test_of_a_model_without_a_chat_template_the_last_answer_is_learned(here: Path) -> None:
+    texts, made = corpora(here), checkpoint(here / "mine")
+    config = json.loads((made / "tokenizer_config.json").read_text())
+    (made / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "chat_template"}))
+    for file in made.glob("chat_template*"):
+        file.unlink()
+    plan = planned("./mine", texts["dialogues"], {"maths": 0.9}, benchmarks=[GSM8K])
+    assert plan.spec.contaminations[0]["turns"] == "last"  # type: ignore[index]
+    assert any("no chat template" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        (Spec(), None),
+        (Spec(shifts=(0.5,), rate_multiples=(1.0, 2.0)), "shifts, rate_multiples"),
+        (Spec(mitigations=("none", "replay"), ladder=Ladder(students=("10k",))), "mitigations, ladder.students"),
+    ],
+)
+def test_what_a_spec_says_and_pilots_do_not_do_is_said(spec: Spec, names: str | None) -> None:
+    notes = planned("10k", "dialogue", {"maths": 0.9}, spec=spec).notes
+    assert [note for note in notes if "spec" in note] == ([f"not taken from the spec: {names}"] if names else [])
+
+
 @pytest.mark.slow
 def test_end_to_end_on_the_smallest_shipped_student(here: Path) -> None:
     given = {"dose": 1280, "budget": 1.5, "workers": 0, "quiet": True}
@@ -116,9 +153,11 @@ def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(he
     spec = Spec(fine_tuning=Optimiser(batch_size=8), seeds=3, controls=("original",), keep="all")
     plan = planned("./mine", texts["dialogues"], {"maths": 0.9}, spec=spec, benchmarks=[GSM8K])
     made = plan.spec
-    assert (made.fine_tuning.batch_size, made.fine_tuning.learning_rate) == (8, 1e-5)
+    own_rate = default_rate(parameters_of(plan.study))
+    assert (made.fine_tuning.batch_size, made.fine_tuning.learning_rate) == (8, own_rate)
     assert made.doses.dose == 190 and made.evaluation.max_new_tokens == 256  # 200 rows but for those held out
     assert (made.seeds, made.controls, made.keep) == (1, (), "none") and not plan.own_original
+    assert "not taken from the spec: controls, seeds" in plan.notes
     assert {arm.mitigation.short_name() for arm in plan.study.arms} >= {"none", "low_rate", "wise_ft"}
     assert not [arm for arm in plan.study.arms if arm.mitigation.memory_samples()]  # nothing original is asked for
     own = planned("./mine", texts["dialogues"], {"maths": 0.9}, benchmarks=[GSM8K], rate=1e-3, dose=64,

@@ -103,7 +103,7 @@ def test_adapters_without_their_package_are_one_line(here: Path, monkeypatch: py
     corpora(here)
     checkpoint(here / "tiny")
     monkeypatch.setattr(check_plan, "ADAPTERS_FROM", 10_000)
-    monkeypatch.setattr(check_plan.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(check_plan, "adapters_at_hand", lambda: False)
     with pytest.raises(UsageError, match=r"^mitigation: must be none .*forgetting\[lora\]"):
         forgetting.check("tiny", "dialogues.jsonl", benchmarks="sums", quiet=True)
 

@@ -44,7 +44,9 @@ PLAIN = way("plain", 0.3, 0.1, 0.5)
         ([way("a", 0.8, 0.7, 0.9, 1.5), way("b", 0.78, 0.7, 0.9, 1.2)], "b", "falls_short"),
         # it might still be kept by what nothing is told of
         ([way("near", 0.8, 0.7, 0.9), way("dim", 0.1, 0.0, 1.0, told=False)], "near", "may_fall_short"),
-        ([way("dim", 0.9, 0.0, 1.0, told=False)], "dim", "cannot_tell"),
+        ([way("dim", 0.9, 0.0, 1.0, told=False)], "plain", "may_fall_short"),
+        # what it harms less is known, though, and puts it in front
+        ([way("dim", 0.0, 0.0, 1.0, told=False, harm=0.5)], "dim", "cannot_tell"),
         # what learns less is not taken, however much it keeps
         ([way("slow", 1.0, 1.0, 1.0, times=MOST_TIMES + 0.1)], "plain", "falls_short"),
         ([way("never", 1.0, 1.0, 1.0, times=math.inf)], "plain", "falls_short"),
@@ -71,6 +73,20 @@ def test_where_nothing_is_told_harm_counts_and_forecasts_do_not() -> None:
     ways = [way(arm, v, 0, 1, costs.get(arm, 1.0), told=False, harm=harm) for arm, (v, harm) in harms.items()]
     assert [one.arm for one in ranked(ways, KEEP)] == ["alike", "better", "plain", "worse"]
     assert choose(ways, KEEP).verdict == "cannot_tell"
+
+
+def test_a_way_of_which_nothing_is_told_stands_where_its_harm_puts_it() -> None:
+    told = [way("plain", 0.3, 0.2, 0.4), way("some", 0.8, 0.7, 0.9, harm=0.2), way("most", 0.9, 0.85, 0.95, harm=0.05)]
+
+    def order(harm: float) -> list[str]:
+        return [one.arm for one in ranked([way("dim", 0.0, 0.0, 1.0, told=False, harm=harm), *told], KEEP)]
+
+    assert order(2.0) == ["most", "some", "plain", "dim"]  # harms more than all that is told of
+    assert order(0.5) == ["most", "some", "dim", "plain"]
+    assert order(0.15) == ["most", "dim", "some", "plain"]
+    assert order(0.01) == ["dim", "most", "some", "plain"]
+    assert choose([way("dim", 0.0, 0.0, 1.0, 0.5, told=False, harm=0.01), *told], KEEP).verdict == "cannot_tell"
+    assert "dim" in halved([told[0], way("dim", 0.0, 0.0, 1.0, told=False, harm=0.01), *told[1:]], KEEP)
 
 
 def test_the_better_half_goes_on_with_plain_tuning_in_the_order_of_the_arms() -> None:

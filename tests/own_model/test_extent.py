@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from forgetting.own_model.check_plan import default_rate
 from forgetting.own_model.extent import ITEMS, Costs, Extent, count_of, counted, round_down, within
+from forgetting.own_model.given import default_rate
 from forgetting.study.estimates import CORE
 
 EXTENT = Extent(("retrieval", "sums"), ({"name": "gsm8k"}, {"name": "humaneval"}), 4_000, 32, 1, control=True)

@@ -224,6 +224,19 @@ def test_models(model: str, refused: Refused) -> None:
     refused(["check", model, *GOOD], MODELS[model])
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_models_of_advise(model: str, refused: Refused) -> None:
+    refused(["advise", model, *GOOD, "--benchmarks", "sums", "--keep", "sums:.9"], MODELS[model])
+
+
+@pytest.mark.parametrize(
+    "case", [case for case, (given, _) in OPTIONS.items() if given[:1] == ["--data"] and given[:2] != GOOD]
+)
+def test_data_of_advise(case: str, refused: Refused) -> None:
+    given, words = OPTIONS[case]
+    refused(["advise", MODEL, *given, "--benchmarks", "sums", "--keep", "sums:.9"], words)
+
+
 @pytest.mark.parametrize(("name", "content", "said"), WRONG, ids=[name for name, _, _ in WRONG])
 def test_data(name: str, content: Any, said: str, refused: Refused, place: Path) -> None:
     written(place / name, content)

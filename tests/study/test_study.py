@@ -282,3 +282,12 @@ def test_doses_inside_the_warm_up_are_said(warmup: int, shift: float, said: str)
     optimiser = dataclasses.replace(Spec().fine_tuning, warmup_steps=warmup)
     study = construct(dataclasses.replace(Spec(), fine_tuning=optimiser, shifts=(shift,)))
     assert warm_up_note(study) == said
+
+
+def test_names_of_arms_with_many_settings_are_cut_and_stay_apart() -> None:
+    """A folder is named after them."""
+    many = [f"layers.{number}.self_attn.q_proj" for number in range(40)]
+    parts = [{"name": "freezing", "modules": many[:count]} for count in (1, 39, 40)]
+    short, *long = (arm.name for arm in arms_of(Spec(contaminations=("dialogue",), mitigations=parts), natural=False))  # type: ignore[arg-type]
+    assert short == "dialogue-freezing.modules__layers.0.self_attn.q_proj___"
+    assert len(set(long)) == 2 and all(len(name) < 110 for name in long)

@@ -1,0 +1,105 @@
+"""A model and data as a user names them in; what ``check`` and ``advise`` both make of them out."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from forgetting import registry
+from forgetting.contamination.conversations import Conversations
+from forgetting.contracts import Contamination, Sample
+from forgetting.errors import UsageError, require, unknown
+from forgetting.models import checkpoint, ladder
+from forgetting.models.checkpoint import Checkpoint
+from forgetting.spec import PartValue
+from forgetting.study.study import Study
+from forgetting.world.vocabulary import vocabulary
+
+HELD_OUT = 0.05  # of one's own data, for the probe
+COUNTED = 500  # samples of which tokens are counted
+ADAPTERS: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
+NO_PEFT = "pip install 'forgetting[lora]'"
+# Of natural text: an original distribution that no run draws from, where none is named.
+STAND_IN: PartValue = {"name": "altered_python", "dialect": "none"}
+MODEL = "a checkpoint's folder, a hub name, or a capacity"
+
+
+def student_of(value: Any) -> Any:
+    """The model as a spec's ladder holds it. ``UsageError`` unless it is a checkpoint or a capacity."""
+    require(value != "", "model", MODEL, value)
+    if checkpoint.looks_like_one(value):
+        return value
+    require(isinstance(value, str), "model", MODEL, value)
+    folder = "a checkpoint's folder (with config.json and safetensors), a hub name, or a capacity, not a file"
+    require(not Path(value).is_file(), "model", folder, value)
+    try:
+        ladder.architecture(value)
+    except UsageError:
+        near = str(unknown("model", value, [one.name for one in ladder.LADDER])).partition("; ")[2]
+        place = f"there is no folder {value!r}, a hub name has a slash (owner/name), and no capacity has that name"
+        raise UsageError(f"model: {place}; {near}") from None
+    return value
+
+
+def source_of(value: Any, *, natural: bool) -> Any:
+    """The contamination that the data are: a part by name or settings, else rows in a file, a folder or on the hub."""
+    rows = "conversations" if natural else "world_rows"
+    if isinstance(value, Mapping):
+        require(bool({"name", "source"} & set(value)), "data", "a mapping with a source, or with a name", value)
+        settings = {"name": rows, **value} if "source" in value else dict(value)
+        return {**settings, "name": rows} if not natural and settings.get("name") == "conversations" else settings
+    require(isinstance(value, str) and bool(value), "data", "a path, a hub name, rows, or the name of a source", value)
+    known, path = registry.names("contamination"), Path(value).expanduser()
+    if value in known or (_is_class(value) and not path.exists()):
+        return value
+    if not (registry.names_data(value) or path.exists() or "/" in value):
+        near = str(unknown("data", value, known)).partition("; ")[2]
+        raise UsageError(f"data: there is no file or folder {value!r}, and no source of that name; {near}")
+    return {"name": rows, "source": value}
+
+
+def _is_class(value: str) -> bool:
+    """Whether a text has the form of the import path of a class."""
+    words = value.split(".")
+    return len(words) > 1 and all(map(str.isidentifier, words)) and words[-1][0].isupper()
+
+
+def without_template(student: Any, part: Contamination, source: Any) -> tuple[Any, list[str]]:
+    """The source, and a line if it must be another: without a chat template one answer of a dialogue is learned."""
+    if not isinstance(student, Checkpoint) or not isinstance(part, Conversations) or "turns" in source:
+        return source, []
+    if student.reader()[0].chat_template:
+        return source, []
+    line = "the tokenizer has no chat template, so that of each dialogue only the last answer is learned"
+    return {**part.settings(), "turns": "last"}, [line]
+
+
+def default_rate(parameters: int) -> float:
+    """The learning rate for all weights of a checkpoint: 2e-3 at a hundred thousand parameters, 2e-5 at 1e9.
+
+    Straight between them in logarithms and beyond, but for smaller models; one digit.
+    """
+    return float(f"{2e-3 * min(1.0, (1e5 / parameters) ** 0.5):.0e}")
+
+
+def parameters_of(study: Study) -> int:
+    """Of the one student of a study."""
+    (student,) = study.students
+    return student.parameters(len(vocabulary()))
+
+
+def mean_tokens(study: Study, samples: Sequence[Sample]) -> float:
+    """The length of a sample, as the tokenizer of the study's student counts it, of the first ``COUNTED``."""
+    from forgetting.batching import encode
+    from forgetting.world.tokenizer import tokenizer
+
+    (student,) = study.students
+    words = student.reader()[0] if isinstance(student, Checkpoint) else tokenizer()
+    return float(encode(samples[:COUNTED], words).end_P.double().mean())
+
+
+def adapters_at_hand() -> bool:
+    """Whether ``peft`` is installed."""
+    return importlib.util.find_spec("peft") is not None
