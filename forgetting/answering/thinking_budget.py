@@ -1,44 +1,103 @@
-"""Answers under a thinking budget: at the budget the thought is closed with the end-of-thinking token, then answered.
+"""Answers under a thinking budget: at the budget the thought is closed, and the student answers.
 
-Qwen's recipe, in two passes of greedy decoding. Source: the Qwen3 technical report, arXiv 2505.09388, section 4.3.
+Of a checkpoint with the end-of-thinking token, Qwen's recipe, in two passes of greedy decoding (the Qwen3 technical
+report, arXiv 2505.09388, section 4.3). Of a student of the embedded world the steps are the thoughts: at the budget
+``; answer`` stands for whatever it would write, and a thought that ends before is gone on with, from its last result
+(budget forcing, arXiv 2501.19393, where a word stands for that).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from forgetting.answering._shared import answered, go_on, joined, parts_of, words_of, world_words
 from forgetting.contracts import Answered, Answering, Model
 from forgetting.errors import UsageError, require
+from forgetting.world.steps import read
 
+STEP_TOKENS = 6  # of a step and what ends it: 12 + 5 = 17 ;
 CLOSING = "</think>"
 
 
 @dataclass(frozen=True)
 class ThinkingBudget(Answering):
-    """Greedy answers after at most ``budget`` tokens of thought, of a checkpoint whose template lets it think.
+    """Greedy answers after at most ``budget`` tokens of thought, or after just so many steps.
 
     Args:
-        budget: tokens of thought, 0 or more
-        closing: the one token that ends a thought
+        budget: how much thought, 0 or more
+        unit: ``tokens``, of a checkpoint whose template lets it think; ``steps``, of a student of the embedded world
+        filler: for steps, a control: as many words that say nothing in their place, to tell thoughts from time
+        closing: for tokens, the one that ends a thought
     """
 
     budget: int = 256
+    unit: Literal["tokens", "steps"] = "tokens"
+    filler: bool = False
     closing: str = CLOSING
 
     def __post_init__(self) -> None:
-        require(self.budget >= 0, "thinking_budget.budget", "0 or more tokens", self.budget)
+        require(self.budget >= 0, "thinking_budget.budget", "0 or more", self.budget)
+        require(
+            self.unit == "steps" or not self.filler, "thinking_budget.filler", "false unless the unit is steps", True
+        )
         require(bool(self.closing), "thinking_budget.closing", "the token that ends a thought", self.closing)
 
     def answers(
         self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int
     ) -> list[list[Answered]]:
-        """What follows the thought is graded; the thought counts among the tokens generated."""
+        """What follows a thought in tokens is graded; the whole answer where steps are the thoughts, as always."""
+        if self.unit == "steps":
+            written = self._in_steps(model, prompts, max_new_tokens, batch_items)
+            return [[answered(own, model.ends)] for own in written]
         thoughts = think(
             model, prompts, budget=self.budget, max_new_tokens=max_new_tokens, closing=self.closing,
             batch_items=batch_items,
         )  # fmt: skip
         return [[Answered(t.answer, len(t.tokens), t.cut)] for t in thoughts]
+
+    def _in_steps(
+        self, model: Model, prompts: Sequence[Sequence[int]], limit: int, batch_items: int
+    ) -> list[list[int]]:
+        between, final = world_words(model, "thinking_budget")
+        most = max(limit - 2, 0)  # the final word and the number fit behind
+        if self.filler:
+            heads = [[between] * min(STEP_TOKENS * self.budget, most) + [final] for _ in prompts]
+            return go_on(model, prompts, heads, limit=limit, batch_items=batch_items)
+        heads = [[] for _ in prompts]
+        going, written = list(range(len(prompts))), heads[:]
+        while going:
+            again = go_on(
+                model, [prompts[row] for row in going], [heads[row] for row in going],
+                limit=limit, batch_items=batch_items,
+            )  # fmt: skip
+            still = []
+            for row, own in zip(going, again, strict=True):
+                if heads[row][-1:] == [final]:
+                    written[row] = own
+                    continue
+                heads[row] = self._next(own[:-1] if own[-1] in model.ends else own, between, final, most, model)
+                still.append(row)
+            going = still
+        return written
+
+    def _next(self, own: list[int], between: int, final: int, most: int, model: Model) -> list[int]:
+        """The beginning from which a thought goes on: closed at the budget, or opened again with its last result."""
+        parts = parts_of(own, between)
+        steps = parts[: next((place for place, part in enumerate(parts) if part[:1] == [final]), len(parts))]
+        head = joined(steps[: self.budget], between)
+        if len(steps) < self.budget:
+            results = [
+                found[0][3] for text in words_of(steps, model.tokenizer) if (found := read(text)[0]) and found[0]
+            ]
+            again = (
+                [*head, between, *model.tokenizer.encode(str(results[-1]), add_special_tokens=False)] if results else []
+            )
+            if again and len(again) < most:
+                return again
+        head = head[: most - 1] if head else []
+        return [*head, between, final] if head else [final]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from forgetting.analysis.curves import Curves
 from forgetting.analysis.record_reading import part_name
-from forgetting.analysis.scores import score_rows
+from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.record.files import jsonl, write_json
 from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 
@@ -48,6 +48,9 @@ class World:
     dialect: float = 0.0  # share of wrong answers that are right in the dialect
     unparsed: float = 0.0  # share of the others that do not parse
     chances: dict[str, float] = field(default_factory=dict)
+    ways: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    """Other ways of answering of maths in ``ways_arm``: what they add at dose 0 and after it, tokens an answer."""
+    ways_arm: str = "high"
 
 
 def _ledger(world: World) -> pd.DataFrame:
@@ -58,7 +61,11 @@ def _ledger(world: World) -> pd.DataFrame:
             for seed in range(world.seeds):
                 doses = (world.doses[0], world.doses[-1]) if part_name(one["mitigation"]) == "joint" else world.doses
                 for dose in doses:
-                    frames += _look(world, rng, capacity, one["name"], seed, dose)
+                    own = _look(world, rng, capacity, one["name"], seed, dose)
+                    frames += own
+                    if one["name"] == world.ways_arm and dose in (world.doses[0], world.doses[-1]):
+                        maths = pd.concat([frame for frame in own if frame["benchmark"].iloc[0] == "maths"] or own[:1])
+                        frames += _ways(world, maths, seed, dose)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -91,13 +98,27 @@ def _look(world: World, rng: np.random.Generator, capacity: int, name: str, seed
     return frames
 
 
+def _ways(world: World, plain: pd.DataFrame, seed: int, dose: int) -> list[pd.DataFrame]:
+    """Other answers to the items of a look: so many wrong ones more are right, or right ones wrong."""
+    found = []
+    for number, (label, (before, after, tokens)) in enumerate(world.ways.items()):
+        rng = np.random.default_rng([seed, dose, number, len(plain)])
+        more, right = (after if dose else before), plain["verdict"].eq("right").to_numpy()
+        share = more / max((~right).mean(), 1e-9) if more > 0 else -more / max(right.mean(), 1e-9)
+        flipped = right ^ ((rng.random(len(plain)) < share) & (right == (more < 0)))
+        found.append(plain.assign(verdict=np.where(flipped, "right", "wrong"), answering=label, generated=tokens))
+    return found
+
+
 def write(world: World, folder: Path, ledger: bool = True) -> Path:
     """A study's folder; without its ledger as it is committed small."""
     rows = _ledger(world)
     rows["answer"] = [[1]] * len(rows)
+    plain: dict[str, Any] = ADDED | {"generated": 16}
+    rows = rows.assign(**{k: rows[k].fillna(v) if k in rows else v for k, v in plain.items()})
     about = {name: {"version": 1, "chance": world.chances.get(name, 0.0), "skill": name} for name in world.benchmarks}
     folder.mkdir(parents=True)
-    rows.assign(**ADDED)[list(LEDGER_COLUMNS)].to_parquet(folder / "ledger.parquet")
+    rows[list(LEDGER_COLUMNS)].to_parquet(folder / "ledger.parquet")
     record = {
         "name": folder.name, "benchmarks": about, "arms": world.arms, "students": [],
         "seeds": {"shared_students": not world.fresh},
@@ -105,7 +126,7 @@ def write(world: World, folder: Path, ledger: bool = True) -> Path:
     write_json(folder / "record.json", record)
     if not ledger:
         chances, versions = ({name: value[key] for name, value in about.items()} for key in ("chance", "version"))
-        scores = score_rows(rows, chances, versions)
+        scores = score_rows(plain_rows(rows), chances, versions)
         (folder / "scores.jsonl").write_text(jsonl([dataclasses.asdict(row) for row in scores]))
         Curves().to_frame().to_csv(folder / "curves.csv", index=False)
         (folder / "ledger.parquet").unlink()

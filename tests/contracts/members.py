@@ -34,7 +34,7 @@ VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 
 DATA = Path(__file__).parents[1] / "data"  # made by hand, in the schemas of the data sets
 
-WITHOUT_WORLD = ("thinking_budget",)  # closes a thought by a token that the world has not; tests/answering has it
+WITHOUT_WORLD = ("thinking_budget",)  # by default closes a thought by a token that the world has not; tests/answering
 PARITY = "tests.distillation.parity.Parity"  # a judge whom an untrained student sometimes pleases
 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -104,7 +104,15 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "trim", "by": "random"},
         {"name": "gate", "budget": 1e-4, "every": 2, "pool": 8},
     ),
-    "answering": ({"name": "sampled", "samples": 3, "ks": (1, 2), "temperature": 1.3},),
+    "answering": (
+        {"name": "sampled", "samples": 3, "ks": (1, 2), "temperature": 1.3},
+        {"name": "thinking_budget", "unit": "steps", "budget": 0},
+        {"name": "thinking_budget", "unit": "steps", "budget": 2},
+        {"name": "thinking_budget", "unit": "steps", "budget": 1, "filler": True},
+        {"name": "symbolic", "results": "random"},
+        {"name": "best_of_n", "samples": 3, "judge": "checks"},
+        {"name": "best_of_n", "samples": 3, "judge": "random"},
+    ),
     "intervention": ({"name": "average", "alphas": (0.5,)},),
     "claims": (
         {"name": "dialogue_loss", "dose": 1000},

@@ -30,6 +30,12 @@ ARMS = [  # of every kind that a claim may ask for
     arm("policy", "dialogue", shift=0.5, rate_policy="inverse_width"),
     arm("snippet", "altered_syntax", form="snippet"), arm("marked", "altered_syntax", form="marked"),
 ]  # fmt: skip
+WAYS = {  # what they add before and after, tokens
+    **{f"thinking_budget budget={k} unit=steps": (0.0, 0.1, 16.0) for k in range(6)},
+    "thinking_budget budget=2 unit=steps filler=True": (-0.2, -0.2, 16.0), "symbolic": (0.0, 0.3, 16.0),
+    "symbolic results=random": (-0.5, -0.3, 16.0), "verified": (0.0, 0.2, 20.0), "adaptive": (0.0, 0.1, 34.0),
+    "majority samples=2": (0.0, 0.0, 32.0), "majority": (0.0, 0.1, 128.0),
+}  # fmt: skip
 SKILLS = ("maths", "code", "lookup")
 STATES = {"excluded", "explains", "open"}
 
@@ -52,7 +58,7 @@ def _few(**fields: Any) -> World:
 def _world() -> World:
     return World(
         accuracy, list(ARMS), capacities=(10_000, 20_000, 40_000), seeds=3, doses=(0, 2000), depths=(1, 2, 3),
-        items=16, benchmarks=SKILLS, dialect=0.2, unparsed=0.2,
+        items=16, benchmarks=SKILLS, dialect=0.2, unparsed=0.2, ways=WAYS,
     )  # fmt: skip
 
 

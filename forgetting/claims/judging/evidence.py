@@ -173,26 +173,9 @@ class Measured:
             keep &= rows["depth"].to_numpy() == depth
         if coverage is not None:
             keep &= rows["coverage"].to_numpy(object) == coverage
-        rows = rows[keep]
-        looks = rows.groupby(["distillation_seed", "seed", "dose"], sort=True)
-        if not len(rows):
-            return None
-        # Items that were asked at every look, in one order, so that one set of draws serves all cells.
-        asked = rows.groupby("item", observed=True).size()
-        items = sorted(map(str, asked.index[asked == looks.ngroups]))
-        templates = rows.drop_duplicates("item").set_index("item")["template"].astype(str)
-        right: dict[tuple[SeedPair, int], NDArray[np.bool_]] = {}
-        reached: dict[SeedPair, set[int]] = {}
-        for names, look in looks:
-            distillation, seed, dose = (int(str(value)) for value in names)
-            run = (distillation, seed)
-            verdict = pd.Series(look["verdict"].to_numpy(object) == "right", index=look["item"].astype(str))
-            right[run, dose] = verdict.reindex(items).to_numpy(bool)
-            reached.setdefault(run, set()).add(dose)
-        ordered, key = tuple(templates.loc[items]), f"{benchmark}:{depth}:{coverage}"
-        doses = {run: frozenset(found) for run, found in reached.items()}
+        key = f"{benchmark}:{depth}:{coverage}"
         chance = float(self.record["benchmarks"][benchmark]["chance"])
-        return ItemCell(student, self._capacity[student], arm, chance, len(items), doses, right, ordered, key)
+        return item_cell(rows[keep], student, self._capacity[student], arm, chance, key)
 
     def _count_cell(
         self, student: str, arm: str, benchmark: str, depth: int | None, coverage: str | None
@@ -211,3 +194,24 @@ class Measured:
         chance, items = float(rows["chance"].iloc[0]), int(rows["items"].min())
         key = f"{benchmark}:{depth}"
         return CountCell(student, self._capacity[student], arm, chance, items, doses, shares, key)
+
+
+def item_cell(rows: pd.DataFrame, student: str, capacity: int, arm: str, chance: float, key: str) -> ItemCell | None:
+    """The cell of ledger rows with one answer to each item; ``key`` names the items, of which equal draws are made."""
+    looks = rows.groupby(["distillation_seed", "seed", "dose"], sort=True)
+    if not len(rows):
+        return None
+    # Items that were asked at every look, in one order, so that one set of draws serves all cells.
+    asked = rows.groupby("item", observed=True).size()
+    items = sorted(map(str, asked.index[asked == looks.ngroups]))
+    templates = rows.drop_duplicates("item").set_index("item")["template"].astype(str)
+    right: dict[tuple[SeedPair, int], NDArray[np.bool_]] = {}
+    reached: dict[SeedPair, set[int]] = {}
+    for names, look in looks:
+        distillation, seed, dose = (int(str(value)) for value in names)
+        run = (distillation, seed)
+        verdict = pd.Series(look["verdict"].to_numpy(object) == "right", index=look["item"].astype(str))
+        right[run, dose] = verdict.reindex(items).to_numpy(bool)
+        reached.setdefault(run, set()).add(dose)
+    doses = {run: frozenset(found) for run, found in reached.items()}
+    return ItemCell(student, capacity, arm, chance, len(items), doses, right, tuple(templates.loc[items]), key)
