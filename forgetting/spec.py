@@ -72,7 +72,7 @@ class Until:
         benchmark: whose items of the split ``validation`` are asked, by name or with settings; empty: no target
         accuracy: reached where two checks running find it
         every: steps between checks
-        decay: that share of the steps taken; 0: the fit ends with the check, at the skill that was asked for and no more
+        decay: that share of the steps taken; 0: the fit ends with the check, at the skill that was asked for
         max_new_tokens: longest answer of a check, in tokens
     """
 

@@ -31,7 +31,7 @@ RECORD = {  # what views rely on
     }]),
     "students": maybe([{
         "name": NAME, "capacity": maybe(WHOLE), "capacity_non_embedding": maybe(WHOLE), "branch": maybe(NAME),
-        "trunk": maybe(NAME), "taught": maybe({ANY: [TAUGHT]}),
+        "trunk": maybe(NAME), "trunk_stages": maybe(WHOLE), "taught": maybe({ANY: [TAUGHT]}),
     }]),
     "seeds": maybe({
         "distillation": maybe([WHOLE]), "contamination": maybe([WHOLE]), "shared_students": maybe(FLAG),

@@ -41,7 +41,7 @@ def study_record(
         entry = students.setdefault(run.student.name, {"name": run.student.name, **about, "weights": {}})
         entry["weights"][str(run.distillation_seed)] = weights
         if branch := study.branches.get(run.student.name):
-            entry |= {"branch": branch.name, "trunk": branch.of.name}
+            entry |= {"branch": branch.name, "trunk": branch.of.name, "trunk_stages": len(study.stages)}
             entry.setdefault("taught", {})[str(run.distillation_seed)] = _taught(study, run, store)
     return {
         "name": spec.name,

@@ -168,7 +168,8 @@ def construct(spec: Spec) -> Study:
     students = students_of(spec, teacher)
     trunk = _stages(ladder.stages(), "ladder.distillation", isinstance(ladder.distillation, tuple))
     branches = _branches(ladder, students, trunk)
-    require(not (branches and teacher is None), "ladder.branches", "empty for checkpoints without a teacher", [*branches])
+    rule = "empty for checkpoints without a teacher"
+    require(not (branches and teacher is None), "ladder.branches", rule, [*branches])
     study = Study(
         spec=spec,
         students=tuple(dataclasses.replace(b.of, name=name) for name, b in branches.items()) or students,

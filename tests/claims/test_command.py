@@ -42,7 +42,7 @@ def test_json_on_the_screen_and_in_a_file(command: Any, results: str, here: Path
     assert printed == json.loads((here / "verdicts.json").read_text())
     assert [verdict["claim"] for verdict in printed] == ["C5", "C6", "C7", "C8", "C9"]
     first = printed[0]
-    assert first["verdict"] == "supported" and first["rules_version"] == 1 and first["exploratory"] is True
+    assert first["verdict"] == "supported" and first["rules_version"] == 2 and first["exploratory"] is True
     assert first["parts"][0]["by_size"][0]["capacity"] == 10_000
     assert printed[1]["p"] is None and printed[4]["zones"][0]["zone"] == "retained"
 

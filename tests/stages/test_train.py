@@ -192,7 +192,7 @@ def test_without_a_decay_the_fit_ends_at_the_check(tmp_path: Path) -> None:
 def test_the_latest_decay_ends_with_the_last_sample(decay: float) -> None:
     for steps in (1, 11, 1100, 3000, 2999):
         latest = latest_step(Until("maths", decay=decay), steps)
-        assert latest + -(-int(round(latest * decay * 100)) // 100) <= steps < (latest + 1) * (1 + decay) + 1e-6
+        assert latest + -(-round(latest * decay * 100) // 100) <= steps < (latest + 1) * (1 + decay) + 1e-6
 
 
 def test_a_fit_without_a_decay_is_stored_as_it_was_checked(
@@ -209,7 +209,8 @@ def branched(*branches: dict[str, Any], **ladder: Any) -> Study:
     return study(branches=branches, **ladder)
 
 
-WORD = {"name": "word", "stages": [{"method": {"name": "off_policy", "level": "word"}, "samples": 1280, "warmup_steps": 1}]}
+BY_WORD = {"name": "off_policy", "level": "word"}
+WORD = {"name": "word", "stages": [{"method": BY_WORD, "samples": 1280, "warmup_steps": 1}]}
 LONGER = {"name": "longer", "stages": [{"method": "off_policy", "samples": 128}, {"method": "process", "samples": 64}]}
 
 
@@ -245,7 +246,7 @@ def test_a_study_of_branches_is_measured_and_says_how_each_was_taught(teachers: 
     for seed in ("0", "1"):
         first, own = word["taught"][seed]
         assert first == longer["taught"][seed][0]  # one trunk
-        assert 0 < own["moved"] and own["why"] in ("reached", "plateau", "cap") and 0 <= own["accuracy"] <= 1
+        assert own["moved"] > 0 and own["why"] in ("reached", "plateau", "cap") and 0 <= own["accuracy"] <= 1
     assert set(found.scores["student"]) == {"10k-word", "10k-longer"}
     assert set(found.scores["distillation_seed"]) == {0, 1}
 
@@ -256,7 +257,7 @@ def test_a_study_of_branches_is_measured_and_says_how_each_was_taught(teachers: 
         (({"stages": []},), r"branches\[0\]\.stages: must be a list of at least one stage"),
         (({"stages": [{"method": "off_policy"}]},), r"branches\[0\]\.name: must be a file name"),
         (({"name": "a", "stage": []},), r"branches\[0\]: unknown name 'stage'; did you mean 'stages'"),
-        (({"name": "a", "stages": [{"samples": 1}]},), r"branches\[0\]\.stages\[0\]: must be a mapping with its method"),
+        (({"name": "a", "stages": [{"samples": 1}]},), r"stages\[0\]: must be a mapping with its method"),
         (({"name": "a", "stages": [{"method": "of_policy"}]},), r"stages\[0\]\.method: unknown name 'of_policy'"),
         ((WORD, WORD), "branches: must be of different names"),
     ],
