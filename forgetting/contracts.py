@@ -584,6 +584,7 @@ class Claim(Part):
     identifier: ClassVar[str]  # in the rules file and in verdicts: C5
     parts: ClassVar[tuple[str, ...]]  # the statistics, all of which a supported claim takes
     rivals: ClassVar[tuple[str, ...]] = ()  # other explanations
+    of_branches: ClassVar[bool] = False  # judged on students that branch from one trunk, which are no sizes
 
     @abstractmethod
     def judge(self, study: Any, rule: Any, pair: Any) -> Any:

@@ -64,7 +64,7 @@ class Optimiser:
 class Until:
     """Where a fit stops before its last sample: at an accuracy, so that students start from equal skill.
 
-    Until then the rate is constant after warm-up; then it falls to 0 over a tenth of the steps taken. A fit that gains
+    Until then the rate is constant after warm-up; then it falls to 0 over a share of the steps taken. A fit that gains
     less than .01 in a fifth of its steps, or that would pass its samples, ends in the same way; the student's manifest
     says which.
 
@@ -72,17 +72,20 @@ class Until:
         benchmark: whose items of the split ``validation`` are asked, by name or with settings; empty: no target
         accuracy: reached where two checks running find it
         every: steps between checks
+        decay: that share of the steps taken; 0: the fit ends with the check, at the skill that was asked for
         max_new_tokens: longest answer of a check, in tokens
     """
 
     benchmark: PartValue = ""
     accuracy: float = 0.95
     every: int = 100
+    decay: float = 0.1
     max_new_tokens: int = 48
 
     def __post_init__(self) -> None:
         check_fields(self)
         require(0 < self.accuracy <= 1, "accuracy", "above 0 and at most 1", self.accuracy)
+        require(0 <= self.decay <= 1, "decay", "a share from 0 to 1", self.decay)
         for name in ("every", "max_new_tokens"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
 
@@ -132,6 +135,8 @@ class Ladder:
         teaching: how the teacher is trained
         distillation: how students learn from the teacher; or a list of stages, one after another, each a mapping with
             its ``method`` and those settings of ``distilling`` that differ for it
+        branches: ways on from there, each a mapping with its ``name`` and its ``stages``, as in ``distillation``: each
+            capacity is then a trunk, made once, and a student for each branch; empty: the trunk is the student
         distilling: how long and at which rate
         seed: root of the teacher's and the students' randomness
         fresh_students: distil a fresh student for each seed (a published verdict) or share one (exploratory)
@@ -142,6 +147,7 @@ class Ladder:
     original: PartValue = "original"
     teaching: Fit = field(default_factory=lambda: Fit(samples=96_000))
     distillation: PartValue | tuple[dict[str, Any], ...] = "off_policy"
+    branches: tuple[dict[str, Any], ...] = ()
     distilling: Fit = field(default_factory=Fit)
     seed: int = 0
     fresh_students: bool = False
@@ -153,13 +159,30 @@ class Ladder:
         require(not repeats, "students", "free of repeats", self.students)
         require(self.seed >= 0, "seed", "0 or more", self.seed)
         self.stages()
+        names = list(self.branch_stages())
+        require(len(names) == len(self.branches), "branches", "of different names", [b["name"] for b in self.branches])
 
     def stages(self) -> list[tuple[PartValue, Fit]]:
-        """The stages of distillation: each one's method and fit."""
+        """The stages of distillation, of the trunk where there are branches: each one's method and fit."""
         if not isinstance(self.distillation, tuple):
             return [(self.distillation, self.distilling)]
         require(len(self.distillation) > 0, "distillation", "a method, or at least one stage", self.distillation)
         return [self._stage(f"distillation[{i}]", one) for i, one in enumerate(self.distillation)]
+
+    def branch_stages(self) -> dict[str, list[tuple[PartValue, Fit]]]:
+        """By branch its own stages."""
+        found = {}
+        for i, given in enumerate(self.branches):
+            where = f"branches[{i}]"
+            for key in given:
+                if key not in ("name", "stages"):
+                    raise unknown(where, key, ("name", "stages"))
+            stages = given.get("stages")
+            several = isinstance(stages, list | tuple) and len(stages) > 0 and all(isinstance(s, dict) for s in stages)
+            require(several, f"{where}.stages", "a list of at least one stage, each a mapping", stages)
+            name = file_name(given.get("name"), f"{where}.name")
+            found[name] = [self._stage(f"{where}.stages[{n}]", one) for n, one in enumerate(cast(Any, stages))]
+        return found
 
     def _stage(self, where: str, given: dict[str, Any]) -> tuple[PartValue, Fit]:
         own = dict(given)

@@ -55,14 +55,18 @@ def dose_at(curve: ForgettingCurve, level: float) -> DoseAt:
     last = int(curve.dose[-1])
     if curve.status != Status.ok.name:
         return DoseAt(level, curve.status, math.nan, math.nan, math.nan, last)
-    dose, low, high = (_fall(curve.dose.astype(float), own, level) for own in (curve.retention, curve.low, curve.high))
+    at = curve.dose.astype(float)
+    dose, low, high = (falls_at(at, own, level) for own in (curve.retention, curve.low, curve.high))
     if math.isinf(dose):
         return DoseAt(level, Status.not_reached.name, math.nan, low, math.inf, last)
     return DoseAt(level, REACHED, dose, min(low, dose), max(high, dose), last)
 
 
-def _fall(dose_D: Floats, retention_D: Floats, level: float) -> float:
-    """Where one line falls to the level for good; infinite where it does not."""
+def falls_at(dose_D: Floats, retention_D: Floats, level: float) -> float:
+    """Where one line falls to the level for good, in contaminating samples; infinite where it does not.
+
+    Between two doses it runs straight in log dose, from dose 0 straight in dose.
+    """
     found = crossing(dose_D, retention_D, level)
     if not math.isfinite(found.high):
         return math.inf

@@ -17,6 +17,10 @@ RATE = {
 }  # fmt: skip
 RUN = {"student": TEXT, "arm": TEXT, "distillation_seed": WHOLE, "seed": WHOLE, "dose": WHOLE}
 CELL = {"student": TEXT, "arm": TEXT, "skill": TEXT, "dose": WHOLE, "items": WHOLE, "difference": (NUMBER, NONE)}
+TAUGHT = {
+    "method": TEXT, "steps": WHOLE, "why": maybe(TEXT, NONE), "accuracy": maybe(NUMBER), "moved": maybe(NUMBER),
+    "seconds": maybe({ANY: NUMBER}), "notes": maybe({ANY: NUMBER}),
+}  # fmt: skip
 RECORD = {  # what views rely on
     "name": maybe(TEXT), "fingerprint": maybe(TEXT), "commit": maybe(TEXT, NONE), "created": maybe(TEXT),
     "benchmarks": {ANY: {"version": WHOLE, "chance": NUMBER, "skill": TEXT}},
@@ -25,7 +29,10 @@ RECORD = {  # what views rely on
         "shift": maybe(NUMBER), "rate_multiple": maybe(NUMBER), "replay": maybe(NUMBER), "rates": maybe({ANY: RATE}),
         "doses": maybe([WHOLE]), "not_reached": maybe([WHOLE]),
     }]),
-    "students": maybe([{"name": NAME, "capacity": maybe(WHOLE), "capacity_non_embedding": maybe(WHOLE)}]),
+    "students": maybe([{
+        "name": NAME, "capacity": maybe(WHOLE), "capacity_non_embedding": maybe(WHOLE), "branch": maybe(NAME),
+        "trunk": maybe(NAME), "trunk_stages": maybe(WHOLE), "taught": maybe({ANY: [TAUGHT]}),
+    }]),
     "seeds": maybe({
         "distillation": maybe([WHOLE]), "contamination": maybe([WHOLE]), "shared_students": maybe(FLAG),
         "checkpoints": maybe(FLAG),

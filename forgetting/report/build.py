@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from forgetting.analysis.branches import is_branched
 from forgetting.analysis.record_reading import CURVES_FILE, shown
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.analysis.well_formed import WELL_FORMED_FILE
@@ -14,10 +15,11 @@ from forgetting.errors import UsageError, unknown
 from forgetting.record.files import write_atomically
 from forgetting.record.places import check_plain, clear
 from forgetting.record.seals import SEAL, file_hash, write_sealed
+from forgetting.report.branch_views import BRANCH_FILES, branch_tables
 
 VIEWS = ("curves", "figures", "tensorboard", "html")
 TABLES = (CURVES_FILE, WELL_FORMED_FILE)
-PLACES = (*TABLES, "figures", "tensorboard", "report.html")
+PLACES = (*TABLES, *BRANCH_FILES, "figures", "tensorboard", "report.html")
 
 
 def build_views(folder: Path | str, what: Iterable[str] = VIEWS) -> list[Path]:
@@ -90,6 +92,10 @@ def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Pa
     if "curves" in wanted and study.ledger is not None:
         tables = (study.curve_frame(), study.well_formed)
         for name, table in zip(TABLES, tables, strict=True):
+            write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
+            paths.append(target / name)
+    if "curves" in wanted and is_branched(study):
+        for name, table in branch_tables(study).items():
             write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
             paths.append(target / name)
     if "figures" in wanted or "html" in wanted:

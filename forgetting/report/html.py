@@ -19,7 +19,7 @@ from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
 from forgetting.record.schema import RUN_KEY
-from forgetting.report import first_screen, inline_svg, remedies, replay_views, tables
+from forgetting.report import branch_views, first_screen, inline_svg, remedies, replay_views, tables
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -58,6 +58,11 @@ CAPTIONS = {
         "Means over students by size; bands: 95%, Student's t over students. Dotted: the share of well-formed answers. "
         "What steps in accuracy but not beside it is lost in form or in the metric; what is gone at equal learning was "
         "speed."
+    ),
+    "branches": (
+        "Students that branch from one trunk, less the off-policy branch of the same trunk. Small points: trunks on "
+        "which both arrived; bars: 95%, Student's t over trunks; shaded: within .25 of no difference. Open: as made, "
+        "whatever skill the branch reached."
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
@@ -111,6 +116,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         fronts=_fronts(study, inline),
         replay_table=_html_table(shares) if len(shares := replay_views.kept_shares(study)) else "",
         replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
+        branches=branch_views.page(study, inline, _html_table),
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),

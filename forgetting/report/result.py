@@ -131,6 +131,34 @@ class Result(StudyFolder):
         fronts = orderings(self).rename(columns={"area": "value", "student": "of"})
         return pd.concat([run_orderings(self), fronts], ignore_index=True) if len(fronts) else run_orderings(self)
 
+    def branches(self, skill: str = "maths", level: float = 0.5, nll: float = 4.0) -> pd.DataFrame:
+        """Students that branch from one trunk: what each took, whether it arrived, its half dose, and mediators.
+
+        Columns are described in ``analysis.branches.branch_runs``.
+
+        Raises:
+            UsageError: a study in which no student branches, an unknown skill, or a bad level
+        """
+        from forgetting.analysis.branches import branch_runs
+
+        found = branch_runs(self, skill, level, nll)
+        if found.empty:
+            raise UsageError("branches: needs students that branch from a trunk (ladder.branches)")
+        return found
+
+    def branch_differences(self, against: str = "off_policy") -> pd.DataFrame:
+        """Each branch less another on the same trunks, at equal skill and as made, intervals by trunks.
+
+        Columns are described in ``analysis.branches.branch_differences``.
+
+        Raises:
+            UsageError: a study in which no student branches, or no branch of that name
+        """
+        from forgetting.analysis.branches import differences_of
+
+        self.branches()
+        return differences_of(self, against)
+
     def plot_capacity(
         self, arm: str | None = None, skill: str = "maths", thresholds: pd.DataFrame | None = None
     ) -> Figure:

@@ -5,10 +5,15 @@ made them.
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from forgetting.contracts import Report
 from forgetting.models.checkpoint import Checkpoint, Home, load
+from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import Architecture
 from forgetting.record.store import Store, verify
 from forgetting.stages.lesson import Lesson, lesson
@@ -64,8 +69,16 @@ def _student(own: Lesson, store: Store, report: Report) -> Path:
         store, own.mark, own.generators, method.keeps_start,
     )  # fmt: skip
     watch = Stopwatch()
+    begin = {name: weight.clone() for name, weight in model.state().items()} if own.stages > 1 else {}
     told = train(model, training, watch, report)
-    return own.keep(model, watch, store, **told)
+    return own.keep(model, watch, store, **told, **({"moved": _moved(begin, model)} if begin else {}))
+
+
+def _moved(begin: Mapping[str, Tensor], model: HuggingFaceModel) -> float:
+    """How far a stage has taken the weights, as a share of their length before it."""
+    end = model.state()
+    apart = sum(float((end[name].double() - was.double()).square().sum()) for name, was in begin.items())
+    return round(math.sqrt(apart / sum(float(was.double().square().sum()) for was in begin.values())), 6)
 
 
 def _after(own: Lesson, stages: int, store: Store, report: Report) -> Path:

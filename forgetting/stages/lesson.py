@@ -53,7 +53,7 @@ class Lesson:
     @property
     def stage(self) -> DistillationStage:
         """The last of its stages."""
-        return self.study.stages[self.stages - 1]
+        return self.study.stages_of(self.of)[self.stages - 1]
 
     def untaught(self, mentor: Mentor) -> HuggingFaceModel:
         """The student before it is taught: the checkpoint, or fresh weights for the words of its teacher."""
@@ -76,5 +76,5 @@ def lesson(
     study: Study, of: Student, distillation_seed: int, also: Arm | None = None, stages: int | None = None
 ) -> Lesson:
     """The lesson of the student of a seed, in all stages or in the first so many."""
-    count = len(study.stages) if stages is None else stages
+    count = len(study.stages_of(of)) if stages is None else stages
     return Lesson(study, of, student_form(study, of, distillation_seed, also, count), distillation_seed, also, count)

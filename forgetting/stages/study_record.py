@@ -40,6 +40,9 @@ def study_record(
         about, weights = _student_record(study, run, store)
         entry = students.setdefault(run.student.name, {"name": run.student.name, **about, "weights": {}})
         entry["weights"][str(run.distillation_seed)] = weights
+        if branch := study.branches.get(run.student.name):
+            entry |= {"branch": branch.name, "trunk": branch.of.name, "trunk_stages": len(study.stages)}
+            entry.setdefault("taught", {})[str(run.distillation_seed)] = _taught(study, run, store)
     return {
         "name": spec.name,
         "fingerprint": study_fingerprint(study),
@@ -91,6 +94,25 @@ def _student_record(study: Study, run: Run, store: Store) -> tuple[dict[str, Any
     made = manifest(home)
     sizes = {name: made[name] for name in ("capacity", "capacity_non_embedding")}
     return {**sizes, **source}, _weights(made["files"])
+
+
+def _taught(study: Study, run: Run, store: Store) -> list[dict[str, Any]]:
+    """By stage of a run's student: the method, steps, why it ended, accuracy on validation items, seconds, notes."""
+    found = []
+    for number, stage in enumerate(study.stages_of(run.student), 1):
+        home = store.find(fingerprint(student_form(study, run.student, run.distillation_seed, stages=number)))
+        made = manifest(home) if home is not None else {}  # of a store that was cleared meanwhile only the end is known
+        until, seconds = made.get("until", {}), made.get("wall_seconds", {})
+        checks = until.get("checks", [])
+        found.append({
+            "method": stage.method.short_name(),
+            "steps": until.get("steps", -(-stage.fit.samples // stage.fit.batch_size)),
+            **({"why": until["why"], "accuracy": checks[-1][1]} if checks else {}),
+            **({"moved": made["moved"]} if "moved" in made else {}),
+            "seconds": seconds,
+            **({"notes": made["notes"]} if "notes" in made else {}),
+        })  # fmt: skip
+    return found
 
 
 def _weights(files: dict[str, str]) -> str:

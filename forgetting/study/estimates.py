@@ -158,7 +158,8 @@ def _with_distillation(
     taught = study.teacher
     teacher_width = 4 if isinstance(taught, Checkpoint) and taught.dtype == "float32" else 2
     rate, teacher_rate = (UTILISATION * (gpu.float32 if w == 4 else gpu.bfloat16) for w in (width, teacher_width))
-    tokens, read = sum(s.fit.samples for s in study.stages) * lengths.sample, teacher.parameters() * _compares(study)
+    tokens = sum(s.fit.samples for s in study.every_stage()) * lengths.sample
+    read = teacher.parameters() * _compares(study)
     seconds = 6.0 * n * tokens / rate + 2.0 * read * tokens / teacher_rate
     if writes:
         longest = getattr(study.stages[0].method, "max_new_tokens", lengths.answer)
@@ -175,7 +176,7 @@ def _with_distillation(
 
 def _compares(study: Study) -> bool:
     """Whether the student learns the teacher's distribution, which then reads every sample too."""
-    return any(stage.method.compares for stage in study.stages)
+    return any(stage.method.compares for stage in study.every_stage())
 
 
 def _stream(study: Study, arm: Arm) -> float:

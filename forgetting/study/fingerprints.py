@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -104,7 +104,8 @@ def canonical(study: Study) -> dict[str, Any]:
     return _filled(
         {
             "students": [settings_form(s) for s in study.students],
-            **(_taught_form(study) if study.teacher else {}),
+            **(_taught_form(study, study.stages) if study.teacher else {}),
+            "branches": _branch_forms(study),
             **_some(spec.ladder, "fresh_students"),
             "original": settings_form(study.original) if study.language == "natural" else None,
             "arms": [{"name": a.name, **arm_form(a), "doses": list(study.reached(a))} for a in study.arms],
@@ -142,10 +143,17 @@ def teacher_form(study: Study) -> dict[str, Any]:
     )
 
 
-def _taught_form(study: Study, stages: int | None = None) -> dict[str, Any]:
-    """How students are taught, whichever they are, in the first so many stages."""
-    first, *later = [_stage_form(stage) for stage in study.stages[:stages]]
+def _taught_form(study: Study, stages: Sequence[DistillationStage]) -> dict[str, Any]:
+    """How students are taught in these stages, whichever they are."""
+    first, *later = [_stage_form(stage) for stage in stages]
     return {"teacher": teacher_form(study), **first, **({"then": later} if later else {})}
+
+
+def _branch_forms(study: Study) -> dict[str, Any] | None:
+    """By student, in the order of the study: its own stages. None where students do not branch."""
+    trunk = len(study.stages)
+    own = {name: [_stage_form(stage) for stage in branch.stages[trunk:]] for name, branch in study.branches.items()}
+    return own or None
 
 
 def _stage_form(stage: DistillationStage) -> dict[str, Any]:
@@ -167,14 +175,16 @@ def student_form(
 ) -> dict[str, Any]:
     """What a student's weights depend on; with ``also`` it learns that arm's contamination in its distillation.
 
-    ``stages`` gives the form of the student as it is after the first so many stages: others may share it.
+    ``stages`` gives the form of the student as it is after the first so many stages: others may share it. The name of a
+    branch has no part in it.
 
     ``UsageError`` where teacher and student are checkpoints of different tokenizers.
     """
     kind = "checkpoint" if isinstance(student, Checkpoint) else "architecture"
     if study.teacher is None:
         return {kind: settings_form(student)}
-    form = {**_taught_form(study, stages), kind: settings_form(student), "distillation_seed": distillation_seed}
+    taught, rung = _taught_form(study, study.stages_of(student)[:stages]), study.rung(student)
+    form = {**taught, kind: settings_form(rung), "distillation_seed": distillation_seed}
     if isinstance(study.teacher, Checkpoint):  # whose form knows nothing of how its students are made
         form |= {"original": settings_form(study.original), **_some(study.spec.ladder, "seed")}
         form["results_version"] = STUDENTS_VERSION

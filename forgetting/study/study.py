@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,7 +15,7 @@ from forgetting import registry
 from forgetting.contracts import Answering, Benchmark, Contamination, Distillation, Intervention, Language
 from forgetting.errors import require, unknown
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.spec import Evaluation, Fit, Ladder, Spec
+from forgetting.spec import Evaluation, Fit, Ladder, PartValue, Spec
 from forgetting.study.arms import Arm, arms_of
 from forgetting.study.run import Run, RunKey
 from forgetting.study.students import Student, check_language, students_of, teacher_of
@@ -31,6 +32,15 @@ class DistillationStage:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """How a student goes on from its trunk: the capacity whose trunk it is, and all stages, the trunk's first."""
+
+    name: str
+    of: Student
+    stages: tuple[DistillationStage, ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """A spec with everything constructed. Build it with ``construct``."""
 
@@ -38,11 +48,12 @@ class Study:
     students: tuple[Student, ...]
     teacher: Student | None  # None: the students are checkpoints that are taken as they are
     original: Contamination
-    stages: tuple[DistillationStage, ...]  # of distillation, in order
+    stages: tuple[DistillationStage, ...]  # of distillation, in order; of trunks where there are branches
     benchmarks: tuple[Benchmark, ...]
     answering: tuple[Answering, ...]
     interventions: tuple[Intervention, ...]
     arms: tuple[Arm, ...]
+    branches: Mapping[str, Branch] = dataclasses.field(default_factory=dict)  # by name of the student
 
     @property
     def language(self) -> Language:
@@ -52,7 +63,23 @@ class Study:
     @property
     def distils_in_stacks(self) -> bool:
         """Whether students may learn side by side: in one stage, of a length that is known, by a method that stacks."""
-        return len(self.stages) == 1 and self.stages[0].method.stacks and not self.stages[0].fit.until.benchmark
+        (first, *more) = self.stages
+        return not (more or self.branches) and first.method.stacks and not first.fit.until.benchmark
+
+    def stages_of(self, student: Student) -> tuple[DistillationStage, ...]:
+        """How a student is taught, from its first stage on."""
+        return self.branches[student.name].stages if student.name in self.branches else self.stages
+
+    def rung(self, student: Student) -> Student:
+        """The capacity or checkpoint that a student is made of, by the name that it has in the spec."""
+        return self.branches[student.name].of if student.name in self.branches else student
+
+    def every_stage(self) -> list[DistillationStage]:
+        """Those of the trunk, then those of each branch: each is taught once for each trunk."""
+        return [*self.stages, *(s for b in self._ways() for s in b.stages[len(self.stages) :])]
+
+    def _ways(self) -> list[Branch]:
+        return list({branch.name: branch for branch in self.branches.values()}.values())
 
     def is_matched(self, arm: Arm) -> bool:
         """Whether the rates of an arm are matched by plasticity."""
@@ -104,14 +131,21 @@ class Study:
         return tuple(d for d in self.spec.doses.values() if d / arm.share() <= self.spec.doses.stream_cap)
 
 
-def _stages(ladder: Ladder) -> tuple[DistillationStage, ...]:
-    given = ladder.stages()
-    several = isinstance(ladder.distillation, tuple)
-    fields = [f"ladder.distillation[{i}].method" if several else "ladder.distillation" for i in range(len(given))]
+def _stages(given: Sequence[tuple[PartValue, Fit]], where: str, several: bool) -> tuple[DistillationStage, ...]:
+    fields = [f"{where}[{i}].method" if several else where for i in range(len(given))]
     return tuple(
         DistillationStage(cast(Distillation, registry.build("distillation", method, field)), fit)
         for (method, fit), field in zip(given, fields, strict=True)
     )
+
+
+def _branches(ladder: Ladder, rungs: Sequence[Student], trunk: tuple[DistillationStage, ...]) -> dict[str, Branch]:
+    """By name of the student: each rung goes on by each branch."""
+    ways = {
+        name: trunk + _stages(given, f"ladder.branches[{i}].stages", True)
+        for i, (name, given) in enumerate(ladder.branch_stages().items())
+    }
+    return {f"{rung.name}-{name}": Branch(name, rung, stages) for rung in rungs for name, stages in ways.items()}
 
 
 def warm_up_note(study: Study) -> str:
@@ -132,12 +166,17 @@ def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
     ladder, teacher = spec.ladder, teacher_of(spec)
     students = students_of(spec, teacher)
+    trunk = _stages(ladder.stages(), "ladder.distillation", isinstance(ladder.distillation, tuple))
+    branches = _branches(ladder, students, trunk)
+    rule = "empty for checkpoints without a teacher"
+    require(not (branches and teacher is None), "ladder.branches", rule, [*branches])
     study = Study(
         spec=spec,
-        students=students,
+        students=tuple(dataclasses.replace(b.of, name=name) for name, b in branches.items()) or students,
         teacher=teacher,
         original=cast(Contamination, registry.build("contamination", ladder.original, "ladder.original")),
-        stages=_stages(ladder),
+        stages=trunk,
+        branches=branches,
         benchmarks=_benchmarks(spec.evaluation),
         answering=_answering(spec.evaluation),
         interventions=tuple(
@@ -150,7 +189,7 @@ def construct(spec: Spec) -> Study:
     parts += [("contaminations", arm.contamination) for arm in study.arms]
     parts += [(f"evaluation.benchmarks[{i}]", b) for i, b in enumerate(study.benchmarks)]
     check_language(students[0], study.language, parts)
-    plain = len(study.stages) == 1 and study.stages[0].method.kind == "imitates"
+    plain = len(study.every_stage()) == 1 and study.stages[0].method.kind == "imitates"
     if not plain:
         rule = "free of joint where distillation has several stages or rewards, which learn no contamination beside"
         require(not any(arm.at_once for arm in study.arms), "controls", rule, list(spec.controls))
@@ -171,7 +210,7 @@ def construct(spec: Spec) -> Study:
         whole = all(arm.mitigation.stacks for arm in study.arms)
         rule = "of those that leave the network's form as it is where another process writes the answers"
         require(whole, "mitigations", rule, list(spec.mitigations))
-    for fit in (ladder.teaching, *(stage.fit for stage in study.stages)):
+    for fit in (ladder.teaching, *(stage.fit for stage in study.every_stage())):
         if fit.until.benchmark:
             registry.build("benchmarks", fit.until.benchmark, "ladder.until.benchmark")
     if study.interventions:

@@ -63,6 +63,8 @@ def construct_sweep(spec: SweepSpec) -> Sweep:
         study = construct(spec.study)
     except UsageError as error:
         raise UsageError(f"study.{error}") from None
+    rule = "empty in a sweep, whose students differ in capacity"
+    require(not study.branches, "study.ladder.branches", rule, list(study.branches))
     spaces = tuple(space(study, target, number) for number, target in enumerate(spec.targets))
     names = [s.name for s in spaces]
     require(len(set(names)) == len(names), "targets", "free of repeats", names)

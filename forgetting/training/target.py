@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from forgetting.spec import Until
 from forgetting.training.module import FitModule
 from forgetting.training.stops import AtStops
 
-DECAY = 10  # one step of falling rate for so many before
+ROUNDING = 1e-9  # of a share of steps
 PLATEAU_GAIN, PLATEAU_SHARE = 0.01, 5  # less is no gain, over so large a part (1 in 5) of the most steps
 
 Check = tuple[int, float]  # steps taken, accuracy
@@ -21,7 +22,7 @@ Why = Literal["reached", "plateau", "cap"]
 
 def decided(checks: Sequence[Check], until: Until, most_steps: int) -> tuple[int, Why] | None:
     """The step from which the rate falls, and why; None while neither is known. A pure function of the checks."""
-    latest = most_steps * DECAY // (DECAY + 1)
+    latest = latest_step(until, most_steps)
     for place, (step, accuracy) in enumerate(checks):
         if step >= latest:
             break
@@ -33,6 +34,11 @@ def decided(checks: Sequence[Check], until: Until, most_steps: int) -> tuple[int
     return (latest, "cap") if checks and checks[-1][0] >= latest else None
 
 
+def latest_step(until: Until, most_steps: int) -> int:
+    """The last step from which the rate can fall so long that the fit ends in time."""
+    return math.floor(most_steps / (1 + until.decay) + ROUNDING)
+
+
 class TargetStop:
     """The checks of one fit so far, in a file so that a resumed fit goes on from them, and what follows from them."""
 
@@ -40,7 +46,7 @@ class TargetStop:
         self.until, self.most_steps, self.file = until, most_steps, file
         kept = json.loads(file.read_text()) if file.is_file() else []
         self.checks: list[Check] = [(step, accuracy) for step, accuracy in kept if step <= first_step]
-        self._latest = most_steps * DECAY // (DECAY + 1)
+        self._latest = latest_step(until, most_steps)
 
     @property
     def why(self) -> Why | None:
@@ -57,7 +63,8 @@ class TargetStop:
     @property
     def ends_at(self) -> int:
         """Steps in all."""
-        return self.slows_at + -(-self.slows_at // DECAY) if self.slows_at < self._latest else self.most_steps
+        fall = math.ceil(self.slows_at * self.until.decay - ROUNDING)
+        return self.slows_at + fall if self.slows_at < self._latest else self.most_steps
 
     def factor(self, step: int) -> float:
         """The rate of a step, of that at constant rate."""
@@ -82,8 +89,8 @@ class AtTarget(AtStops):
 
     def at_stop(self, step: int, module: FitModule) -> None:
         """A check, where one is due; it comes before the snapshot of its step, which then has it."""
+        due = step % self.target.until.every == 0 and self.target.why is None
+        if due or step >= self.target.ends_at:
+            self.target.add(step, self.measure())
         if step >= self.target.ends_at:
-            self.target.add(step, self.measure())
             module.trainer.should_stop = True
-        elif step % self.target.until.every == 0 and self.target.why is None:
-            self.target.add(step, self.measure())

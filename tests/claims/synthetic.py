@@ -51,6 +51,8 @@ class World:
     ways: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     """Other ways of answering of maths in ``ways_arm``: what they add at dose 0 and after it, tokens an answer."""
     ways_arm: str = "high"
+    branches: dict[str, float] = field(default_factory=dict)  # by name, how many times as much each endures
+    late: tuple[str, ...] = ()  # branches that do not arrive at the skill that was asked for
 
 
 def _ledger(world: World) -> pd.DataFrame:
@@ -61,15 +63,20 @@ def _ledger(world: World) -> pd.DataFrame:
             for seed in range(world.seeds):
                 doses = (world.doses[0], world.doses[-1]) if part_name(one["mitigation"]) == "joint" else world.doses
                 for dose in doses:
-                    own = _look(world, rng, capacity, one["name"], seed, dose)
-                    frames += own
-                    if one["name"] == world.ways_arm and dose in (world.doses[0], world.doses[-1]):
-                        maths = pd.concat([frame for frame in own if frame["benchmark"].iloc[0] == "maths"] or own[:1])
-                        frames += _ways(world, maths, seed, dose)
+                    ways = one["name"] == world.ways_arm and dose in (world.doses[0], world.doses[-1])
+                    for branch, times in world.branches.items() or (("", 1.0),):
+                        own = _look(world, rng, capacity, one["name"], seed, dose, times)
+                        if ways:
+                            maths = [frame for frame in own if frame["benchmark"].iloc[0] == "maths"] or own[:1]
+                            own += _ways(world, pd.concat(maths), seed, dose)
+                        named = f"{capacity // 1000}k" + (f"-{branch}" if branch else "")
+                        frames += [frame.assign(student=named) for frame in own]
     return pd.concat(frames, ignore_index=True)
 
 
-def _look(world: World, rng: np.random.Generator, capacity: int, name: str, seed: int, dose: int) -> list[pd.DataFrame]:
+def _look(
+    world: World, rng: np.random.Generator, capacity: int, name: str, seed: int, dose: int, times: float
+) -> list[pd.DataFrame]:
     frames = []
     luck = world.wobble * (0 if dose == 0 else 1) * rng.standard_normal()
     for benchmark in world.benchmarks:
@@ -77,7 +84,8 @@ def _look(world: World, rng: np.random.Generator, capacity: int, name: str, seed
             n = world.items
             index = np.arange(n)
             coverage = np.where(index % 4 == 0, "rare", "common")
-            p = [world.accuracy(capacity, name, benchmark, depth, kind, dose) for kind in ("rare", "common")]
+            felt = round(dose / times)
+            p = [world.accuracy(capacity, name, benchmark, depth, kind, felt) for kind in ("rare", "common")]
             p_I = np.clip(np.where(coverage == "rare", *p) + luck, 0, 1)
             # At dose 0 arms share the student and so its outcomes.
             source = np.random.default_rng([capacity, seed * world.fresh, depth, len(benchmark)]) if dose == 0 else rng
@@ -86,7 +94,7 @@ def _look(world: World, rng: np.random.Generator, capacity: int, name: str, seed
             wrong = np.where(fallen[1] < world.unparsed, "unparsed", "wrong")
             wrong = np.where((fallen[0] < world.dialect) & (dose > 0), "right_in_dialect", wrong)
             frames.append(pd.DataFrame({
-                "student": f"{capacity // 1000}k", "capacity": capacity, "arm": name,
+                "capacity": capacity, "arm": name,
                 "distillation_seed": seed if world.fresh else 0, "seed": seed, "dose": dose,
                 "dose_tokens": 10 * dose, "stream_samples": dose, "benchmark": benchmark, "skill": benchmark,
                 "variant": "original", "item": [f"{benchmark}/{depth}/{i:04d}" for i in index],
@@ -110,6 +118,20 @@ def _ways(world: World, plain: pd.DataFrame, seed: int, dose: int) -> list[pd.Da
     return found
 
 
+def _students(world: World) -> list[dict[str, Any]]:
+    """Of a record: nothing where no student branches."""
+    found = []
+    for capacity in world.capacities:
+        for branch in world.branches:
+            end = {"why": "cap", "accuracy": 0.8} if branch in world.late else {"why": "reached", "accuracy": 0.95}
+            stages = [{"method": "off_policy", "steps": 10}, {"method": branch, "steps": 20, "moved": 0.1, **end}]
+            found.append({
+                "name": f"{capacity // 1000}k-{branch}", "branch": branch, "trunk": f"{capacity // 1000}k",
+                "trunk_stages": 1, "taught": {str(seed): stages for seed in range(world.seeds)},
+            })  # fmt: skip
+    return found
+
+
 def write(world: World, folder: Path, ledger: bool = True) -> Path:
     """A study's folder; without its ledger as it is committed small."""
     rows = _ledger(world)
@@ -120,7 +142,7 @@ def write(world: World, folder: Path, ledger: bool = True) -> Path:
     folder.mkdir(parents=True)
     rows[list(LEDGER_COLUMNS)].to_parquet(folder / "ledger.parquet")
     record = {
-        "name": folder.name, "benchmarks": about, "arms": world.arms, "students": [],
+        "name": folder.name, "benchmarks": about, "arms": world.arms, "students": _students(world),
         "seeds": {"shared_students": not world.fresh},
     }  # fmt: skip
     write_json(folder / "record.json", record)

@@ -63,9 +63,22 @@ def _world() -> World:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that has every kind of arm."""
-    return write(_world(), tmp_path_factory.mktemp("claims") / "whole")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """A study that has every kind of arm, and one of students that branch from one trunk."""
+    root = tmp_path_factory.mktemp("claims")
+    branches = {"off_policy": 1.0, "on_policy": 1.5, "multi_stage": 3.0}
+    several = dataclasses.replace(
+        _world(), branches=branches, arms=ARMS[:1], doses=(0, 250, 2000, 16_000, 128_000, 1_024_000),
+        benchmarks=("maths",), capacities=(10_000,), depths=(2,),
+    )  # fmt: skip
+    return {False: write(_world(), root / "whole"), True: write(several, root / "branched")}
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest, wholes: dict[bool, Path]) -> Path:
+    """The study that has what the test's claim asks for."""
+    about = getattr(request.node, "callspec", None)
+    return wholes["part" in about.params and about.params["part"].of_branches if about else False]
 
 
 @pytest.fixture(scope="module")

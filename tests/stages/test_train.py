@@ -13,15 +13,18 @@ from safetensors.torch import load_file
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import load
 from forgetting.record.store import Store, manifest
+from forgetting.simulate import run_study
 from forgetting.spec import Fit, Ladder, Until
 from forgetting.stages import distil, train
 from forgetting.stages.lesson import lesson
 from forgetting.stages.teach import teacher
 from forgetting.study.fingerprints import fingerprint, student_form
 from forgetting.study.study import Study, construct
+from forgetting.sweep.layout import construct_sweep
+from forgetting.sweep.sweep_spec import SweepSpec, Target
 from forgetting.testing.small import differing
 from forgetting.training.checkpoints import SnapshotWriter
-from forgetting.training.target import TargetStop, decided
+from forgetting.training.target import TargetStop, decided, latest_step
 from tests.contracts.small import spec
 
 MATHS = {"name": "maths", "items_per_depth": 2, "depths": [1]}
@@ -174,6 +177,100 @@ def test_the_rate_is_constant_and_then_falls_to_0_over_a_tenth(tmp_path: Path) -
     again = TargetStop(target.until, 1100, tmp_path / "checks.json", 200)
     assert again.checks == target.checks
     assert TargetStop(target.until, 1100, tmp_path / "checks.json", 150).why is None  # the second is made again
+
+
+def test_without_a_decay_the_fit_ends_at_the_check(tmp_path: Path) -> None:
+    """Or at its last sample, which no check needs to reach."""
+    target = TargetStop(Until("maths", 0.9, decay=0.0), 1100, tmp_path / "checks.json", 0)
+    assert (target.ends_at, target.factor(1099), target.why) == (1100, 1, None)
+    target.add(100, 0.95)
+    target.add(200, 0.95)
+    assert (target.slows_at, target.ends_at, target.why, target.factor(199)) == (200, 200, "reached", 1)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1, 0.25, 1.0])
+def test_the_latest_decay_ends_with_the_last_sample(decay: float) -> None:
+    for steps in (1, 11, 1100, 3000, 2999):
+        latest = latest_step(Until("maths", decay=decay), steps)
+        assert latest + -(-round(latest * decay * 100) // 100) <= steps < (latest + 1) * (1 + decay) + 1e-6
+
+
+def test_a_fit_without_a_decay_is_stored_as_it_was_checked(
+    teachers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = iter([0.2, 0.6, 0.7])
+    monkeypatch.setattr(train, "_accuracy", lambda *_: lambda: next(accuracies))
+    of = study(distilling=Fit(samples=30 * 64, pool=160, until=Until(MATHS, 0.5, every=2, decay=0.0)))
+    home = distil.student(of, of.students[0], 0, store_in(tmp_path, teachers))
+    assert manifest(home)["until"] == {"steps": 6, "why": "reached", "checks": [[2, 0.2], [4, 0.6], [6, 0.7]]}
+
+
+def branched(*branches: dict[str, Any], **ladder: Any) -> Study:
+    return study(branches=branches, **ladder)
+
+
+BY_WORD = {"name": "off_policy", "level": "word"}
+WORD = {"name": "word", "stages": [{"method": BY_WORD, "samples": 1280, "warmup_steps": 1}]}
+LONGER = {"name": "longer", "stages": [{"method": "off_policy", "samples": 128}, {"method": "process", "samples": 64}]}
+
+
+def test_branches_go_on_from_one_trunk(teachers: Path, tmp_path: Path) -> None:
+    """Which is made once; a branch is what a student of all its stages in a row would be, whatever its name."""
+    of = branched(WORD, LONGER)
+    assert [s.name for s in of.students] == ["10k-word", "10k-longer"] == list(of.branches)
+    store = store_in(tmp_path, teachers)
+    homes = [distil.student(of, one, 0, store) for one in of.students]
+    trunk = fingerprint(student_form(study(), study().students[0], 0))
+    made = {e.name for e in tmp_path.iterdir() if (e / "manifest.json").is_file() and not e.is_symlink()}
+    between = fingerprint(student_form(of, of.students[1], 0, stages=2))
+    assert made == {trunk, between, *(home.name for home in homes)}  # type: ignore[union-attr]
+    row = study(distillation=({"method": "off_policy"}, *LONGER["stages"]))
+    assert student_form(row, row.students[0], 0) == student_form(of, of.students[1], 0)
+    begin, end = weights(tmp_path / trunk), weights(homes[0])
+    apart = sum((end[n].double() - begin[n].double()).square().sum() for n in begin).sqrt()
+    length = sum(w.double().square().sum() for w in begin.values()).sqrt()
+    assert manifest(homes[0])["moved"] == pytest.approx(float(apart / length), rel=0.05)  # stored in bfloat16
+
+
+def test_a_study_of_branches_is_measured_and_says_how_each_was_taught(teachers: Path, tmp_path: Path) -> None:
+    """Each student is a row of its own in the record, with its branch, its trunk and its stages."""
+    until = Until(MATHS, 0.01, every=1, decay=0.0)
+    of = branched(WORD, LONGER, distilling=Fit(samples=320, pool=160, until=until))
+    found = run_study(
+        dataclasses.replace(of.spec, seeds=2, ladder=dataclasses.replace(of.spec.ladder, fresh_students=True)),
+        output=tmp_path / "out", store=store_in(tmp_path / "store", teachers).root, workers=0, quiet=True,
+    )  # fmt: skip
+    word, longer = found.record["students"]
+    assert (word["name"], word["branch"], word["trunk"]) == ("10k-word", "word", "10k")
+    assert [one["method"] for one in longer["taught"]["1"]] == ["off_policy", "off_policy", "process"]
+    for seed in ("0", "1"):
+        first, own = word["taught"][seed]
+        assert first == longer["taught"][seed][0]  # one trunk
+        assert own["moved"] > 0 and own["why"] in ("reached", "plateau", "cap") and 0 <= own["accuracy"] <= 1
+    assert set(found.scores["student"]) == {"10k-word", "10k-longer"}
+    assert set(found.scores["distillation_seed"]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (({"stages": []},), r"branches\[0\]\.stages: must be a list of at least one stage"),
+        (({"stages": [{"method": "off_policy"}]},), r"branches\[0\]\.name: must be a file name"),
+        (({"name": "a", "stage": []},), r"branches\[0\]: unknown name 'stage'; did you mean 'stages'"),
+        (({"name": "a", "stages": [{"samples": 1}]},), r"stages\[0\]: must be a mapping with its method"),
+        (({"name": "a", "stages": [{"method": "of_policy"}]},), r"stages\[0\]\.method: unknown name 'of_policy'"),
+        ((WORD, WORD), "branches: must be of different names"),
+    ],
+)
+def test_bad_branches(given: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        construct(spec(ladder=Ladder(branches=given)))
+
+
+def test_no_sweep_is_of_branches() -> None:
+    of = SweepSpec(study=branched(WORD, LONGER).spec, targets=(Target(skill="maths"),))
+    with pytest.raises(UsageError, match=r"^study\.ladder\.branches: must be empty in a sweep"):
+        construct_sweep(of)
 
 
 def test_a_fit_stops_at_its_target_by_validation_items(

@@ -33,6 +33,7 @@ OTHERS: dict[str, Any] = {
     "ladder.teacher": "3m",
     "ladder.original": {"name": "original", "maths": ORIGINAL["code"], "code": ORIGINAL["maths"]},
     "ladder.distillation": {"name": "off_policy", "level": "word"},
+    "ladder.branches": [{"name": "word", "stages": [{"method": {"name": "off_policy", "level": "word"}}]}],
     "contaminations": ["noise"],
     "shifts": [0.5],
     "rate_multiples": [0.25],

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forgetting.analysis.branches import is_branched
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.record_reading import part_name, read_record, replayed
 from forgetting.analysis.scores import PROBE
@@ -90,6 +91,11 @@ class Measured:
     def fresh_students(self) -> bool:
         """Whether each seed has its own student."""
         return not self.record.get("seeds", {}).get("shared_students", True)
+
+    @property
+    def branched(self) -> bool:
+        """Whether students go on from trunks that they share, so that students of one capacity differ."""
+        return is_branched(self.study)
 
     @cached_property
     def students(self) -> tuple[str, ...]:

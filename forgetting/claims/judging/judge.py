@@ -14,7 +14,7 @@ from pathlib import Path
 from forgetting.analysis.statistics import holm
 from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, UNTESTABLE, Counts, combine
 from forgetting.claims.judging.evidence import Measured
-from forgetting.claims.judging.rules import ClaimRule, Rules, read_rules
+from forgetting.claims.judging.rules import ClaimRule, Pair, Rules, read_rules
 from forgetting.claims.judging.verdict import ClaimVerdict, Finding
 from forgetting.errors import require
 
@@ -40,7 +40,7 @@ def judge(paths: Iterable[Path | str], rules: Rules | Path | str | None = None) 
 
 
 def _best(rule: ClaimRule, studies: list[Measured]) -> tuple[Measured, Finding, tuple[str, ...]]:
-    found = [(study, rule.claim.judge(study, rule, pair)) for study in studies for pair in rule.pairs]
+    found = [(study, _finding(study, rule, pair)) for study in studies for pair in rule.pairs]
     ranked = sorted(found, key=lambda one: _rank(one[1]), reverse=True)
     (study, finding), others = ranked[0], ranked[1:]
     notes = []
@@ -50,6 +50,14 @@ def _best(rule: ClaimRule, studies: list[Measured]) -> tuple[Measured, Finding, 
                 effect = f"{part.value:+.2f} [{part.low:+.2f}, {part.high:+.2f}] {part.outcome}"
                 notes.append(f"also in {other.name} ({own.conditions}): {part.name} {effect}")
     return study, finding, tuple(notes)
+
+
+def _finding(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
+    """What a study says, if its students are of the kind that the claim is about."""
+    if study.branched and not rule.claim.of_branches:
+        why = "its students branch from one trunk and are no sizes"
+        return Finding.nothing(rule, why, f"{pair.contamination} against {pair.skill}")
+    return rule.claim.judge(study, rule, pair)
 
 
 def _rank(finding: Finding) -> tuple[int, ...]:
