@@ -12,7 +12,7 @@ from typing import Any
 
 from forgetting import registry, seeds
 from forgetting.contamination.conversations import Conversations
-from forgetting.contracts import Contamination
+from forgetting.contracts import Contamination, is_held_out
 from forgetting.errors import UsageError, require, unknown
 from forgetting.executors import of_workers
 from forgetting.executors.own_data import check_own
@@ -225,7 +225,6 @@ def _spec(
 def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, int]:
     """Mean tokens of a sample, as the student's tokenizer counts them; samples of the probe, none of them twice."""
     from forgetting.batching import encode
-    from forgetting.training.plan import is_held_out
 
     student = study.students[0]
     if isinstance(student, Checkpoint):

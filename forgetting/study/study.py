@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import cast
 
 from forgetting import registry
@@ -100,8 +101,10 @@ class Study:
         return Run(student, arm, self.reached(arm), key.distillation_seed, key.seed)
 
     def reached(self, arm: Arm) -> tuple[int, ...]:
-        """The doses of an arm that the stream cap allows."""
-        return tuple(d for d in self.spec.doses.values() if d / arm.share() <= self.spec.doses.stream_cap)
+        """The doses of an arm that the stream cap allows; of a sequence the ends of its phases are among them."""
+        ends = accumulate(dose for _, dose in arm.contamination.blocks())
+        doses = sorted({*self.spec.doses.values(), *ends})
+        return tuple(d for d in doses if d / arm.share() <= self.spec.doses.stream_cap)
 
 
 def _stages(ladder: Ladder) -> tuple[DistillationStage, ...]:
@@ -184,6 +187,10 @@ def construct(spec: Spec) -> Study:
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)
+        whole = sum(dose for _, dose in arm.contamination.blocks())
+        require(
+            whole <= spec.doses.dose, "doses.dose", f"{whole:,} or more: the phases of arm {arm.name}", spec.doses.dose
+        )
     return study
 
 
