@@ -16,6 +16,7 @@ import pandas as pd
 from forgetting import load
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.scores import PROBE
+from forgetting.analysis.transfer import measures_of
 from forgetting.report.result import Result
 
 SKILL = "maths"
@@ -41,56 +42,49 @@ def told(values: Sequence[float] | pd.Series) -> str:
 
 
 def main(folder: str) -> None:
+    """Print all that the rules ask, a block a size."""
     result = load(folder)
     arms, transfer = kinds(result), result.transfer()
     rows = result.scores[result.scores["depth"].isna() & (result.scores["variant"] == "original")]
     rows = rows[(rows["benchmark"] != PROBE) & (rows["skill"] == SKILL)]
     effects = result.order_effects()
     effects = effects[(effects["skill"] == SKILL) & (effects["scale"] == "hazard")]
-    matrices = transfer.matrices[transfer.matrices["group"] == "new"]
+    new = transfer.matrices[transfer.matrices["group"] == "new"]
+    measured = pd.DataFrame(measures_of(new))
     for student in result.curves:
         print(f"\n{student}")
-        own = rows[rows["student"] == student]
-        last = own[own["dose"] == own["dose"].max()]
-        end = {kind: last[last["arm"].isin(names)].groupby("distillation_seed")["accuracy"].mean()
-               for kind, names in arms.items()}  # fmt: skip
-        start = own[own["dose"] == 0].groupby("distillation_seed")["accuracy"].mean()
-        print(f"  {SKILL} at the start {told(start)}")
-        for kind, values in end.items():
-            print(f"  {SKILL} at the end, {kind}: {told(values)}")
-        for kind in ("blocked", "cyclic"):
-            print(f"  rule 2, {kind} minus interleaved: {told(end[kind] - end['interleaved'])}")
-        for kind in ("blocked", "cyclic", "interleaved", "one kind"):
-            share = (end[f"{kind} + replay"] - end[kind]) / (start - end[kind])
-            print(f"  rule 4, share of the loss that 5% of replay keeps, {kind}: {told(share)}")
-        for name in effects["arms"].unique():
-            some = effects[(effects["student"] == student) & (effects["arms"] == name)]
-            for row in some.itertuples():
-                print(
-                    f"  rules 1, 3: {name} {row.effect} {row.level}: {row.value:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
-                )
-        wanted = transfer.measures[(transfer.measures["student"] == student) & (transfer.measures["group"] == "new")]
+        _ends(rows[rows["student"] == student], arms)
+        for row in effects[effects["student"] == student].itertuples():
+            ends = f"({row.low:+.3f} to {row.high:+.3f})"
+            print(f"  rules 1, 3: {row.arms}, {row.effect} {row.level}: {row.value:+.3f} {ends}")
+        own = measured[measured["student"] == student]
         for kind, names in arms.items():
             for measure in ("backward", "forward"):
-                each = [_by_student(matrices, student, name, measure) for name in names]
-                some = [values for values in each if len(values)]
-                if some and len(wanted):
-                    print(
-                        f"  rule 5, {measure} transfer of the new tasks, {kind}: {told(pd.concat(some, axis=1).mean(axis=1))}"
-                    )
+                some = own[own["arm"].isin(names) & (own["measure"] == measure)]
+                values = some.groupby("distillation_seed")["value"].mean()
+                if values.notna().any():
+                    print(f"  rule 5: {measure} transfer of the new tasks, {kind}: {told(values)}")
         for row in transfer.savings[transfer.savings["student"] == student].itertuples():
-            print(
-                f"  rule 6, savings, {row.arm}, {row.task}: {row.savings:+.2f} ({row.savings_low:+.2f} to {row.savings_high:+.2f})"
-            )
+            ends = f"({row.savings_low:+.2f} to {row.savings_high:+.2f})"
+            print(f"  rule 6: savings, {row.arm}, {row.task}: {row.savings:+.2f} {ends}")
 
 
-def _by_student(matrices: pd.DataFrame, student: str, arm: str, measure: str) -> pd.Series:
-    from forgetting.analysis.transfer import measures_of
-
-    own = pd.DataFrame(measures_of(matrices[(matrices["student"] == student) & (matrices["arm"] == arm)]))
-    if own.empty:
-        return pd.Series(dtype=float)
-    return own[own["measure"] == measure].set_index("distillation_seed")["value"].dropna()
+def _ends(own: pd.DataFrame, arms: dict[str, list[str]]) -> None:
+    """What is left of the skill in each kind of arm, and the differences of rules 2 and 4."""
+    last = own[own["dose"] == own["dose"].max()]
+    start = own[own["dose"] == 0].groupby("distillation_seed")["accuracy"].mean()
+    end = {
+        kind: last[last["arm"].isin(names)].groupby("distillation_seed")["accuracy"].mean()
+        for kind, names in arms.items()
+    }
+    print(f"  {SKILL} at the start: {told(start)}")
+    for kind, values in end.items():
+        print(f"  {SKILL} at the end, {kind}: {told(values)}")
+    for kind in ("blocked", "cyclic"):
+        print(f"  rule 2: {kind} minus interleaved: {told(end[kind] - end['interleaved'])}")
+    for kind in ("blocked", "cyclic", "interleaved", "one kind"):
+        share = (end[f"{kind} + replay"] - end[kind]) / (start - end[kind])
+        print(f"  rule 4: share of the loss that 5% of replay keeps, {kind}: {told(share)}")
 
 
 if __name__ == "__main__":

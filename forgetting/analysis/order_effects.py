@@ -22,8 +22,8 @@ def order_effects(study: StudyFolder) -> pd.DataFrame:
 
     - ``position``: the mean loss in the first, second, ... phase, over all orders;
     - ``task``: the mean loss in the phases of a kind, over all orders;
-    - ``added``: ``first`` is the sum over kinds of what they take in first place, ``whole`` what whole sequences take on
-      average, ``whole - first`` their difference, paired by student: 0 where losses add on the scale.
+    - ``added``: ``first`` is the sum over kinds of what they take in first place, ``whole`` what a sequence takes,
+      ``whole - first`` their difference, paired by student: 0 where losses add on the scale.
     """
     groups = _squares(study)
     costs = pd.DataFrame([cost for cost in run_costs(study) if cost["arm"] in groups])

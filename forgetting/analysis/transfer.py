@@ -1,12 +1,12 @@
 """Sequences of tasks: what every phase did to every task, as a matrix, and what that says of transfer and forgetting.
 
-Shapes: T tasks, R rows. ``A_RT[i, j]`` is the score of task j after phase i; where rows are as many as tasks, task i was
-learned in phase i. In a study row 0 is the student before the first phase, and tasks are of two groups: ``skills`` were
-learned before it, and their score is accuracy; ``new`` ones are taught by the phases, and theirs is the log-likelihood of
-their probe, nats a token (-NLL). More is better in both.
+Shapes: T tasks, R rows. ``A_RT[i, j]`` is the score of task j after phase i; where there are as many rows as tasks,
+task i was learned in phase i. In a study row 0 is the student before the first phase, and tasks are of two groups:
+``skills`` were learned before it, and their score is accuracy; ``new`` ones are taught by the phases, and theirs is the
+log-likelihood of their probe, nats a token (-NLL). More is better in both.
 
-The definitions are those of Lopez-Paz & Ranzato (arXiv 1706.08840) as avalanche-lib has them: a task counts from the end
-of the phase in which it was *first* learned, and one that is learned in the last phase alone has nothing to forget.
+The definitions are those of Lopez-Paz & Ranzato (arXiv 1706.08840), as avalanche-lib has them: a task counts from the
+end of the phase in which it was *first* learned, and one that is learned in the last phase alone has nothing to forget.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def backward_transfer(A_RT: ArrayLike, learned_T: ArrayLike | None = None) -> fl
 
 
 def forgetting(A_RT: ArrayLike, learned_T: ArrayLike | None = None) -> Floats:
-    """F_j = max over i < R of A[i, j], minus A[R, j], for tasks learned before the last phase; *positive* is forgetting.
+    """F_j = max over i < R of A[i, j], minus A[R, j], of tasks learned before the last phase; *positive* is forgetting.
 
-    From the best row, not from the first (arXiv 1801.10112).
+    It counts from the best row, not from the first (arXiv 1801.10112).
     """
     A, _, before = _taken(A_RT, learned_T)
     return np.asarray((A[:-1].max(axis=0) - A[-1])[before])
@@ -114,7 +114,7 @@ def transfer(study: StudyFolder) -> Transfer:
 
 
 def run_costs(study: StudyFolder) -> list[dict[str, Any]]:
-    """By run, phase and skill what the phase took: ``accuracy``, and how far log accuracy (``hazard``) and its logit fell.
+    """By run, phase and skill what the phase took: ``accuracy``; of its log (``hazard``); and of its ``logit``.
 
     (right + 1/2) / (items + 1) stands for accuracy under a logarithm.
     """
@@ -159,11 +159,11 @@ def measures_of(matrices: pd.DataFrame) -> list[dict[str, Any]]:
     """The measures of every run and group."""
     found = []
     for key, own in matrices.groupby([*RUN, "group"], sort=False, observed=True):
-        head = dict(zip([*RUN, "group"], key if isinstance(key, tuple) else (key,), strict=True))
+        head = dict(zip([*RUN, "group"], key, strict=True))
         A_RT = own.pivot(index="after", columns="task", values="score")
         learned = own.groupby("task")["learned"].first().reindex(A_RT.columns)
         told = A_RT.loc[:, learned.notna()]
-        values = {name: math.nan for name in MEASURES} | {"average": average_accuracy(A_RT)}
+        values = dict.fromkeys(MEASURES, math.nan) | {"average": average_accuracy(A_RT)}
         if told.shape[1]:
             at = learned.dropna().to_numpy(int)
             values["backward"] = backward_transfer(told, at)
@@ -223,7 +223,7 @@ def over_students(rows: list[dict[str, Any]], by: list[str], values: tuple[str, 
     each = pd.DataFrame(rows).groupby([*by, "distillation_seed"], sort=False)[list(values)].mean().reset_index()
     found = []
     for key, own in each.groupby(by, sort=False):
-        head = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
+        head = dict(zip(by, key, strict=True))
         for name in values:
             head |= dict(
                 zip((name, f"{name}_low", f"{name}_high"), mean_interval(own[name].to_numpy(float)), strict=True)

@@ -68,11 +68,17 @@ class EventsWriter:
         )
         self._hparams(hparams_metadata.EXPERIMENT_TAG, experiment=about)
 
-    def layout(self, skills: Iterable[str], other: Iterable[str]) -> None:
-        """The CUSTOM SCALARS tab: a category for each group of scalars, in it a chart for each skill with all runs."""
+    def layout(self, skills: Iterable[str], other: Iterable[str], tasks: Iterable[str] = ()) -> None:
+        """The CUSTOM SCALARS tab: a category for each group of scalars, in it a chart for each skill with all runs.
+
+        ``tasks`` of sequences have a category too.
+        """
         skills = list(skills)
         categories = [_category(group, [f"{group}/{skill}" for skill in skills]) for group in GROUPS]
-        layout = layout_pb2.Layout(category=[*categories, _category("contaminating task", list(other))])
+        categories.append(_category("contaminating task", list(other)))
+        if named := [f"task/{task}/nll" for task in tasks]:
+            categories.append(_category("tasks of a sequence", named))
+        layout = layout_pb2.Layout(category=categories)
         tensor = TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[layout.SerializeToString()])
         self._value(layout_metadata.CONFIG_SUMMARY_TAG, layout_metadata.create_summary_metadata(), tensor)
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Status
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
-from forgetting.report import capacity_views, drawing, failure_views, remedies, replay_views, tables
+from forgetting.report import capacity_views, drawing, failure_views, remedies, replay_views, tables, transfer_views
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.likelihood import likelihood
 from forgetting.report.sweeps.read import read_sweep
@@ -149,6 +149,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
     for arm in study.arms.values():
         drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
         drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
+        drawn[f"transfer-{arm.name}"] = transfer_views.transfer_figure(study, arm)
         if tables.is_control(arm) or arm.name in brief:
             continue
         for skill in ("maths", "code"):

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
-from forgetting.report import remedies, replay_views, tables
+from forgetting.report import remedies, replay_views, tables, transfer_views
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -53,9 +53,13 @@ CAPTIONS = {
         "What steps in accuracy but not beside it is lost in form or in the metric; what is gone at equal learning was "
         "speed."
     ),
+    "transfer": (
+        "A row a phase. Figures: accuracy of skills, NLL of tasks (nats a token). Colours: accuracy, and the share of "
+        "a task's fall of NLL to the lowest in this study; the darker, the more is known. Frames: what was just taught."
+    ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
-OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
+OF_AN_ARM = "transfer retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
 COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from not_excluded status".split()
 LONG = 40  # characters from which a cell is broken into lines
 CURVE_COLUMNS = (
@@ -94,6 +98,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         process_seconds=_html_table(tables.process_seconds(study)),
         orderings=_html_table(judged) if len(judged := remedies.kept_orderings(study)) else "",
         fronts=_fronts(study, inline),
+        transfer=_html_table(measures) if len(measures := transfer_views.kept_measures(study)) else "",
         replay_table=_html_table(shares) if len(shares := replay_views.kept_shares(study)) else "",
         replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
