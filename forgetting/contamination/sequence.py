@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from forgetting import registry, seeds
-from forgetting.contracts import Contamination, Language, Sample, is_held_out
+from forgetting.contracts import Contamination, Sample, is_held_out
 from forgetting.errors import file_name, require, unknown
 
 Order = Literal["blocked", "cyclic", "interleaved"]
@@ -63,7 +63,7 @@ class Sequence(Contamination):
         object.__setattr__(self, "tasks", {name: built[name].settings() for name in self.tasks})
         kinds = {source.language for source in built.values()}
         require(len(kinds) == 1, f"{WHERE}.tasks", "all of the embedded world, or all natural text", sorted(built))
-        object.__setattr__(self, "language", cast(Language, kinds.pop()))
+        object.__setattr__(self, "language", kinds.pop())
 
     def __hash__(self) -> int:
         return hash(repr(self.settings()))

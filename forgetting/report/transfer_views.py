@@ -50,7 +50,7 @@ def transfer_figure(study: StudyFolder, arm: ArmCurves) -> Figure | None:
     tables = {student: _table(own[own["student"] == student]) for student in students}
     first = tables[students[0]]
     width, height = CELL * max(t.shape[1] for t in tables.values()), 0.3 * first.shape[0]
-    left, right, gap, above, below = 1.0, 0.15, 0.35, 0.8, 0.95
+    left, right, gap, above, below = 1.0, 0.15, 0.35, 0.75, 0.6
     whole = left + len(students) * width + (len(students) - 1) * gap + right, above + height + below
     figure = Figure(figsize=(max(whole[0], 5.0), whole[1]), dpi=drawing.DOTS_PER_INCH)
     for number, student in enumerate(students):
@@ -74,7 +74,8 @@ def _table(own: pd.DataFrame) -> pd.DataFrame:
 def _draw(ax: Axes, table: pd.DataFrame, lowest: pd.Series) -> None:
     values = table.to_numpy(float)
     shown, known = np.empty(values.shape, object), np.empty(values.shape)
-    for column, (group, task) in enumerate(table.columns):
+    keys = [(str(group), str(task)) for group, task in table.columns.to_list()]
+    for column, (group, task) in enumerate(keys):
         own = values[:, column]
         if group == "skills":
             known[:, column] = own
@@ -88,14 +89,14 @@ def _draw(ax: Axes, table: pd.DataFrame, lowest: pd.Series) -> None:
     for (row, column), text in np.ndenumerate(shown):
         colour = "white" if known[row, column] > 0.6 else "black"
         ax.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    names = [str(task) for _, task in table.columns]
-    for row, (_, phase) in enumerate(table.index):
+    names, phases = [task for _, task in keys], [str(phase) for _, phase in table.index.to_list()]
+    for row, phase in enumerate(phases):
         for column in (place for place, name in enumerate(names) if row and name == phase):
             ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d55e00", linewidth=1.4))
-    skills = sum(group == "skills" for group, _ in table.columns)
+    skills = sum(group == "skills" for group, _ in keys)
     ax.axvline(skills - 0.5, color="white", linewidth=3)
     ax.set_xticks(range(len(names)), [_short(name) for name in names], rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(table)), ["start", *(f"{row} {_short(phase)}" for row, phase in table.index[1:])])
+    ax.set_yticks(range(len(table)), ["start", *(f"{row} {_short(phase)}" for row, phase in enumerate(phases) if row)])
     ax.tick_params(length=0, labelsize=7.5)
 
 

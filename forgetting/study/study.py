@@ -187,10 +187,9 @@ def construct(spec: Spec) -> Study:
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)
-        whole = sum(dose for _, dose in arm.contamination.blocks())
-        require(
-            whole <= spec.doses.dose, "doses.dose", f"{whole:,} or more: the phases of arm {arm.name}", spec.doses.dose
-        )
+        phases = sum(dose for _, dose in arm.contamination.blocks())
+        rule = f"{phases:,} or more, which the phases of arm {arm.name} have"
+        require(phases <= spec.doses.dose, "doses.dose", rule, spec.doses.dose)
     return study
 
 
