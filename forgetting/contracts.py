@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from zlib import crc32
 
 from forgetting import seeds
 from forgetting.errors import UsageError, require
@@ -58,6 +59,11 @@ class Sample:
     ended: bool = True
     context_turns: tuple[int, ...] = ()
     origin: str = dataclasses.field(default="", compare=False, repr=False)
+
+
+def is_held_out(sample: Sample) -> bool:
+    """Whether a contaminating sample is kept for the probe: one text in twenty, by its hash; no stream trains on it."""
+    return crc32(f"{sample.prompt}\n{sample.answer}".encode()) % 20 == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +381,16 @@ class Contamination(Part):
     def told(self) -> dict[str, Any]:
         """What was read and what was left out of it, for the record; nothing of sources that leave nothing out."""
         return {}
+
+    def learned(self) -> Mapping[str, Contamination]:
+        """Of a sequence its tasks by name: each is measured on a probe of its own. Nothing where there is one task."""
+        return {}
+
+    def blocks(self) -> tuple[tuple[str, int], ...]:
+        """Of a sequence its stretches, name and dose (samples that are not held out); students are measured at each
+        end. Nothing where there is one task.
+        """
+        return ()
 
     @abstractmethod
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:

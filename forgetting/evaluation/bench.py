@@ -10,7 +10,7 @@ from pathlib import Path
 from forgetting.contracts import Contamination, Model
 from forgetting.evaluation.backend_evaluator import WrittenElsewhere
 from forgetting.evaluation.evaluator import Evaluator
-from forgetting.evaluation.probe import probe
+from forgetting.evaluation.probe import probe, task_probes
 from forgetting.models.backend import BackedModel, vllm_command
 from forgetting.models.checkpoint import Home, load
 from forgetting.record.files import RunFolder
@@ -44,7 +44,8 @@ class Bench:
         found = self._known[1]
         if isinstance(found, WrittenElsewhere):
             found.writer.follow(found.base, run.folder / EXCHANGE)
-        return found.with_probe(probe(study, contamination), contamination.short_name())
+        tasks = task_probes(study, contamination)
+        return found.with_probe(probe(study, contamination), contamination.short_name(), tasks)
 
     def stop(self) -> None:
         """End the processes that write answers, and forget the base."""

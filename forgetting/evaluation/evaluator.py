@@ -109,10 +109,15 @@ class Evaluator:
         self._grades: dict[tuple[str, str], tuple[list[int], Grade]] = {}
         self._take_probe(probe, probe_name)
 
-    def with_probe(self, probe: Sequence[Sample], probe_name: str) -> Evaluator:
-        """An evaluator with another probe that shares everything else, what is known of the base included."""
+    def with_probe(
+        self, probe: Sequence[Sample], probe_name: str, tasks: Mapping[str, Sequence[Sample]] | None = None
+    ) -> Evaluator:
+        """An evaluator with another probe that shares everything else, what is known of the base included.
+
+        ``tasks`` are further probes by name: those of the tasks of a sequence.
+        """
         other = copy.copy(self)
-        other._take_probe(probe, probe_name)
+        other._take_probe(probe, probe_name, tasks or {})
         return other
 
     def written_by_base(self, write: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -121,11 +126,15 @@ class Evaluator:
             self._others.append(write())
         return self._others[0]
 
-    def _take_probe(self, probe: Sequence[Sample], probe_name: str) -> None:
-        self.probe, self.probe_name, self._probe_traces = list(probe), probe_name, None
-        if self.probe:
-            gold = encode(self.probe, self.base.tokenizer)
-            self._probe_traces = GoldTraces(gold, self.base, self.evaluation.batch_items, Budget(PROBE_BYTES))
+    def _take_probe(
+        self, probe: Sequence[Sample], probe_name: str, tasks: Mapping[str, Sequence[Sample]] | None = None
+    ) -> None:
+        self._probes: list[tuple[str, Sequence[Sample], GoldTraces]] = []
+        for name, samples in [(probe_name, probe), *(tasks or {}).items()]:
+            if samples:
+                gold = encode(samples, self.base.tokenizer)
+                traces = GoldTraces(gold, self.base, self.evaluation.batch_items, Budget(PROBE_BYTES))
+                self._probes.append((name, samples, traces))
 
     def _set(self, benchmark: Benchmark, variant: str) -> _Set:
         items, words = benchmark.items("test", variant), self.base.tokenizer
@@ -169,8 +178,8 @@ class Evaluator:
         if student is self.base:
             self._of_base["asking"] = asked
         frames += asked
-        if self._probe_traces is not None:
-            frames.append(self._probe_rows((yield from self._probe_traces.reading(student is self.base))))
+        for name, samples, traces in self._probes:
+            frames.append(_probe_rows(name, samples, (yield from traces.reading(student is self.base))))
         return pd.concat(frames, ignore_index=True)
 
     def _look(self, student: Model, sets: Sequence[_Set], earlier: Earlier) -> Asking[list[pd.DataFrame]]:
@@ -222,23 +231,24 @@ class Evaluator:
                 self._grades[keys[i]] = answers[i], grade
         return [self._grades[key][1] for key in keys]
 
-    def _probe_rows(self, sums: Sums) -> pd.DataFrame:
-        plain: dict[str, Any] = {
-            "benchmark": "probe",
-            "skill": "plasticity",
-            "variant": self.probe_name,
-            "item": [f"probe/{i:04d}" for i in range(len(self.probe))],
-            "problem": [f"probe/{i:04d}" for i in range(len(self.probe))],
-            "template": [s.template for s in self.probe],
-            "depth": [s.depth for s in self.probe],
-            "coverage": "common",
-            "verdict": "",
-            "kind": "",
-            "steps_right": 0,
-            "steps_total": 0,
-            "answer": [np.array([], dtype=np.int32) for _ in self.probe],
-        }
-        return pd.DataFrame({**plain, **sums})
+
+def _probe_rows(name: str, samples: Sequence[Sample], sums: Sums) -> pd.DataFrame:
+    plain: dict[str, Any] = {
+        "benchmark": "probe",
+        "skill": "plasticity",
+        "variant": name,
+        "item": [f"probe/{i:04d}" for i in range(len(samples))],
+        "problem": [f"probe/{i:04d}" for i in range(len(samples))],
+        "template": [s.template for s in samples],
+        "depth": [s.depth for s in samples],
+        "coverage": "common",
+        "verdict": "",
+        "kind": "",
+        "steps_right": 0,
+        "steps_total": 0,
+        "answer": [np.array([], dtype=np.int32) for _ in samples],
+    }
+    return pd.DataFrame({**plain, **sums})
 
 
 def same_weights(one: Model, other: Model) -> bool:

@@ -68,11 +68,17 @@ class EventsWriter:
         )
         self._hparams(hparams_metadata.EXPERIMENT_TAG, experiment=about)
 
-    def layout(self, skills: Iterable[str], other: Iterable[str]) -> None:
-        """The CUSTOM SCALARS tab: a category for each group of scalars, in it a chart for each skill with all runs."""
+    def layout(self, skills: Iterable[str], other: Iterable[str], tasks: Iterable[str] = ()) -> None:
+        """The CUSTOM SCALARS tab: a category for each group of scalars, in it a chart for each skill with all runs.
+
+        ``tasks`` of sequences have a category too.
+        """
         skills = list(skills)
         categories = [_category(group, [f"{group}/{skill}" for skill in skills]) for group in GROUPS]
-        layout = layout_pb2.Layout(category=[*categories, _category("contaminating task", list(other))])
+        categories.append(_category("contaminating task", list(other)))
+        if named := [f"task/{task}/nll" for task in tasks]:
+            categories.append(_category("tasks of a sequence", named))
+        layout = layout_pb2.Layout(category=categories)
         tensor = TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[layout.SerializeToString()])
         self._value(layout_metadata.CONFIG_SUMMARY_TAG, layout_metadata.create_summary_metadata(), tensor)
 
@@ -104,8 +110,11 @@ def scalar_values(rows: Iterable[Mapping[str, Any]], new_source: str = "new") ->
 
     Tags: ``accuracy/SKILL``, ``accuracy/SKILL/depth-3``, ``accuracy/SKILL/VARIANT`` and so on; of the probes
     ``new/nll``, ``new/kl``, ``plasticity`` (fall of the new task's NLL, nats per token) and ``original/kl`` (without a
-    probe of original samples, the mean over the benchmarks' original items).
+    probe of original samples, the mean over the benchmarks' original items). Of a sequence, whose own probe is of all
+    its tasks, ``task/NAME/nll`` and ``task/NAME/kl`` are of each.
     """
+    rows = list(rows)
+    several = any(row["variant"] == new_source for row in rows if row["benchmark"] == PROBE)
     found: dict[int, dict[str, float | None]] = {}
     original: dict[int, list[float]] = {}
     for row in rows:
@@ -113,6 +122,7 @@ def scalar_values(rows: Iterable[Mapping[str, Any]], new_source: str = "new") ->
         values = found.setdefault(dose, {})
         if row["benchmark"] == PROBE:
             source = "original" if row["variant"] == ORIGINAL != new_source else "new"
+            source = f"task/{row['variant']}" if several and row["variant"] not in (ORIGINAL, new_source) else source
             values |= {f"{source}/nll": _known(row["nll"]), f"{source}/kl": _known(row["kl"])}
             if source == "new" and _known(row["delta_nll"]) is not None:
                 values["plasticity"] = float(plasticity(row["delta_nll"]))

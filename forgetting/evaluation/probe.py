@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import islice
 
 from forgetting import seeds
-from forgetting.contracts import Contamination, Mitigation, Sample
+from forgetting.contracts import Contamination, Mitigation, Sample, is_held_out
 from forgetting.errors import require
 from forgetting.study.study import Study
-from forgetting.training.plan import is_held_out
 
 PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
 
@@ -20,10 +19,20 @@ def remembered(study: Study, mitigation: Mitigation, seed: int) -> list[Sample]:
 
 
 def probe(study: Study, contamination: Contamination) -> list[Sample]:
-    """Held-out samples of the contamination, the same for every seed; no stream trains on them."""
+    """Held-out samples of the contamination, the same for every seed; no stream trains on them.
+
+    Of a sequence they are taken from all its tasks alike.
+    """
     count = study.spec.evaluation.probe_items
+    if tasks := task_probes(study, contamination):
+        return list(islice((one for some in zip(*tasks.values(), strict=False) for one in some), count))
     offered = islice(contamination.samples(seeds.generator(0, "probe")), PROBE_DRAWS * count)
     found = list(islice((s for s in offered if is_held_out(s)), count))
     rule = "of more distinct samples, since one in twenty is held out for the probe, and that is none here"
     require(bool(found), f"contamination.{contamination.short_name()}", rule, f"{PROBE_DRAWS * count} draws")
     return found
+
+
+def task_probes(study: Study, contamination: Contamination) -> dict[str, list[Sample]]:
+    """Of a sequence the probe of each task, by its name; nothing of other contaminations."""
+    return {name: probe(study, task) for name, task in contamination.learned().items()}

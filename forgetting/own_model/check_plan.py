@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from forgetting import registry, seeds
-from forgetting.contracts import Contamination
+from forgetting.contracts import Contamination, is_held_out
 from forgetting.errors import require
 from forgetting.executors import of_workers
 from forgetting.executors.own_data import check_own
@@ -168,7 +168,6 @@ def _spec(
 
 def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, int]:
     """Mean tokens of a sample, as the student's tokenizer counts them; samples of the probe, none of them twice."""
-    from forgetting.training.plan import is_held_out
 
     drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
     held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT

@@ -25,6 +25,7 @@ from forgetting.report import (
     remedies,
     replay_views,
     tables,
+    transfer_views,
 )
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.likelihood import likelihood
@@ -160,6 +161,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
     for arm in study.arms.values():
         drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
         drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
+        drawn[f"transfer-{arm.name}"] = transfer_views.transfer_figure(study, arm)
         if tables.is_control(arm) or arm.name in brief:
             continue
         for skill in ("maths", "code"):

@@ -19,7 +19,7 @@ from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
 from forgetting.record.schema import RUN_KEY
-from forgetting.report import branch_views, first_screen, inline_svg, remedies, replay_views, tables
+from forgetting.report import branch_views, first_screen, inline_svg, remedies, replay_views, tables, transfer_views
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -64,9 +64,13 @@ CAPTIONS = {
         "which both arrived; bars: 95%, Student's t over trunks; shaded: within .25 of no difference. Open: as made, "
         "whatever skill the branch reached."
     ),
+    "transfer": (
+        "A row a phase. Figures: accuracy of skills, NLL of tasks (nats a token). Colours: accuracy, and the share of "
+        "a task's fall of NLL to the lowest in this study; the darker, the more is known. Frames: what was just taught."
+    ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
-OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
+OF_AN_ARM = "transfer retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
 COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from not_excluded status".split()
 LIMITS = {"study": 1_000_000, "sweep": 2_000_000, "large": 3_000_000}  # bytes of a page; large: above 200 runs
 LARGE = 200  # runs
@@ -114,6 +118,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         process_seconds=_html_table(tables.process_seconds(study)),
         orderings=_html_table(judged) if len(judged := remedies.kept_orderings(study)) else "",
         fronts=_fronts(study, inline),
+        transfer=_html_table(measures) if len(measures := transfer_views.kept_measures(study)) else "",
         replay_table=_html_table(shares) if len(shares := replay_views.kept_shares(study)) else "",
         replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
         branches=branch_views.page(study, inline, _html_table),

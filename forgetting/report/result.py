@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from forgetting.analysis.fronts import Fronts
     from forgetting.analysis.pairing import Comparison
+    from forgetting.analysis.transfer import Transfer
     from forgetting.report.terminal import Summary
 
 
@@ -96,6 +97,51 @@ class Result(StudyFolder):
         figure = replay_views.replay_figure(shares[shares["arms"] == shares["arms"].iloc[0]], beyond)
         if figure is None:
             raise UsageError(f"plot_replay: needs {replay_views.FEWEST_SIZES} sizes or more")
+        return figure
+
+    def transfer(self) -> Transfer:
+        """What every phase of a sequence did to every skill and task: matrices, transfer, costs of phases, savings.
+
+        Its frames are described in ``analysis.transfer.Transfer``.
+
+        Raises:
+            UsageError: a study in which no arm is a sequence
+        """
+        from forgetting.analysis.transfer import transfer
+
+        found = transfer(self)
+        if found.matrices.empty:
+            raise UsageError("transfer: needs a contamination that is a sequence of tasks")
+        return found
+
+    def order_effects(self) -> pd.DataFrame:
+        """Whether the losses of phases add, and what they cost by kind and by place (``analysis.order_effects``).
+
+        Raises:
+            UsageError: a study without several orders of the same phases, in which each comes first once
+        """
+        from forgetting.analysis.order_effects import order_effects
+
+        found = order_effects(self)
+        if found.empty:
+            raise UsageError(
+                "order_effects: needs blocked sequences of the same phases, of which each comes first in one"
+            )
+        return found
+
+    def plot_transfer(self, arm: str | None = None) -> Figure:
+        """The matrix of each student in one arm (the first sequence) as a heat map.
+
+        Raises:
+            UsageError: an unknown arm, or one that is no sequence
+        """
+        from forgetting.report import transfer_views
+
+        sequences = [str(one["name"]) for one in self.record.get("arms", []) if one.get("phases")]
+        chosen = self.arm(arm or next((name for name in sequences if name in self.arm_names), self.arm_names[0]))
+        figure = transfer_views.transfer_figure(self, chosen)
+        if figure is None:
+            raise UsageError(f"plot_transfer: arm {chosen.name!r} is no sequence of tasks")
         return figure
 
     def capacity_thresholds(

@@ -42,12 +42,13 @@ def write_events(study: StudyFolder, folder: Path) -> list[Path]:
         sessions.append(settings | {"distillation_seed": int(str(distillation_seed)), "seed": int(str(seed))})
         run = folder / file_name(f"{student}-{arm}-d{distillation_seed}-s{seed}", "the name of a run")
         write_run(run, plain(rows), sessions[-1], str(settings.get("contamination", "new")))
-    write_overview(folder, sessions, _skills(study.scores), _pictures(study))
+    tasks = dict.fromkeys(str(task) for arm in arms.values() for task in arm.get("tasks", []))
+    write_overview(folder, sessions, _skills(study.scores), _pictures(study), list(tasks))
     return sorted(folder.glob("**/*tfevents*"))
 
 
 def write_overview(
-    folder: Path, sessions: list[dict[str, HParam]], skills: list[str], pictures: Mapping[str, bytes]
+    folder: Path, sessions: list[dict[str, HParam]], skills: list[str], pictures: Mapping[str, bytes], tasks: list[str]
 ) -> None:
     """What is of the study as a whole: the HPARAMS experiment, the custom scalar layout, and pictures (PNG) by tag."""
     writer = EventsWriter(folder)
@@ -55,7 +56,7 @@ def write_overview(
     columns = {name: [session[name] for session in sessions if name in session] for name in names}
     tags = [f"{group}/{skill}" for group in GROUPS[:2] for skill in skills]
     writer.experiment(columns, [*tags, "plasticity"])
-    writer.layout(skills, ("plasticity", "new/nll", "new/kl", "original/kl"))
+    writer.layout(skills, ("plasticity", "new/nll", "new/kl", "original/kl"), tasks)
     for tag, picture in pictures.items():
         writer.image(tag, picture)
     writer.close()

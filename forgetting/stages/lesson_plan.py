@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import islice
 
 from forgetting import seeds
+from forgetting.contracts import is_held_out
 from forgetting.spec import Fit
 from forgetting.study.arms import Arm
 from forgetting.study.study import Study
-from forgetting.training.plan import MixPlan, SharedPool, epochs, is_held_out
+from forgetting.training.plan import MixPlan, SharedPool, epochs
 
 
 def lesson_plan(study: Study, training: Fit, root: int, also: Arm | None = None) -> MixPlan:

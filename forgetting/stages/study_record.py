@@ -137,6 +137,8 @@ def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
         "rate_policy": arm.optimiser(spec.fine_tuning).rate_policy,
         **({"floor": round(floor, 6)} if (floor := arm.contamination.floor()) else {}),
         **({"data": told} if (told := arm.contamination.told()) else {}),
+        **({"phases": [list(block) for block in blocks]} if (blocks := arm.contamination.blocks()) else {}),
+        **({"tasks": list(tasks)} if (tasks := arm.contamination.learned()) else {}),
         "doses": list(reached),
         "not_reached": [d for d in spec.doses.values() if d not in reached],
     }

@@ -124,9 +124,9 @@ def _part_name(part: Part) -> str:
     name = part.short_name().rsplit(".", 1)[-1]
     for f in dataclasses.fields(part):
         value = getattr(part, f.name)
-        if value != f.default:
+        if value != f.default and not isinstance(value, dict):  # sources by name, whose names tell them
             shown = f"{value:g}" if isinstance(value, float) else _short(value, f.name)
-            name += f".{shown}" if isinstance(value, str) else f".{f.name}{shown}"
+            name += f".{shown}" if isinstance(value, str) or f.name == "phases" else f".{f.name}{shown}"
     name = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
     if len(name) <= LONGEST_NAME:
         return name
@@ -138,6 +138,8 @@ def _short(value: Any, setting: str) -> str:
     """A setting as a word: of a source its last part without endings, of parts their names."""
     if setting == "source":
         return str(value).rstrip("/").rpartition("/")[2].partition(".")[0].replace("{split}", "").strip("-_")
+    if setting in ("phases", "doses"):
+        return "-".join(map(str, value))
     if isinstance(value, list | tuple) and any(isinstance(one, dict) for one in value):
         return "-".join(str(one.get("name")) if isinstance(one, dict) else str(one) for one in value)
     return str(value)

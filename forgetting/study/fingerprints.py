@@ -83,8 +83,11 @@ def _inner(part: Part, value: Any) -> Any:
     """A setting of a part; one that holds parts of its family holds them by their own forms."""
     if isinstance(value, list | tuple):
         return [_inner(part, one) for one in value]
-    is_part = isinstance(value, Mapping) and "name" in value and value["name"] in registry.names(part.family)
-    return settings_form(registry.build(part.family, value)) if is_part else value
+    if not isinstance(value, Mapping):
+        return value
+    if "name" in value and value["name"] in registry.names(part.family):
+        return settings_form(registry.build(part.family, value))
+    return {name: _inner(part, one) for name, one in value.items()}
 
 
 def _some(thing: Any, *names: str) -> dict[str, Any]:

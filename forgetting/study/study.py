@@ -9,6 +9,7 @@ import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import cast
 
 from forgetting import registry
@@ -127,8 +128,10 @@ class Study:
         return Run(student, arm, self.reached(arm), key.distillation_seed, key.seed)
 
     def reached(self, arm: Arm) -> tuple[int, ...]:
-        """The doses of an arm that the stream cap allows."""
-        return tuple(d for d in self.spec.doses.values() if d / arm.share() <= self.spec.doses.stream_cap)
+        """The doses of an arm that the stream cap allows; of a sequence the ends of its phases are among them."""
+        ends = accumulate(dose for _, dose in arm.contamination.blocks())
+        doses = sorted({*self.spec.doses.values(), *ends})
+        return tuple(d for d in doses if d / arm.share() <= self.spec.doses.stream_cap)
 
 
 def _stages(given: Sequence[tuple[PartValue, Fit]], where: str, several: bool) -> tuple[DistillationStage, ...]:
@@ -223,6 +226,9 @@ def construct(spec: Spec) -> Study:
     for arm in study.arms:
         rule = f"high enough for the first dose of arm {arm.name} (share {arm.share():g})"
         require(len(study.reached(arm)) > 1, "doses.stream_cap", rule, spec.doses.stream_cap)
+        phases = sum(dose for _, dose in arm.contamination.blocks())
+        rule = f"{phases:,} or more, which the phases of arm {arm.name} have"
+        require(phases <= spec.doses.dose, "doses.dose", rule, spec.doses.dose)
     return study
 
 

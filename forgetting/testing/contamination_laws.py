@@ -22,6 +22,7 @@ WRONG: dict[type, tuple[Any, ...]] = {
     float: ("0.5", None, float("nan"), float("inf"), -1.0, 1_000_000.0),
     str: (3, None, "", "no such choice"),
     tuple: (3, None, (), (-1.0,), ("a",)),
+    dict: (3, None, (), {"a": 3}, {"no such task": "no such source"}),
 }
 
 

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from zlib import crc32
 
 import numpy as np
 
 from forgetting import seeds
-from forgetting.contracts import Contamination, Model, Sample, Stream
+from forgetting.contracts import Contamination, Model, Sample, Stream, is_held_out
 from forgetting.errors import UsageError
 
 BUCKET_BATCHES = 4
@@ -72,11 +71,6 @@ class MixPlan(Stream):
         after = {int(d): int(np.searchsorted(reached, d)) for d in doses}
         at = {int(position): step for step, position in enumerate(self.bounds)}
         return {at[position]: dose for dose, position in after.items() if position in at}
-
-
-def is_held_out(sample: Sample) -> bool:
-    """Whether a contaminating sample is kept for the probe: one text in twenty, by its hash; no stream trains on it."""
-    return crc32(f"{sample.prompt}\n{sample.answer}".encode()) % 20 == 0
 
 
 def mixed(

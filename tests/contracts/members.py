@@ -80,6 +80,16 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
             ),
             "shares": (0.75, 0.25),
         },
+        {"name": "sequence", "phases": ("dialogue", "noise", "dialogue"), "doses": (8, 4, 16)},
+        {
+            "name": "sequence",
+            "phases": ("marked", "noise"),
+            "doses": (12,),
+            "order": "cyclic",
+            "rounds": 3,
+            "tasks": {"marked": {"name": "altered_syntax", "form": "marked"}},
+        },
+        {"name": "sequence", "phases": ("dialogue", "noise"), "doses": (30, 10), "order": "interleaved"},
     ),
     "distillation": (
         {"name": "off_policy", "level": "word"},

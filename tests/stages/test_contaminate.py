@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from forgetting import seeds
-from forgetting.contracts import Mitigation, Model
+from forgetting.contracts import Mitigation, Model, is_held_out
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.recorder import Recorder
 from forgetting.record.files import RunFolder
@@ -31,7 +31,6 @@ from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, words
 from forgetting.training import checkpoints
 from forgetting.training.checkpoints import Snapshots, SnapshotWriter, last, read
-from forgetting.training.plan import is_held_out
 from tests.conftest import cases
 from tests.contracts.small import spec
 

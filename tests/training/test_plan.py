@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import seeds
-from forgetting.contracts import Sample
-from forgetting.training.plan import BUCKET_BATCHES, MixPlan, SharedPool, epochs, is_held_out, mixed
+from forgetting.contracts import Sample, is_held_out
+from forgetting.training.plan import BUCKET_BATCHES, MixPlan, SharedPool, epochs, mixed
 from tests.contracts.small import Numbered
 
 FOREIGN, OWN = Numbered("foreign"), Numbered("own")

@@ -1,0 +1,91 @@
+"""What the study of sequences says to the rules that were registered for it, size by size.
+
+    python experiments/sequences.py results/sequences-...
+
+Intervals: 95%, Student's t over students.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from forgetting import load
+from forgetting.analysis.fronts import mean_interval
+from forgetting.analysis.scores import PROBE
+from forgetting.analysis.transfer import measures_of
+from forgetting.report.result import Result
+
+SKILL = "maths"
+
+
+def kinds(result: Result) -> dict[str, list[str]]:
+    """The arms of each kind, plain and with replay."""
+    found: dict[str, list[str]] = {}
+    for arm in result.record["arms"]:
+        if arm["name"] in result.arm_names:
+            names = [name for name, _ in arm.get("phases", [])]
+            order = arm["contamination"].get("order", "") if names else "original"
+            kind = "one kind" if len(set(names)) == 1 and len(names) > 1 else order
+            label = kind + (" + replay" if arm["mitigation"]["name"] == "replay" else "")
+            found.setdefault(label, []).append(str(arm["name"]))
+    return found
+
+
+def told(values: Sequence[float] | pd.Series) -> str:
+    """Mean and interval."""
+    mean, low, high = mean_interval(np.asarray(values, float))
+    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def main(folder: str) -> None:
+    """Print all that the rules ask, a block a size."""
+    result = load(folder)
+    arms, transfer = kinds(result), result.transfer()
+    rows = result.scores[result.scores["depth"].isna() & (result.scores["variant"] == "original")]
+    rows = rows[(rows["benchmark"] != PROBE) & (rows["skill"] == SKILL)]
+    effects = result.order_effects()
+    effects = effects[(effects["skill"] == SKILL) & (effects["scale"] == "hazard")]
+    new = transfer.matrices[transfer.matrices["group"] == "new"]
+    measured = pd.DataFrame(measures_of(new))
+    for student in result.curves:
+        print(f"\n{student}")
+        _ends(rows[rows["student"] == student], arms)
+        for row in effects[effects["student"] == student].itertuples():
+            ends = f"({row.low:+.3f} to {row.high:+.3f})"
+            print(f"  rules 1, 3: {row.arms}, {row.effect} {row.level}: {row.value:+.3f} {ends}")
+        own = measured[measured["student"] == student]
+        for kind, names in arms.items():
+            for measure in ("backward", "forward"):
+                some = own[own["arm"].isin(names) & (own["measure"] == measure)]
+                values = some.groupby("distillation_seed")["value"].mean()
+                if values.notna().any():
+                    print(f"  rule 5: {measure} transfer of the new tasks, {kind}: {told(values)}")
+        for row in transfer.savings[transfer.savings["student"] == student].itertuples():
+            ends = f"({row.savings_low:+.2f} to {row.savings_high:+.2f})"
+            print(f"  rule 6: savings, {row.arm}, {row.task}: {row.savings:+.2f} {ends}")
+
+
+def _ends(own: pd.DataFrame, arms: dict[str, list[str]]) -> None:
+    """What is left of the skill in each kind of arm, and the differences of rules 2 and 4."""
+    last = own[own["dose"] == own["dose"].max()]
+    start = own[own["dose"] == 0].groupby("distillation_seed")["accuracy"].mean()
+    end = {
+        kind: last[last["arm"].isin(names)].groupby("distillation_seed")["accuracy"].mean()
+        for kind, names in arms.items()
+    }
+    print(f"  {SKILL} at the start: {told(start)}")
+    for kind, values in end.items():
+        print(f"  {SKILL} at the end, {kind}: {told(values)}")
+    for kind in ("blocked", "cyclic"):
+        print(f"  rule 2: {kind} minus interleaved: {told(end[kind] - end['interleaved'])}")
+    for kind in ("blocked", "cyclic", "interleaved", "one kind"):
+        share = (end[f"{kind} + replay"] - end[kind]) / (start - end[kind])
+        print(f"  rule 4: share of the loss that 5% of replay keeps, {kind}: {told(share)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
