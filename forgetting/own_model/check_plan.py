@@ -168,7 +168,6 @@ def _spec(
 
 def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, int]:
     """Mean tokens of a sample, as the student's tokenizer counts them; samples of the probe, none of them twice."""
-
     drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
     held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
     return mean_tokens(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
