@@ -36,8 +36,8 @@ MODULES = (
     "embed_tokens", "layers.0.self_attn", "layers.0.mlp", "layers.1.self_attn", "layers.1.mlp", "layers.0", "layers.1",
 )  # fmt: skip
 DRAWS, NEAR, LEAST_LOST = 3, 0.1, 0.2  # random sets a module; how near to its share they are; loss that can come back
-MULTIPLE, MARGIN = 0.1, 0.05
-PLAIN: list[Any] = ["none", *({"name": "low_rate", "multiple": m} for m in (0.5, 0.25, 0.125))]
+MARGIN, DOSE = 0.05, 1280
+PLAIN: list[Any] = ["none", *({"name": "low_rate", "multiple": m} for m in (0.5, 0.25))]
 ASKED = Evaluation(benchmarks=({"name": "maths", "items_per_depth": 30},), perturbed="never", probe_items=100)
 
 
@@ -76,7 +76,7 @@ def restored(output: Path) -> tuple[pd.DataFrame, dict[str, float], dict[str, fl
     from forgetting.stages.distil import student
     from forgetting.training.checkpoints import last, read
 
-    plan = spec("protection_choice", ["none"], Doses(dose=1280, first=1280), "last")
+    plan = spec("protection_choice", ["none"], Doses(dose=DOSE, first=DOSE), "last")
     study, folder, store = construct(plan), simulate(plan, output=output, workers=1, stack="off").folder, Store(None)
     states = {}
     for run in study.runs():
@@ -147,10 +147,9 @@ def choose(output: Path) -> None:
         }
         for modules in (one for several in sets.values() for one in several):
             arms += [{"name": "freezing", "layers": 0, "modules": modules}]
-            arms += [{"name": "module_rate", "modules": modules, "multiple": MULTIPLE}]
     from forgetting.study import spec_files
 
-    plan = spec("protection", arms, Doses(dose=2560, first=40), "none")
+    plan = spec("protection", arms, Doses(dose=DOSE, first=40), "none")
     head = "# Does it help to protect the modules that carry reasoning? By `python experiments/protection.py choose`.\n"
     (HERE / "protection.yaml").write_text(f"{head}# {json.dumps(roles)}\n{spec_files.dump(plan)}")
     table.to_csv(HERE / "protection_choice.csv", index=False, float_format="%.4g")
@@ -160,7 +159,7 @@ def choose(output: Path) -> None:
 
 
 def judge(folder: Path) -> None:
-    """Paired differences at equal learning of each form of protection from its controls and from plain tuning."""
+    """Paired differences at equal learning of what is protected from its controls and from plain tuning."""
     text = (HERE / "protection.yaml").read_text().splitlines()[1].removeprefix("# ")
     roles = json.loads(text)
     study = load(folder)
@@ -169,8 +168,7 @@ def judge(folder: Path) -> None:
     found = pd.DataFrame(rows)
     found.to_csv(folder / "protection.csv", index=False, float_format="%.4g")
     print(found.to_string(index=False, float_format="%.3f"))
-    for form, own in found.groupby("form"):
-        print(f"{form}: {_verdict(own)}")
+    print(_verdict(found))
     _figure(found).savefig(folder / "protection.png", dpi=110)
 
 
@@ -188,37 +186,28 @@ def _rows(group: Compared, own: Any, roles: Any, size: str, skill: str) -> list[
 
     plain_ASP = retention([arm for arm, about in group.arms.items() if mitigation(about)["name"] in AS_PLAIN])
     plain_SP = np.take_along_axis(plain_ASP, held_out(plain_ASP)[None], axis=0)[0]
-    rows = []
-    for form in ("freezing", "module_rate"):
-        sets = {kind: np.full((len(students), POINTS), np.nan) for kind in ("chosen", "size", "change")}
-        for s, student in enumerate(students):
-            module = roles["chosen by"][str(1 - student % 2)]
-            for kind, kept_SP in sets.items():
-                arms = [_arm(group, form, modules) for modules in roles["controls"][module][kind]]
-                kept_SP[s] = retention(arms)[:, s].mean(axis=0)
-        others = {"random, equal size": sets["size"], "random, equal change": sets["change"], "plain": plain_SP}
-        for name, other_SP in others.items():
-            apart_SP = sets["chosen"] - other_SP
-            area_S = np.array([row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in apart_SP])
-            mean, low, high = mean_interval(area_S)
-            row = {
-                "size": size,
-                "skill": skill,
-                "form": form,
-                "against": name,
-                "students": int(np.isfinite(area_S).sum()),
-            }
-            rows.append(row | {"covered": float(np.isfinite(apart_SP).mean()), "area": mean, "low": low, "high": high})
+    rows, sets = [], {kind: np.full((len(students), POINTS), np.nan) for kind in ("chosen", "size", "change")}
+    for s, student in enumerate(students):
+        module = roles["chosen by"][str(1 - student % 2)]
+        for kind, kept_SP in sets.items():
+            kept_SP[s] = retention([_arm(group, modules) for modules in roles["controls"][module][kind]])[:, s].mean(0)
+    others = {"random, equal size": sets["size"], "random, equal change": sets["change"], "plain": plain_SP}
+    for name, other_SP in others.items():
+        apart_SP = sets["chosen"] - other_SP
+        area_S = np.array([row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in apart_SP])
+        mean, low, high = mean_interval(area_S)
+        row = {"size": size, "skill": skill, "against": name, "students": int(np.isfinite(area_S).sum())}
+        rows.append(row | {"covered": float(np.isfinite(apart_SP).mean()), "area": mean, "low": low, "high": high})
     return rows
 
 
-def _arm(group: Compared, form: str, modules: Sequence[str]) -> str:
-    """The arm in which these modules are protected in this form."""
+def _arm(group: Compared, modules: Sequence[str]) -> str:
+    """The arm in which these modules are frozen."""
     for arm, about in group.arms.items():
         own = mitigation(about)
-        if own["name"] == form and list(own["modules"]) == list(modules):
+        if own["name"] == "freezing" and list(own["modules"]) == list(modules):
             return arm
-    raise KeyError(f"{form} of {modules}")
+    raise KeyError(str(modules))
 
 
 def _verdict(own: pd.DataFrame) -> str:
@@ -232,10 +221,9 @@ def _verdict(own: pd.DataFrame) -> str:
 def _figure(found: pd.DataFrame) -> Any:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.2, 2.8), layout="constrained")
     axes = figure.subplots(1, found["size"].nunique(), sharey=True, squeeze=False)[0]
-    names = [f"{form.replace('module_rate', 'a tenth of the step')}\nless {against}"
-             for form, against in found[["form", "against"]].drop_duplicates().itertuples(index=False)]  # fmt: skip
+    names = [f"less {against}" for against in found["against"].unique()]
     for ax, (size, own) in zip(axes, found.groupby("size", sort=False), strict=True):
         place = np.arange(len(own))[::-1]
         ax.errorbar(own["area"], place, xerr=[own["area"] - own["low"], own["high"] - own["area"]], fmt="o", capsize=3)

@@ -60,14 +60,13 @@ def small(output: Path) -> StudyFolder:
 def ways(study: StudyFolder) -> dict[str, dict[str, float]]:
     """By contamination the arms that `advise` tries, plain tuning first, with what a sample costs in each."""
     plan = plan_of("34k", "dialogue", KEEP)
-    tried = [
-        (arm.mitigation.settings(), cost) for arm, cost in zip(plan.study.arms, plan.costs().values(), strict=True)
-    ]
+    settings = [json.loads(json.dumps(arm.mitigation.settings())) for arm in plan.study.arms]  # lists, as in a record
+    tried = list(zip(settings, plan.costs().values(), strict=True))
     found: dict[str, dict[str, float]] = {}
-    for settings, cost in tried:
+    for wanted, cost in tried:
         for arm in study.record["arms"]:
             own = mitigation(arm)
-            if all(own.get(k) == v for k, v in settings.items()) and multiple(arm) == 1 and arm.get("shift", 1) == 1:
+            if all(own.get(k) == v for k, v in wanted.items()) and multiple(arm) == 1 and arm.get("shift", 1) == 1:
                 found.setdefault(part_name(arm["contamination"]), {})[str(arm["name"])] = cost
     return found
 

@@ -225,7 +225,7 @@ def _conditioned(x: Floats, y: Floats, at: Floats, log_theta: Floats) -> tuple[F
 def _root(x: Floats, log_theta: Floats) -> tuple[Floats, bool]:
     """The lower Cholesky factor of the Gram matrix with the noise, as ``cho_solve`` takes it."""
     gram = _kernel(x, x, log_theta) + math.exp(2 * log_theta[-1]) * np.eye(len(x))
-    return np.linalg.cholesky(gram), True
+    return np.asarray(np.linalg.cholesky(gram), np.float64), True
 
 
 def _some(count: int, most: int) -> NDArray[np.int64]:

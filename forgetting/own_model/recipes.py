@@ -1,13 +1,16 @@
 """The advised run for other trainers: its stream as a file of rows, and the settings of TRL and of LLaMA-Factory.
 
-Only for what needs no loss of its own: plain tuning at any rate, replay, self-replay, adapters, and averaging, which is
-done when training is over. Rows are in the order in which the run would train on them, and stand as often.
+Only for what needs no loss of its own: plain tuning at any rate, replay, self-replay, adapters, freezing, and
+averaging, which is done when training is over. Rows are in the order in which the run would train on them, and stand
+as often; both trainers shuffle them. Settings are those of TRL 1.0's ``SFTConfig`` and of LLaMA-Factory's arguments
+as of 2026; both cut long rows unless told otherwise, which this program does not.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from forgetting.models.checkpoint import Checkpoint
 from forgetting.record.files import jsonl, write_atomically
 from forgetting.study.study import Study
 
-DATA, INFO = "train.jsonl", "dataset_info.json"
-NEEDS_NO_LOSS = ("none", "low_rate", "replay", "self_replay", "wise_ft", "lora")
+DATA, INFO, FACTORY = "train.jsonl", "dataset_info.json", "llama_factory.yaml"
+NEEDS_NO_LOSS = ("none", "low_rate", "replay", "self_replay", "freezing", "wise_ft", "lora")
+NO_LIMIT = 1_000_000  # tokens of a row: LLaMA-Factory wants a number
 AVERAGE = """after training, of the tensors of both checkpoints:
   {{name: start[name].lerp(tuned[name], {alpha:g}) for name in start}}"""
 
@@ -36,12 +40,18 @@ def recipe(study: Study, folder: Path) -> str:
     model = student.load()
     place(model.network, study.spec.machine)
     (run,) = study.runs()
-    _, plan = laid_out(study, arm, run.doses, run.seed, model)
+    memory, plan = laid_out(study, arm, run.doses, run.seed, model)
     order = [plan.samples[place] for step in plan for place in step]
     chat = bool(model.tokenizer.chat_template) and not any(sample.skill == PLAIN for sample in order)
     write_atomically(folder / DATA, jsonl(rows(order, chat=chat)))
     write_atomically(folder / INFO, json.dumps({"advised": _described(chat=chat)}, indent=1) + "\n")
-    return "\n".join(_settings(study, chat=chat))
+    frozen = list(memory) if arm.mitigation.short_name() == "freezing" else []
+    lines = _trl(study, frozen, chat=chat)
+    if not frozen:  # its own freezing counts layers from the output, and leaves out the embedding
+        write_atomically(folder / FACTORY, _factory(study, student.source, folder))
+        lines.append(f"LLaMA-Factory: llamafactory-cli train {shlex.quote(str(folder / FACTORY))}")
+    settings = arm.mitigation.settings()
+    return "\n".join(lines + (AVERAGE.format(**settings).splitlines() if settings["name"] == "wise_ft" else []))
 
 
 def rows(samples: Iterable[Sample], *, chat: bool) -> Iterator[dict[str, Any]]:
@@ -63,27 +73,54 @@ def _described(*, chat: bool) -> dict[str, Any]:
     return {"file_name": DATA, "formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": tags}
 
 
-def _settings(study: Study, *, chat: bool) -> list[str]:
+def _shared(study: Study) -> dict[str, Any]:
+    """The settings that have one name in both, for they are those of transformers."""
     (arm,) = study.arms
-    own, settings = arm.optimiser(study.spec.fine_tuning), arm.mitigation.settings()
+    own = arm.optimiser(study.spec.fine_tuning)
     schedule = "constant_with_warmup" if own.schedule == "constant" else own.schedule
-    rate, size, warm = f"{own.learning_rate:g}", own.batch_size, own.warmup_steps
+    return {
+        "learning_rate": own.learning_rate, "per_device_train_batch_size": own.batch_size, "num_train_epochs": 1,
+        "lr_scheduler_type": schedule, "warmup_steps": own.warmup_steps, "adam_beta1": own.betas[0],
+        "adam_beta2": own.betas[1], "max_grad_norm": own.clip_norm,
+        "weight_decay": own.weight_decay,
+    }  # fmt: skip
+
+
+def _trl(study: Study, frozen: Sequence[str], *, chat: bool) -> list[str]:
+    (arm,) = study.arms
+    settings = arm.mitigation.settings()
     loss = "assistant_only_loss" if chat else "completion_only_loss"
-    trl = [
-        f"learning_rate={rate}, per_device_train_batch_size={size}, num_train_epochs=1,",
-        f'lr_scheduler_type="{schedule}", warmup_steps={warm},',
-        f"{loss}=True)",
-    ]
-    factory = [
-        f"learning_rate: {rate}, per_device_train_batch_size: {size}, num_train_epochs: 1,",
-        f"lr_scheduler_type: {schedule}, warmup_steps: {warm},",
-        "finetuning_type: full",
-    ]
+    shared = [f"{name}={value!r}" for name, value in _shared(study).items()]
+    lines = [f"data: {DATA}, with what is replayed; one epoch of it is the run", "TRL: SFTConfig("]
+    lines += [f"  {', '.join(shared[:3])},", f"  {', '.join(shared[3:6])},", f"  {', '.join(shared[6:])},"]
+    lines.append(f"  max_length=None, {loss}=True)")
+    if chat:
+        lines.append("  (the chat template must mark answers by {% generation %}; TRL has such of known families)")
     if settings["name"] == "lora":
-        rank, alpha = settings["rank"], f"{settings['alpha']:g}"
-        trl.append(f'peft_config=LoraConfig(r={rank}, lora_alpha={alpha}, target_modules="all-linear")')
-        factory[2] = f"finetuning_type: lora, lora_rank: {rank}, lora_alpha: {alpha}"
-    lines = [f"data: {DATA}, with what is replayed; one epoch of it is the run"]
-    lines += ["TRL: SFTConfig(", *(f"  {line}" for line in trl)]
-    lines += ["LLaMA-Factory: dataset_dir: FOLDER, dataset: advised, stage: sft,", *(f"  {line}" for line in factory)]
-    return lines + (AVERAGE.format(alpha=settings["alpha"]).splitlines() if settings["name"] == "wise_ft" else [])
+        rank, alpha, stabilised = settings["rank"], settings["alpha"], settings["rank_stabilised"]
+        lines.append(f"peft_config=LoraConfig(r={rank}, lora_alpha={alpha:g}, use_rslora={stabilised},")
+        lines.append('  target_modules="all-linear")')
+    if frozen:
+        lines.append("before training:")
+        lines.append(f"  frozen = {tuple(frozen)}")
+        lines.append("  for name, weight in trainer.model.named_parameters():")
+        lines.append("    weight.requires_grad_(name not in frozen)")
+    return lines
+
+
+def _factory(study: Study, source: str, folder: Path) -> str:
+    """The file that ``llamafactory-cli train`` takes; without ``template`` it uses the tokenizer's own."""
+    import yaml
+
+    (arm,) = study.arms
+    settings = arm.mitigation.settings()
+    lora = settings["name"] == "lora"
+    values: dict[str, Any] = {
+        "model_name_or_path": source, "stage": "sft", "do_train": True, "finetuning_type": "lora" if lora else "full",
+        "dataset_dir": str(folder), "dataset": "advised", "cutoff_len": NO_LIMIT, "output_dir": str(folder / "tuned"),
+        **_shared(study),
+    }  # fmt: skip
+    if lora:
+        values |= {"lora_rank": settings["rank"], "lora_alpha": round(settings["alpha"]), "lora_target": "all"}
+        values["use_rslora"] = settings["rank_stabilised"]
+    return yaml.safe_dump(values, sort_keys=False)
