@@ -27,7 +27,7 @@ from forgetting.analysis.study_folder import StudyFolder
 
 LEAST_LOST = 0.1  # accuracy; of less, shares would be noise
 LEARNED = 0.3  # accuracy at dose 0 of a student that counts
-GREEDY, TWIN = "greedy", "twin"
+GREEDY, TWIN, WRONG = "greedy", "twin", "wrong_step"
 DECODING = ("grammar", "opening", "first step", "biases")
 RELEARNING = "relearning"
 SHARES = ("garbled", "hidden", "lost")
@@ -48,6 +48,13 @@ class Probed:
     before: np.ndarray
     after: np.ndarray
     found: dict[tuple[str, str], np.ndarray]
+    items: int
+    corrected_before: float | None  # right answers after a wrong first step at dose 0, from depth 2 on; None: not asked
+
+    @property
+    def corrected(self) -> float:
+        """The same after the last dose."""
+        return float(self.found["", WRONG][1:].mean())
 
     @property
     def loss(self) -> float:
@@ -71,7 +78,10 @@ def probed_runs(study: StudyFolder) -> dict[tuple[str, int, str, str], list[Prob
             if last == 0 or (0, "", GREEDY) not in looks or (last, "", GREEDY) not in looks:
                 continue
             found = {(i, w): looks[dose, i, w].to_numpy(float) for dose, i, w in looks if dose == last}
-            probed = Probed(looks[0, "", GREEDY].to_numpy(float), found["", GREEDY], found)
+            plain = (own["dose"] == last) & (own["answering"] == GREEDY) & (own["intervention"] == "")
+            items = int(own.loc[plain, "items"].sum())
+            start = float(looks[0, "", WRONG].to_numpy(float)[1:].mean()) if (0, "", WRONG) in looks else None
+            probed = Probed(looks[0, "", GREEDY].to_numpy(float), found["", GREEDY], found, items, start)
             if probed.before.mean() >= LEARNED:
                 student, capacity, arm, benchmark = key
                 runs.setdefault((str(student), int(capacity), str(arm), str(benchmark)), []).append(probed)

@@ -7,6 +7,7 @@ many weights and of equal squared change, each the mean over its draws; ``beyond
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from math import factorial
@@ -26,24 +27,22 @@ CONTROLS = ("size", "change")
 def module_effects(study: StudyFolder) -> pd.DataFrame:
     """One row for each size, arm, benchmark, kind (restore, transplant) and set of modules; 95% intervals by students.
 
-    ``share`` with its interval; for each control ``random_size`` and ``random_change``, the mean share of the random
-    sets, ``beyond_size`` and ``beyond_change`` with intervals, and ``draws``. NaN where a set has no random sets.
-    ``nll`` is that of the new task after it, against ``nll_after`` of the tuned student: what is restored may be learning
-    undone. Only where at least ``LEAST_LOST`` of accuracy was lost.
+    ``points`` of accuracy that it brings back or costs. Where at least ``LEAST_LOST`` was lost, ``share`` of the loss, and
+    for each control ``random_size`` and ``random_change``, the mean share of ``draws`` random sets, and ``beyond_size``
+    and ``beyond_change``; NaN where a set has no random sets. In an arm of more original data, where nothing is lost, the
+    points of transplants are the sham. ``nll`` is that of the new task after it, against ``nll_after`` of the tuned
+    student: what is restored may be learning undone.
     """
     rows, learning = [], new_task(study)
     for (student, capacity, arm, benchmark), runs in probed_runs(study).items():
-        loss = np.array([run.loss for run in runs])
-        if loss.mean() < LEAST_LOST:
-            continue
         for kind in KINDS:
             for name in _sets(runs, kind):
                 row = {"student": student, "capacity": capacity, "arm": arm, "benchmark": benchmark, "kind": kind}
-                row |= {"modules": name, "students": len(runs)} | _effects(runs, loss, kind, name)
+                row |= {"modules": name, "students": len(runs)} | _effects(runs, kind, name)
                 label = f"{kind} {name}"
                 row |= {"nll": learning.get((student, arm, label)), "nll_after": learning.get((student, arm, ""))}
                 rows.append(row)
-    ends = ("share", "share_low", "share_high", "draws")
+    ends = ("points", "points_low", "points_high", "share", "share_low", "share_high", "draws")
     own = [f"{what}_{control}{end}" for control in CONTROLS for what, end in
            (("random", ""), ("beyond", ""), ("beyond", "_low"), ("beyond", "_high"))]  # fmt: skip
     return pd.DataFrame(rows, columns=[*GROUP, "kind", "modules", "students", *ends, *own, "nll", "nll_after"])
@@ -63,10 +62,15 @@ def _points(run: Probed, kind: str, label: str) -> float:
     return float((own - run.after).mean() if kind == "restore" else (run.before - own).mean())
 
 
-def _effects(runs: Sequence[Probed], loss: np.ndarray, kind: str, name: str) -> dict[str, float]:
+def _effects(runs: Sequence[Probed], kind: str, name: str) -> dict[str, float]:
+    loss = np.array([run.loss for run in runs])
     points = np.array([_points(run, kind, f"{kind} {name}") for run in runs])
+    whole = mean(points)
+    found = {"points": whole.value, "points_low": whole.low, "points_high": whole.high, "draws": 0}
+    if loss.mean() < LEAST_LOST:
+        return found
     share = ratio(points, loss)
-    found: dict[str, float] = {"share": share.value, "share_low": share.low, "share_high": share.high, "draws": 0}
+    found |= {"share": share.value, "share_low": share.low, "share_high": share.high}
     for control in CONTROLS:
         drawn = [_draws(run, kind, f"{kind} random {control} {name} #") for run in runs]
         if not all(len(own) for own in drawn):
@@ -81,6 +85,17 @@ def _effects(runs: Sequence[Probed], loss: np.ndarray, kind: str, name: str) -> 
 
 def _draws(run: Probed, kind: str, start: str) -> list[float]:
     return [_points(run, kind, label) for label, way in run.found if way == GREEDY and label.startswith(start)]
+
+
+def whole_points(run: Probed, kind: str, control: str) -> tuple[float, float] | None:
+    """Points that all blocks' modules of a kind bring back when restored, and those of random sets; None: not measured."""
+    wholes = {label: label.split(" ")[1] for label, way in run.found if way == GREEDY and label.startswith("restore ")}
+    blocks = {name for name in wholes.values() if re.fullmatch(rf"{kind}\.\d+", name)}
+    own = [label for label, name in wholes.items() if set(name.split("+")) == blocks or name == kind]
+    if not own:
+        return None
+    drawn = _draws(run, "restore", f"restore random {control} {wholes[own[0]]} #")
+    return (_points(run, "restore", own[0]), float(np.mean(drawn))) if drawn else None
 
 
 def new_task(study: StudyFolder) -> dict[tuple[str, str, str], float]:
