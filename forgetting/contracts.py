@@ -322,6 +322,10 @@ class Model(ABC):
         for name, value in state.items():
             own[name].copy_(value)
 
+    def untied(self) -> Model:
+        """A copy of a model of one replica whose output matrix is a weight of its own, so far equal to the embedding."""
+        raise UsageError("untied: takes a Hugging Face model of one replica with a tied embedding")
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face checkpoint (safetensors, config, tokenizer)."""
@@ -561,6 +565,24 @@ class Answering(Part):
         """The k of each pass@k that is computed from its samples."""
         return ()
 
+    def memory_samples(self) -> int:
+        """How many original samples ``fitted`` is given."""
+        return 0
+
+    def fitted(self, model: Model, samples: Sequence[Sample]) -> Answering:
+        """What answers for this model, having learned from original samples how; by default there is nothing to learn.
+
+        The model is left as it was.
+        """
+        return self
+
+    def openings(self, gold: Sequence[Sequence[int]], words: PreTrainedTokenizerFast) -> list[list[int]]:
+        """How each answer has to begin, in tokens, given the gold answers: by default as the model will have it.
+
+        The model goes on from there, and what it is graded by begins with the opening.
+        """
+        return [[] for _ in gold]
+
     @abstractmethod
     def answers(
         self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int
@@ -573,7 +595,8 @@ class Intervention(Part):
     """What is done to a finished student before it is measured again.
 
     Laws: variants are the same every time, have labels that differ, and weights of the tuned student's names and
-    shapes; neither model is changed.
+    shapes, beside which there may be an output matrix of its own where the student's is tied (``Model.untied``); neither
+    model is changed.
     """
 
     family: ClassVar[str] = "intervention"
@@ -581,6 +604,10 @@ class Intervention(Part):
     def memory_samples(self) -> int:
         """How many original samples ``variants`` is given."""
         return 0
+
+    def answers_otherwise(self, label: str) -> bool:
+        """Whether the variant of that label answers in the study's other ways too, as a control of theirs."""
+        return False
 
     @abstractmethod
     def variants(self, base: Model, tuned: Model, samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -26,7 +26,7 @@ from forgetting.analysis.well_formed import WELL_FORMED_FILE, well_formed_counts
 from forgetting.errors import UsageError, unknown
 from forgetting.record.checks import check_names
 from forgetting.record.reading import first_line, opened, read_rows
-from forgetting.record.schema import ANSWERING_FILE, FAILURES_FILE, PASSING_FILE, RUN_KEY, ScoreRow
+from forgetting.record.schema import ANSWERING_FILE, FAILURES_FILE, PASSING_FILE, PROBING_FILE, RUN_KEY, ScoreRow
 from forgetting.record.seals import SEAL, check_files, check_rows
 
 SCORES_FILES = ("scores.jsonl", "scores.jsonl.gz")
@@ -104,6 +104,11 @@ class StudyFolder:
     def other_ways(self) -> pd.DataFrame:
         """Accuracy by run, dose, intervention and way of answering; empty where greedy decoding is all there is."""
         return self._table(ANSWERING_FILE) if (self.folder / ANSWERING_FILE).exists() else pd.DataFrame()
+
+    @cached_property
+    def probing(self) -> pd.DataFrame:
+        """The columns of ``analysis.probing``; empty where nothing was asked otherwise or intervened in."""
+        return self._table(PROBING_FILE) if (self.folder / PROBING_FILE).exists() else pd.DataFrame()
 
     @cached_property
     def ledger(self) -> pd.DataFrame | None:

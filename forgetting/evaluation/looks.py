@@ -24,6 +24,8 @@ from forgetting.record.schema import ADDED
 from forgetting.study.study import Study
 from forgetting.training.plan import MixPlan
 
+Variant = tuple[str, dict[str, Tensor], bool]  # its label, its weights, whether it answers in other ways too
+
 
 @dataclass(frozen=True)
 class Looks:
@@ -85,15 +87,18 @@ class Looks:
             self.recorder.add(rows if others is None else pd.concat([_plain(rows), others]), self._clock(dose))
         self.report(self._step(dose), self.plan.steps)
 
-    def measure_variants(self, dose: int, student: Model, variants: Iterator[tuple[str, dict[str, Tensor]]]) -> None:
+    def measure_variants(self, dose: int, student: Model, variants: Iterator[Variant]) -> None:
         """The finished student with other weights, one after another; it is left as it was."""
         frames = []
-        for label, weights in variants:
+        for label, weights, otherwise in variants:
             own = {name: tensor.clone() for name, tensor in student.state().items()}
-            student.load_state(weights)
+            seen = student if weights.keys() == own.keys() else student.untied()
+            seen.load_state(weights)
             with self.recorder.watch("interventions"):
-                rows = self.evaluator.measure(student, perturbed=False, earlier=self.recorder.answers)
-            frames.append(_plain(rows).assign(intervention=label))
+                rows = [_plain(self.evaluator.measure(seen, perturbed=False, earlier=self.recorder.answers))]
+            if otherwise and (others := self._others(seen)) is not None:
+                rows.append(others)
+            frames += [one.assign(intervention=label) for one in rows]
             student.load_state(own)
         self.recorder.add_interventions(pd.concat(frames, ignore_index=True), self._clock(dose))
 
@@ -112,7 +117,8 @@ class Looks:
             return None
 
         def write() -> pd.DataFrame:
-            return other_answers(student, study.answering, study.benchmarks, study.spec.evaluation)
+            of = study.spec.evaluation
+            return other_answers(student, study.answering, study.benchmarks, of, study.original)
 
         with self.recorder.watch("answering"):
             return evaluator.written_by_base(write) if student is evaluator.base else write()

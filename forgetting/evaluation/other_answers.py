@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forgetting.batching import prompt_tokens, texts
-from forgetting.contracts import Answering, Benchmark, Model
+from forgetting.batching import encode, prompt_tokens, texts, without_end
+from forgetting.contracts import Answering, Benchmark, Contamination, Model
+from forgetting.seeds import generator
 from forgetting.spec import Evaluation
 
 
 def other_answers(
-    student: Model, ways: Sequence[Answering], benchmarks: Sequence[Benchmark], evaluation: Evaluation
+    student: Model,
+    ways: Sequence[Answering],
+    benchmarks: Sequence[Benchmark],
+    evaluation: Evaluation,
+    original: Contamination,
 ) -> pd.DataFrame:
-    """Rows of the unperturbed test items, one for each answer; the losses are those of the gold answers, not asked."""
+    """Rows of the unperturbed test items, one for each answer; the losses are those of the gold answers, not asked.
+
+    A way that learns is fitted to the student by the first samples of the original distribution, always the same ones.
+    """
     wanted = evaluation.answering_benchmarks
     asked = [b for b in benchmarks if not b.asks and (not wanted or b.short_name() in wanted)]
+    most = max((way.memory_samples() for way in ways), default=0)
+    drawn = list(islice(original.samples(generator(0, "answering memory")), most))
     with student.at_rest():
-        return pd.concat([_rows(student, way, b, evaluation) for way in ways for b in asked], ignore_index=True)
+        fitted = {way.label: way.fitted(student, drawn[: way.memory_samples()]) for way in ways}
+        frames = [
+            _rows(student, way, b, evaluation).assign(answering=label) for label, way in fitted.items() for b in asked
+        ]
+        return pd.concat(frames, ignore_index=True)
 
 
 def _rows(student: Model, way: Answering, benchmark: Benchmark, evaluation: Evaluation) -> pd.DataFrame:
-    items, words = benchmark.items(), student.tokenizer
-    found = way.answers(
-        student, prompt_tokens(items, words),
-        max_new_tokens=evaluation.max_new_tokens, batch_items=evaluation.batch_items,
-    )  # fmt: skip
-    each = [(item, number, one) for item, own in zip(items, found, strict=True) for number, one in enumerate(own)]
+    items, words, limit = benchmark.items(), student.tokenizer, evaluation.max_new_tokens
+    openings = way.openings(without_end(encode(items, words).answers(), student.ends), words)
+    asked = [[*prompt, *begun] for prompt, begun in zip(prompt_tokens(items, words), openings, strict=True)]
+    found = way.answers(student, asked, max_new_tokens=limit, batch_items=evaluation.batch_items)
+    each = [
+        (item, number, replace(one, tokens=[*begun, *one.tokens][:limit]))
+        for item, begun, own in zip(items, openings, found, strict=True)
+        for number, one in enumerate(own)
+    ]
     grades = benchmark.grade([item for item, _, _ in each], texts([one.tokens for _, _, one in each], words))
     columns: dict[str, Any] = {
         "benchmark": benchmark.short_name(),
@@ -43,7 +62,6 @@ def _rows(student: Model, way: Answering, benchmark: Benchmark, evaluation: Eval
         "answer": [np.array(one.tokens, dtype=np.int32) for _, _, one in each],
         "gold_tokens": 0,
         **dict.fromkeys(("nll_sum", "base_ce_sum", "kl_sum"), np.nan),
-        "answering": way.label,
         "intervention": "",
         "sample": [number for _, number, _ in each],
         "generated": [one.generated for _, _, one in each],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -169,6 +170,17 @@ class HuggingFaceModel(Model):
     def state(self) -> dict[str, Tensor]:
         """Weights by name; tied weights once, under the name that comes first."""
         return {name: p.detach() for name, p in self.network.named_parameters()}
+
+    def untied(self) -> HuggingFaceModel:
+        """As in the contract; ``UsageError`` where there is no tied embedding."""
+        inputs, outputs = self.network.get_input_embeddings(), self.network.get_output_embeddings()
+        if inputs.weight is not outputs.weight:
+            raise UsageError("untied: takes a model whose output matrix is its embedding")
+        other = copy.copy(self)
+        other.network = copy.deepcopy(self.network)
+        other.network.config.tie_word_embeddings = False
+        other.network.get_output_embeddings().weight = torch.nn.Parameter(outputs.weight.detach().clone())
+        return other
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face checkpoint."""

@@ -42,6 +42,7 @@ ADDED: dict[str, str | int] = {"answering": "greedy", "sample": 0, "generated": 
 PASSING_FILE = "passing.csv"
 ANSWERING_FILE = "answering.csv"
 FAILURES_FILE = "failures.csv"
+PROBING_FILE = "probing.csv"
 RUN_KEY = ("student", "arm", "distillation_seed", "seed")
 
 

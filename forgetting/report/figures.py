@@ -22,6 +22,7 @@ from forgetting.report import (
     capacity_views,
     drawing,
     failure_views,
+    probe_views,
     remedies,
     replay_views,
     tables,
@@ -171,7 +172,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
         drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
         drawn[f"readings-{arm.name}"] = capacity_views.capacity_figure(study, arm.name)
         drawn |= failure_views.drawn(study, arm)
-    drawn |= remedies.drawn(study) | replay_views.drawn(study) | branch_views.drawn(study)
+    drawn |= remedies.drawn(study) | replay_views.drawn(study) | branch_views.drawn(study) | probe_views.drawn(study)
     for name, arms in rates.items():
         for skill in [s for s in tables.skills(study) if s in ("maths", "code")]:
             drawn[f"rates-{skill}-{name}"] = retention_by_rate(study, arms, skill)

@@ -19,7 +19,16 @@ from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
 from forgetting.record.schema import RUN_KEY
-from forgetting.report import branch_views, first_screen, inline_svg, remedies, replay_views, tables, transfer_views
+from forgetting.report import (
+    branch_views,
+    first_screen,
+    inline_svg,
+    probe_views,
+    remedies,
+    replay_views,
+    tables,
+    transfer_views,
+)
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -122,6 +131,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         replay_table=_html_table(shares) if len(shares := replay_views.kept_shares(study)) else "",
         replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
         branches=branch_views.page(study, inline, _html_table),
+        probes=_probes(study, inline),
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
@@ -208,6 +218,16 @@ def _fronts(study: StudyFolder, inline: dict[str, Markup]) -> list[dict[str, Any
         {"arms": arms, "svg": inline.get(f"front-{arms}", ""), "table": _html_table(table)}
         for arms, table in remedies.tables(study).items()
     ]
+
+
+def _probes(study: StudyFolder, inline: dict[str, Markup]) -> dict[str, Any]:
+    """What probes say: figures with their captions, tables by name; nothing of a study without."""
+    if study.probing.empty:
+        return {}
+    captions = probe_views.CAPTIONS
+    figures = [(svg, captions[name.split("-")[0]]) for name, svg in inline.items() if name.split("-")[0] in captions]
+    shown = {name: _html_table(table) for name, table in probe_views.kept_tables(study).items()}
+    return {"figures": figures, "tables": shown} if shown else {}
 
 
 def _html_table(frame: pd.DataFrame) -> Markup:

@@ -245,6 +245,41 @@ class Result(StudyFolder):
             )
         return composition(counts, kinds=kinds, accuracy=accuracy)
 
+    def lost_shares(self) -> pd.DataFrame:
+        """Garbled, hidden and lost shares of what each size lost, by students; see ``analysis.lost_shares``.
+
+        Raises:
+            UsageError: a study in which nothing was probed
+        """
+        from forgetting.analysis.lost_shares import lost_shares
+
+        return self._probed(lost_shares(self))
+
+    def probe_effects(self) -> pd.DataFrame:
+        """What every probe brings back, with its control beside it; see ``analysis.lost_shares.probe_effects``.
+
+        Raises:
+            UsageError: a study in which nothing was probed
+        """
+        from forgetting.analysis.lost_shares import probe_effects
+
+        return self._probed(probe_effects(self))
+
+    def module_effects(self) -> pd.DataFrame:
+        """What restored and transplanted modules do beyond random sets; see ``analysis.module_effects``.
+
+        Raises:
+            UsageError: a study without the interventions ``restore`` and ``transplant``
+        """
+        from forgetting.analysis.module_effects import module_effects
+
+        return self._probed(module_effects(self))
+
+    def _probed(self, found: pd.DataFrame) -> pd.DataFrame:
+        if found.empty:
+            raise UsageError("probes: needs answering or interventions, and a skill that was learned and then lost")
+        return found
+
     def summary(self) -> Summary:
         """Retention at the last dose by student and skill; ``print`` shows it in at most 80 columns, rich in colour."""
         from forgetting.report import terminal

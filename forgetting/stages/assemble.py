@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 
 from forgetting.analysis.diverged import diverged
 from forgetting.analysis.other_ways import other_ways, passing_table
+from forgetting.analysis.probing import probing_counts
 from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.errors import UsageError
 from forgetting.record.files import RunFolder, jsonl, write_atomically
 from forgetting.record.run_files import read_marker, read_part, read_rows
-from forgetting.record.schema import ANSWERING_FILE, FAILURES_FILE, PASSING_FILE
+from forgetting.record.schema import ANSWERING_FILE, FAILURES_FILE, PASSING_FILE, PROBING_FILE
 from forgetting.record.seals import file_hash, write_sealed
 from forgetting.record.store import Store
 from forgetting.stages.failed_answers import failed_answers
@@ -27,7 +28,7 @@ from forgetting.study.fingerprints import fingerprint, run_form
 from forgetting.study.run import Run
 from forgetting.study.study import Study
 
-JOINED = ("ledger.parquet", "scores.jsonl", ANSWERING_FILE, PASSING_FILE, FAILURES_FILE)
+JOINED = ("ledger.parquet", "scores.jsonl", ANSWERING_FILE, PASSING_FILE, PROBING_FILE, FAILURES_FILE)
 
 
 def assemble(
@@ -95,6 +96,7 @@ def _write_other_ways(study: Study, folder: Path, ledger: pd.DataFrame) -> None:
         return
     table = other_ways(ledger, {b.short_name(): b.chance for b in study.benchmarks})
     write_atomically(folder / ANSWERING_FILE, table.to_csv(index=False, float_format="%.6g"))
+    write_atomically(folder / PROBING_FILE, probing_counts(ledger).to_csv(index=False, float_format="%.6g"))
     ks = {way.label: way.passes() for way in study.answering if way.passes()}
     if ks:
         table = passing_table(ledger, ks)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from torch import Tensor
-
 from forgetting import seeds
 from forgetting.contracts import Model
-from forgetting.evaluation.looks import Looks
+from forgetting.evaluation.looks import Looks, Variant
 from forgetting.study.run import Run
 from forgetting.study.study import Study
 
@@ -20,7 +18,8 @@ def intervene(study: Study, run: Run, looks: Looks, base: Model, tuned: Model) -
         looks.measure_variants(run.doses[-1], tuned, _variants(study, run, base, tuned))
 
 
-def _variants(study: Study, run: Run, base: Model, tuned: Model) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _variants(study: Study, run: Run, base: Model, tuned: Model) -> Iterator[Variant]:
     for one in study.interventions:
         drawn = study.original.samples(seeds.generator(run.seed, "intervention memory"))
-        yield from one.variants(base, tuned, list(islice(drawn, one.memory_samples())))
+        for label, weights in one.variants(base, tuned, list(islice(drawn, one.memory_samples()))):
+            yield label, weights, one.answers_otherwise(label)

@@ -7,7 +7,7 @@ import json
 import torch
 
 from forgetting import registry
-from forgetting.batching import prompt_tokens
+from forgetting.batching import encode, prompt_tokens
 from forgetting.contracts import Answering
 from forgetting.testing.small import differing, model, samples, weights
 
@@ -36,6 +36,19 @@ class AnsweringLaws:
         part.answers(student, self.asked(), max_new_tokens=LIMIT, batch_items=4)
         assert not differing(before, student.state()) and student.network.training
         assert torch.equal(torch.get_rng_state(), state)
+
+    def test_what_is_fitted_answers_as_many_and_leaves_the_model_as_it_was(self, part: Answering) -> None:
+        student = model(3)
+        before, given = weights(student), samples(part.memory_samples(), 1)
+        each = [part.fitted(student, given) for _ in "ab"]
+        gold = encode(samples(5), student.tokenizer).answers()
+        openings = part.openings(gold, student.tokenizer)
+        assert len(openings) == len(gold)
+        asked = [[*prompt, *begun] for prompt, begun in zip(self.asked(), openings, strict=True)]
+        one, other = (way.answers(student, asked, max_new_tokens=LIMIT, batch_items=4) for way in each)
+        assert one == other and [len(own) for own in one] == [part.count] * len(asked)
+        assert all(len(answered.tokens) <= LIMIT for own in one for answered in own)
+        assert not differing(before, student.state())
 
     def test_settings_make_the_part_again_and_the_label_tells_them(self, part: Answering) -> None:
         assert registry.build("answering", json.loads(json.dumps(part.settings()))) == part

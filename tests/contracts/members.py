@@ -34,7 +34,8 @@ VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 
 DATA = Path(__file__).parents[1] / "data"  # made by hand, in the schemas of the data sets
 
-WITHOUT_WORLD = ("thinking_budget",)  # by default closes a thought by a token that the world has not; tests/answering
+# Closes a thought by a token that the world has not, tests/answering has it; trains for long at its defaults.
+NOT_AT_DEFAULTS = ("thinking_budget", "relearning")
 PARITY = "tests.distillation.parity.Parity"  # a judge whom an untrained student sometimes pleases
 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -122,8 +123,21 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "symbolic", "results": "random"},
         {"name": "best_of_n", "samples": 3, "judge": "checks"},
         {"name": "best_of_n", "samples": 3, "judge": "random"},
+        {"name": "forced_opening", "tokens": 0},
+        {"name": "forced_opening", "other": True},
+        {"name": "output_biases", "samples": 4, "skill": "", "shuffled": True},
+        {"name": "running_value", "samples": 20, "shuffled": True},
+        {"name": "wrong_step", "less": True},
     ),
-    "intervention": ({"name": "average", "alphas": (0.5,)},),
+    "intervention": (
+        {"name": "average", "alphas": (0.5,)},
+        {"name": "restore", "by": "kind", "sets": True, "draws": 1},
+        {"name": "restore", "by": "head", "draws": 1},
+        {"name": "restore", "by": "layer", "draws": 0, "untied": False},
+        {"name": "transplant", "draws": 1},
+        {"name": "relearning", "samples": (1, 3), "rates": (1e-3, 1e-2), "steps": 2, "validation": 3, "twin_steps": 2},
+        {"name": "relearning", "others": "", "rates": (1e-3,), "steps": 1, "validation": 2, "twin_steps": 0},
+    ),
     "claims": (
         {"name": "dialogue_loss", "dose": 1000},
         {"name": "cause", "least_loss": 0.0, "most_replay": 0.01},
@@ -180,7 +194,7 @@ def outsiders(family: str) -> list[str]:
 
 def parts(family: str) -> list[Part]:
     """Every part of a family that is held to its laws; what needs a data set only with the settings above."""
-    named = (registry.build(family, name) for name in registry.names(family) if name not in WITHOUT_WORLD)
+    named = (registry.build(family, name) for name in registry.names(family) if name not in NOT_AT_DEFAULTS)
     own = [part for part in named if not needs_data(part)]
     return [*own, *(registry.build(family, value) for value in (*SETTINGS[family], *outsiders(family)))]
 
