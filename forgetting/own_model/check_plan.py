@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from forgetting import registry, seeds
 from forgetting.contamination.conversations import Conversations
@@ -33,6 +34,7 @@ WITHOUT_END = 2_560  # the dose of a source that has no end
 HELD_OUT = 0.05  # of the rows, for the probe
 MOST_HELD_OUT = 200
 COUNTED = 500  # samples of which tokens are counted
+ROWS = "(conversations|world_rows)"  # what reads a file of rows
 NOBODY = {"name": "altered_python", "dialect": "none"}  # an original distribution that no run draws from
 
 
@@ -97,6 +99,9 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     def spec(extent: Extent, rate: float, mitigation: PartValue) -> Spec:
         return _spec(student, source, original, extent, wishes, natural=natural, rate=rate, mitigation=mitigation)
 
+    _look_at(source, "data")
+    if original is not None:
+        _look_at(original, "original")
     first = construct(spec(extent, 1e-5, "none"))
     source, said = _without_template(first, source)
     first = construct(spec(extent, 1e-5, "none"))
@@ -168,6 +173,17 @@ def _source(value: Any, natural: bool) -> Any:
         near = str(unknown("data", value, known)).partition("; ")[2]
         raise UsageError(f"data: there is no file or folder {value!r}, and no source of that name; {near}")
     return {"name": rows, "source": value}
+
+
+def _look_at(value: Any, field: str) -> None:
+    """Read the data. ``UsageError`` names the argument that they were given as."""
+    part = cast(Contamination, registry.build("contamination", value, field))
+    try:
+        part.check()
+        part.told()
+    except UsageError as error:
+        line = re.sub(rf"^contamination\.{ROWS}(\.source(?=: ))?", field, str(error))
+        raise UsageError(re.sub(r"^contamination\.", f"{field}.", line)) from None
 
 
 def _without_template(study: Study, source: Any) -> tuple[Any, list[str]]:
