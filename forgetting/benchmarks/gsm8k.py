@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from forgetting.benchmarks._text import TextBenchmark
@@ -22,6 +23,7 @@ from forgetting.natural.twins.renumber import ANNOTATION, Refused, Twin, renumbe
 from forgetting.world.splits import from_seed
 
 REWORDED = {"renamed": rewording.renamed, "reordered": rewording.reordered, "distractor": rewording.distracted}
+MOST_SHOTS = 16
 PROMPT = "Question: {question}\nAnswer:"
 
 
@@ -36,17 +38,23 @@ class GSM8K(TextBenchmark):
         source: hub name, or a local path where ``{split}`` stands for ``train`` or ``test``
         limit: items of each split; 0 for all
         annotations: keep the calculator annotations in the gold answers
+        shots: worked problems of the training rows that stand before each, as a base model needs them; 0 to 16
     """
 
     source: str = "openai/gsm8k"
     limit: int = 0
     annotations: bool = True
+    shots: int = 0
 
     version: ClassVar[int] = 3  # 3: numbers in LaTeX, the first answer of a model that runs on
     skill: ClassVar[str] = "maths"
     config: ClassVar[str] = "main"
     train_split: ClassVar[str] = "train"
     variants: ClassVar[tuple[str, ...]] = ("original", "renumbered", *REWORDED)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.shots <= MOST_SHOTS, f"{self.short_name()}.shots", f"from 0 to {MOST_SHOTS}", self.shots)
 
     def problem(self, row: TextRow) -> str:
         return str(row["question"])
@@ -62,13 +70,19 @@ class GSM8K(TextBenchmark):
         twin = _twin(row["question"].strip(), row["answer"].strip(), variant)
         if twin is None:
             return None
-        steps = ANNOTATION.findall(twin.answer)
-        text = twin.answer if self.annotations else ANNOTATION.sub("", twin.answer)
+        before = _examples(self)
+        if row["question"] in before:  # a file without training rows of its own
+            return None
+        steps, head = ANNOTATION.findall(twin.answer), "".join(before.values())
         return self.made(
-            row, index, variant, prompt=PROMPT.format(question=twin.question), answer=f" {text}",
-            depth=max(1, len(steps)), check=tuple(steps) if self.annotations else (),
-            same_problem=variant != "renumbered",
+            row, index, variant, prompt=head + PROMPT.format(question=twin.question),
+            answer=f" {self.told(twin.answer)}", depth=max(1, len(steps)),
+            check=tuple(steps) if self.annotations else (), same_problem=variant != "renumbered",
         )  # fmt: skip
+
+    def told(self, answer: str) -> str:
+        """A worked answer, with its annotations or without them."""
+        return answer if self.annotations else ANNOTATION.sub("", answer)
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the number after ``####`` (or in a box) is; a step where its annotation is the gold one."""
@@ -76,7 +90,23 @@ class GSM8K(TextBenchmark):
 
     def failure(self, item: Item, answer: str, grade: Grade, *, ended: bool) -> Failure:
         """As far as it can be decided: every equation in the text is checked, the path is not."""
-        return of_worked(item.prompt, answer, grade, ended=ended)
+        asked = item.prompt.rpartition(PROMPT.partition("{")[0])[2]  # without the examples, whose numbers are others
+        return of_worked(asked, answer, grade, ended=ended)
+
+
+@lru_cache(maxsize=16)
+def _examples(part: GSM8K) -> dict[str, str]:
+    """The first worked problems of the training rows, by their questions."""
+    found: dict[str, str] = {}
+    for row in part.source_rows("train") if part.shots else ():
+        texts = [row.get(name) for name in ("question", "answer")]
+        if all(isinstance(text, str) for text in texts) and numbers.strict(str(texts[1])) is not None:
+            question, answer = map(str, texts)
+            prompt = PROMPT.format(question=question.strip())
+            found[question] = f"{prompt} {part.told(answer.strip())}\n\n"
+        if len(found) == part.shots:
+            break
+    return found
 
 
 def _twin(question: str, answer: str, variant: str) -> Twin | None:

@@ -1,9 +1,9 @@
-"""A causal language model by hub name or folder in, with the settings that decide what it computes; a ``Model`` out.
+"""A causal language model by hub name, folder or file in, with what decides its numbers; a ``Model`` out.
 
-Weights are read from safetensors only and code that comes with a checkpoint is never run, so nothing that is loaded can
-run code. A hub name is fetched once, to the hub's cache; ``HF_HUB_OFFLINE=1`` and folders need no network. Sizes are
-known before any weight is read: from the headers of the files, or for Qwen3 from a table. No torch before ``load``,
-which ``loading.py`` carries out.
+Weights are read from safetensors only, or unpacked from a GGUF file (``gguf_files.py``), and code that comes with a
+checkpoint is never run, so nothing that is loaded can run code. A hub name is fetched once, to the hub's cache;
+``HF_HUB_OFFLINE=1`` and folders need no network. Sizes are known before any weight is read: from the headers of the
+files, or for Qwen3 from a table. No torch before ``load``, which ``loading.py`` carries out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from forgetting.errors import UsageError, checked, file_name, require, unknown
+from forgetting.models.gguf_files import SUFFIX, gguf_of, plain_copy
 from forgetting.models.ladder import QWEN3
 from forgetting.models.weight_files import (
     FILES,
@@ -49,7 +50,8 @@ class Checkpoint:
     """Which causal language model, and how it is run.
 
     Args:
-        source: hub name, with ``@revision`` to pin it, or a folder; ``$NAME`` is an environment variable
+        source: hub name, with ``@revision`` to pin it, a folder, or a GGUF file (``model.gguf``, of the hub
+            ``owner/name/model.gguf``); ``$NAME`` is an environment variable
         dtype: ``float32`` (the default: pure bfloat16 loses small updates in training), ``bfloat16``, ``float16``
         attention: implementation of attention
         chat_template: a file with a Jinja template that takes the place of the checkpoint's own; empty for its own
@@ -72,7 +74,7 @@ class Checkpoint:
             raise unknown("checkpoint.dtype", self.dtype, DTYPES)
         if self.attention not in ATTENTION:
             raise unknown("checkpoint.attention", self.attention, ATTENTION)
-        last = self.source.rstrip("/").rpartition("/")[2].partition("@")[0]
+        last = self.source.rstrip("/").rpartition("/")[2].partition("@")[0].removesuffix(SUFFIX)
         name = self.name or "".join(c if c.isalnum() or c in "._-" else "_" for c in last).lstrip(".") or "checkpoint"
         object.__setattr__(self, "name", file_name(name, "checkpoint.name"))
 
@@ -204,29 +206,46 @@ class Checkpoint:
         """The folder, if the source is one or the hub's cache has it."""
         source = expanded(self.source, "checkpoint.source")
         folder = Path(source).expanduser()
+        if file := gguf_of(folder):
+            return plain_copy(file)
         if folder.is_dir():
             return folder
-        if source.startswith((".", "/", "~")) or source.count("/") > 1 or "$" in self.source:
-            raise UsageError(f"checkpoint: there is no folder {source!r}")
+        of_hub = source.count("/") == 2 if self._is_file() else source.count("/") < 2
+        if source.startswith((".", "/", "~")) or not of_hub or "$" in self.source:
+            raise UsageError(f"checkpoint: there is no {'file' if self._is_file() else 'folder'} {source!r}")
         try:
             found = self._snapshot(local=True)
         except Exception:  # noqa: BLE001 (whatever the reason: it is not here)
             return None
+        if self._is_file():
+            return plain_copy(found) if found.is_file() else None
         return found if list(found.glob("*.safetensors")) else None
 
     def _fetched(self) -> Path:
         try:
-            return self._snapshot(local=self.local)
+            found = self._snapshot(local=self.local)
         except Exception as error:
             raise self.why(error) from error
+        if not self._is_file():
+            return found
+        if not found.is_file():
+            where = "on this machine" if self.local or os.environ.get("HF_HUB_OFFLINE") else "in its repository"
+            raise UsageError(f"checkpoint: {self.source!r} is not {where}")
+        return plain_copy(found)
+
+    def _is_file(self) -> bool:
+        """Whether the source names a GGUF file."""
+        return self._hub_name()[0].endswith(SUFFIX)
 
     def _snapshot(self, *, local: bool) -> Path:
+        """What the hub has of it, on this machine: the folder, or the one file that is named."""
         from huggingface_hub import snapshot_download
 
         name, revision = self._hub_name()
-        return Path(
-            snapshot_download(name, revision=revision or None, local_files_only=local, allow_patterns=list(FILES))
-        )
+        name, _, file = name.rpartition("/") if self._is_file() else (name, "", "")
+        which = [file] if file else list(FILES)
+        found = snapshot_download(name, revision=revision or None, local_files_only=local, allow_patterns=which)
+        return Path(found) / file
 
 
 def from_value(value: Any, field: str) -> Checkpoint:
@@ -249,7 +268,8 @@ def looks_like_one(value: Any) -> bool:
     """Whether a student's value names a checkpoint: a mapping, a path, a folder, or a hub name ``owner/name``."""
     if isinstance(value, Mapping):
         return True
-    return isinstance(value, str) and ("/" in value or value.startswith(("$", "~")) or Path(value).is_dir())
+    told = isinstance(value, str) and ("/" in value or value.startswith(("$", "~")) or value.endswith(SUFFIX))
+    return told or (isinstance(value, str) and Path(value).is_dir())
 
 
 def check_tokenizers(teacher: Checkpoint, student: Checkpoint) -> None:

@@ -23,6 +23,7 @@ from forgetting.own_model.given import (
     STAND_IN,
     adapters_at_hand,
     default_rate,
+    look_at,
     mean_tokens,
     parameters_of,
     source_of,
@@ -101,6 +102,9 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     def spec(extent: Extent, rate: float, mitigation: PartValue) -> Spec:
         return _spec(student, source, original, extent, wishes, natural=natural, rate=rate, mitigation=mitigation)
 
+    look_at(source, "data")
+    if original is not None:
+        look_at(original, "original")
     first = construct(spec(extent, 1e-5, "none"))
     source, said = without_template(first.students[0], first.arms[0].contamination, source)
     first = construct(spec(extent, 1e-5, "none"))

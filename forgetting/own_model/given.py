@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from forgetting import registry
 from forgetting.contamination.conversations import Conversations
@@ -23,6 +24,7 @@ ADAPTERS: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
 NO_PEFT = "pip install 'forgetting[lora]'"
 # Of natural text: an original distribution that no run draws from, where none is named.
 STAND_IN: PartValue = {"name": "altered_python", "dialect": "none"}
+ROWS = "(conversations|world_rows)"  # what reads a file of rows
 MODEL = "a checkpoint's folder, a hub name, or a capacity"
 
 
@@ -58,6 +60,18 @@ def source_of(value: Any, *, natural: bool) -> Any:
         near = str(unknown("data", value, known)).partition("; ")[2]
         raise UsageError(f"data: there is no file or folder {value!r}, and no source of that name; {near}")
     return {"name": rows, "source": value}
+
+
+def look_at(value: Any, field: str) -> Contamination:
+    """The source, its data read. ``UsageError`` names the argument that they were given as."""
+    part = cast(Contamination, registry.build("contamination", value, field))
+    try:
+        part.check()
+        part.told()
+    except UsageError as error:
+        line = re.sub(rf"^contamination\.{ROWS}(\.source(?=: ))?", field, str(error))
+        raise UsageError(re.sub(r"^contamination\.", f"{field}.", line)) from None
+    return part
 
 
 def _is_class(value: str) -> bool:

@@ -20,6 +20,7 @@ from forgetting.own_model.given import (
     STAND_IN,
     adapters_at_hand,
     default_rate,
+    look_at,
     parameters_of,
     source_of,
     student_of,
@@ -127,7 +128,7 @@ def planned(
     value = student_of(handed.handed(model, "model"))
     natural = checkpoint.looks_like_one(value)
     source = source_of(handed.handed(data, "data"), natural=natural)
-    part = cast(Contamination, registry.build("contamination", source, "data"))
+    part = look_at(source, "data")
     notes = list[str]()
     if natural:
         source, said = without_template(checkpoint.from_value(value, "model"), part, source)
@@ -138,6 +139,8 @@ def planned(
     require(fine_tuning.learning_rate > 0, "rate", "above 0", fine_tuning.learning_rate)
     by_size = natural and rate is None and fine_tuning.learning_rate == usual.fine_tuning.learning_rate
     named = handed.handed(original, "original") if original is not None else None
+    if named is not None:
+        look_at(named, "original")
     own = named or (base.ladder.original if base.ladder.original != usual.ladder.original else None)
     remedies = [*PLAIN, *(WITH_ORIGINAL if own or not natural else _without(value, notes)), *ALWAYS]
     if adapters_at_hand():

@@ -7,11 +7,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, cast
 
-from forgetting.errors import checked, require, unknown
+from forgetting.errors import UsageError, checked, require, unknown
 from forgetting.spec import Control, Doses, Evaluation, Keep, PartValue, Spec
 from forgetting.study import handed
 
 F = TypeVar("F", bound=Callable[..., Any])
+G = TypeVar("G", Doses, Evaluation)
+PARTS = ("benchmarks", "answering", "answering_benchmarks")  # settings of ``Evaluation`` that hold several
 PLACE = "        arguments: "  # the line of a docstring that the notes on the plain arguments take
 
 
@@ -27,14 +29,15 @@ class Arguments(TypedDict, total=False):
         contamination: one source of competing data or several, by name or with settings; or one's own data: the path of
             a file, a list of rows, a ``datasets.Dataset`` or a pandas frame
         dose: contaminating samples at the end of each run
-        doses: the whole dose axis (spacing, first dose, ratio, cap of the stream); ``dose`` changes its end
+        doses: the whole dose axis (spacing, first dose, ratio, cap of the stream), as ``Doses`` or as a mapping of its
+            settings; ``dose`` changes its end
         shift: share of contaminating samples in the stream, above 0, at most 1; one or several
         rate_multiple: multiple of the learning rate; one or several
         mitigation: what may slow forgetting, such as ``{"name": "replay", "share": 0.05}``; one or several
         controls: the protocol's controls to run as further arms
         benchmarks: what is measured, by name or with settings; one or several
-        evaluation: everything about measuring (perturbed variants, probes, length of answers); ``benchmarks`` changes
-            its benchmarks
+        evaluation: everything about measuring (perturbed variants, probes, length of answers), as ``Evaluation`` or as
+            a mapping of its settings; ``benchmarks`` changes its benchmarks
         seeds: contamination seeds
         fresh_students: distil a fresh student for each seed instead of sharing one
         name: names the study's folder
@@ -46,13 +49,13 @@ class Arguments(TypedDict, total=False):
     original: PartValue | None
     contamination: PartValue | Sequence[PartValue] | None
     dose: int | None
-    doses: Doses | None
+    doses: Doses | Mapping[str, Any] | None
     shift: float | Sequence[float] | None
     rate_multiple: float | Sequence[float] | None
     mitigation: PartValue | Sequence[PartValue] | None
     controls: Sequence[Control] | None
     benchmarks: PartValue | Sequence[PartValue] | None
-    evaluation: Evaluation | None
+    evaluation: Evaluation | Mapping[str, Any] | None
     seeds: int | None
     fresh_students: bool | None
     name: str | None
@@ -65,12 +68,12 @@ def merged(spec: Spec, arguments: Mapping[str, Any]) -> Spec:
         if name not in Arguments.__annotations__:
             raise unknown("argument", name, Arguments.__annotations__)
     given = given_of(**arguments)
-    doses = checked(given.get("doses", spec.doses), Doses, "doses")
+    doses = _group(given.get("doses", spec.doses), spec.doses, "doses")
     if "dose" in given:
         dose = given["dose"]
         require(type(dose) is int and dose >= 1, "dose", "a whole number, at least 1", dose)
         doses = dataclasses.replace(doses, dose=dose, first=min(doses.first, dose))
-    evaluation = checked(given.get("evaluation", spec.evaluation), Evaluation, "evaluation")
+    evaluation = _group(given.get("evaluation", spec.evaluation), spec.evaluation, "evaluation")
 
     def several(argument: str, setting: str = "") -> dict[str, Any]:
         return {setting or argument: handed.several(given[argument], argument)} if argument in given else {}
@@ -90,6 +93,21 @@ def merged(spec: Spec, arguments: Mapping[str, Any]) -> Spec:
         **several("controls"),
         **one("seeds", "name", "keep"),
     )
+
+
+def _group(value: Any, own: G, field: str) -> G:
+    """A group of settings, given as it is or as a mapping that changes the spec's ``own``."""
+    if not isinstance(value, Mapping):
+        return cast(G, checked(value, type(own), field))
+    known = [one.name for one in dataclasses.fields(own)]
+    for name in value:
+        if name not in known:
+            raise unknown(field, name, known)
+    told = {name: handed.several(one, f"{field}.{name}") if name in PARTS else one for name, one in value.items()}
+    try:
+        return dataclasses.replace(own, **told)
+    except UsageError as error:
+        raise UsageError(f"{field}.{error}") from None
 
 
 def given_of(**values: Any) -> dict[str, Any]:

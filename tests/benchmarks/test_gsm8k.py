@@ -7,6 +7,7 @@ import re
 import pytest
 
 from forgetting.benchmarks.gsm8k import GSM8K
+from forgetting.contracts import Grade
 from forgetting.errors import UsageError
 from tests.contracts.members import DATA
 from tests.real import source
@@ -51,6 +52,31 @@ def test_the_prompt_holds_the_question_and_nothing_of_the_answer() -> None:
 def test_annotations_may_be_left_out() -> None:
     item = GSM8K(source=BY_HAND, annotations=False).items()[0]
     assert "<<" not in item.answer and "7 * 5 = 35 apples" in item.answer
+
+
+def test_worked_problems_stand_before_each_question() -> None:
+    plain, part = GSM8K(source=BY_HAND), GSM8K(source=BY_HAND, shots=2)
+    train = GSM8K(source=BY_HAND).items("train")
+    asked = {item.prompt for item in plain.items()}
+    for item, alone in zip(part.items(), plain.items(), strict=True):
+        head = item.prompt.removesuffix(alone.prompt)
+        assert head.count("Question: ") == 2 and head.endswith("\n\n") and item.prompt != alone.prompt
+        assert not any(prompt in head for prompt in asked) and item.answer == alone.answer
+        assert all(one.prompt + one.answer in head for one in train if one.prompt in head)
+        assert part.grade([item], [item.answer])[0].verdict == "right"
+        told = [one.failure(i, " 35 + 3 = 39", Grade("wrong"), ended=True) for one, i in ((part, item), (plain, alone))]
+        assert told[0] == told[1]
+    bare = GSM8K(source=BY_HAND, shots=2, annotations=False).items()[0]
+    assert "<<" not in bare.prompt
+
+
+def test_an_example_is_not_asked_where_one_file_holds_all() -> None:
+    one = BY_HAND.format(split="test")
+    whole, part = GSM8K(source=one), GSM8K(source=one, shots=2)
+    assert len(part.items()) == len(whole.items()) - 2
+    assert sum(part.left_out().values()) == sum(whole.left_out().values()) + 2
+    with pytest.raises(UsageError, match=r"gsm8k.shots: must be from 0 to 16, got 17"):
+        GSM8K(source=one, shots=17)
 
 
 @pytest.mark.parametrize(
