@@ -3,8 +3,8 @@
     python experiments/paid_loss.py results/paid_loss.csv
 
 Students and arms of experiments/section_4_1.yaml at the plain rate, up to 1,280 samples; the loss is that of the gold
-answers to 128 maths items. Beside what each module paid stand its share of the weights and of the squared change, since a
-large module, or one that moved far, pays more without being to blame; ``original`` and ``noise`` are the controls.
+answers to 128 maths items. Beside what each module paid stand its share of the weights and of the squared change, since
+a large module, or one that moved far, pays more without being to blame; ``original`` and ``noise`` are the controls.
 """
 
 from __future__ import annotations
