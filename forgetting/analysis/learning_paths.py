@@ -175,7 +175,8 @@ def floor_of(contamination: Any) -> float:
     0 for what is not of this package: a record says which class it was, and reading one must not import that.
     """
     known = contamination if isinstance(contamination, dict) else {"name": contamination}
-    nested = any(isinstance(part, dict) for value in known.values() if isinstance(value, list) for part in value)
+    held = [part for value in known.values() for part in (value if isinstance(value, list) else [value])]
+    nested = any(isinstance(part, dict) for part in held)
     if nested or known.get("name") not in registry.names("contamination"):
         return 0.0
     source = registry.build("contamination", known, "contamination")

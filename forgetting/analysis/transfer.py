@@ -30,6 +30,7 @@ from forgetting.analysis.study_folder import StudyFolder
 
 RUN = ["arm", "student", "capacity", "distillation_seed", "seed"]
 MATRIX_COLUMNS = [*RUN, "after", "phase", "dose", "task", "group", "score", "learned"]
+LEAST_NLL = 1e-9  # what is told by heart has a logarithm too
 SCALES = ("accuracy", "hazard", "logit")
 MEASURES = ("average", "backward", "forward", "forgetting")
 
@@ -203,14 +204,15 @@ def _savings(arm: dict[str, Any], run: pd.DataFrame) -> Iterator[dict[str, Any]]
 def _samples_to(looks: pd.DataFrame, start: int, end: int, level: float) -> float:
     """Samples of a phase until NLL is at the level, along log NLL between looks; all of them where it never is."""
     inside = looks[(looks["dose"] >= start) & (looks["dose"] <= end)]
-    doses, logs = inside["dose"].to_numpy(float), np.log(inside["nll"].to_numpy(float))
-    below = np.flatnonzero(logs <= math.log(level))
+    doses, logs = inside["dose"].to_numpy(float), np.log(inside["nll"].clip(lower=LEAST_NLL).to_numpy(float))
+    wanted = math.log(max(level, LEAST_NLL))
+    below = np.flatnonzero(logs <= wanted)
     if not len(below):
         return float(end - start)
     at = int(below[0])
     if at == 0:
         return 0.0
-    share = (logs[at - 1] - math.log(level)) / (logs[at - 1] - logs[at])
+    share = (logs[at - 1] - wanted) / (logs[at - 1] - logs[at])
     return float(doses[at - 1] + share * (doses[at] - doses[at - 1]) - start)
 
 

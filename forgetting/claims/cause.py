@@ -43,7 +43,7 @@ class CapacityCause(Claim):
 
     identifier: ClassVar[str] = "C8"
     parts: ClassVar[tuple[str, ...]] = ("capacity_gap", "replay")
-    rivals: ClassVar[tuple[str, ...]] = ("interference",)
+    rivals: ClassVar[tuple[str, ...]] = ("interference", "room")
 
     least_loss: float = 0.05
     most_replay: float = 0.05
@@ -69,7 +69,13 @@ class CapacityCause(Claim):
         missing = missing_needs(rule, Counts(*fewest), study.fresh_students, True)
         if known:
             conditions += f", dose {known[0].dose:,}, {arm.exposed}"
-        return Finding(parts, rivals(rule, {"interference": lambda: _interference(gap, parts)}), conditions, missing)
+        grown = [a for a in _beside(study, arm) if a.mitigation == "growth" and not a.only_new]
+        room = _gap(study, arm, grown[0], pair.skill) if grown else None
+        others = {
+            "interference": lambda: _interference(gap, parts),
+            "room": lambda: _room(room, rule.parts["capacity_gap"].margin, self.least_loss),
+        }
+        return Finding(parts, rivals(rule, others), conditions, missing)
 
 
 def _beside(study: Measured, arm: MeasuredArm) -> list[MeasuredArm]:
@@ -145,3 +151,15 @@ def _interference(gap: _Gap | None, parts: tuple[ClaimPart, ...]) -> RivalState:
     if high < parts[0].margin:
         return "excluded", text
     return "explains" if low > 0 and larger else "open", text
+
+
+def _room(gap: _Gap | None, margin: float, least_loss: float) -> RivalState:
+    """Whether the same students with more room, and the same function at dose 0, keep no more: room is no cause."""
+    if gap is None:
+        return "open", "takes an arm of grown students (mitigations: [growth])"
+    if (small := _nothing_lost(gap, least_loss)) is not None:
+        return "open", small
+    more = np.mean([gap.beside[size] - gap.sequence[size] for size in gap.sequence], axis=0)
+    low, high = interval(more, gap.n.seeds, gap.n.items)
+    text = f"grown students keep {more[0]:+.2f} more than the same ones as they were [{low:+.2f}, {high:+.2f}]"
+    return "explains" if high < margin else "excluded" if low > margin else "open", text

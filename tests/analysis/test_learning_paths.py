@@ -88,7 +88,12 @@ def test_methods_and_the_parts_of_plain_tuning() -> None:
     assert list(Compared("a", "dialogue", 0.0, few).methods) == ["plain", "kl_to_base"]
 
 
-@pytest.mark.parametrize("strange", ["os.path", {"name": "some.package.Class"}, {"name": "mixture", "parts": [{}]}, {}])
+SEQUENCE = {"name": "sequence", "phases": ["a"], "tasks": {"a": "some.package.Class"}}
+
+
+@pytest.mark.parametrize(
+    "strange", ["os.path", {"name": "some.package.Class"}, {"name": "mixture", "parts": [{}]}, {}, SEQUENCE]
+)
 def test_reading_a_record_imports_nothing_that_it_names(strange: Any) -> None:
     assert floor_of(strange) == 0.0
 

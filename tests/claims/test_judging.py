@@ -206,6 +206,23 @@ def test_interference_is_its_rival(study: Make, make_arm: Arm) -> None:
     assert cause(study, make_arm, 0.95, 0.9).rivals[0].state == "explains"
 
 
+@pytest.mark.parametrize(
+    ("grown", "only_new", "state"),
+    [(0.2, False, "explains"), (0.9, False, "excluded"), (0.345, False, "open"), (0.9, True, "open")],
+)
+def test_room_is_its_rival(study: Make, make_arm: Arm, grown: float, only_new: bool, state: str) -> None:
+    arms = [
+        make_arm("dialogue"),
+        make_arm("joint", "dialogue", mitigation="joint"),
+        make_arm("grown", "dialogue", mitigation={"name": "growth", "times": 3.0, "only_new": only_new}),
+    ]
+    found = verdict("C8", study(flat(dialogue=0.3, joint=0.5, grown=grown), arms))
+    room = {rival.name: rival for rival in found.rivals}["room"]
+    assert room.state == state
+    if not only_new:
+        assert f"{(grown - 0.3) / 0.95:+.1f}" in room.evidence or grown == 0.345
+
+
 def test_a_cause_takes_a_loss_and_arms(study: Make, make_arm: Arm) -> None:
     assert "no loss, no cause" in cause(study, make_arm, 0.95, 0.95, 0.95).reason
     alone = verdict("C8", study(flat(dialogue=0.3), [make_arm("dialogue")], name="alone"))

@@ -35,11 +35,12 @@ class MeasuredArm:
     rate_policy: str
     mitigation: str
     replay: float  # share of the stream, of the mitigation replay
+    only_new: bool = False  # of the mitigation growth: the old weights stay
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> MeasuredArm:
         """Read an entry of the record's arms."""
-        source = settings.get("contamination", "unknown")
+        source, against = settings.get("contamination", "unknown"), settings.get("mitigation", "none")
         return cls(
             str(settings["name"]),
             part_name(source),
@@ -47,8 +48,9 @@ class MeasuredArm:
             float(settings.get("shift", 1.0)),
             float(settings.get("rate_multiple", 1.0)),
             str(settings.get("rate_policy", "unknown")),
-            part_name(settings.get("mitigation", "none")),
+            part_name(against),
             replayed(settings),
+            isinstance(against, dict) and against.get("only_new") is True,
         )
 
     @property
