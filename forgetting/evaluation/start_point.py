@@ -27,9 +27,9 @@ def start_point(
 
     ``entropy``, ``nll`` and ``margin`` (log-probability of the gold token less that of the best other) are means in
     nats over the tokens of the old answers; ``length`` is that of the weights, ``moved`` the distance from the trunk as
-    a share of the trunk's. With u the unit vector along the gradient of the new task's loss: ``slope`` is the derivative
-    of the old loss along -u, the way of a plain step, ``curvature`` its second derivative along u, both by central
-    differences, in nats a token over lengths of weights; ``pull`` is the gradient's length.
+    a share of the trunk's. With u the unit vector along the gradient of the new task's loss: ``slope`` is the
+    derivative of the old loss along -u, the way of a plain step, ``curvature`` its second derivative along u, both by
+    central differences, in nats a token over lengths of weights; ``pull`` is the gradient's length.
     """
     own = copy.deepcopy(student)
     own.network.double().eval()

@@ -46,11 +46,11 @@ def test_the_slope_is_that_of_the_gradients_and_the_curvature_of_any_step(
     assert not differing(before, weights(student)) and found["moved"] == 0
     g_old, g_new = gradient(student, OLD), gradient(student, NEW)
     assert found["pull"] == pytest.approx(float(g_new.norm()), rel=1e-6)
-    assert found["slope"] == pytest.approx(-float(g_old @ g_new / g_new.norm()), rel=1e-3)
+    assert found["slope"] == pytest.approx(-float(g_old @ g_new / g_new.norm()), rel=1e-2)
     monkeypatch.setattr(module, "STEP", module.STEP / 4)
     assert start_point(student, student, OLD, NEW)["curvature"] == pytest.approx(found["curvature"], rel=1e-2)
     along = start_point(student, student, NEW, NEW)
-    assert along["slope"] == pytest.approx(-float(g_new.norm()), rel=1e-3)  # its own loss falls that way
+    assert along["slope"] == pytest.approx(-float(g_new.norm()), rel=1e-2)  # its own loss falls that way
 
 
 def test_sureness_of_a_student_that_knows_nothing(student: HuggingFaceModel) -> None:
