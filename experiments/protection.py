@@ -222,8 +222,8 @@ def _figure(found: pd.DataFrame) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 2.8), layout="constrained")
-    axes = figure.subplots(1, found["size"].nunique(), sharey=True, squeeze=False)[0]
-    names = [f"less {against}" for against in found["against"].unique()]
+    axes = figure.subplots(1, found["size"].nunique(), sharey=True, sharex=True, squeeze=False)[0]
+    names = [f"minus {against}" for against in found["against"].unique()]
     for ax, (size, own) in zip(axes, found.groupby("size", sort=False), strict=True):
         place = np.arange(len(own))[::-1]
         ax.errorbar(own["area"], place, xerr=[own["area"] - own["low"], own["high"] - own["area"]], fmt="o", capsize=3)

@@ -33,15 +33,16 @@ SHIPPED = (
 LAST_SHARE, MOST_ROWS = 0.25, 300  # of the dose; rows of a study and share, drawn by chance
 ENDS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 ABOUT = {"1%": 0.015, "3%": 0.05, "6%": 0.08, "a tenth": 0.15, "a quarter": 0.3}  # shares up to so much are called so
+ALIKE = 1.15  # sizes within this factor count as one
 LEFT_OUT = ("student", "size", "contamination")
 
 
 def groups(past: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """What is left out together: students of one number in eight, sizes by their parameters, contaminations."""
+    """What is left out together: students of one number in eight, sizes within 15% of each other, contaminations."""
     if name == "contamination":
         return past["source"]
     if name == "size":
-        return past["capacity"].round().astype(int)
+        return (np.log(past["capacity"]) / np.log(ALIKE)).round().astype(int)
     return past["student"].str.extract(r"-d(\d+)$")[0].astype(int) % 8
 
 

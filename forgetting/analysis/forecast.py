@@ -41,7 +41,7 @@ FEATURES = (
     "log_capacity",
 )  # fmt: skip
 FEWEST, FEWEST_SOURCES = 20, 4  # past runs; contaminations from which another is foretold
-FITTED, MOST = 400, 2_500  # past runs, drawn by chance, that scales are fitted to and that are conditioned on at most
+FITTED, MOST = 400, 1_500  # past runs, drawn by chance, that scales are fitted to and that are conditioned on at most
 PAST = ["student", "source", "method", "arm", "skill"]  # what a row is of
 
 

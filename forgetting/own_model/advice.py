@@ -23,7 +23,7 @@ MOST_NAMED = 2  # ways in a sentence
 HEADS = {
     "keeps": "Use {way}.",
     "likely": "Use {way}. It likely keeps what you want, but not surely.",
-    "may_fall_short": "Use {way}. It keeps most of what was tried, but may keep less than you want.",
+    "may_fall_short": "Use {way}. Of what was tried it keeps most, but perhaps less than you want.",
     "falls_short": "Nothing that was tried keeps as much as you want. What keeps most is {way}.",
     "cannot_tell": "It cannot be told yet. What leads so far is {way}.",
 }
@@ -130,7 +130,7 @@ class Advice:
         about = "All at equal learning: where as much of your data is learned as by plain tuning on all samples. "
         about += "Samples and operations are multiples of plain tuning's. Harm: how far the likelihood of right old "
         about += "answers has fallen so far (in the last round that a way was in), as a multiple of plain tuning's."
-        return [*lines, about]
+        return [*lines, "", about]
 
     def _row(self, one: Prospect) -> list[str]:
         mark = "> " if self.choice is not None and one.arm == self.choice.arm else ""
@@ -167,7 +167,7 @@ class Advice:
         most = max((dose for dose, _ in self.rounds), default=1)
         longer = f"longer pilots: --budget {scaled(self.budget, self.planned / most)} would measure, not foretell"
         if untold:
-            of = ", ".join(untold) if len(untold) <= MOST_NAMED else f"{len(untold)} ways"
+            of = " and ".join(untold) if len(untold) <= MOST_NAMED else f"{len(untold)} ways"
             longer += f"; of {of} the end cannot be told from {most:,} samples"
         if untold or not all(one.measured for one in able):
             lines.append(longer)

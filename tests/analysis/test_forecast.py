@@ -109,7 +109,7 @@ def test_few_runs_are_too_few() -> None:
 def test_past_runs_by_hand() -> None:
     rows = list[dict[str, Any]]()
     for seed, rise in ((0, 0.01), (1, 0.03)):
-        for arm in ("dialogue", "original"):
+        for arm in ("dialogue", "original", "sham"):
             for dose in (0, 40, 80, 160, 1280):
                 run = dict.fromkeys(ScoreRow.__dataclass_fields__) | {
                     "student": "34k", "capacity": 34_240, "arm": arm, "distillation_seed": 5, "seed": seed,
@@ -120,10 +120,11 @@ def test_past_runs_by_hand() -> None:
                 }  # fmt: skip
                 probe = {"benchmark": "probe", "skill": "probe", "variant": "dialogue", "kl": dose / 160, "status": "-"}
                 rows += [run, run | probe]
-    record = {"arms": [{"name": arm, "contamination": {"name": arm}} for arm in ("dialogue", "original")]}
+    arms = [{"name": arm, "contamination": {"name": arm}} for arm in ("dialogue", "original")]
+    record = {"arms": [*arms, {"name": "sham", "contamination": {"name": "dialogue"}, "rate_multiple": 0.0}]}
     study = StudyFolder(Path("by hand"), record)
     study.__dict__ |= {"scores": pd.DataFrame(rows), "ledger": None}
-    (found,) = past_runs([study]).to_dict("records")  # seeds averaged, no row of the control
+    (found,) = past_runs([study]).to_dict("records")  # seeds averaged, no row of a control
     assert (found["student"], found["source"], found["skill"]) == ("34k-d5", "dialogue", "maths")
     assert found["log_rise"] == pytest.approx((math.log(1.6 + LEAST) + math.log(4.8 + LEAST)) / 2)
     assert found["log_rise_before"] == pytest.approx((math.log(0.8 + LEAST) + math.log(2.4 + LEAST)) / 2)
