@@ -11,9 +11,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from forgetting.analysis.differences import differences
+from forgetting.analysis.robustness import table_1
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
-from forgetting.report import remedies, replay_views, tables
+from forgetting.report import answering_views, remedies, replay_views, robustness_views, tables
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -52,6 +53,16 @@ CAPTIONS = {
         "Means over students by size; bands: 95%, Student's t over students. Dotted: the share of well-formed answers. "
         "What steps in accuracy but not beside it is lost in form or in the metric; what is gone at equal learning was "
         "speed."
+    ),
+    "answering": (
+        "Tokens are all that was written, inserted or dropped for an answer. Black: greedy decoding, then majority "
+        "voting over more and more drawn answers, the control of all others. Hollow: controls of the way of that "
+        "colour. Bars: 95%, Student's t over students."
+    ),
+    "robustness": (
+        "Relative drop of accuracy against the original wording: the mean over a group of wordings; dashed, the worst "
+        "of them for each problem. Renumbered is the reference: other items of the same kind. Bars: 95%, Student's t "
+        "over students."
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
@@ -96,6 +107,11 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         fronts=_fronts(study, inline),
         replay_table=_html_table(shares) if len(shares := replay_views.kept_shares(study)) else "",
         replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
+        answering_table=_html_table(ways) if len(ways := answering_views.kept_ways(study)) else "",
+        answering_figures=[figure for name, figure in inline.items() if name.startswith("answering-")],
+        robustness_table=_html_table(twins) if len(twins := robustness_views.kept_robustness(study)) else "",
+        table_1={name: _html_table(own) for name in study.arm_names if len(own := table_1(twins, name))},
+        robustness_figures=[figure for name, figure in inline.items() if name.startswith("robustness-")],
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),

@@ -51,6 +51,8 @@ class World:
     ways: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     """Other ways of answering of maths in ``ways_arm``: what they add at dose 0 and after it, tokens an answer."""
     ways_arm: str = "high"
+    variants: dict[str, Callable[[int], float]] = field(default_factory=dict)
+    """Variants of every benchmark in ``ways_arm``: the share of right answers that each takes, by capacity."""
 
 
 def _ledger(world: World) -> pd.DataFrame:
@@ -63,6 +65,8 @@ def _ledger(world: World) -> pd.DataFrame:
                 for dose in doses:
                     own = _look(world, rng, capacity, one["name"], seed, dose)
                     frames += own
+                    if one["name"] == world.ways_arm:
+                        frames += [rows for frame in own for rows in _variants(world, frame, seed, dose)]
                     if one["name"] == world.ways_arm and dose in (world.doses[0], world.doses[-1]):
                         maths = pd.concat([frame for frame in own if frame["benchmark"].iloc[0] == "maths"] or own[:1])
                         frames += _ways(world, maths, seed, dose)
@@ -96,6 +100,19 @@ def _look(world: World, rng: np.random.Generator, capacity: int, name: str, seed
                 "steps_total": 1, "gold_tokens": 4, "nll_sum": 1.0, "base_ce_sum": 1.0, "kl_sum": 0.1,
             }))  # fmt: skip
     return frames
+
+
+def _variants(world: World, plain: pd.DataFrame, seed: int, dose: int) -> list[pd.DataFrame]:
+    """The items of a look in other wordings."""
+    found = []
+    for number, (name, cost) in enumerate(world.variants.items()):
+        fallen = np.random.default_rng([seed, dose, number, 1]).random(len(plain)) < cost(
+            int(plain["capacity"].iloc[0])
+        )
+        items = [item.replace("/", f"/{name}/", 1) for item in plain["item"]]
+        verdict = np.where(fallen & plain["verdict"].eq("right"), "wrong", plain["verdict"])
+        found.append(plain.assign(variant=name, item=items, verdict=verdict))
+    return found
 
 
 def _ways(world: World, plain: pd.DataFrame, seed: int, dose: int) -> list[pd.DataFrame]:
