@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.metrics import Floats
 
 GREEDY, MAJORITY = "greedy", "majority"
@@ -60,9 +60,9 @@ def _row(table: pd.DataFrame, way: str, dose: int) -> dict[str, object]:
         "students": len(now),
         "tokens_before": float(table["generated", 0, way].mean()) if known else np.nan,
         "before": float(then.mean()), "tokens": float(tokens.mean()), "after": float(now.mean()),
-        **dict(zip(("after_low", "after_high"), _bounds(now), strict=True)),
+        **dict(zip(("after_low", "after_high"), mean_interval(now)[1:], strict=True)),
         "gain_before": float((then - base).mean()), "gain": float((now - greedy).mean()),
-        "over_majority": float(over.mean()), **dict(zip(("low", "high"), _bounds(over), strict=True)),
+        "over_majority": float(over.mean()), **dict(zip(("low", "high"), mean_interval(over)[1:], strict=True)),
     }  # fmt: skip
 
 
@@ -75,12 +75,3 @@ def _at_equal_tokens(table: pd.DataFrame, names: list[str], tokens: Floats, dose
         order = np.argsort(place)
         found.append(np.interp(np.log(own), np.log(place[order]), value[order]))
     return np.array(found)
-
-
-def _bounds(values: Floats) -> tuple[float, float]:
-    """95% about the mean by Student's t."""
-    n = len(values)
-    if n < 2:
-        return float("nan"), float("nan")
-    reach = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / float(np.sqrt(n))
-    return float(values.mean()) - reach, float(values.mean()) + reach

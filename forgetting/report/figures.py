@@ -18,6 +18,7 @@ from forgetting.analysis.metrics import Status
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import (
     answer_figures,
+    answering_views,
     branch_views,
     capacity_views,
     drawing,
@@ -25,6 +26,7 @@ from forgetting.report import (
     probe_views,
     remedies,
     replay_views,
+    robustness_views,
     tables,
     transfer_views,
 )
@@ -154,7 +156,12 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
             drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
             drawn[f"readings-{arm.name}"] = capacity_views.capacity_figure(study, arm.name)
         drawn |= failure_views.drawn(study, main[0]) if main else {}  # of others they would make the page heavy
-        drawn |= remedies.drawn(study) | replay_views.drawn(study)
+        drawn |= (
+            remedies.drawn(study)
+            | replay_views.drawn(study)
+            | answering_views.drawn(study)
+            | robustness_views.drawn(study)
+        )
         return {name: figure for name, figure in drawn.items() if figure is not None}
     rates = _same_but_rate(study)
     nearest = [min(arms, key=lambda arm: abs(_multiple(arm) - 1)).name for arms in rates.values()]
@@ -173,6 +180,7 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
         drawn[f"readings-{arm.name}"] = capacity_views.capacity_figure(study, arm.name)
         drawn |= failure_views.drawn(study, arm)
     drawn |= remedies.drawn(study) | replay_views.drawn(study) | branch_views.drawn(study) | probe_views.drawn(study)
+    drawn |= answering_views.drawn(study) | robustness_views.drawn(study)
     for name, arms in rates.items():
         for skill in [s for s in tables.skills(study) if s in ("maths", "code")]:
             drawn[f"rates-{skill}-{name}"] = retention_by_rate(study, arms, skill)

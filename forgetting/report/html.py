@@ -16,16 +16,19 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from forgetting.analysis.differences import differences
+from forgetting.analysis.robustness import table_1
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
 from forgetting.record.schema import RUN_KEY
 from forgetting.report import (
+    answering_views,
     branch_views,
     first_screen,
     inline_svg,
     probe_views,
     remedies,
     replay_views,
+    robustness_views,
     tables,
     transfer_views,
 )
@@ -76,6 +79,16 @@ CAPTIONS = {
     "transfer": (
         "A row a phase. Figures: accuracy of skills, NLL of tasks (nats a token). Colours: accuracy, and the share of "
         "a task's fall of NLL to the lowest in this study; the darker, the more is known. Frames: what was just taught."
+    ),
+    "answering": (
+        "Tokens are all that was written, inserted or dropped for an answer. Black: greedy decoding, then majority "
+        "voting over more and more drawn answers, the control of all others. Hollow: controls of the way of that "
+        "colour. Bars: 95%, Student's t over students."
+    ),
+    "robustness": (
+        "Relative drop of accuracy against the original wording: the mean over a group of wordings; dashed, the worst "
+        "of them for each problem. Renumbered is the reference: other items of the same kind. Bars: 95%, Student's t "
+        "over students."
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
@@ -132,6 +145,11 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
         branches=branch_views.page(study, inline, _html_table),
         probes=_probes(study, inline),
+        answering_table=_html_table(ways) if len(ways := answering_views.kept_ways(study)) else "",
+        answering_figures=[figure for name, figure in inline.items() if name.startswith("answering-")],
+        robustness_table=_html_table(twins) if len(twins := robustness_views.kept_robustness(study)) else "",
+        table_1={name: _html_table(own) for name in study.arm_names if len(own := table_1(twins, name))},
+        robustness_figures=[figure for name, figure in inline.items() if name.startswith("robustness-")],
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),

@@ -12,7 +12,7 @@ import pandas as pd
 from forgetting.analysis.metrics import LEVELS
 from forgetting.analysis.record_reading import read_record, shown
 from forgetting.analysis.study_folder import StudyFolder
-from forgetting.errors import UsageError, checked
+from forgetting.errors import UsageError, checked, unknown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,6 +67,58 @@ class Result(StudyFolder):
         if found.levels.empty:
             raise UsageError("front: needs an arm without mitigation beside one with, on a probe of the new task")
         return found
+
+    def answering(self) -> pd.DataFrame:
+        """Ways of answering side by side, majority voting as the control: see ``analysis.ways_compared``.
+
+        ``UsageError`` for a study that measured no way of answering beside greedy decoding.
+        """
+        from forgetting.report.answering_views import kept_ways
+
+        if kept_ways(self).empty:
+            raise UsageError("answering: needs ways of answering beside greedy decoding (evaluation.answering)")
+        return kept_ways(self)
+
+    def plot_answering(self, arm: str | None = None, benchmark: str | None = None) -> Figure:
+        """Accuracy against generated tokens, a line a way of answering, of one arm and benchmark (the first ones)."""
+        from forgetting.report.answering_views import answering_figure
+
+        table = self.answering()
+        for column, wanted in (("arm", arm), ("benchmark", benchmark)):
+            names = list(dict.fromkeys(map(str, table[column])))
+            if wanted is not None and wanted not in names:
+                raise unknown(column, wanted, names)
+            table = table[table[column] == (wanted or names[0])]
+        return answering_figure(self.arm(str(table["arm"].iloc[0])), table)
+
+    def robustness(self) -> pd.DataFrame:
+        """Original against perturbed wordings by size and dose: see ``analysis.robustness.robustness``.
+
+        ``UsageError`` for a study without perturbed variants of a skill that was learned.
+        """
+        from forgetting.report.robustness_views import kept_robustness
+
+        if kept_robustness(self).empty:
+            raise UsageError("robustness: needs perturbed variants (evaluation.perturbed) of a skill that was learned")
+        return kept_robustness(self)
+
+    def table_1(self, arm: str | None = None, group: str = "devices") -> pd.DataFrame:
+        """The paper's table 1 of one arm (the first): by size and dose original, perturbed and drop in per cent."""
+        from forgetting.analysis.robustness import table_1
+
+        found = self.robustness()
+        name = self.arm(arm or next(iter(self.arm_names), "")).name
+        if group not in set(found["group"]):
+            raise unknown("group", group, list(dict.fromkeys(map(str, found["group"]))))
+        return table_1(found, name, group)
+
+    def verifier_rates(self) -> pd.DataFrame:
+        """How many right and wrong answers an exact check of steps lets pass: see ``analysis.verifier_rates``."""
+        from forgetting.analysis.verifier_rates import verifier_rates
+
+        if self.ledger is None:
+            raise UsageError("verifier_rates: needs ledger.parquet, which holds the answers")
+        return verifier_rates(self.ledger)
 
     def replay_shares(self, skill: str = "maths", dose: int = 0, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
         """How much replay each size needs: the smallest share of the stream that keeps a level at a dose.

@@ -75,12 +75,14 @@ def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _pictures(study: StudyFolder) -> dict[str, bytes]:
-    """What no scalar shows: the fronts of remedies."""
-    if len({part_name(arm.get("mitigation", "none")) for arm in study.record.get("arms", [])}) < 2:
+    """What no scalar shows: the fronts of remedies, accuracy against tokens of ways of answering."""
+    remedied = len({part_name(arm.get("mitigation", "none")) for arm in study.record.get("arms", [])}) > 1
+    if not remedied and study.other_ways.empty:
         return {}
-    from forgetting.report import drawing, remedies
+    from forgetting.report import answering_views, drawing, remedies
 
-    return {name.replace("-", "/", 1): drawing.png(figure) for name, figure in remedies.drawn(study).items()}
+    found = (remedies.drawn(study) if remedied else {}) | answering_views.drawn(study)
+    return {name.replace("-", "/", 1): drawing.png(figure) for name, figure in found.items()}
 
 
 def _skills(scores: pd.DataFrame) -> list[str]:

@@ -53,6 +53,8 @@ class World:
     ways_arm: str = "high"
     branches: dict[str, float] = field(default_factory=dict)  # by name, how many times as much each endures
     late: tuple[str, ...] = ()  # branches that do not arrive at the skill that was asked for
+    variants: dict[str, Callable[[int], float]] = field(default_factory=dict)
+    """Variants of every benchmark in ``ways_arm``: the share of right answers that each takes, by capacity."""
 
 
 def _ledger(world: World) -> pd.DataFrame:
@@ -66,8 +68,11 @@ def _ledger(world: World) -> pd.DataFrame:
                     ways = one["name"] == world.ways_arm and dose in (world.doses[0], world.doses[-1])
                     for branch, times in world.branches.items() or (("", 1.0),):
                         own = _look(world, rng, capacity, one["name"], seed, dose, times)
+                        plain = list(own)
+                        if one["name"] == world.ways_arm:
+                            own += [rows for frame in own for rows in _variants(world, frame, seed, dose)]
                         if ways:
-                            maths = [frame for frame in own if frame["benchmark"].iloc[0] == "maths"] or own[:1]
+                            maths = [frame for frame in plain if frame["benchmark"].iloc[0] == "maths"] or plain[:1]
                             own += _ways(world, pd.concat(maths), seed, dose)
                         named = f"{capacity // 1000}k" + (f"-{branch}" if branch else "")
                         frames += [frame.assign(student=named) for frame in own]
@@ -104,6 +109,19 @@ def _look(
                 "steps_total": 1, "gold_tokens": 4, "nll_sum": 1.0, "base_ce_sum": 1.0, "kl_sum": 0.1,
             }))  # fmt: skip
     return frames
+
+
+def _variants(world: World, plain: pd.DataFrame, seed: int, dose: int) -> list[pd.DataFrame]:
+    """The items of a look in other wordings."""
+    found = []
+    for number, (name, cost) in enumerate(world.variants.items()):
+        fallen = np.random.default_rng([seed, dose, number, 1]).random(len(plain)) < cost(
+            int(plain["capacity"].iloc[0])
+        )
+        items = [item.replace("/", f"/{name}/", 1) for item in plain["item"]]
+        verdict = np.where(fallen & plain["verdict"].eq("right"), "wrong", plain["verdict"])
+        found.append(plain.assign(variant=name, item=items, verdict=verdict))
+    return found
 
 
 def _ways(world: World, plain: pd.DataFrame, seed: int, dose: int) -> list[pd.DataFrame]:

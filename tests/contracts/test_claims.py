@@ -36,6 +36,9 @@ WAYS = {  # what they add before and after, tokens
     "symbolic results=random": (-0.5, -0.3, 16.0), "verified": (0.0, 0.2, 20.0), "adaptive": (0.0, 0.1, 34.0),
     "majority samples=2": (0.0, 0.0, 32.0), "majority": (0.0, 0.1, 128.0),
 }  # fmt: skip
+VARIANTS: dict[str, Any] = dict.fromkeys(
+    ("rephrased", "renamed", "reordered", "distractor", "functional", "renumbered"), lambda capacity: 2000 / capacity
+)
 SKILLS = ("maths", "code", "lookup")
 STATES = {"excluded", "explains", "open"}
 
@@ -58,7 +61,7 @@ def _few(**fields: Any) -> World:
 def _world() -> World:
     return World(
         accuracy, list(ARMS), capacities=(10_000, 20_000, 40_000), seeds=3, doses=(0, 2000), depths=(1, 2, 3),
-        items=16, benchmarks=SKILLS, dialect=0.2, unparsed=0.2, ways=WAYS,
+        items=16, benchmarks=SKILLS, dialect=0.2, unparsed=0.2, ways=WAYS, variants=VARIANTS,
     )  # fmt: skip
 
 

@@ -1,0 +1,95 @@
+"""What perturbed wordings cost, drawn: the drop against size, before the contamination and after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from forgetting.analysis.robustness import groups, robustness
+from forgetting.analysis.scores import PROBE
+from forgetting.analysis.study_folder import ArmCurves, StudyFolder
+from forgetting.report import drawing
+
+# Of groups with several candidates the mean is drawn full and the worst dashed; references and other skills are hollow.
+STYLES = {
+    "devices": ("#1f77b4", "o"),
+    "words": ("#2ca02c", "s"),
+    "2 at once": ("#ff7f0e", "D"),
+    "3 at once": ("#d62728", "^"),
+    "functional": ("#9467bd", "v"),
+    "novel_pair": ("#8c564b", "P"),
+    "renumbered": ("black", "X"),
+}
+FEWEST_SIZES = 2
+
+
+def kept_robustness(study: StudyFolder) -> pd.DataFrame:
+    """The table of a study's perturbed variants, made once for all views; empty where there are none."""
+    if "robustness" not in study.kept:
+        graded = study.scores[study.scores["benchmark"] != PROBE]
+        told = len(groups([str(name) for name in graded["variant"].unique()])) > 0
+        study.kept["robustness"] = robustness(study) if told else pd.DataFrame()
+    return study.kept["robustness"]
+
+
+def drawn(study: StudyFolder) -> dict[str, Figure]:
+    """A figure for each arm with perturbed variants at two sizes or more, by file name."""
+    table = kept_robustness(study)
+    arms = table.groupby("arm", sort=False) if len(table) else ()
+    several = {str(arm): own for arm, own in arms if own["student"].nunique() >= FEWEST_SIZES}
+    return {f"robustness-{arm}": robustness_figure(study.arm(arm), own) for arm, own in several.items()}
+
+
+@drawing.styled
+def robustness_figure(arm: ArmCurves, own: pd.DataFrame) -> Figure:
+    """Relative drop against parameters: a row a benchmark, a column a dose; the worst of several candidates dashed."""
+    benchmarks, doses = list(dict.fromkeys(own["benchmark"])), sorted({own["dose"].min(), own["dose"].max()})
+    figure, axes = drawing.grid(
+        len(benchmarks) * len(doses), len(doses), f"What perturbed wordings cost\n{arm.title}", foot=0.6
+    )
+    places = [(name, dose) for name in benchmarks for dose in doses]
+    for ax, (benchmark, dose) in zip(axes.flat, places, strict=True):
+        some = own[(own["benchmark"] == benchmark) & (own["dose"] == dose)].sort_values("capacity")
+        for number, (group, (colour, marker)) in enumerate(STYLES.items()):
+            rows = some[some["group"] == group]
+            if len(rows):
+                _line(ax, rows.assign(capacity=rows["capacity"] * 1.02**number), group, colour, marker)
+        ax.axhline(0, color=drawing.LEVEL_COLOUR, linewidth=0.9, zorder=1)
+        ax.set_title(f"{benchmark}, dose {dose:,}")
+        ax.set_xlabel("parameters")
+        _sizes(ax, own["capacity"].to_numpy(float))
+    for row in axes:
+        row[0].set_ylabel("1 - perturbed / original")
+    drawing.legend(figure, axes, [], 4)
+    return figure
+
+
+def _line(ax: Axes, rows: pd.DataFrame, group: str, colour: str, marker: str) -> None:
+    reference = group in ("renumbered", "novel_pair")
+    style: dict[str, Any] = {"color": colour, "marker": marker, "fillstyle": "none" if reference else "full"}
+    style |= {"linestyle": ":" if reference else "-", "linewidth": 1.0}
+    value = rows["drop"].to_numpy(float)
+    candidates = int(rows["candidates"].max())
+    words = group.replace("_", " ") + (f", mean of {candidates}" if candidates > 1 else "")
+    ax.plot(rows["capacity"], value, label=words, **style)
+    error = np.clip([value - rows["drop_low"], rows["drop_high"] - value], 0, None)
+    ax.errorbar(rows["capacity"], value, yerr=error, fmt="none", ecolor=colour, elinewidth=0.7, alpha=0.6)
+    if candidates > 1 and rows["worst_drop"].notna().any():
+        worst = style | {"linestyle": "--", "fillstyle": "none"}
+        ax.plot(rows["capacity"], rows["worst_drop"], label=f"{group}, worst of {candidates}", **worst)
+
+
+def _sizes(ax: Axes, capacities: np.ndarray) -> None:
+    """A log axis with ticks in plain figures."""
+    low, high = float(capacities.min()), float(capacities.max())
+    ax.set_xscale("log")
+    ax.set_xlim(low / 1.15, high * 1.3)
+    places = [m * 10.0**k for k in range(3, 12) for m in (1, 2, 5) if low / 1.15 <= m * 10.0**k <= high * 1.3]
+    ax.xaxis.set_major_locator(FixedLocator(places))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticklabels([drawing.short(place) for place in places])

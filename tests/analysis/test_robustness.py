@@ -1,0 +1,64 @@
+"""Table 1 on outcomes that are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forgetting.analysis.robustness import groups, robustness, table_1
+from forgetting.analysis.study_folder import StudyFolder, open_study
+from tests.claims.synthetic import World, arm, write
+
+COSTS = {"rephrased": 0.1, "renamed": 0.0, "reordered": 0.2, "distractor": 0.5, "renumbered": 0.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    variants = {name: (lambda capacity, cost=cost: cost * 10_000 / capacity) for name, cost in COSTS.items()}
+    world = World(
+        lambda *look: 0.9 if look[-1] == 0 else 0.6, [arm("high", "dialogue")], capacities=(10_000, 20_000), seeds=4,
+        items=400, wobble=0.0, variants=variants,
+    )  # fmt: skip
+    return write(world, tmp_path_factory.mktemp("robust") / "study")
+
+
+def test_drops_and_worst(folder: Path) -> None:
+    table = robustness(open_study(folder)).set_index(["student", "dose", "group"])
+    row = table.loc["10k", 0, "devices"]
+    assert (row["candidates"], row["students"]) == (4, 4)
+    assert row["original"] == pytest.approx(0.9, abs=0.02) and row["drop"] == pytest.approx(0.2, abs=0.02)
+    kept = np.prod([1 - cost for cost in COSTS.values()])
+    assert row["worst_drop"] == pytest.approx(1 - kept, abs=0.03)
+    assert row["worst"] == pytest.approx(0.9 * kept, abs=0.03)
+    assert row["both"] == pytest.approx(row["perturbed"])  # what is wrong in the original is wrong in all
+    assert row["drop_low"] < row["drop"] < row["drop_high"]
+    assert table.loc["20k", 0, "distractor"]["drop"] == pytest.approx(0.25, abs=0.03)
+    assert table.loc["10k", 0, "renumbered"]["drop"] == 0 and table.loc["10k", 0, "renumbered"]["agreement"] == 1
+    assert table.loc["10k", 10_000, "distractor"]["original"] == pytest.approx(0.6, abs=0.03)
+
+
+def test_the_papers_form(folder: Path) -> None:
+    table = table_1(robustness(open_study(folder)), "high")
+    assert list(table.columns) == ["student", "parameters", "dose", "maths original", "maths perturbed", "maths drop"]
+    assert table["dose"].tolist() == [0, 0, 10_000, 10_000] and table["parameters"].tolist() == [10_000, 20_000] * 2
+    assert table["maths drop"].iloc[0] == pytest.approx(20, abs=2)
+    assert table_1(robustness(open_study(folder)), "none").empty
+
+
+def test_without_a_ledger_accuracies_remain(folder: Path) -> None:
+    whole = open_study(folder)
+    small = StudyFolder(folder, whole.record)
+    small.__dict__.update(scores=whole.scores, every_row=None, ledger=None)
+    one, other = robustness(whole), robustness(small)
+    assert other["worst"].isna().all() and other["agreement"].isna().all()
+    assert one["drop"].to_numpy() == pytest.approx(other["drop"].to_numpy())
+
+
+def test_groups() -> None:
+    names = ["original", "words_1", "words_2", "renamed", "distractor", "renamed-distractor", "renamed-rephrased"]
+    assert groups(names) == {
+        "renamed": ("renamed",), "distractor": ("distractor",), "devices": ("renamed", "distractor"),
+        "words": ("words_1", "words_2"), "2 at once": ("renamed-distractor", "renamed-rephrased"),
+    }  # fmt: skip
