@@ -46,7 +46,8 @@ class WatchedTraining:
             raise UsageError("callback: the trainer has no tokenizer; give processing_class to it")
         rows = len(network.get_input_embeddings().weight)
         words = prepared(Checkpoint(source), copy.deepcopy(own), rows)
-        self.model, base = HuggingFaceModel(network, words), HuggingFaceModel(copy.deepcopy(network), words)
+        with own_forward(network):
+            self.model, base = HuggingFaceModel(network, words), HuggingFaceModel(copy.deepcopy(network), words)
         probe = watching.samples()
         self.probe_name = watching.probe.short_name() if watching.probe else "none"
         self.evaluator = Evaluator(base, watching.benchmarks, probe, self.probe_name, watching.evaluation)
@@ -63,7 +64,7 @@ class WatchedTraining:
         if seen <= self.last:
             return
         self.last = seen
-        with unchanged(), self.watch("evaluation"):
+        with unchanged(), own_forward(self.model.network), self.watch("evaluation"):
             student = self.evaluator.base if seen == 0 else self.model
             rows = self.evaluator.measure(student, perturbed=False, earlier=self.recorder.answers)
             self.recorder.add(rows, {"dose": seen, "dose_tokens": tokens, "stream_samples": seen})
@@ -112,6 +113,25 @@ class WatchedTraining:
             "hardware": hardware(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
+
+
+@contextmanager
+def own_forward(network: Any) -> Iterator[None]:
+    """Inside, every module computes as its class does.
+
+    Trainers put a ``forward`` of their own into a model: TRL a fused loss, accelerate a cast to bfloat16. A copy of
+    such a model would compute with the weights of the one it was copied from, and scores would depend on the trainer.
+    What spreads a model over devices stays.
+    """
+    patched = [
+        m for m in network.modules() if "forward" in vars(m) and not hasattr(m, "_hf_hook")
+    ]  # of several devices
+    replaced = [(module, vars(module).pop("forward")) for module in patched]
+    try:
+        yield
+    finally:
+        for module, forward in replaced:
+            module.forward = forward
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from forgetting.errors import require
 from forgetting.executors import of_workers
 from forgetting.executors.own_data import check_own
 from forgetting.models import checkpoint
+from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.at_hand import ALWAYS, at_hand
 from forgetting.own_model.extent import BATCH_ITEMS, Costs, Extent, counted, round_down, this_machine, within
 from forgetting.own_model.given import (
@@ -32,6 +33,8 @@ from forgetting.own_model.given import (
 )
 from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
 from forgetting.study import handed
+from forgetting.study.estimates import ParameterCounts
+from forgetting.study.students import Student
 from forgetting.study.study import Study, construct
 
 ADAPTERS_FROM = 1_000_000_000  # parameters from which adapters are trained instead of all weights
@@ -112,7 +115,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     contamination = first.arms[0].contamination
     contamination.check()
     samples = int(contamination.told().get("samples", 0))
-    tokens, held_out = _sizes(first, contamination, samples)
+    tokens, answers, held_out = _sizes(first, contamination, samples)
     parameters = parameters_of(first)
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
     extent = dataclasses.replace(
@@ -121,7 +124,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     machine, name, side_by_side = this_machine()
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
-    costs = Costs(parameters, tokens, machine, slots, adapters_only)
+    weights = ParameterCounts(parameters, _embedding(first.students[0]))
+    costs = Costs(weights, tokens, answers, machine, slots, adapters_only)
     chosen = within(extent, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)
     study = construct(spec(chosen, rate, mitigation))
@@ -170,11 +174,17 @@ def _spec(
     )
 
 
-def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, int]:
-    """Mean tokens of a sample, as the student's tokenizer counts them; samples of the probe, none of them twice."""
+def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, float, int]:
+    """Mean tokens of a sample, and of what is learned of it; samples of the probe, none of them twice."""
     drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
     held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
-    return mean_tokens(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
+    return *mean_tokens(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
+
+
+def _embedding(student: Student) -> int:
+    """Parameters of the embedding where a checkpoint tells them; 0 of a student of the embedded world."""
+    rest = student.non_embedding() if isinstance(student, Checkpoint) else None
+    return 0 if rest is None else student.parameters(0) - rest
 
 
 def _given_up(wanted: Extent, chosen: Extent, costs: Costs, minutes: float) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from forgetting import registry
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.contracts import Benchmark
-from forgetting.study.estimates import CORE, GPU, GPUS, asking_seconds, training_seconds
+from forgetting.study.estimates import CORE, GPU, GPUS, ParameterCounts, asking_seconds, training_seconds
 
 ITEMS = (200, 150, 100, 70, 50, 30, 20)  # of each benchmark that does not say how many itself
 FEW_ITEMS = 50  # fewer only when nothing else is left to give up
@@ -29,8 +29,9 @@ COUNTS = ("item_count", "limit")  # settings that say how many items are asked
 class Costs:
     """What a study costs: by the model's size, the mean tokens of a sample, and the machine it runs on."""
 
-    parameters: int
+    weights: ParameterCounts
     tokens: float
+    answers: float  # of the tokens, those that are learned
     machine: GPU
     slots: int  # runs side by side
     adapters_only: bool = False
@@ -39,7 +40,7 @@ class Costs:
         """Wall seconds, by formula."""
         samples, doses = extent.dose, extent.doses()
         training = training_seconds(
-            self.parameters, samples, self.tokens, self.machine, adapters_only=self.adapters_only
+            self.weights, samples, self.tokens, self.answers, self.machine, adapters_only=self.adapters_only
         )
         training += SECONDS_A_STEP * samples / extent.batch_size
         rounds = math.ceil((1 + extent.control) * extent.seeds / self.slots)
@@ -50,8 +51,9 @@ class Costs:
         for value in extent.asked():
             name, items = str(registry.settings_of("benchmarks", value)["name"]), _items(value) or extent.items
             prompt, answer = LENGTHS.get(name, LENGTHS[""])
+            prompt += _shots(value) * (LENGTHS["gsm8k"][0] + LENGTHS["gsm8k"][1]) if name == "gsm8k" else 0
             seconds += asking_seconds(
-                self.parameters, items, self.machine, prompt=prompt, answer=answer, longest=extent.longest(),
+                self.weights, items, self.machine, prompt=prompt, answer=answer, longest=extent.longest(),
                 batch_items=BATCH_ITEMS,
             )  # fmt: skip
             seconds += SECONDS_A_STEP * math.ceil(items / BATCH_ITEMS) * extent.longest()
@@ -138,6 +140,12 @@ def this_machine() -> tuple[GPU, str, bool]:
     device = torch.cuda.get_device_name().lower()
     known = next((name for name in GPUS if name in device), "a100")
     return GPUS[known], known if known in device else f"{known} (in place of {device})", False
+
+
+def _shots(value: Any) -> int:
+    """Worked examples before each question."""
+    given: Any = registry.settings_of("benchmarks", value).get("shots", 0)
+    return given if type(given) is int else 0
 
 
 def count_of(value: Any) -> int:

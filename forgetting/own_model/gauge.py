@@ -39,4 +39,4 @@ def writes(study: Study, model: Model) -> bool:
 def operations(study: Study) -> float:
     """Floating-point operations of a sample of the new task in plain tuning: 6 N a token (``study.estimates``)."""
     drawn = list(islice(study.arms[0].contamination.samples(seeds.generator(0, "lengths")), COUNTED))
-    return 6.0 * parameters_of(study) * mean_tokens(study, drawn)
+    return 6.0 * parameters_of(study) * mean_tokens(study, drawn)[0]

@@ -104,14 +104,15 @@ def parameters_of(study: Study) -> int:
     return student.parameters(len(vocabulary()))
 
 
-def mean_tokens(study: Study, samples: Sequence[Sample]) -> float:
-    """The length of a sample, as the tokenizer of the study's student counts it, of the first ``COUNTED``."""
+def mean_tokens(study: Study, samples: Sequence[Sample]) -> tuple[float, float]:
+    """Tokens of a sample and of what is learned of it, as the student's tokenizer counts, of the first ``COUNTED``."""
     from forgetting.batching import encode
     from forgetting.world.tokenizer import tokenizer
 
     (student,) = study.students
     words = student.reader()[0] if isinstance(student, Checkpoint) else tokenizer()
-    return float(encode(samples[:COUNTED], words).end_P.double().mean())
+    rows = encode(samples[:COUNTED], words)
+    return float(rows.end_P.double().mean()), float(rows.learned().double().mean())
 
 
 def adapters_at_hand() -> bool:

@@ -204,18 +204,33 @@ def _evaluation(study: Study, arm: Arm, n: int, width: int, gpu: GPU, rate: floa
     return seconds
 
 
-def training_seconds(parameters: int, samples: float, tokens: float, gpu: GPU, *, adapters_only: bool = False) -> float:
-    """Of a fine-tuning in fp32 on so many samples of so many tokens each."""
-    return (4 if adapters_only else 6) * parameters * samples * tokens / (UTILISATION * gpu.float32)
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Parameters in all, and those of the embedding, which as the head work only where an answer is predicted."""
+
+    parameters: int
+    embedding: int = 0
+
+    def operations(self, tokens: float, answers: float) -> float:
+        """Multiplications and additions of one pass over so many tokens, of which so many predict an answer's."""
+        return 2.0 * ((self.parameters - self.embedding) * tokens + self.embedding * answers)
+
+
+def training_seconds(
+    weights: ParameterCounts, samples: float, tokens: float, answers: float, gpu: GPU, *, adapters_only: bool = False
+) -> float:
+    """Of a fine-tuning in fp32 on so many samples of so many tokens each, of which so many are learned."""
+    passes = 2 if adapters_only else 3
+    return passes * samples * weights.operations(tokens, answers) / (UTILISATION * gpu.float32)
 
 
 def asking_seconds(
-    parameters: int, items: int, gpu: GPU, *, prompt: float, answer: float, longest: int, batch_items: int
+    weights: ParameterCounts, items: int, gpu: GPU, *, prompt: float, answer: float, longest: int, batch_items: int
 ) -> float:
     """Of one look in fp32 at so many items: prompt and gold answer are read, answers decoded at their longest."""
     steps = math.ceil(items / batch_items) * longest
-    read = items * (2 * prompt + answer + longest)
-    return 2.0 * parameters * read / (UTILISATION * gpu.float32) + steps * 4.0 * parameters / (DECODING * gpu.bandwidth)
+    read = weights.operations(items * (2 * prompt + answer + longest), items * (answer + longest + 1))
+    return read / (UTILISATION * gpu.float32) + steps * 4.0 * weights.parameters / (DECODING * gpu.bandwidth)
 
 
 def table(study: Study, gpu: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingA
 from forgetting import load
 from forgetting.benchmarks.gsm8k import GSM8K
 from forgetting.callbacks import ForgettingCallback, ForgettingLightningCallback
+from forgetting.callbacks.watched import WatchedTraining
+from forgetting.callbacks.watching import Watching
 from forgetting.errors import UsageError
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.record.run_files import read_part
 from forgetting.record.signing import SIGNATURE, is_ours
 from forgetting.report.build import build_views
 from forgetting.spec import Evaluation
@@ -89,6 +92,28 @@ def test_a_trainer_of_transformers(folder: Path, probe: str, tmp_path: Path) -> 
     assert rows["delta_nll"].iloc[-1] != 0
 
 
+def test_a_forward_that_the_trainer_put_in_is_not_measured(folder: Path, tmp_path: Path) -> None:
+    network, words = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    own = network.forward
+    network.forward = types.MethodType(lambda _, *given, **named: own(*given, **named), network)  # as TRL does
+    put = network.forward
+    watched = WatchedTraining(Watching.of(tmp_path / "watched", BENCHMARK, **SHORT), network, words, 0)
+    watched.look(0)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.mul_(1.5)
+    watched.look(8)
+    assert network.forward is put
+    copied = Evaluator(HuggingFaceModel(network, words), [BENCHMARK], [], "none", watched.watching.evaluation)
+    frame = copied.measure(copied.base, perturbed=False).set_index(["benchmark", "item"])
+    told = {dose: read_part(watched.run, dose)[0].to_pandas().set_index(["benchmark", "item"]) for dose in (0, 8)}
+    np.testing.assert_allclose(told[8].loc[frame.index, "nll_sum"], frame["nll_sum"], rtol=1e-5)
+    base = HuggingFaceModel(AutoModelForCausalLM.from_pretrained(folder), words)
+    evaluator = Evaluator(base, [BENCHMARK], [], "none", watched.watching.evaluation)
+    frame = evaluator.measure(base, perturbed=False).set_index(["benchmark", "item"])
+    np.testing.assert_allclose(told[0].loc[frame.index, "nll_sum"], frame["nll_sum"], rtol=1e-5)
+
+
 class Foreign(lightning.LightningModule):
     """Somebody else's module."""
 
@@ -130,20 +155,6 @@ def test_a_foreign_trainer_of_lightning(folder: Path, tmp_path: Path) -> None:
     assert result.ledger is not None
     last = result.ledger[result.ledger["dose"] == 21]
     np.testing.assert_allclose(last["nll_sum"], own["nll_sum"], rtol=1e-5)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="trl is not installed")
-def test_a_trainer_of_trl(folder: Path, tmp_path: Path) -> None:
-    import datasets
-    from trl import SFTConfig, SFTTrainer
-
-    words = AutoTokenizer.from_pretrained(folder)
-    rows = datasets.Dataset.from_list([{"text": f"I want tea number {n}."} for n in range(16)])
-    callback = ForgettingCallback(tmp_path / "w", BENCHMARK, max_new_tokens=6)
-    network = AutoModelForCausalLM.from_pretrained(folder)
-    config = SFTConfig(str(tmp_path / "o"), max_steps=4, per_device_train_batch_size=4, report_to=[], use_cpu=True)
-    SFTTrainer(network, config, train_dataset=rows, processing_class=words, callbacks=[callback]).train()
-    assert list(load(tmp_path / "w").curves["tiny"]["maths"].dose) == [0, 4, 8, 16]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 
 from forgetting.own_model.extent import ITEMS, Costs, Extent, count_of, counted, round_down, within
 from forgetting.own_model.given import default_rate
-from forgetting.study.estimates import CORE
+from forgetting.study.estimates import CORE, ParameterCounts, training_seconds
 
 EXTENT = Extent(("retrieval", "sums"), ({"name": "gsm8k"}, {"name": "humaneval"}), 4_000, 32, 1, control=True)
-COSTS = Costs(270_000_000, 200.0, CORE, slots=2)
+COSTS = Costs(ParameterCounts(270_000_000), 200.0, 200.0, CORE, slots=2)
 
 
 def order() -> list[Extent]:
@@ -35,6 +35,23 @@ def test_the_first_that_fits_is_taken(minutes: float) -> None:
     chosen = within(EXTENT, COSTS, minutes)
     fitting = [extent for extent in order() if COSTS.seconds(extent) <= 60 * minutes]
     assert chosen == (fitting[0] if fitting else order()[-1])
+
+
+def test_the_head_is_counted_where_an_answer_is_predicted() -> None:
+    """Gemma 3 270M: 168 of 268 million parameters are the embedding, tied to the head."""
+    counts = ParameterCounts(268_098_176, 167_772_160)
+    assert counts.operations(100, 0) == 2 * 100_326_016 * 100
+    assert counts.operations(100, 100) == ParameterCounts(268_098_176).operations(100, 7) == 2 * 268_098_176 * 100
+    few, all_learned = (training_seconds(counts, 10, 100, answers, CORE) for answers in (5, 100))
+    assert 2 < all_learned / few < 268 / 100
+
+
+def test_examples_before_a_question_are_paid_for() -> None:
+    plain, shot = (
+        dataclasses.replace(EXTENT, benchmarks=({"name": "gsm8k", "limit": 9, "shots": n},), optional=())
+        for n in (0, 4)
+    )
+    assert COSTS.seconds(shot) > 1.2 * COSTS.seconds(plain)
 
 
 def test_a_dose_that_was_given_stays() -> None:
