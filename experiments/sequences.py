@@ -1,6 +1,6 @@
 """What the study of sequences says to the rules that were registered for it, size by size.
 
-    python experiments/sequences.py results/sequences-...
+    python experiments/sequences.py results/sequences-... results/sequences_replay-...
 
 Intervals: 95%, Student's t over students.
 """
@@ -23,15 +23,14 @@ SKILL = "maths"
 
 
 def kinds(result: Result) -> dict[str, list[str]]:
-    """The arms of each kind, plain and with replay."""
+    """The arms of each kind."""
     found: dict[str, list[str]] = {}
     for arm in result.record["arms"]:
         if arm["name"] in result.arm_names:
-            names = [name for name, _ in arm.get("phases", [])]
+            names = [phase["task"] for phase in arm.get("phases", [])]
             order = arm["contamination"].get("order", "") if names else "original"
             kind = "one kind" if len(set(names)) == 1 and len(names) > 1 else order
-            label = kind + (" + replay" if arm["mitigation"]["name"] == "replay" else "")
-            found.setdefault(label, []).append(str(arm["name"]))
+            found.setdefault(kind, []).append(str(arm["name"]))
     return found
 
 
@@ -41,12 +40,16 @@ def told(values: Sequence[float] | pd.Series) -> str:
     return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-def main(folder: str) -> None:
+def skill_rows(result: Result) -> pd.DataFrame:
+    """Score rows of the skill over all depths."""
+    rows = result.scores[result.scores["depth"].isna() & (result.scores["variant"] == "original")]
+    return rows[(rows["benchmark"] != PROBE) & (rows["skill"] == SKILL)]
+
+
+def main(folder: str, replayed: str) -> None:
     """Print all that the rules ask, a block a size."""
     result = load(folder)
-    arms, transfer = kinds(result), result.transfer()
-    rows = result.scores[result.scores["depth"].isna() & (result.scores["variant"] == "original")]
-    rows = rows[(rows["benchmark"] != PROBE) & (rows["skill"] == SKILL)]
+    arms, transfer, rows, kept = kinds(result), result.transfer(), skill_rows(result), skill_rows(load(replayed))
     effects = result.order_effects()
     effects = effects[(effects["skill"] == SKILL) & (effects["scale"] == "hazard")]
     new = transfer.matrices[transfer.matrices["group"] == "new"]
@@ -54,6 +57,7 @@ def main(folder: str) -> None:
     for student in result.curves:
         print(f"\n{student}")
         _ends(rows[rows["student"] == student], arms)
+        _replay(rows[rows["student"] == student], kept[kept["student"] == student])
         for row in effects[effects["student"] == student].itertuples():
             ends = f"({row.low:+.3f} to {row.high:+.3f})"
             print(f"  rules 1, 3: {row.arms}, {row.effect} {row.level}: {row.value:+.3f} {ends}")
@@ -82,10 +86,18 @@ def _ends(own: pd.DataFrame, arms: dict[str, list[str]]) -> None:
         print(f"  {SKILL} at the end, {kind}: {told(values)}")
     for kind in ("blocked", "cyclic"):
         print(f"  rule 2: {kind} minus interleaved: {told(end[kind] - end['interleaved'])}")
-    for kind in ("blocked", "cyclic", "interleaved", "one kind"):
-        share = (end[f"{kind} + replay"] - end[kind]) / (start - end[kind])
-        print(f"  rule 4: share of the loss that 5% of replay keeps, {kind}: {told(share)}")
+
+
+def _replay(plain: pd.DataFrame, replayed: pd.DataFrame) -> None:
+    """What replay keeps of the loss in the order that has it."""
+    (arm,) = replayed["arm"].unique()
+    plain = plain[plain["arm"] == str(arm).removesuffix("-replay")].set_index(["dose", "distillation_seed"])["accuracy"]
+    end = plain.index.get_level_values("dose").max()
+    kept = replayed[replayed["dose"] == end].set_index("distillation_seed")["accuracy"]
+    print(f"  {SKILL} at the end, {arm}: {told(kept)}; without: {told(plain[end])}")
+    share = (kept - plain[end]) / (plain[0] - plain[end])
+    print(f"  rule 4: share of the loss that 5% of replay keeps: {told(share)}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:3])

@@ -51,9 +51,11 @@ def _squares(study: StudyFolder) -> dict[str, str]:
     """Arms of several orders of the same phases, by the name of the first of their set; every kind comes first once."""
     sets: dict[str, list[dict[str, Any]]] = {}
     for arm in study.record.get("arms", []):
-        names = [name for name, _ in arm.get("phases", [])]
+        names = [phase["task"] for phase in arm.get("phases", [])]
         if len(names) > 1 and len(set(names)) == len(names) and arm["name"] in study.arm_names:
             rest = [arm.get(name) for name in ("shift", "rate_multiple", "rate_policy", "mitigation")]
-            sets.setdefault(repr((sorted(map(tuple, arm["phases"])), rest)), []).append(arm)
-    whole = [arms for arms in sets.values() if {arm["phases"][0][0] for arm in arms} == set(arms[0]["tasks"])]
+            sets.setdefault(repr((sorted((phase["task"], phase["dose"]) for phase in arm["phases"]), rest)), []).append(
+                arm
+            )
+    whole = [arms for arms in sets.values() if {arm["phases"][0]["task"] for arm in arms} == set(arms[0]["tasks"])]
     return {str(arm["name"]): str(arms[0]["name"]) for arms in whole for arm in arms}

@@ -134,8 +134,8 @@ def _sequences(study: StudyFolder) -> Iterator[tuple[dict[str, Any], dict[str, A
 
 def _ends(arm: dict[str, Any]) -> list[tuple[str, int]]:
     """The phases of an arm with the doses at which they end, the start first."""
-    names = ["", *(str(name) for name, _ in arm["phases"])]
-    return list(zip(names, accumulate((int(dose) for _, dose in arm["phases"]), initial=0), strict=True))
+    names = ["", *(str(phase["task"]) for phase in arm["phases"])]
+    return list(zip(names, accumulate((int(phase["dose"]) for phase in arm["phases"]), initial=0), strict=True))
 
 
 def _matrix(arm: dict[str, Any], run: pd.DataFrame, skills: dict[str, str]) -> pd.DataFrame:

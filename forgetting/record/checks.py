@@ -28,6 +28,7 @@ RECORD = {  # what views rely on
         "name": NAME, "contamination": maybe(*PART), "mitigation": maybe(*PART), "rate_policy": maybe(TEXT),
         "shift": maybe(NUMBER), "rate_multiple": maybe(NUMBER), "replay": maybe(NUMBER), "rates": maybe({ANY: RATE}),
         "doses": maybe([WHOLE]), "not_reached": maybe([WHOLE]),
+        "phases": maybe([{"task": NAME, "dose": WHOLE}]), "tasks": maybe([NAME]),
     }]),
     "students": maybe([{
         "name": NAME, "capacity": maybe(WHOLE), "capacity_non_embedding": maybe(WHOLE), "branch": maybe(NAME),

@@ -161,7 +161,8 @@ class Result(StudyFolder):
         """
         from forgetting.analysis.transfer import transfer
 
-        found = transfer(self)
+        with shown(self.folder):
+            found = transfer(self)
         if found.matrices.empty:
             raise UsageError("transfer: needs a contamination that is a sequence of tasks")
         return found
@@ -174,7 +175,8 @@ class Result(StudyFolder):
         """
         from forgetting.analysis.order_effects import order_effects
 
-        found = order_effects(self)
+        with shown(self.folder):
+            found = order_effects(self)
         if found.empty:
             raise UsageError(
                 "order_effects: needs blocked sequences of the same phases, of which each comes first in one"

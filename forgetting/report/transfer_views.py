@@ -74,7 +74,7 @@ def _table(own: pd.DataFrame) -> pd.DataFrame:
 def _draw(ax: Axes, table: pd.DataFrame, lowest: pd.Series) -> None:
     values = table.to_numpy(float)
     shown, known = np.empty(values.shape, object), np.empty(values.shape)
-    keys = [(str(group), str(task)) for group, task in table.columns.to_list()]
+    keys = [(str(key[0]), str(key[1])) for key in table.columns.to_list()]
     for column, (group, task) in enumerate(keys):
         own = values[:, column]
         if group == "skills":
@@ -89,7 +89,7 @@ def _draw(ax: Axes, table: pd.DataFrame, lowest: pd.Series) -> None:
     for (row, column), text in np.ndenumerate(shown):
         colour = "white" if known[row, column] > 0.6 else "black"
         ax.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    names, phases = [task for _, task in keys], [str(phase) for _, phase in table.index.to_list()]
+    names, phases = [task for _, task in keys], [str(key[1]) for key in table.index.to_list()]
     for row, phase in enumerate(phases):
         for column in (place for place, name in enumerate(names) if row and name == phase):
             ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d55e00", linewidth=1.4))

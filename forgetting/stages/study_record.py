@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from forgetting.contracts import Benchmark
+from forgetting.contracts import Benchmark, Contamination
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.record.provenance import hardware, versions
 from forgetting.record.store import Store, manifest
@@ -129,6 +129,12 @@ def _teacher_record(study: Study) -> dict[str, Any]:
     return {"teacher": {"name": teacher.name, "source": teacher.source, "weights": str(teacher.form()["weights"])}}
 
 
+def _phases(contamination: Contamination) -> dict[str, Any]:
+    """Of a sequence its stretches in order, and the tasks that have probes of their own."""
+    phases = [{"task": name, "dose": dose} for name, dose in contamination.blocks()]
+    return {"phases": phases, "tasks": list(contamination.learned())} if phases else {}
+
+
 def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
     reached, spec = study.reached(arm), study.spec
     return {
@@ -137,8 +143,7 @@ def _arm_record(study: Study, arm: Arm) -> dict[str, Any]:
         "rate_policy": arm.optimiser(spec.fine_tuning).rate_policy,
         **({"floor": round(floor, 6)} if (floor := arm.contamination.floor()) else {}),
         **({"data": told} if (told := arm.contamination.told()) else {}),
-        **({"phases": [list(block) for block in blocks]} if (blocks := arm.contamination.blocks()) else {}),
-        **({"tasks": list(tasks)} if (tasks := arm.contamination.learned()) else {}),
+        **_phases(arm.contamination),
         "doses": list(reached),
         "not_reached": [d for d in spec.doses.values() if d not in reached],
     }

@@ -101,7 +101,7 @@ def study(arms: dict[str, tuple[str, ...]], values: Any, students: int = 2, dose
                     own = {"benchmark": "probe", "skill": "plasticity", "variant": task, "accuracy": None, "nll": value}
                     rows.append(head | own)
     listed = [
-        {"name": arm, "phases": [[name, dose] for name in phases], "tasks": list(dict.fromkeys(phases))}
+        {"name": arm, "phases": [{"task": name, "dose": dose} for name in phases], "tasks": list(dict.fromkeys(phases))}
         for arm, phases in arms.items()
     ]
     found = StudyFolder(Path("."), {"arms": listed, "benchmarks": {"maths": {}}})
