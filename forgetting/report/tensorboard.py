@@ -1,14 +1,16 @@
 """The TensorBoard folder rebuilt from a study's score rows, without torch.
 
-One TensorBoard run per student, arm and seeds, with the step counting the dose. The top of the folder holds what is of
-the study: the HPARAMS experiment and a custom scalar layout in which all students share a chart for each skill.
+One TensorBoard run per student, arm and seeds, with the step counting the dose. The run ``study`` holds what is of the
+study: the HPARAMS experiment and a custom scalar layout in which all students share a chart for each skill.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 
@@ -16,8 +18,9 @@ from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import file_name
-from forgetting.evaluation.events import GROUPS, EventsWriter, HParam, scalar_values
+from forgetting.evaluation.events import EventsWriter, HParam, scalar_values
 
+OVERVIEW, ADDRESS, FIRST_SKILLS = "study", "http://localhost:6006", ("maths", "code")
 SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation".split()
 
 
@@ -42,7 +45,7 @@ def write_events(study: StudyFolder, folder: Path) -> list[Path]:
         sessions.append(settings | {"distillation_seed": int(str(distillation_seed)), "seed": int(str(seed))})
         run = folder / file_name(f"{student}-{arm}-d{distillation_seed}-s{seed}", "the name of a run")
         write_run(run, plain(rows), sessions[-1], str(settings.get("contamination", "new")))
-    write_overview(folder, sessions, _skills(study.scores), _pictures(study))
+    write_overview(folder / OVERVIEW, sessions, _skills(study.scores), _pictures(study))
     return sorted(folder.glob("**/*tfevents*"))
 
 
@@ -53,12 +56,26 @@ def write_overview(
     writer = EventsWriter(folder)
     names = list(dict.fromkeys(name for session in sessions for name in session))
     columns = {name: [session[name] for session in sessions if name in session] for name in names}
-    tags = [f"{group}/{skill}" for group in GROUPS[:2] for skill in skills]
-    writer.experiment(columns, [*tags, "plasticity"])
+    varied = {name: values for name, values in columns.items() if len(set(values)) > 1 or name == "student"}
+    writer.experiment(varied, [*(f"retention/{skill}" for skill in sorted(skills, key=_place)), "plasticity"])
     writer.layout(skills, ("plasticity", "new/nll", "new/kl", "original/kl"))
     for tag, picture in pictures.items():
         writer.image(tag, picture)
     writer.close()
+
+
+def _place(skill: str) -> int:
+    """Maths and code come first."""
+    return FIRST_SKILLS.index(skill) if skill in FIRST_SKILLS else len(FIRST_SKILLS)
+
+
+def link(study: StudyFolder, address: str = ADDRESS) -> str:
+    """TensorBoard's address with what a URL can carry: no smoothing, and a colour for each student.
+
+    TensorBoard's own settings leave outliers out of charts; no URL changes that, a box in its settings does.
+    """
+    students = "|".join(re.escape(str(one["name"])) for one in study.record.get("students", []))
+    return f"{address}/?{urlencode({'smoothing': '0', 'runColorGroup': f'regex:^({students})-'})}#timeseries"
 
 
 def run_settings(arm: Mapping[str, Any], student: str, capacity: int) -> dict[str, HParam]:
