@@ -6,11 +6,9 @@ study: the HPARAMS experiment and a custom scalar layout in which all students s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pandas as pd
 
@@ -20,7 +18,7 @@ from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import file_name
 from forgetting.evaluation.events import EventsWriter, HParam, scalar_values
 
-OVERVIEW, ADDRESS, FIRST_SKILLS = "study", "http://localhost:6006", ("maths", "code")
+OVERVIEW, FIRST_SKILLS = "study", ("maths", "code")
 SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation".split()
 
 
@@ -67,15 +65,6 @@ def write_overview(
 def _place(skill: str) -> int:
     """Maths and code come first."""
     return FIRST_SKILLS.index(skill) if skill in FIRST_SKILLS else len(FIRST_SKILLS)
-
-
-def link(study: StudyFolder, address: str = ADDRESS) -> str:
-    """TensorBoard's address with what a URL can carry: no smoothing, and a colour for each student.
-
-    TensorBoard's own settings leave outliers out of charts; no URL changes that, a box in its settings does.
-    """
-    students = "|".join(re.escape(str(one["name"])) for one in study.record.get("students", []))
-    return f"{address}/?{urlencode({'smoothing': '0', 'runColorGroup': f'regex:^({students})-'})}#timeseries"
 
 
 def run_settings(arm: Mapping[str, Any], student: str, capacity: int) -> dict[str, HParam]:

@@ -20,7 +20,8 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 from forgetting.analysis.study_folder import open_study
 from forgetting.evaluation.events import EventsWriter, scalar_values, shown_tag
-from forgetting.report.tensorboard import link, write_events
+from forgetting.report.tensorboard import write_events
+from forgetting.report.tensorboard_link import tensorboard_link
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_retention_comes_first_and_geometric_doses_have_a_group_of_their_own(wri
 
 
 def test_the_link_carries_no_smoothing_and_a_colour_a_student(study_folder: Path) -> None:
-    query = parse_qs(urlsplit(link(open_study(study_folder))).query)
+    query = parse_qs(urlsplit(tensorboard_link(open_study(study_folder))).query)
     assert query["smoothing"] == ["0"]
     (rule,) = query["runColorGroup"]
     found = re.match(rule.removeprefix("regex:"), "100k-dialogue-rate0.25-d0-s1")
