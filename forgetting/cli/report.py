@@ -11,17 +11,21 @@ from forgetting.errors import UsageError
 
 REPORT = """Rebuild every view of finished studies from their records: figures, TensorBoard events, report.html.
 
-With --index a table of all studies in a folder is written as well, or alone where no study is named."""
+With --index a table of all studies in a folder is written as well, with --paper a page that has the paper's tables,
+figures and claims beside what was measured; either alone where no study is named."""
 
-EXAMPLES = "  forgetting report runs/*\n  forgetting report --index results\n"
+EXAMPLES = "  forgetting report runs/*\n  forgetting report --index results\n  forgetting report --paper results\n"
 
 
 def parser() -> ArgumentParser:
     """The options of ``forgetting report``."""
-    command = arguments.parser("report [--index DIR] [FOLDER ...]", REPORT, EXAMPLES)
+    command = arguments.parser("report [--index DIR] [--paper DIR] [FOLDER ...]", REPORT, EXAMPLES)
     command.add_argument("folders", nargs="*", type=str, default=None, metavar="FOLDER", help="studies' folders")
     command.add_argument(
         "--index", type=str, metavar="DIR", help="write DIR/README.md, a row for each study that is in DIR"
+    )
+    command.add_argument(
+        "--paper", type=str, metavar="DIR", help="write docs/paper.md beside DIR: the paper re-measured by its studies"
     )
     return command
 
@@ -31,8 +35,9 @@ def report(given: Namespace) -> int:
     from forgetting.analysis.record_reading import read_record, shown
 
     named = given.get("folders") or []
-    if not named and given.get("index") is None:
-        raise UsageError("folder: must be at least one study's folder (or --index DIR), got none")
+    if not named and given.get("index") is None and given.get("paper") is None:
+        raise UsageError("folder: must be at least one study's folder (or --index DIR, --paper DIR), got none")
+    paper = None if given.get("paper") is None else folders.existing(given.paper, "paper")
     index = None if given.get("index") is None else folders.existing(given.index, "index")
     studies = [folders.existing(value, "folder") for value in named]
     for study in studies:
@@ -50,4 +55,11 @@ def report(given: Namespace) -> int:
 
         folders.check_writable(index, "index")
         sys.stdout.write(f"{write_index(index)}\n")
+    if paper is not None:
+        from forgetting.report.paper import write_paper
+
+        page = paper.resolve().parent / "docs" / "paper.md"
+        folders.check_writable(page.parent, "paper")
+        page.parent.mkdir(exist_ok=True)
+        sys.stdout.write(f"{write_paper(paper.resolve(), page)}\n")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting.cli import arguments, folders
-from forgetting.cli.simulate import STORE_HELP, store_of, training
+from forgetting.cli.simulate import STORE_HELP, resume_command, store_of, training
 from forgetting.errors import UsageError
 from forgetting.executors import executor_of
 from forgetting.executors.processes import Processes
@@ -73,6 +73,7 @@ def sweep(given: Namespace) -> int:
     if given.get("dry_run"):
         from forgetting.sweep.cost import estimate_cost, show
 
+        sys.stderr.write("measuring this machine with a small sweep of three shipped students: some ten seconds\n")
         show(estimate_cost(whole, executor, store))
         return 0
     folder = output / whole.folder_name
@@ -81,7 +82,7 @@ def sweep(given: Namespace) -> int:
 
     from forgetting.report.terminal import show as show_result
 
-    again = "the same command" if "config" not in given else f"forgetting sweep {given.config} and the same options"
+    again = resume_command(given, folder)
     quiet = bool(given.get("quiet"))
     result = training(
         lambda: run_sweep(spec, executor=executor, output=output, store=store, stack=stack, quiet=quiet), folder, again

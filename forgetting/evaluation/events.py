@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ from forgetting.analysis.scores import PROBE
 
 HParam = str | float | bool
 GROUPS = ("retention", "accuracy", "relative_drop", "delta_nll")
+FIRST, BY_LOG_DOSE, OF_TASK, NEXT, REST = "1 retention", "2 retention by log dose", "3 new task", "4 accuracy", "5 more"
 PER_SKILL = "accuracy retention relative_drop nll delta_nll base_ce kl valid_rate step_accuracy".split()
 
 
@@ -45,9 +47,16 @@ class EventsWriter:
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def scalars(self, dose: int, values: Mapping[str, float | None]) -> None:
-        """Scalars by tag at one dose; those that are None (not learned, say) are left out."""
-        shown = [Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items() if v is not None and v == v]
-        self._write(Event(wall_time=time.time(), step=dose, summary=Summary(value=shown)))
+        """Scalars by tag at one dose; those that are None (not learned, say) are left out.
+
+        Retention stands once more in a group whose step is 100 log10(dose), since doses are spaced geometrically.
+        """
+        known = {shown_tag(tag): float(v) for tag, v in values.items() if v is not None and v == v}
+        again = {BY_LOG_DOSE + tag.removeprefix(FIRST): v for tag, v in known.items() if tag.startswith(f"{FIRST}/")}
+        for step, some in ((dose, known), (log_step(dose), again)):
+            shown = [Summary.Value(tag=tag, simple_value=v) for tag, v in some.items()]
+            if shown:
+                self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=shown)))
 
     def session(self, settings: Mapping[str, HParam]) -> None:
         """This run's row of the HPARAMS tab."""
@@ -61,9 +70,10 @@ class EventsWriter:
 
     def experiment(self, settings: Mapping[str, list[HParam]], metrics: Iterable[str]) -> None:
         """The columns of the HPARAMS tab: every setting with its values, and the metrics by tag."""
+        shown = [(shown_tag(tag), tag) for tag in metrics]
         about = api_pb2.Experiment(
             hparam_infos=[_hparam_info(name, values) for name, values in settings.items()],
-            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=tag) for tag in metrics],
+            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=t), display_name=name) for t, name in shown],
             time_created_secs=time.time(),
         )
         self._hparams(hparams_metadata.EXPERIMENT_TAG, experiment=about)
@@ -105,6 +115,21 @@ class EventsWriter:
         self._file.flush()
 
 
+def shown_tag(tag: str) -> str:
+    """The tag in TensorBoard, which sorts groups by name: retention first, what is of the details in the last group."""
+    group, _, rest = tag.partition("/")
+    if group in ("retention", "accuracy") and rest and "/" not in rest:
+        return f"{FIRST if group == 'retention' else NEXT}/{rest}"
+    if group in ("plasticity", "new", "original", "task"):
+        return f"{OF_TASK}/{tag}"
+    return f"{REST}/{tag}"
+
+
+def log_step(dose: int) -> int:
+    """The step of a dose in the second group: 100 log10(dose), 0 for dose 0."""
+    return round(100 * math.log10(max(dose, 1)))
+
+
 def scalar_values(rows: Iterable[Mapping[str, Any]], new_source: str = "new") -> dict[int, dict[str, float | None]]:
     """By dose, the scalars of one run by tag, from its score rows as plain values.
 
@@ -144,7 +169,7 @@ def _known(value: Any) -> float | None:
 
 def _category(title: str, tags: list[str]) -> layout_pb2.Category:
     charts = [
-        layout_pb2.Chart(title=tag, multiline=layout_pb2.MultilineChartContent(tag=[f"^{re.escape(tag)}$"]))
+        layout_pb2.Chart(title=tag, multiline=layout_pb2.MultilineChartContent(tag=[f"^{re.escape(shown_tag(tag))}$"]))
         for tag in tags
     ]
     return layout_pb2.Category(title=title, chart=charts)

@@ -23,7 +23,7 @@ Place = tuple[int, int]  # of a point on a figure, in tenths of a point of print
 _SAID: WeakKeyDictionary[Artist, Sequence[str]] = WeakKeyDictionary()
 _USE = re.compile(r'<use [^>]*?x="([-\d.]+)" y="([-\d.]+)"[^>]*/>')
 _DEFINED = re.compile(r"<defs>(.*?)</defs>", re.DOTALL)
-_SHAPE = re.compile(r'<(?:path|clipPath) id="([^"]+)".*?(?:/>|</clipPath>)', re.DOTALL)
+_SHAPE = re.compile(r'<path id="(?P<path>[^"]+)"[^>]*/>|<clipPath id="(?P<clip>[^"]+)".*?</clipPath>', re.DOTALL)
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -97,9 +97,8 @@ def _small(text: str, styles: dict[str, str], shapes: dict[str, str]) -> str:
     """One figure without prologue, metadata, namespaces, names that nothing refers to, and needless digits."""
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'<style type="text/css">.*?</style>', "", text, flags=re.DOTALL)
-    text = (
-        re.sub(r'\s(xmlns(:\w+)?|version|width|height)="[^"]*"', "", text[: text.index(">")]) + text[text.index(">") :]
-    )
+    end = text.index(">")
+    text = re.sub(r'\s(xmlns(:\w+)?|version|width|height)="[^"]*"', "", text[:end]) + text[end:]
     text = text.replace("xlink:href", "href")
     text = re.sub(r'style="([^"]*)"', lambda found: f'class="{_class(found[1], styles)}"', text)
     text = re.sub(r' d="([^"]*)"', lambda found: f' d="{_path(found[1])}"', text)
@@ -107,7 +106,7 @@ def _small(text: str, styles: dict[str, str], shapes: dict[str, str]) -> str:
 
     def defined(found: re.Match[str]) -> str:
         for shape in _SHAPE.finditer(found[1]):
-            shapes.setdefault(shape[1], shape[0])
+            shapes.setdefault(shape["path"] or shape["clip"], shape[0])
         return _SHAPE.sub("", found[1]).strip()
 
     text = _DEFINED.sub(defined, text)

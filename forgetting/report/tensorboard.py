@@ -1,7 +1,7 @@
 """The TensorBoard folder rebuilt from a study's score rows, without torch.
 
-One TensorBoard run per student, arm and seeds, with the step counting the dose. The top of the folder holds what is of
-the study: the HPARAMS experiment and a custom scalar layout in which all students share a chart for each skill.
+One TensorBoard run per student, arm and seeds, with the step counting the dose. The run ``study`` holds what is of the
+study: the HPARAMS experiment and a custom scalar layout in which all students share a chart for each skill.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import file_name
-from forgetting.evaluation.events import GROUPS, EventsWriter, HParam, scalar_values
+from forgetting.evaluation.events import EventsWriter, HParam, scalar_values
 
+OVERVIEW, FIRST_SKILLS = "study", ("maths", "code")
 SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation".split()
 
 
@@ -43,7 +44,7 @@ def write_events(study: StudyFolder, folder: Path) -> list[Path]:
         run = folder / file_name(f"{student}-{arm}-d{distillation_seed}-s{seed}", "the name of a run")
         write_run(run, plain(rows), sessions[-1], str(settings.get("contamination", "new")))
     tasks = dict.fromkeys(str(task) for arm in arms.values() for task in arm.get("tasks", []))
-    write_overview(folder, sessions, _skills(study.scores), _pictures(study), list(tasks))
+    write_overview(folder / OVERVIEW, sessions, _skills(study.scores), _pictures(study), list(tasks))
     return sorted(folder.glob("**/*tfevents*"))
 
 
@@ -54,12 +55,17 @@ def write_overview(
     writer = EventsWriter(folder)
     names = list(dict.fromkeys(name for session in sessions for name in session))
     columns = {name: [session[name] for session in sessions if name in session] for name in names}
-    tags = [f"{group}/{skill}" for group in GROUPS[:2] for skill in skills]
-    writer.experiment(columns, [*tags, "plasticity"])
+    varied = {name: values for name, values in columns.items() if len(set(values)) > 1 or name == "student"}
+    writer.experiment(varied, [*(f"retention/{skill}" for skill in sorted(skills, key=_place)), "plasticity"])
     writer.layout(skills, ("plasticity", "new/nll", "new/kl", "original/kl"), tasks)
     for tag, picture in pictures.items():
         writer.image(tag, picture)
     writer.close()
+
+
+def _place(skill: str) -> int:
+    """Maths and code come first."""
+    return FIRST_SKILLS.index(skill) if skill in FIRST_SKILLS else len(FIRST_SKILLS)
 
 
 def run_settings(arm: Mapping[str, Any], student: str, capacity: int) -> dict[str, HParam]:

@@ -18,6 +18,7 @@ from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import tables
 from forgetting.report.first_screen import first_screen
 from forgetting.report.sweeps.read import read_sweep
+from forgetting.report.tensorboard_link import tensorboard_link
 
 COLOURS = ("blue+", "cyan+", "green+", "orange+", "magenta+", "red+", "gray", "white")
 WIDTH = 80  # of what is printed
@@ -40,6 +41,11 @@ def show(study: StudyFolder, console: Console | None = None) -> None:
     """Print the summary of a study."""
     console = console or Console(markup=False, emoji=False)
     console.print(summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower()))
+    folder = study.folder / "tensorboard"
+    if folder.is_dir():
+        console.print(Text(f"Report: {study.folder / 'report.html'}"), soft_wrap=True)
+        console.print(Text(f"TensorBoard: tensorboard --logdir {folder}"), soft_wrap=True)
+        console.print(Text(f"  and open {tensorboard_link(study)}"), soft_wrap=True)
 
 
 def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Summary:

@@ -1,4 +1,7 @@
-"""A sweep while it runs: a table of its targets in the terminal, with what is working now; plain lines elsewhere."""
+"""A sweep while it runs: the thresholds of its search, a row a place and level in 80 columns, and what is waited for.
+
+Where there is no terminal, plain lines.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ from rich.live import Live as RichLive
 from rich.table import Table
 from rich.text import Text
 
-from forgetting.analysis.thresholds.threshold import number, place_text
+from forgetting.analysis.thresholds.threshold import place_text, told
 from forgetting.executors.bars import patient_console
 from forgetting.sweep.driver import Asked
 from forgetting.sweep.search_space import SweepSpace
 from forgetting.sweep.thresholds import Placed
 
-COLUMNS = ("target", "done", "under way", "failed", "threshold", "ended or time left")
+COLUMNS = ("at", "level", "threshold so far, 90% interval")
+WORKING = 3  # runs that are named
 
 
 class Live:
@@ -32,7 +36,11 @@ class Live:
         self.console = patient_console(quiet)
         self.live = not quiet and (self.console.is_terminal or self.console.is_jupyter)
         self.begin = time.monotonic()
-        self.rows: dict[str, list[str]] = {s.name: [s.name, "0", "0", "0", "", ""] for s in spaces}
+        self.names = [s.name for s in spaces]
+        self.found: dict[str, Sequence[Placed]] = {}
+        self.counts: dict[str, tuple[int, int]] = {}  # done, failed
+        self.reasons: dict[str, str] = {}
+        self.doing = "starting"
         self.most = {s.name: len(s.points) * s.repeats for s in spaces}
         if most_runs:
             self.most = {name: min(most, most_runs) for name, most in self.most.items()}
@@ -70,16 +78,17 @@ class Live:
         """What is known of a target after a round."""
         counts = {state: sum(one.trial.state == state for one in asked) for state in TrialState}
         done, failed = counts[TrialState.COMPLETE], counts[TrialState.FAIL]
+        self.doing = ""
         for one in asked:
             if one.trial.state != TrialState.RUNNING:
                 self.working.pop(str(one.run), None)
-        shown = "; ".join(_short(p) for p in found) or "-"
+        shown = "; ".join(f"level {p.threshold.level:g} at {place_text(p.place)}: {told(p.threshold)}" for p in found)
         if target != self.current:
             self.current, self.since, self.before = target, time.monotonic(), done + failed
         self.told_runs = done + failed
-        self.rows[target][1:5] = [str(done), str(counts[TrialState.RUNNING]), str(failed), shown]
+        self.found[target], self.counts[target] = found, (done, failed)
         if not self.live:
-            self.say(f"{target}: {done} done, {failed} failed; {shown}")
+            self.say(f"{target}: {done} done, {failed} failed; {shown or '-'}{self._left('; ')}")
 
     def control(self, run: str, error: str) -> None:
         """A run of a control ended."""
@@ -89,7 +98,7 @@ class Live:
 
     def ended(self, target: str, reason: str) -> None:
         """A target's search is over."""
-        self.rows[target][5] = reason
+        self.reasons[target] = reason
         if not self.live:
             self.say(f"{target}: ended, {reason}")
 
@@ -97,28 +106,35 @@ class Live:
         """A line for the user."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=not self.live)
 
-    def _table(self) -> RenderableType:
-        table = Table(*COLUMNS, title=f"sweep, {time.monotonic() - self.begin:,.0f} s", title_justify="left")
-        for name, row in self.rows.items():
-            if name == self.current and not row[5]:
-                row = [*row[:2], str(len(self.working)), *row[3:5], self._left()]
-            table.add_row(*row)
-        now = ", ".join(f"{run} {share:.0%}" for run, share in list(self.working.items())[:6])
-        return Group(table, Text(f"working on: {now}" if now else ""))
+    def waiting(self, text: str) -> None:
+        """What is being waited for, in a user's words: shown until something else is told."""
+        self.doing = text
+        if not self.live:
+            self.say(text)
 
-    def _left(self) -> str:
+    def _table(self) -> RenderableType:
+        lines = [Text(f"{name}: {reason}", overflow="fold") for name, reason in self.reasons.items()]
+        parts: list[RenderableType] = [Text(f"sweep, {time.monotonic() - self.begin:,.0f} s"), *lines]
+        if self.current and self.current not in self.reasons:
+            number = self.names.index(self.current) + 1
+            parts.append(Text(f"search {number} of {len(self.names)}: {self.current}", overflow="fold"))
+            table = Table(*COLUMNS)
+            for placed in self.found[self.current]:
+                table.add_row(place_text(placed.place), f"{placed.threshold.level:g}", told(placed.threshold))
+            done, failed = self.counts[self.current]
+            most = self.most[self.current]
+            told_of = f"{done} runs done of at most {most}, {len(self.working)} under way, {failed} failed"
+            parts += [table] if self.found[self.current] else []
+            parts.append(Text(told_of + self._left("; ")))
+        named = [f"{run} {share:.0%}" for run, share in list(self.working.items())[:WORKING]]
+        named += [f"and {len(self.working) - WORKING} more"] if len(self.working) > WORKING else []
+        now = self.doing or (f"waiting for: {', '.join(named)}" if named else "waiting for the next runs to be chosen")
+        return Group(*parts, Text(now, overflow="fold"))
+
+    def _left(self, before: str) -> str:
         """The most time that the target under way still takes, once one of its runs was made here."""
         made = self.told_runs - self.before
         if made <= 0:
-            return "time left not known yet"
+            return f"{before}time left not known yet"
         seconds = (time.monotonic() - self.since) / made * max(self.most[self.current] - self.told_runs, 0)
-        return f"at most {seconds / 60:,.0f} min left" if seconds >= 90 else f"at most {seconds:,.0f} s left"
-
-
-def _short(placed: Placed) -> str:
-    found = placed.threshold
-    head = f"level {found.level:g} at {place_text(placed.place)}: "
-    if not found.located:
-        return head + found.status.replace("_", " ")
-    value, low, high = (number(found.axis, one) for one in (found.value, found.low, found.high))
-    return head + f"{value} ({low} to {high})"
+        return before + (f"at most {seconds / 60:,.0f} min left" if seconds >= 90 else f"at most {seconds:,.0f} s left")

@@ -13,7 +13,7 @@ from forgetting.report.first_views import has_first_views, write_first_views
 from forgetting.report.result import Result, load
 from forgetting.stages.assemble import assemble
 from forgetting.stages.folder import alone, prepare
-from forgetting.sweep.layout import construct_sweep
+from forgetting.sweep.layout import Sweep, construct_sweep
 from forgetting.sweep.live import Live
 from forgetting.sweep.runs import Runs
 from forgetting.sweep.searches import Searches
@@ -49,6 +49,7 @@ def run_sweep(
         keep = begin_sweep_record(folder, sweep)  # first, so that a folder with a spec alone is a study's
         commits = prepare(sweep.study, folder, stack)
         live.say(f"sweep: {folder}")
+        live.waiting(_waited_for(sweep, spec))
         students = Store(store)
         students.clean()
         searches = Searches(sweep, folder, Runs(sweep, folder, students, executor, live, stack), live)
@@ -64,3 +65,15 @@ def run_sweep(
             add_to_sweep_record(folder, found)
             write_first_views(folder, begin)
     return load(folder)
+
+
+def _waited_for(sweep: Sweep, spec: SweepSpec) -> str:
+    """What a sweep begins with, in a user's words."""
+    controls, searches = len(sweep.controls()), len(sweep.spaces)
+    most = max(len(space.points) * space.repeats for space in sweep.spaces)
+    runs = min(most, spec.stop.runs) if spec.stop.runs else most
+    first = f"{controls} runs of controls, then " if controls else ""
+    return (
+        f"starting workers, and distilling the students that are not stored yet; then {first}{searches} "
+        f"search{'es' if searches > 1 else ''} of at most {runs} runs{' each' if searches > 1 else ''}"
+    )

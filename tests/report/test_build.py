@@ -14,8 +14,11 @@ import pandas as pd
 import pytest
 
 from forgetting.analysis.study_folder import open_study
+from forgetting.analysis.tuning_cost import skill_cost
 from forgetting.errors import UsageError
+from forgetting.report import html
 from forgetting.report.build import build_views
+from forgetting.report.first_screen import first_screen
 from forgetting.report.result import Result, load
 
 
@@ -40,9 +43,10 @@ def test_a_study_that_is_no_sweep_does_not_wait_for_what_thresholds_need(small_f
 
 
 class Reader(HTMLParser):
-    """Collects tags, attributes and ids, and checks that tags close in order."""
+    """Collects tags, attributes and ids, and checks that tags close in order but for those that HTML closes itself."""
 
     VOID = ("meta", "link", "br", "img", "input", "hr", "col")
+    BY_ITSELF = ("li", "td", "th", "tr")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -59,17 +63,19 @@ class Reader(HTMLParser):
             self.references += [str(value)] if name in ("href", "src", "xlink:href") else []
 
     def handle_endtag(self, tag: str) -> None:
+        while self.open[-1] != tag and self.open[-1] in self.BY_ITSELF:
+            self.open.pop()
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] == "td":
-            self.cells.append(data)
+            self.cells.append(data.strip())
 
 
 def test_the_page_is_whole_and_refers_to_nothing_outside_itself(built: Path) -> None:
     text = (built / "report.html").read_text()
     page = Reader(text)
-    assert page.open == [] and "<script" not in text
+    assert page.open == [] and text.count("<script") == 1  # which sorts tables
     assert "http://" not in text and "https://" not in text
     assert page.references and all(ref.startswith("#") for ref in page.references)
     assert {ref.removeprefix("#") for ref in page.references} <= set(page.ids)
@@ -93,7 +99,41 @@ def test_the_page_says_how_far_to_trust_it(built: Path) -> None:
         "non-embedding", "&#34;seeds&#34;: 2", "none: synthetic", "evaluation", "plasticity", "0.25× rate",
     ):  # fmt: skip
         assert said in text, said
-    assert text.count("<figure>") == len(list((built / "figures").glob("*.svg")))
+    assert text.count("<svg view") == len(list((built / "figures").glob("*.svg")))
+    assert "Left out of this page" not in text
+
+
+def test_the_page_opens_with_what_was_lost_by_whom_and_how_far_that_goes(built: Path) -> None:
+    study = open_study(built)
+    text = (built / "report.html").read_text()
+    first = text[: text.index("<h2")]
+    code = {name: own["code"] for name, own in study.arm("dialogue").curves.items()}
+    assert first.index("students lost") < first.index("<svg view") < first.index("<b>Exploratory</b>")
+    for curve in code.values():
+        assert f"{curve.retention[-1]:.2f} (95% {curve.low[-1]:.2f} to {curve.high[-1]:.2f})" in first
+    from_dose = {name: skill_cost(curve).below_from for name, curve in code.items()}
+    assert all(f"{name} from {dose:,}" in first for name, dose in from_dose.items())
+    assert "seeds share one student a size" in first and "60 items of 500" in first and "noise text" in first
+    answer = first_screen(study)
+    assert answer.answer in first and answer.answer in " ".join(str(load(built).summary()).split())
+
+
+def test_what_does_not_fit_is_named_and_not_cut(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(html.LIMITS, "study", 250_000)
+    text = load(built).report(built.parent / "short.html").read_text()
+    assert len(text.encode()) <= 250_000 < len((built / "report.html").read_bytes())
+    left_out = text.count("Left out of this page")
+    assert left_out and text.count("<svg view") + text.count("its size: figures/") == len(
+        list((built / "figures").glob("*.svg"))
+    )
+    assert 'class="first"><svg' in text  # the answer's own figure is the last to go
+
+
+def test_every_point_of_a_curve_has_a_tooltip_with_its_interval(built: Path) -> None:
+    curve = open_study(built).arm("dialogue").curves["34k"]["code"]
+    text = (built / "report.html").read_text()
+    for dose, value, low, high in zip(curve.dose, curve.retention, curve.low, curve.high, strict=True):
+        assert f"34k, dose {dose:,}: {value:.3f} ({low:.3f} to {high:.3f})" in text
 
 
 def test_rebuilding_gives_the_same_files(built: Path) -> None:
@@ -139,7 +179,7 @@ def test_a_result_is_what_the_folder_holds(built: Path) -> None:
         k: v for k, v in first.items() if v is not None
     }
     assert "3 arm(s)" in repr(result) and "10k, 34k" in repr(result)
-    assert "<table>" in result._repr_html_()
+    assert "<table" in result._repr_html_()
 
 
 def test_a_report_can_be_put_elsewhere(built: Path, tmp_path: Path) -> None:

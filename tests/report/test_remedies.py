@@ -73,7 +73,7 @@ def test_every_view_has_it(built: Path, result: Result) -> None:
         and NEVER in page
         and page.count("<figure>") == len(list((built / "figures").glob("*.svg")))
     )
-    events = EventAccumulator(str(built / "tensorboard")).Reload()
+    events = EventAccumulator(str(built / "tensorboard" / "study")).Reload()
     assert events.Tags()["images"] == ["front/dialogue"]
     image = events.Images("front/dialogue")[0]
     assert image.encoded_image_string == (built / "figures" / "front-dialogue.png").read_bytes()

@@ -22,6 +22,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from forgetting.analysis.level_set.calibration import SHARES
 from forgetting.analysis.study_folder import open_study
 from forgetting.analysis.thresholds.shapes import judge_shape
+from forgetting.analysis.thresholds.threshold import Threshold, told
 from forgetting.analysis.thresholds.zones import ZONES
 from forgetting.report import terminal
 from forgetting.report.build import build_views
@@ -181,10 +182,61 @@ def test_the_page_shows_all_of_it_and_is_whole(built: Path) -> None:
     found = {path.stem for path in (built / "figures").glob("*.svg")}
     kinds = {name.split("-")[1] for name in found if name.startswith("sweep-")}
     assert kinds == {"surface", "capacity", "shape", "policies", "calibration", "cost"} == set(views.CAPTIONS)
-    assert text.count("<figure>") == len(found)
+    assert text.count("<svg view") == len(found) and "Left out of this page" not in text
+    assert text.index("Maths after 1,280 samples of dialogue. Shift") < text.index("<svg view") < text.index("<h2")
     for said in ("Zones of section 4.2", "4B to 14B", "Thresholds on the dose axis", "every point has all its seeds"):
         assert said in text, said
-    assert "http://" not in text and "<script" not in text
+    assert "http://" not in text and text.count("<script") == 1
+
+
+def test_one_question_has_one_answer_in_figure_table_json_and_terminal(sweep: SweepFolder, built: Path) -> None:
+    target = sweep.families[0]
+    table = sweep_tables.thresholds(sweep)
+    own = table[(table["rate_policy"] == "constant") & (table["axis"] == "capacity")]
+    figure = sweep_figures.retention_by_capacity(sweep, target)
+    assert figure is not None and len(own) == len(target.thresholds) == len(
+        {(p, v) for p, v in own[["place", "level"]].to_numpy()}
+    )
+    held = json.loads((built / "sweep.json").read_text())["targets"][0]["thresholds"]
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(terminal.summary(open_study(built)))
+    said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    page = (built / "report.html").read_text()
+    for placed, kept in zip(target.thresholds, held, strict=True):
+        row = own[(own["place"] == f"shift {placed.place:g}") & (own["level"] == f"{placed.threshold.level:g}")].iloc[0]
+        words_of_it = told(placed.threshold)
+        panel = next(ax for ax in figure.axes if ax.get_title().startswith(f"shift {placed.place:g},"))
+        assert f"{placed.threshold.level:g}: {words_of_it}" in [text.get_text() for text in panel.texts]
+        assert (kept["value"] is None) == (row["threshold"] == "–")
+        if placed.threshold.located:
+            assert row["threshold"] == f"{kept['value']:,.0f}" and words_of_it.startswith(str(row["threshold"]))
+            assert words_of_it in said and words_of_it in page
+            assert f"{row['threshold']} │ {row['low']} to {row['high']}" in said.replace("  ", " ")
+
+
+def test_two_searches_of_one_question_give_one_answer(sweep_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "twice"
+    shutil.copytree(sweep_folder, folder)
+    held = json.loads((folder / "sweep.json").read_text())
+    again = json.loads(json.dumps(held["targets"][0])) | {"name": "again"}
+    again["trials"] = again["trials"][:4]
+    for one in again["thresholds"]:
+        one |= {"value": 12_345.0, "low": 10_000.0, "high": 20_000.0, "status": "located"}
+    held["targets"].insert(0, again)
+    (folder / "sweep.json").write_text(json.dumps(held))
+    found = read_sweep(open_study(folder))
+    assert found is not None
+    assert "12,345" not in set(sweep_tables.thresholds(found)["threshold"])  # of the search that asked for fewer runs
+    assert len(found.families[0].thresholds) == len(held["targets"][1]["thresholds"])
+
+
+def test_an_interval_with_an_open_end_is_not_located() -> None:
+    below = Threshold("capacity", 0.9, "located", 10_294.0, 0.0, 20_171.0)
+    above = Threshold("shift", 0.5, "located", 0.4, 0.2, math.inf)
+    assert (below.verdict, above.verdict) == ("open_below", "open_above")
+    assert told(below) == "about 10,294, no lower end (open to 20,171)" and "no upper end" in told(above)
+    assert "measure smaller values" in below.remedy and below.to_dict()["verdict"] == "open_below"
+    assert str(below).startswith("capacity threshold at level 0.9: open below, about 10,294")
 
 
 def test_the_terminal_says_it_in_short(sweep_folder: Path) -> None:
@@ -217,7 +269,7 @@ def test_hparams_are_written_once_for_the_whole_sweep(built: Path) -> None:
     assert settings["student"] == ["100k", "10k", "14k", "20k", "34k", "50k", "70k"]
     assert settings["rate_policy"] == ["constant", "inverse_width"]
     runs = [path for path in (built / "tensorboard").iterdir() if path.is_dir()]
-    assert len(runs) == 140
+    assert len(runs) == 140 + 1  # and what is of the study
 
 
 def test_the_report_is_rebuilt_without_torch(built: Path) -> None:
