@@ -38,7 +38,11 @@ class Summary(Group):
 def show(study: StudyFolder, console: Console | None = None) -> None:
     """Print the summary of a study."""
     console = console or Console(markup=False, emoji=False)
-    console.print(summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower()))
+    try:
+        console.print(summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower()))
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
 
 
 def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Summary:
