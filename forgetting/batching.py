@@ -19,9 +19,11 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from forgetting.contracts import PLAIN, Batch, Item, Sample
+from forgetting.errors import panics_told
 from forgetting.natural import chat
 
 IGNORED = -100  # torch's mark of a token that has no loss
+TOKENIZER = "the tokenizer"
 ENCODED_TOGETHER = 2048  # texts whose offsets are in memory at a time
 
 Labelled = tuple[list[list[int]], np.ndarray]  # rows of tokens, and which tokens of all are learned, one after another
@@ -36,7 +38,8 @@ def tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[lis
             return [[known[word] for word in text.split(" ")] for text in texts]
         except KeyError:
             pass
-    return [e.ids for e in core.encode_batch_fast(list(texts), add_special_tokens=False)]
+    with panics_told(TOKENIZER):
+        return [e.ids for e in core.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 def _is_of_whole_words(tokenizer: PreTrainedTokenizerFast) -> bool:
@@ -46,13 +49,16 @@ def _is_of_whole_words(tokenizer: PreTrainedTokenizerFast) -> bool:
 
 def texts(rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """Answer tokens back to text, special tokens left out."""
-    decoded: list[str] = tokenizer.backend_tokenizer.decode_batch([list(r) for r in rows], skip_special_tokens=True)
+    core = tokenizer.backend_tokenizer
+    with panics_told(TOKENIZER):
+        decoded: list[str] = core.decode_batch([list(r) for r in rows], skip_special_tokens=True)
     return decoded
 
 
 def start_of_text(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """The tokens that the tokenizer itself puts before a text, such as a beginning token; of most there are none."""
-    whole = tokenizer.backend_tokenizer.encode("a")
+    with panics_told(TOKENIZER):
+        whole = tokenizer.backend_tokenizer.encode("a")
     return whole.ids[: whole.special_tokens_mask.index(0)] if 0 in whole.special_tokens_mask else []
 
 
@@ -240,7 +246,7 @@ def _dialogues(pool: Sequence[Sample | Item], tokenizer: PreTrainedTokenizerFast
     given = iter(prompt_tokens(items, tokenizer))
     for first in range(0, len(pool), ENCODED_TOGETHER):
         renderings = [chat.dialogue(s, tokenizer) for s in pool[first : first + ENCODED_TOGETHER]]
-        with _whole_offsets(tokenizer) as core:
+        with _whole_offsets(tokenizer) as core, panics_told(TOKENIZER):
             encodings = core.encode_batch([r.text for r in renderings], add_special_tokens=False)
         for rendering, encoding in zip(renderings, encodings, strict=True):
             begin_T, end_T = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2).T

@@ -8,7 +8,8 @@ import math
 import os
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 LONGEST = 1000  # characters of a value in a line
@@ -16,6 +17,17 @@ LONGEST = 1000  # characters of a value in a line
 
 class UsageError(ValueError):
     """Bad input: one line with field, rule, value and nearest right word. The command line then exits with status 2."""
+
+
+@contextmanager
+def panics_told(what: str) -> Iterator[None]:
+    """``UsageError`` about ``what`` where a library in Rust fails inside, by a panic or an error without a kind."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":  # which is no Exception
+            raise
+        raise UsageError(f"{what} fails: {' '.join(str(error).split())[:200]}") from error
 
 
 def require(condition: bool, field: str, rule: str, value: object) -> None:

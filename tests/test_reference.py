@@ -50,7 +50,8 @@ def test_a_shipped_folder_with_a_changed_byte_is_refused(tmp_path: Path) -> None
 
     from forgetting.errors import UsageError
 
-    copy = shutil.copytree(_home(_study(), "10k"), tmp_path / "copy")
+    home = _home(_study(), "10k")
+    copy = shutil.copytree(home, tmp_path / home.name)
     weights = copy / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except KeyboardInterrupt as error:
         again = f"; continue with: {error.args[0]}" if error.args else ""
-        sys.stderr.write(f"forgetting: interrupted{again}\n")
+        streams.say(f"forgetting: interrupted{again}\n")
         return 130
     except BrokenPipeError:
         _close_stdout()
@@ -134,7 +134,7 @@ def _place(error: Exception) -> str:
 
 def _fail(message: str) -> int:
     line = "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in message)
-    sys.stderr.write(f"forgetting: error: {settings.shorten(line, 600)}\n")
+    streams.say(f"forgetting: error: {settings.shorten(line, 600)}\n")
     return 2
 
 

@@ -61,6 +61,7 @@ def check(given: Namespace) -> int:
     wished = "benchmarks original minutes dose learning_rate mitigation seeds max_new_tokens name loggers".split()
     wishes = {name: options[name] for name in wished if options.get(name) is not None}
 
+    from forgetting.executors.bars import print_early
     from forgetting.own_model.check import carried_out, study_folder
     from forgetting.own_model.check_plan import Wishes, planned
     from forgetting.own_model.page import before
@@ -74,8 +75,7 @@ def check(given: Namespace) -> int:
     folders.check_study(folder, "output")
     arguments.set_sandbox(given)
     if not quiet:
-        sys.stdout.write(f"{before(plan)}\n\n")
-        sys.stdout.flush()
+        print_early(f"{before(plan)}\n\n")
     again = resume_command(given, folder)
     done = training(lambda: carried_out(plan, output, store, workers, quiet=quiet), folder, again)
     if not quiet:

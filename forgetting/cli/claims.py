@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting.cli import arguments, folders
+from forgetting.cli import arguments, folders, streams
 from forgetting.errors import UsageError
 
 CLAIMS = """Judge the claims of the paper on the results of studies and sweeps.
@@ -74,5 +74,5 @@ def claims(given: Namespace) -> int:
         sys.stdout.write(json.dumps(plain, indent=1, allow_nan=False) + "\n")
     else:
         verdict_lines.show(verdicts)
-    sys.stderr.write("".join(f"{path}: {line}\n" for path in paths for line in diverged_lines(open_study(path))))
+    streams.say("".join(f"{path}: {line}\n" for path in paths for line in diverged_lines(open_study(path))))
     return 0

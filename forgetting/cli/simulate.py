@@ -204,6 +204,8 @@ def training(work: Callable[[], T], folder: Path, again: str) -> T:
         return work()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(again) from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
         place = error.filename or folder
         raise UsageError(f"{place}: cannot be read or written: {folders.reason(error)}") from error

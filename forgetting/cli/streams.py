@@ -8,6 +8,13 @@ import os
 import sys
 
 
+def say(text: str) -> None:
+    """Write on standard error; one that is full or was not opened for writing changes nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
 def make_safe() -> None:
     """Open what is closed on the null device, and let streams that cannot write a letter write ``?`` for it."""
     for number in range(3):

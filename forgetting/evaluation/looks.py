@@ -19,8 +19,9 @@ from forgetting.evaluation.other_answers import other_answers
 from forgetting.evaluation.questions import together
 from forgetting.evaluation.recorder import Recorder
 from forgetting.models.stacked import StackedModel
-from forgetting.record.files import RunFolder, write_json
+from forgetting.record.files import RunFolder
 from forgetting.record.schema import ADDED
+from forgetting.record.seals import write_sealed
 from forgetting.study.study import Study
 from forgetting.training.plan import MixPlan
 
@@ -83,7 +84,7 @@ class Looks:
             of = self.evaluator
             if isinstance(of, WrittenElsewhere) and of.writer.noise and not self.run.backend.is_file():
                 noise = of.writer.noise
-                write_json(self.run.backend, {**dataclasses.asdict(noise), "text": str(noise)})
+                write_sealed(self.run.backend, {**dataclasses.asdict(noise), "text": str(noise)})
             self.recorder.add(rows if others is None else pd.concat([_plain(rows), others]), self._clock(dose))
         self.report(self._step(dose), self.plan.steps)
 

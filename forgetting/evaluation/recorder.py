@@ -96,10 +96,8 @@ class Recorder:
         how |= {} if pruned_at is None else {"pruned_at": pruned_at}
         how |= {} if matched is None else {"matched": dataclasses.asdict(matched)}
         how |= {"unverified": sorted(self.unverified)} if self.unverified else {}
-        parts = [
-            self.run.scores,
-            *self.run.ledger.glob("*.parquet"),
-        ]
+        own = [self.run.backend] if self.run.backend.is_file() else []
+        parts = [self.run.scores, *self.run.ledger.glob("*.parquet"), *own]
         files = {str(path.relative_to(self.run.folder)): file_hash(path) for path in sorted(parts)}
         write_sealed(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, "files": files, **how})
 

@@ -45,6 +45,13 @@ class Unbroken(io.TextIOBase):
         return getattr(sys.stderr, "encoding", None) or "utf-8"
 
 
+def print_early(text: str) -> None:
+    """Print before the work; that standard output is closed or full is told when it is done, by the next print."""
+    with suppress(OSError, ValueError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
 def patient_console(quiet: bool) -> Console:
     """A console on standard error that no closed stream ends."""
     return Console(file=cast(IO[str], Unbroken()), quiet=quiet)

@@ -17,6 +17,7 @@ from forgetting.executors.own_data import check_own
 from forgetting.executors.stacking import Measure, Stack, student_stacks
 from forgetting.executors.tasks import StackingTask, StudentsTask, StudentTask, StudyTask, TeacherTask, common_of
 from forgetting.models.ladder import Architecture
+from forgetting.record.places import check_plain
 from forgetting.record.store import Store
 from forgetting.spec import Spec
 from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
@@ -56,8 +57,15 @@ def distil_ladder(
     homes = [home for mark in marks if (home := own.find(mark)) is not None]
     if export is not None:
         for home in homes:
-            shutil.copytree(home, export / home.name, dirs_exist_ok=True)
+            check_plain(export / home.name)
+            shutil.copytree(home, export / home.name, copy_function=_anew, dirs_exist_ok=True)
     return homes
+
+
+def _anew(source: str, target: str) -> None:
+    """Copy a file into a new one: what is there already may have other names elsewhere."""
+    Path(target).unlink(missing_ok=True)
+    shutil.copy2(source, target)
 
 
 def make_students(

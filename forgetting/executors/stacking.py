@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from forgetting.errors import require
+from forgetting.record.field_kinds import NONE, NUMBER, TEXT, WHOLE
 from forgetting.record.provenance import hardware, versions
+from forgetting.record.seals import read_shaped
 from forgetting.study.fingerprints import RESULTS_VERSION
 from forgetting.study.run import Run
 from forgetting.study.students import Student
@@ -25,6 +27,11 @@ T = TypeVar("T")
 
 MOST = {"cpu": 8, "cuda": 64}  # replicas of a stack under auto
 SMALLEST = 4  # runs of one schedule from which auto looks at stacking at all
+MEASURED = {
+    "device": TEXT,
+    **dict.fromkeys(("fixed_bytes", "replica_bytes", "free_bytes"), WHOLE),
+    "gain": (NUMBER, NONE),
+}
 PAYS = 1.5  # on a CPU auto stacks where it is that many times faster, for it moves the last bits of the numbers
 
 
@@ -133,12 +140,12 @@ def _measured(study: Study, student: str, folder: Path, batch_size: int, measure
     file = folder / "machine" / f"stacking-{mark}.json"
     if not file.is_file():
         measure(student, batch_size, file)
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
+    if not file.is_file():
         return {"why": f"stack: nothing measured in {str(file)!r}"}
-    if not isinstance(found, dict):
-        return {"why": f"stack: {str(file)!r} is damaged"}
+    remedy = "delete it: it is measured again"
+    found = read_shaped(file, {"why": TEXT}, remedy)
+    if not found["why"]:
+        read_shaped(file, MEASURED, remedy)
     if study.spec.machine.graphs and not found["why"]:
         found["replica_bytes"] += _graph_bytes(shape, batch_size)
     return found

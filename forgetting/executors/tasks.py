@@ -174,10 +174,10 @@ class StackingTask(StudyTask):
 
     def carry_out(self, study: Study, store: Store, bench: Bench, report: Report) -> None:
         """Steps of one model and of several together."""
-        from forgetting.record.files import write_json
+        from forgetting.record.seals import write_sealed
         from forgetting.training import stack_gain
 
-        write_json(Path(self.file), stack_gain.measure(study, _student(study, self.student), self.batch_size))
+        write_sealed(Path(self.file), stack_gain.measure(study, _student(study, self.student), self.batch_size))
 
 
 KINDS: dict[str, Callable[..., StudyTask]] = {

@@ -17,19 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from forgetting.errors import UsageError, checked, file_name, require, unknown
+from forgetting.models.folder_checks import check_folder, read_config, shaped
 from forgetting.models.gguf_files import SUFFIX, gguf_of, plain_copy
 from forgetting.models.ladder import QWEN3
 from forgetting.models.weight_files import (
     FILES,
     digest,
     hash_of,
-    read_config,
     sizes,
+    tensors_of,
     text_hash,
     tokenizer_hash,
     weights_hash,
 )
 from forgetting.natural.corpora import expanded
+from forgetting.record.field_kinds import NONE, WHOLE, maybe
+from forgetting.record.reading import read_bytes
 from forgetting.record.store import verify
 
 if TYPE_CHECKING:
@@ -85,15 +88,14 @@ class Checkpoint:
             UsageError: missing, gated, offline, or no safetensors; one line that says what to do
         """
         folder = self._at_hand() or self._fetched()
+        check_folder(folder)
         if not (folder / "config.json").is_file():
-            if (folder / "adapter_config.json").is_file():
-                how = "merge them into their model (peft: merge_and_unload) and save that"
-                raise UsageError(f"checkpoint: {self.source!r} holds adapters alone; {how}")
             raise UsageError(f"checkpoint: {self.source!r} has no config.json, so it is no checkpoint")
         if not list(folder.glob("*.safetensors")):
             pickled = any(p.suffix in (".bin", ".pt", ".pth") for p in folder.iterdir())
             what = f"{PICKLED}; save it as safetensors" if pickled else "no safetensors weights; take a copy with them"
             raise UsageError(f"checkpoint: {self.source!r} has {what}")
+        tensors_of(folder)  # which looks at their headers
         config = read_config(folder)
         made_of = [str(name) for name in config.get("architectures") or ()]
         if made_of and not any(name.endswith(CAUSAL) for name in made_of):
@@ -140,12 +142,12 @@ class Checkpoint:
         folder = self.folder()
         told = {name: value for name, value in read_config(folder).items() if name not in _CHANGING}
         file = folder / "generation_config.json"
-        try:
-            ends = dict(json.loads(file.read_text())).get("eos_token_id") if file.is_file() else None
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise UsageError(f"checkpoint: {str(file)!r} cannot be read: {error}") from None
+        ends = (
+            shaped(file, {"eos_token_id": maybe(WHOLE, [WHOLE], NONE)}).get("eos_token_id") if file.is_file() else None
+        )
         others = ("chat_template.jinja", "vocab.json", "merges.txt")
-        words = [p for p in sorted(folder.iterdir()) if "token" in p.name or p.name in others or p.suffix == ".model"]
+        inside = [p for p in sorted(folder.iterdir()) if p.is_file()]
+        words = [p for p in inside if "token" in p.name or p.name in others or p.suffix == ".model"]
         marks = [text_hash(p) if p.name == "tokenizer.json" else hash_of(p) for p in words]
         return {
             "weights": weights_hash(folder),
@@ -177,7 +179,7 @@ class Checkpoint:
     def template(self) -> str:
         """The text of the file ``chat_template``."""
         try:
-            return Path(expanded(self.chat_template, "checkpoint.chat_template")).expanduser().read_text()
+            return read_bytes(Path(expanded(self.chat_template, "checkpoint.chat_template")).expanduser()).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"checkpoint.chat_template: cannot be read: {error}") from error
 

@@ -24,16 +24,19 @@ from transformers.utils import logging
 
 from forgetting import seeds
 from forgetting.contracts import AnswerRequest, Answers, Layers, Model, Sampling
-from forgetting.errors import UsageError
+from forgetting.errors import UsageError, panics_told
 from forgetting.models import fused_qwen3
 from forgetting.models.decodable import check_decodable
 from forgetting.models.decoding import Decoding, rows_together
 from forgetting.models.decoding_slots import layers_of, selected
+from forgetting.models.folder_checks import check_folder
 from forgetting.models.ladder import Architecture
+from forgetting.models.weight_files import tensors_of
 from forgetting.natural.chat import turn_end
 
 # Model types with a table of positions, beyond whose end no text can go.
 LEARNED_POSITIONS = ("gpt2", "gpt_neo", "opt", "gpt_bigcode", "biogpt", "xglm", "openai-gpt", "codegen", "ctrl")
+FLOATS = ("F64", "F32", "F16", "BF16")
 ROTARY_BASE = 100.0  # texts are shorter than a hundred tokens; with the usual 10,000 most frequencies stand still
 INITIAL_SCALE = 0.5  # of the initial standard deviation, in units of 1 / sqrt(hidden size)
 
@@ -118,25 +121,21 @@ class HuggingFaceModel(Model):
     def load(cls, folder: Path) -> HuggingFaceModel:
         """Load a checkpoint folder in fp32. Nothing in it can run code; ``UsageError`` if it cannot be read."""
         try:
-            with without_bars():
-                network = AutoModelForCausalLM.from_pretrained(
-                    folder,
-                    dtype=torch.float32,
-                    attn_implementation="sdpa",
-                    local_files_only=True,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                )
+            check_folder(folder)
+            what = f"checkpoint: {str(folder)!r}"
+            with without_bars(), panics_told("its tokenizer"):
+                network = network_of(folder, what, dtype=torch.float32, attn_implementation="sdpa")
                 tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where there is none
                 raise ValueError("it has no tokenizer")
         except Exception as error:
+            if isinstance(error, UsageError) and str(folder) in str(error):
+                raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(f"checkpoint: cannot be read, {str(folder)!r}: {reason}") from error
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise UsageError(f"checkpoint: no fast tokenizer in {str(folder)!r}")
         whole_texts(tokenizer)
-        check_finite(network, f"checkpoint: {str(folder)!r}")
         return cls(network, tokenizer)
 
     def logits(self, tokens_RBT: Tensor) -> Tensor:
@@ -253,6 +252,32 @@ class HuggingFaceModel(Model):
         return torch.tensor(tokens, device=self.device), torch.tensor(places, device=self.device)
 
 
+def network_of(folder: Path, what: str, **settings: Any) -> Any:
+    """The network of a checkpoint's folder. ``UsageError`` unless every weight is there and is a finite number.
+
+    Weights that a file lacks transformers would draw at random; whole numbers it would take as they are.
+    """
+    held = tensors_of(folder)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
+        **settings,
+    )  # fmt: skip
+    network, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UsageError(f"{what} has no weights {missing[0]!r}{more}, which its config.json asks for")
+    own, base = {name for name, _ in network.named_parameters()}, f"{network.base_model_prefix}."
+    for name, about in held.items():
+        if about["dtype"] not in FLOATS and {name, base + name, name.removeprefix(base)} & own:
+            raise UsageError(
+                f"{what} has weights of the kind {about['dtype']} ({name}); take one of {', '.join(FLOATS)}"
+            )
+    network.config.return_dict = True  # what a pass gives back is not a checkpoint's to say
+    network.config.output_attentions = network.config.output_hidden_states = False
+    check_finite(network, what)
+    return network
+
+
 def check_finite(network: Any, what: str) -> None:
     """``UsageError`` where a weight is no finite number."""
     for name, values in network.named_parameters():
@@ -261,7 +286,9 @@ def check_finite(network: Any, what: str) -> None:
 
 
 def whole_texts(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Have a tokenizer neither cut texts nor pad them, whatever it was saved with."""
+    """Have a tokenizer neither cut texts, nor pad them, nor merge at random, whatever it was saved with."""
+    if getattr(tokenizer.backend_tokenizer.model, "dropout", None):
+        tokenizer.backend_tokenizer.model.dropout = None
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
 

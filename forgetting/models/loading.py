@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from forgetting.errors import UsageError
+from forgetting.batching import start_of_text, texts, tokens
+from forgetting.errors import UsageError, panics_told
 from forgetting.models.decodable import check_decodable
-from forgetting.models.huggingface import LEARNED_POSITIONS, HuggingFaceModel, check_finite, whole_texts, without_bars
+from forgetting.models.huggingface import LEARNED_POSITIONS, HuggingFaceModel, network_of, whole_texts, without_bars
+from forgetting.record.reading import first_line
 
 if TYPE_CHECKING:
     from forgetting.models.checkpoint import Checkpoint
 
+MOST_BEGIN = 16  # tokens that a tokenizer puts before a text; usual are none or one
 THINKING = "{%- set enable_thinking = "
 
 
@@ -22,23 +25,22 @@ def loaded(checkpoint: Checkpoint) -> HuggingFaceModel:
     folder = checkpoint.folder()
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with without_bars():
+        with without_bars(), panics_told("its tokenizer"):
             config = AutoConfig.from_pretrained(folder, **where)
             check_decodable(config, 0)
             if type(config) not in AutoModelForCausalLM._model_mapping:
                 what = f"{config.model_type!r}, which is no causal language model"
                 raise UsageError(f"checkpoint: {checkpoint.source!r} is {what}")
-            network = AutoModelForCausalLM.from_pretrained(
-                folder, config=config, dtype=getattr(torch, checkpoint.dtype), attn_implementation=checkpoint.attention,
-                use_safetensors=True, **where,
+            network = network_of(
+                folder, f"checkpoint: {checkpoint.source!r}", config=config, dtype=getattr(torch, checkpoint.dtype),
+                attn_implementation=checkpoint.attention,
             )  # fmt: skip
             tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-    except UsageError:
-        raise
     except Exception as error:
+        if isinstance(error, UsageError) and str(error).startswith("checkpoint"):
+            raise
         raise checkpoint.why(error) from error
     network.train(False)
-    check_finite(network, f"checkpoint: {checkpoint.source!r}")
     embedding: Any = network.get_input_embeddings()
     return HuggingFaceModel(network, prepared(checkpoint, tokenizer, len(embedding.weight)))
 
@@ -60,10 +62,11 @@ def reader(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerFast, int]:
             raise UsageError(
                 f"checkpoint: {checkpoint.source!r} has no attention of the kind 'sdpa'; set attention: eager"
             )
-        tokenizer = AutoTokenizer.from_pretrained(folder, **where)
-    except UsageError:
-        raise
+        with panics_told("its tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(folder, **where)
     except Exception as error:
+        if isinstance(error, UsageError) and str(error).startswith("checkpoint"):
+            raise
         raise checkpoint.why(error) from error
     table = config.model_type in LEARNED_POSITIONS
     return prepared(checkpoint, tokenizer, config.vocab_size), config.max_position_embeddings if table else 0
@@ -86,6 +89,7 @@ def prepared(checkpoint: Checkpoint, tokenizer: Any, rows: int) -> PreTrainedTok
         )
     tokenizer.padding_side = "right"
     whole_texts(tokenizer)
+    check_letter(tokenizer, rows, checkpoint.source)
     if checkpoint.chat_template:
         tokenizer.chat_template = checkpoint.template()
     if checkpoint.thinking is not None:
@@ -94,3 +98,15 @@ def prepared(checkpoint: Checkpoint, tokenizer: Any, rows: int) -> PreTrainedTok
             raise UsageError(f"checkpoint.thinking: the chat template of {checkpoint.source!r} has no such switch")
         tokenizer.chat_template = f"{THINKING}{str(checkpoint.thinking).lower()} -%}}{template}"
     return tokenizer
+
+
+def check_letter(tokenizer: PreTrainedTokenizerFast, rows: int, source: str) -> None:
+    """``UsageError`` where a tokenizer fails on a letter, or begins texts with what the embedding has no row for."""
+    try:
+        begin = start_of_text(tokenizer)
+        texts(tokens(["a"], tokenizer), tokenizer)
+    except Exception as error:
+        raise UsageError(f"checkpoint: the tokenizer of {source!r} fails on a letter: {first_line(error)}") from error
+    if len(begin) > MOST_BEGIN or any(token >= rows for token in begin):
+        what = f"{len(begin)} tokens, the largest {max(begin)}, and the embedding has {rows} rows"
+        raise UsageError(f"checkpoint: the tokenizer of {source!r} begins texts with {what}")

@@ -166,12 +166,12 @@ def _parquet(path: Path, trouble: str) -> Iterator[Numbered]:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
-        number = 0
-        for batch in file.iter_batches(1024):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"row {number}", row
+        with opened(path) as packed:
+            number = 0
+            for batch in pq.ParquetFile(packed).iter_batches(1024):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", row
     except pa.ArrowException as error:
         raise UsageError(f"{trouble} is no Parquet file: {_said(error)}") from error
 

@@ -6,13 +6,13 @@ A plan is chosen by the sizes of model and data (``check_plan``), carried out as
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forgetting.errors import checked
 from forgetting.executors import of_workers
+from forgetting.executors.bars import print_early
 from forgetting.own_model.check_plan import CheckPlan, Wishes, planned
 from forgetting.own_model.page import before, page
 from forgetting.record.store import Store
@@ -102,8 +102,7 @@ def check(
     folder, kept = Path(checked(output, place, "output")), checked(store, place | None, "store")
     plan = planned(model, data, wishes)
     if not quiet:
-        sys.stdout.write(f"{before(plan)}\n")
-        sys.stdout.flush()
+        print_early(f"{before(plan)}\n")
     return carried_out(plan, folder, Path(kept) if kept else None, workers, quiet=checked(quiet, bool, "quiet"))
 
 

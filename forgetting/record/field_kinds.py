@@ -1,7 +1,8 @@
 """The shape that a file's values must have, said once as plain values: a number, a text, a list of them, a mapping.
 
 A kind is one of the words below. ``[shape]`` is a list of them, ``{name: shape}`` a mapping in which other names are
-free, ``{ANY: shape}`` one with such values, ``(shape, ...)`` any of several. What may be missing is ``maybe(shape)``.
+free, ``{ANY: shape}`` one with such values under all other names, ``(shape, ...)`` any of several. What may be missing
+is ``maybe(shape)``.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def check_shape(value: Any, shape: Any, what: str) -> None:
         for number, one in enumerate(value):
             check_shape(one, shape[0], f"{what}[{number}]")
     elif isinstance(shape, dict):
-        below = dict.fromkeys(value, shape[ANY]) if ANY in shape else shape
+        named = {name: own for name, own in shape.items() if name != ANY}
+        below = {**dict.fromkeys(value, shape[ANY]), **named} if ANY in shape else named
         for name, own in below.items():
             check_shape(value.get(name, MISSING), own, f"{what}.{name}" if what else str(name))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.errors import UsageError
+from forgetting.record.field_kinds import check_shape
 from forgetting.record.files import write_json
 from forgetting.record.reading import bounded_lines, first_line, opened, read_json
 
@@ -44,6 +45,16 @@ def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
         raise UsageError(f"{error}; {remedy}") from None
     if SEAL in found and found[SEAL] != seal(found):
         raise damaged(path, remedy)
+    return found
+
+
+def read_shaped(path: Path, shape: Any, remedy: str) -> dict[str, Any]:
+    """As ``read_sealed``, and ``UsageError`` where what is in it has another shape (``field_kinds``)."""
+    found = read_sealed(path, remedy)
+    try:
+        check_shape(found, shape, "")
+    except UsageError as error:
+        raise UsageError(f"{path}: is not what the package writes there ({error}); {remedy}") from None
     return found
 
 

@@ -12,12 +12,20 @@ from typing import Any
 
 from forgetting.errors import UsageError, file_name
 from forgetting.record import places
+from forgetting.record.field_kinds import ANY, NONE, NUMBER, TEXT, WHOLE, maybe
 from forgetting.record.places import held
-from forgetting.record.seals import file_hash, read_sealed, write_sealed
+from forgetting.record.seals import file_hash, read_shaped, write_sealed
 
 REFERENCE = Path(__file__).parents[1] / "reference"  # the students that ship with the package
 MANIFEST = "manifest.json"
 SHARED = ("answers", "machine", "unfinished")  # what a store has beside entries
+SHAPE = {
+    "files": {ANY: TEXT}, "fingerprint": maybe(TEXT), "role": maybe(TEXT), "made_from": maybe({}),
+    "accuracy": maybe({ANY: {ANY: NUMBER}}), "wall_seconds": maybe({ANY: NUMBER}),
+}  # fmt: skip
+OF_ROLES = {  # what else is read of an entry
+    "student": {"capacity": WHOLE, "capacity_non_embedding": WHOLE}, "pilot": {"nll": (NUMBER, NONE)},
+}  # fmt: skip
 
 
 def default_root() -> Path:
@@ -69,7 +77,11 @@ class Store:
             yield self.find(fingerprint)
 
     def clean(self) -> None:
-        """Remove what killed makers have left: halves of entries, temporary files, locks; but what is held stays."""
+        """Remove what killed makers have left: halves of entries, temporary files, locks; but what is held stays.
+
+        ``UsageError`` where a link would lead out of the store what is written beside entries.
+        """
+        places.check_plain(*(self.root / shared for shared in SHARED))
         for shared in SHARED:
             places.clean(self.root / shared)
         halves = {path.name.split(".")[1] for path in self.root.glob(".*.*") if path.is_dir()}
@@ -110,13 +122,15 @@ class Store:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """An entry's manifest. ``UsageError`` if it is missing or broken."""
+    """An entry's manifest. ``UsageError`` if it is missing, broken, of another shape, or that of another entry."""
+    remedy = "delete its folder to make it anew"
     try:
-        found = read_sealed(folder / MANIFEST, "delete its folder to make it anew")
+        found = read_shaped(folder / MANIFEST, SHAPE, remedy)
+        read_shaped(folder / MANIFEST, OF_ROLES.get(found.get("role", ""), {}), remedy)
     except UsageError as error:
         raise UsageError(f"store: no readable manifest in {str(folder)!r}: {error}") from None
-    if not isinstance(found.get("files"), dict):
-        raise UsageError(f"store: manifest without files in {str(folder)!r}")
+    if found.get("fingerprint", folder.name) != folder.name:
+        raise UsageError(f"store: {str(folder / MANIFEST)!r} is that of {found['fingerprint']!r}; {remedy}")
     return found
 
 

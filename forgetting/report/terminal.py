@@ -40,12 +40,18 @@ class Summary(Group):
 def show(study: StudyFolder, console: Console | None = None) -> None:
     """Print the summary of a study."""
     console = console or Console(markup=False, emoji=False)
-    console.print(summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower()))
+    lines = [summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower())]
     folder = study.folder / "tensorboard"
     if folder.is_dir():
-        console.print(Text(f"Report: {study.folder / 'report.html'}"), soft_wrap=True)
-        console.print(Text(f"TensorBoard: tensorboard --logdir {folder}"), soft_wrap=True)
-        console.print(Text(f"  and open {tensorboard_link(study)}"), soft_wrap=True)
+        lines.append(Text(f"Report: {study.folder / 'report.html'}"))
+        lines.append(Text(f"TensorBoard: tensorboard --logdir {folder}"))
+        lines.append(Text(f"  and open {tensorboard_link(study)}"))
+    try:
+        for line in lines:
+            console.print(line, soft_wrap=isinstance(line, Text))
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
 
 
 def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Summary:

@@ -13,8 +13,8 @@ from forgetting.errors import UsageError
 from forgetting.record.files import RunFolder
 from forgetting.record.places import LOCK, check_plain, clean, held, inside
 from forgetting.record.provenance import commit
-from forgetting.record.reading import read_json
-from forgetting.record.seals import read_sealed, write_sealed
+from forgetting.record.run_files import remedy
+from forgetting.record.seals import SEAL, read_sealed, write_sealed
 from forgetting.record.signing import SIGNATURE, signature
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.run import Run
@@ -72,4 +72,5 @@ def _written(folder: Path) -> Iterator[None]:
 def noise_floors(folder: Path, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """By run, what the process that wrote the answers adds to a score by itself, as far as runs have measured it."""
     files = {str(run): RunFolder(run_folder(folder, run)).backend for run in runs}
-    return {name: read_json(file) for name, file in files.items() if file.is_file()}
+    found = {name: read_sealed(file, remedy(RunFolder(file.parent))) for name, file in files.items() if file.is_file()}
+    return {name: {key: value for key, value in own.items() if key != SEAL} for name, own in found.items()}

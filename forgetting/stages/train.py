@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +18,8 @@ from forgetting.batching import prompts, texts, tokens, without_end
 from forgetting.contracts import Batch, Benchmark, Report
 from forgetting.errors import require
 from forgetting.models.huggingface import HuggingFaceModel
-from forgetting.record.files import jsonl, write_atomically
+from forgetting.record.field_kinds import ANY, NUMBER, WHOLE
+from forgetting.record.seals import read_shaped, write_sealed
 from forgetting.record.store import Store
 from forgetting.spec import Fit
 from forgetting.training import checkpoints
@@ -31,6 +31,7 @@ from forgetting.training.stopwatch import Stopwatch
 from forgetting.training.target import AtTarget, TargetStop
 
 CHECKPOINT_STEPS = 500
+NOTES = {"rows": [{"step": WHOLE, ANY: NUMBER}]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _train(model: HuggingFaceModel, of: Training, watch: Stopwatch, report: Repo
         model, of.loss, of.fit, total_steps=plan.steps, first_step=first, optimiser_state=state,
         slowing=target.factor if target else None,
     )  # fmt: skip
-    notes = Notes(work / "notes.jsonl", first)
+    notes = Notes(work / "notes.json", first)
     ending = [AtTarget(target, _accuracy(model, of, watch))] if target else []
     try:
         if target is None or first < target.ends_at:
@@ -109,12 +110,13 @@ def _accuracy(model: HuggingFaceModel, of: Training, watch: Stopwatch) -> Callab
 
 
 class Notes:
-    """The notes of a fit's batches, a line a step in a file; a resumed fit drops those of steps that it takes again."""
+    """The notes of a fit's batches, kept in a file; a resumed fit drops those of steps that it takes again."""
 
     def __init__(self, file: Path, first_step: int) -> None:
         self.file, self.first_step = file, first_step
-        lines = file.read_text().splitlines() if file.is_file() else []
-        self.rows: list[dict[str, Any]] = [row for row in map(json.loads, lines) if row["step"] < first_step]
+        remedy = f"delete the folder {str(file.parent)!r} and go on: what it is the work of is made again"
+        kept = read_shaped(file, NOTES, remedy)["rows"] if file.is_file() else []
+        self.rows: list[dict[str, Any]] = [row for row in kept if row["step"] < first_step]
 
     def of(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches, their notes taken."""
@@ -128,7 +130,7 @@ class Notes:
     def close(self) -> None:
         """Make them durable."""
         if self.rows:
-            write_atomically(self.file, jsonl(self.rows))
+            write_sealed(self.file, {"rows": self.rows})
 
     def summary(self) -> dict[str, Any]:
         """Means over the last tenth of the steps that have any."""

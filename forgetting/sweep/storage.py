@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -13,7 +14,8 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from forgetting.errors import UsageError
-from forgetting.record.reading import first_line
+from forgetting.record.files import write_atomically
+from forgetting.record.reading import first_line, opened
 from forgetting.record.seals import SEAL, damaged, seal
 
 T = TypeVar("T")
@@ -145,10 +147,13 @@ def _away(error: BaseException | None) -> bool:
 
 
 def _mend(journal: Path) -> None:
-    """Cut off a last line that a killed driver left unfinished; one driver holds the folder."""
+    """Leave out a last line that a killed driver left unfinished; one driver holds the folder.
+
+    The journal is written anew then, and where it has another name elsewhere too, which must not grow with it.
+    """
     if journal.exists():
-        content = journal.read_bytes()
+        with opened(journal) as file:
+            content, names = file.read(), os.fstat(file.fileno()).st_nlink
         whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with open(journal, "r+b") as file:
-                file.truncate(whole)
+        if whole < len(content) or names > 1:
+            write_atomically(journal, content[:whole])

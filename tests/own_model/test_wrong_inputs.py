@@ -34,7 +34,7 @@ MODELS: dict[str, list[str]] = {
     "sweep.yaml": ["model", "not a file"],
     "models/empty": ["'models/empty' has no config.json"],
     "models/study": ["'models/study' has no config.json"],
-    "models/adapter": ["'models/adapter' holds adapters alone", "merge"],
+    "models/adapter": ["'models/adapter' holds adapters, for which the model that they name", "merge"],
     "models/bare": ["no safetensors weights"],
     "models/pickled": ["pickled weights only"],
     "models/broken": ["config.json"],

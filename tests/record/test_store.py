@@ -13,6 +13,10 @@ from forgetting.errors import UsageError
 from forgetting.record.store import MANIFEST, Store, default_root, manifest, verify
 
 MARK = "0123456789abcdef"
+ABOUT = {
+    "role": "student", "accuracy": {"maths": {"all": 0.5}}, "capacity": 10, "capacity_non_embedding": 5,
+    "wall_seconds": {"training": 1.0}, "made_from": {"distillation_seed": 0},
+}  # fmt: skip
 
 
 def filling(**files: str) -> Any:
@@ -21,7 +25,7 @@ def filling(**files: str) -> Any:
     def fill(folder: Path) -> dict[str, Any]:
         for name, text in files.items():
             (folder / name).write_text(text)
-        return {"role": "student", "accuracy": 0.5}
+        return ABOUT
 
     return fill
 
@@ -36,7 +40,7 @@ def test_an_entry_is_found_once_it_is_whole(store: Store) -> None:
     home = store.add(MARK, filling(weights="abc", config="{}"))
     assert store.find(MARK) == home == store.root / MARK
     found = manifest(home)
-    assert (found["fingerprint"], found["role"], found["accuracy"]) == (MARK, "student", 0.5)
+    assert (found["fingerprint"], found["role"], found["capacity"]) == (MARK, "student", 10)
     assert set(found["files"]) == {"weights", "config"}
     assert found["files"]["weights"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     verify(home)

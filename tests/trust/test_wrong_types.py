@@ -24,6 +24,7 @@ from forgetting.record.files import RunFolder
 from forgetting.record.run_files import read_marker
 from forgetting.record.schema import ScoreRow
 from forgetting.record.seals import SEAL, write_sealed
+from forgetting.record.store import MANIFEST, manifest
 from forgetting.report import build, tables
 from forgetting.report.sweeps.read import SWEEP_FILE, read_sweep
 from tests.report.conftest import synthetic_record, write_study
@@ -112,6 +113,19 @@ def test_a_marker(tmp_path: Path) -> None:
     marker = {"fingerprint": "0" * 16, "wall_seconds": {"training": 1.0}, "files": {}, "pruned_at": 40}
     count = refused(run.complete, {**marker, "matched": matched}, lambda: read_marker(run, "0" * 16))
     assert count > 80
+
+
+@pytest.mark.parametrize("role", ["student", "pilot"])
+def test_a_manifest_of_the_store(tmp_path: Path, role: str) -> None:
+    entry = tmp_path / "0123456789abcdef"
+    entry.mkdir()
+    about: dict[str, Any] = {"fingerprint": entry.name, "files": {"a": "0"}, "role": role, "made_from": {"world": 1}}
+    about |= {"nll": None} if role == "pilot" else {"capacity": 34, "capacity_non_embedding": 20}
+    about |= {"accuracy": {"maths": {"all": 1.0}}, "wall_seconds": {"training": 1.0}}
+    assert refused(entry / MANIFEST, about, lambda: manifest(entry)) > 70
+    foreign = entry.rename(tmp_path / "fedcba9876543210")
+    with pytest.raises(UsageError, match=r"manifest\.json' is that of '0123456789abcdef'; delete its folder"):
+        manifest(foreign)
 
 
 def test_a_sweep_s_file(study: Path) -> None:

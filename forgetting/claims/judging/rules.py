@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from forgetting import registry
 from forgetting.contracts import Claim
 from forgetting.errors import UsageError, checked, require, unknown
+from forgetting.study.spec_files import read_mapping
 
 DEFAULT = Path(__file__).parent / "rules.yaml"
 DIRECTIONS = ("above", "below", "within", "shape")
@@ -85,12 +84,9 @@ def read_rules(path: Path | str | None = None) -> Rules:
     """The rules of a file, by default the package's own. ``UsageError`` names the field that is wrong."""
     file = DEFAULT if path is None else Path(path)
     try:
-        data = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-        raise UsageError(f"rules: {file}: cannot be read: {why.lower()}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"rules: {file}: not readable as YAML ({str(error).splitlines()[0]})") from None
+        data = read_mapping(file)
+    except UsageError as error:
+        raise UsageError(f"rules: {error}") from None
     values = _fields(Rules, data, "rules")
     _whole(values["version"], "rules.version", 1)
     _whole(values["least_seeds"], "rules.least_seeds", 2)
