@@ -66,7 +66,7 @@ CAPTIONS = {
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
-OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
+OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation robustness plasticity".split()
 COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from not_excluded status".split()
 LONG = 40  # characters from which a cell is broken into lines
 CURVE_COLUMNS = (
@@ -111,7 +111,6 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         answering_figures=[figure for name, figure in inline.items() if name.startswith("answering-")],
         robustness_table=_html_table(twins) if len(twins := robustness_views.kept_robustness(study)) else "",
         table_1={name: _html_table(own) for name in study.arm_names if len(own := table_1(twins, name))},
-        robustness_figures=[figure for name, figure in inline.items() if name.startswith("robustness-")],
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
