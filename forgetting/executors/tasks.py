@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from forgetting.contracts import Report
 from forgetting.executors.contract import Task
@@ -22,6 +22,7 @@ from forgetting.study.study import Study, construct
 if TYPE_CHECKING:
     from forgetting.analysis.early_stop import Rule
     from forgetting.evaluation.bench import Bench
+    from forgetting.models.ladder import Architecture
     from forgetting.study.students import Student
 
 
@@ -177,7 +178,8 @@ class StackingTask(StudyTask):
         from forgetting.record.seals import write_sealed
         from forgetting.training import stack_gain
 
-        write_sealed(Path(self.file), stack_gain.measure(study, _student(study, self.student), self.batch_size))
+        student = cast("Architecture", _student(study, self.student))  # only rungs are stacked
+        write_sealed(Path(self.file), stack_gain.measure(study, student, self.batch_size))
 
 
 KINDS: dict[str, Callable[..., StudyTask]] = {

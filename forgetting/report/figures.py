@@ -155,13 +155,9 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
             drawn[f"depth-maths-{arm.name}"] = retention_by_depth(study, arm, "maths")
             drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
             drawn[f"readings-{arm.name}"] = capacity_views.capacity_figure(study, arm.name)
+            drawn[f"robustness-{arm.name}"] = robustness_views.drawn(study, arm)
         drawn |= failure_views.drawn(study, main[0]) if main else {}  # of others they would make the page heavy
-        drawn |= (
-            remedies.drawn(study)
-            | replay_views.drawn(study)
-            | answering_views.drawn(study)
-            | robustness_views.drawn(study)
-        )
+        drawn |= remedies.drawn(study) | replay_views.drawn(study) | answering_views.drawn(study)
         return {name: figure for name, figure in drawn.items() if figure is not None}
     rates = _same_but_rate(study)
     nearest = [min(arms, key=lambda arm: abs(_multiple(arm) - 1)).name for arms in rates.values()]
@@ -178,9 +174,10 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
         drawn[f"perturbation-{arm.name}"] = perturbation(study, arm)
         drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
         drawn[f"readings-{arm.name}"] = capacity_views.capacity_figure(study, arm.name)
+        drawn[f"robustness-{arm.name}"] = robustness_views.drawn(study, arm)
         drawn |= failure_views.drawn(study, arm)
     drawn |= remedies.drawn(study) | replay_views.drawn(study) | branch_views.drawn(study) | probe_views.drawn(study)
-    drawn |= answering_views.drawn(study) | robustness_views.drawn(study)
+    drawn |= answering_views.drawn(study)
     for name, arms in rates.items():
         for skill in [s for s in tables.skills(study) if s in ("maths", "code")]:
             drawn[f"rates-{skill}-{name}"] = retention_by_rate(study, arms, skill)

@@ -92,7 +92,9 @@ CAPTIONS = {
     ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
-OF_AN_ARM = "transfer retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
+OF_AN_ARM = (
+    "transfer retention likelihood readings depth-maths depth-code coverage perturbation robustness plasticity".split()
+)
 COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from not_excluded status".split()
 LIMITS = {"study": 1_000_000, "sweep": 2_000_000, "large": 3_000_000}  # bytes of a page; large: above 200 runs
 LARGE = 200  # runs
@@ -149,7 +151,6 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         answering_figures=[figure for name, figure in inline.items() if name.startswith("answering-")],
         robustness_table=_html_table(twins) if len(twins := robustness_views.kept_robustness(study)) else "",
         table_1={name: _html_table(own) for name in study.arm_names if len(own := table_1(twins, name))},
-        robustness_figures=[figure for name, figure in inline.items() if name.startswith("robustness-")],
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),

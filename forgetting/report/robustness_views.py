@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from forgetting.analysis.robustness import groups, robustness
+from forgetting.analysis.robustness import COLUMNS, groups, robustness
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import drawing
@@ -33,16 +33,15 @@ def kept_robustness(study: StudyFolder) -> pd.DataFrame:
     if "robustness" not in study.kept:
         graded = study.scores[study.scores["benchmark"] != PROBE]
         told = len(groups([str(name) for name in graded["variant"].unique()])) > 0
-        study.kept["robustness"] = robustness(study) if told else pd.DataFrame()
+        study.kept["robustness"] = robustness(study) if told else pd.DataFrame(columns=list(COLUMNS))
     return study.kept["robustness"]
 
 
-def drawn(study: StudyFolder) -> dict[str, Figure]:
-    """A figure for each arm with perturbed variants at two sizes or more, by file name."""
+def drawn(study: StudyFolder, arm: ArmCurves) -> Figure | None:
+    """The figure of one arm, where it has perturbed variants at two sizes or more."""
     table = kept_robustness(study)
-    arms = table.groupby("arm", sort=False) if len(table) else ()
-    several = {str(arm): own for arm, own in arms if own["student"].nunique() >= FEWEST_SIZES}
-    return {f"robustness-{arm}": robustness_figure(study.arm(arm), own) for arm, own in several.items()}
+    own = table[table["arm"] == arm.name]
+    return robustness_figure(arm, own) if own["student"].nunique() >= FEWEST_SIZES else None
 
 
 @drawing.styled

@@ -40,7 +40,8 @@ class Summary(Group):
 def show(study: StudyFolder, console: Console | None = None) -> None:
     """Print the summary of a study."""
     console = console or Console(markup=False, emoji=False)
-    lines = [summary(study, unicode=not console.legacy_windows and "utf" in console.encoding.lower())]
+    utf = not console.legacy_windows and "utf" in console.encoding.lower()
+    lines: list[RenderableType] = [summary(study, unicode=utf)]
     folder = study.folder / "tensorboard"
     if folder.is_dir():
         lines.append(Text(f"Report: {study.folder / 'report.html'}"))

@@ -37,6 +37,7 @@ def _lines(figure: Figure, title: str) -> dict[str, np.ndarray]:
 def test_the_study_gets_the_figures_that_it_has_data_for(drawn: dict[str, Figure]) -> None:
     kinds = {name.removesuffix("-altered_syntax") for name in drawn if name.endswith("-altered_syntax")}
     own = {"retention", "likelihood", "depth-maths", "depth-code", "coverage", "perturbation", "plasticity", "readings"}
+    own |= {"robustness"}
     assert kinds == own
     assert {name for name in drawn if "noise" in name} == {"retention-noise", "likelihood-noise"}  # a control
     rate = {name for name in drawn if "rate0.25" in name}  # which is in the overlay of rates
