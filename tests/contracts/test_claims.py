@@ -19,7 +19,8 @@ from forgetting.claims.judging.evidence import Measured
 from forgetting.claims.judging.rules import ClaimRule, Needs, Pair, PartRule, RivalRule, known_claims
 from forgetting.claims.judging.verdict import Finding
 from forgetting.contracts import Claim
-from tests.claims.synthetic import World, arm, write
+from forgetting.record.schema import PROBING_FILE
+from tests.claims.synthetic import World, arm, write, write_probes
 from tests.contracts.members import every, parts
 
 ARMS = [  # of every kind that a claim may ask for
@@ -59,7 +60,9 @@ def _world() -> World:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that has every kind of arm."""
-    return write(_world(), tmp_path_factory.mktemp("claims") / "whole")
+    made = write(_world(), tmp_path_factory.mktemp("claims") / "whole")
+    write_probes(_world(), made)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +174,8 @@ def test_the_order_of_the_arms_plays_no_part(part: Claim, folder: Path, tmp_path
     record = json.loads((folder / "record.json").read_text())
     other = tmp_path / folder.name
     other.mkdir()
-    (other / "ledger.parquet").symlink_to(folder / "ledger.parquet")
+    for name in ("ledger.parquet", PROBING_FILE):
+        (other / name).symlink_to(folder / name)
     (other / "record.json").write_text(json.dumps(record | {"arms": record["arms"][::-1]}))
     assert verdict(part, other).to_dict() == known(part, folder).to_dict()
 
@@ -205,6 +209,7 @@ from forgetting.claims.judging.comparisons import loss, treated_arms
 from forgetting.claims.judging.decision import decide
 from forgetting.claims.judging.verdict import Finding
 from forgetting.contracts import Claim
+from forgetting.record.schema import PROBING_FILE
 
 
 @dataclass(frozen=True)
