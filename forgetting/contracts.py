@@ -323,7 +323,7 @@ class Model(ABC):
             own[name].copy_(value)
 
     def untied(self) -> Model:
-        """A copy of a model of one replica whose output matrix is a weight of its own, so far equal to the embedding."""
+        """A copy of a model of one replica whose output matrix is a weight of its own, equal to the embedding."""
         raise UsageError("untied: takes a Hugging Face model of one replica with a tied embedding")
 
     @abstractmethod
@@ -595,8 +595,8 @@ class Intervention(Part):
     """What is done to a finished student before it is measured again.
 
     Laws: variants are the same every time, have labels that differ, and weights of the tuned student's names and
-    shapes, beside which there may be an output matrix of its own where the student's is tied (``Model.untied``); neither
-    model is changed.
+    shapes, beside which there may be an output matrix of its own where the student's is tied (``Model.untied``);
+    neither model is changed.
     """
 
     family: ClassVar[str] = "intervention"

@@ -77,15 +77,20 @@ def probed_runs(study: StudyFolder) -> dict[tuple[str, int, str, str], list[Prob
             looks = looks.reindex(depths)
             if last == 0 or (0, "", GREEDY) not in looks or (last, "", GREEDY) not in looks:
                 continue
-            found = {(i, w): looks[dose, i, w].to_numpy(float) for dose, i, w in looks if dose == last}
+            found = _after(looks[last])
             plain = (own["dose"] == last) & (own["answering"] == GREEDY) & (own["intervention"] == "")
             items = int(own.loc[plain, "items"].sum())
             start = float(looks[0, "", WRONG].to_numpy(float)[1:].mean()) if (0, "", WRONG) in looks else None
             probed = Probed(looks[0, "", GREEDY].to_numpy(float), found["", GREEDY], found, items, start)
             if probed.before.mean() >= LEARNED:
-                student, capacity, arm, benchmark = key
-                runs.setdefault((str(student), int(capacity), str(arm), str(benchmark)), []).append(probed)
+                student, _, arm, benchmark = map(str, key)
+                runs.setdefault((student, int(own["capacity"].iloc[0]), arm, benchmark), []).append(probed)
     return runs
+
+
+def _after(looks: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """Accuracies by depth after the last dose, by intervention and way of answering."""
+    return {(str(key[0]), str(key[1])): own.to_numpy(float) for key, own in looks.items() if isinstance(key, tuple)}
 
 
 def _gain(run: Probed, probe: str) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ many weights and of equal squared change, each the mean over its draws; ``beyond
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import factorial
 
@@ -16,22 +16,23 @@ import numpy as np
 import pandas as pd
 
 from forgetting.analysis.lost_shares import GREEDY, GROUP, LEAST_LOST, TWIN, Probed, probed_runs
-from forgetting.analysis.probing import PROBE, RUN_KEY
+from forgetting.analysis.scores import PROBE
 from forgetting.analysis.student_ratios import Ratio, mean, ratio
 from forgetting.analysis.study_folder import StudyFolder
+from forgetting.record.schema import RUN_KEY
 
 KINDS = ("restore", "transplant")
 CONTROLS = ("size", "change")
 
 
 def module_effects(study: StudyFolder) -> pd.DataFrame:
-    """One row for each size, arm, benchmark, kind (restore, transplant) and set of modules; 95% intervals by students.
+    """One row for each size, arm, benchmark, kind (restore, transplant) and set of modules; intervals by students, 95%.
 
-    ``points`` of accuracy that it brings back or costs. Where at least ``LEAST_LOST`` was lost, ``share`` of the loss, and
-    for each control ``random_size`` and ``random_change``, the mean share of ``draws`` random sets, and ``beyond_size``
-    and ``beyond_change``; NaN where a set has no random sets. In an arm of more original data, where nothing is lost, the
-    points of transplants are the sham. ``nll`` is that of the new task after it, against ``nll_after`` of the tuned
-    student: what is restored may be learning undone.
+    ``points`` of accuracy that it brings back or costs. Where at least ``LEAST_LOST`` was lost, ``share`` of the loss,
+    and for each control ``random_size`` and ``random_change``, the mean share of ``draws`` random sets, and
+    ``beyond_size`` and ``beyond_change``; NaN where a set has no random sets. In an arm of more original data, where
+    nothing is lost, the points of transplants are the sham. ``nll`` is that of the new task after it, against
+    ``nll_after`` of the tuned student: what is restored may be learning undone.
     """
     rows, learning = [], new_task(study)
     for (student, capacity, arm, benchmark), runs in probed_runs(study).items():
@@ -88,7 +89,7 @@ def _draws(run: Probed, kind: str, start: str) -> list[float]:
 
 
 def whole_points(run: Probed, kind: str, control: str) -> tuple[float, float] | None:
-    """Points that all blocks' modules of a kind bring back when restored, and those of random sets; None: not measured."""
+    """Points that all blocks' modules of a kind bring back when restored, and those of random sets; None: not known."""
     wholes = {label: label.split(" ")[1] for label, way in run.found if way == GREEDY and label.startswith("restore ")}
     blocks = {name for name in wholes.values() if re.fullmatch(rf"{kind}\.\d+", name)}
     own = [label for label, name in wholes.items() if set(name.split("+")) == blocks or name == kind]
@@ -107,7 +108,8 @@ def new_task(study: StudyFolder) -> dict[tuple[str, str, str], float]:
     rows = rows.assign(intervention=rows["intervention"].fillna("").astype(str))
     last = rows.groupby(list(RUN_KEY))["dose"].transform("max")
     means = rows[rows["dose"] == last].groupby(["student", "arm", "intervention"], sort=False)["nll"].mean()
-    return {(str(s), str(a), str(i)): float(nll) for (s, a, i), nll in means.items()}
+    keys = means.index.to_frame(index=False).astype(str).itertuples(index=False, name=None)
+    return dict(zip(keys, means.astype(float), strict=True))
 
 
 def shapley_values(study: StudyFolder) -> pd.DataFrame:
@@ -118,24 +120,24 @@ def shapley_values(study: StudyFolder) -> pd.DataFrame:
     rows = []
     for (student, capacity, arm, benchmark), runs in probed_runs(study).items():
         loss = np.array([run.loss for run in runs])
-        sets = _sets(runs, "restore")
-        names = [name for name in sets if "+" not in name and " as " not in name]
-        wanted = ["+".join(own) for size in range(1, len(names)) for own in combinations(names, size)]
-        if loss.mean() < LEAST_LOST or len(names) < 2 or not set(wanted) <= set(sets):
+        sets = {frozenset(name.split("+")): f"restore {name}" for name in _sets(runs, "restore") if " as " not in name}
+        names = [name for own in sets if len(own) == 1 for name in own]
+        wanted = {frozenset(own) for size in range(1, len(names)) for own in combinations(names, size)}
+        if loss.mean() < LEAST_LOST or len(names) < 2 or not wanted <= sets.keys():
             continue
-        for name, points in zip(names, np.array([_shapley(run, names) for run in runs]).T, strict=True):
+        for name, points in zip(names, np.array([_shapley(run, names, sets) for run in runs]).T, strict=True):
             found = ratio(points, loss)
             row = {"student": student, "capacity": capacity, "arm": arm, "benchmark": benchmark, "module": name}
             rows.append(row | {"students": len(runs), "share": found.value, "low": found.low, "high": found.high})
     return pd.DataFrame(rows, columns=[*GROUP, "module", "students", "share", "low", "high"])
 
 
-def _shapley(run: Probed, names: Sequence[str]) -> list[float]:
+def _shapley(run: Probed, names: Sequence[str], labels: Mapping[frozenset[str], str]) -> list[float]:
     """Each module's mean gain over all orders in which modules may be restored (Shapley 1953), in points."""
     count, worth = len(names), {frozenset[str](): 0.0, frozenset(names): run.loss}
     for size in range(1, count):
         for own in combinations(names, size):
-            worth[frozenset(own)] = _points(run, "restore", f"restore {'+'.join(own)}")
+            worth[frozenset(own)] = _points(run, "restore", labels[frozenset(own)])
     found = []
     for name in names:
         rest, total = [other for other in names if other != name], 0.0
@@ -150,10 +152,10 @@ def _shapley(run: Probed, names: Sequence[str]) -> list[float]:
 def readings(study: StudyFolder) -> pd.DataFrame:
     """What a linear probe reads, and what follows a wrong step: accuracies by size, arm and benchmark.
 
-    ``what`` is ``running value`` (right last results), ``self-correction`` (right answers after a first step whose result
-    is off by one, at depths from 2 on) or ``first step`` (the same depths after the step as it is, beside it). ``after``
-    is at the last dose, ``control`` after shuffled labels, ``twin`` a student that was never taught; intervals of
-    ``after`` by students.
+    ``what`` is ``running value`` (right last results), ``self-correction`` (right answers after a first step whose
+    result is off by one, at depths from 2 on) or ``first step`` (the same depths after the step as it is, beside it).
+    ``after`` is at the last dose, ``control`` after shuffled labels or another's step, ``twin`` a student that was
+    never taught; intervals of ``after`` by students.
     """
     rows = []
     for (student, capacity, arm, benchmark), runs in probed_runs(study).items():

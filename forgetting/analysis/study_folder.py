@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forgetting.analysis import statistics
+from forgetting.analysis import statistics, table_checks
 from forgetting.analysis.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
 from forgetting.analysis.diverged import COLUMNS as DIVERGED_COLUMNS
 from forgetting.analysis.diverged import diverged
 from forgetting.analysis.record_reading import CURVES_FILE, REMEDY, part_name, read_ledger, read_record, replayed, shown
 from forgetting.analysis.scores import PROBE, plain_rows, score_rows
-from forgetting.analysis.table_checks import check_curves, check_failures, check_scores, check_well_formed
 from forgetting.analysis.well_formed import WELL_FORMED_FILE, well_formed_counts
 from forgetting.errors import UsageError, unknown
 from forgetting.record.checks import check_names
@@ -108,7 +107,11 @@ class StudyFolder:
     @cached_property
     def probing(self) -> pd.DataFrame:
         """The columns of ``analysis.probing``; empty where nothing was asked otherwise or intervened in."""
-        return self._table(PROBING_FILE) if (self.folder / PROBING_FILE).exists() else pd.DataFrame()
+        if not (path := self.folder / PROBING_FILE).exists():
+            return pd.DataFrame()
+        found = self._table(PROBING_FILE).fillna({"intervention": ""})
+        table_checks.check_probing(found, path)
+        return found
 
     @cached_property
     def ledger(self) -> pd.DataFrame | None:
@@ -135,7 +138,7 @@ class StudyFolder:
         if not path.exists():
             return None
         found = self._table(FAILURES_FILE).fillna({"failure": "", "kind": ""})
-        check_failures(found, path)
+        table_checks.check_failures(found, path)
         return found
 
     @cached_property
@@ -146,7 +149,7 @@ class StudyFolder:
         if not (self.folder / WELL_FORMED_FILE).exists():
             return pd.DataFrame()
         found = self._table(WELL_FORMED_FILE)
-        check_well_formed(found, self.folder / WELL_FORMED_FILE)
+        table_checks.check_well_formed(found, self.folder / WELL_FORMED_FILE)
         return found
 
     @cached_property
@@ -163,7 +166,7 @@ class StudyFolder:
                 check_rows(path, mark, REMEDY)
             rows = [] if path is None else read_rows(path)
             if path is not None:
-                check_scores(rows, path)
+                table_checks.check_scores(rows, path)
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
 
     @cached_property
@@ -249,7 +252,7 @@ class StudyFolder:
         if not path.exists():
             return Curves().to_frame()
         found = self._table(CURVES_FILE)
-        check_curves(found, path)
+        table_checks.check_curves(found, path)
         return found
 
     def _table(self, name: str) -> pd.DataFrame:

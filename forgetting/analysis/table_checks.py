@@ -59,6 +59,19 @@ def check_failures(table: pd.DataFrame, path: Path) -> None:
         check_words(table[name].unique(), name, path)
 
 
+def check_probing(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``probing.csv`` are counts of right answers, with names that can be shown."""
+    texts = ("benchmark", "intervention", "answering")
+    counts = ("capacity", "dose", "distillation_seed", "seed", "depth", "items", "right")
+    check_columns(table, ("student", "arm", *texts, *counts, "nll"), path)
+    for name in (*counts, "nll"):
+        check_numbers(table, name, path)
+    for name in texts:
+        check_words(table[name].unique(), name, path)
+    if not (table["right"] <= table["items"]).all() or not (table["items"] > 0).all():
+        raise UsageError(f"{path}: column items must be above 0 and at least right")
+
+
 def check_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """``UsageError`` unless rows are score rows: every field there, and of its kind."""
     for name, shape in SCORE_ROW.items():

@@ -1,4 +1,4 @@
-"""Answers that can only be well formed: greedy decoding among the words that the grammar of written-out steps allows."""
+"""Answers that can only be well formed: greedy decoding among the words that the grammar of steps allows."""
 
 from __future__ import annotations
 

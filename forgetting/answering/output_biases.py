@@ -21,10 +21,10 @@ DRAWN_FOR_ONE = 8  # originals that are drawn for each of the skill that is kept
 class OutputBiases(Answering):
     """Greedy answers after adding to the logits a bias for each word that lowers the NLL of original gold answers.
 
-    Nothing but the biases is fitted (L-BFGS, with a penalty of ``ridge`` times their mean square beside the NLL a token).
-    One temperature, the other thing that an output layer could be given, changes no greedy answer. The control fits
-    them to gold answers whose words are exchanged for one another throughout. Gold in another order would be no control:
-    the gradient of a bias knows how often each word is gold, and not where, so it would give the same biases.
+    Nothing but the biases is fitted (L-BFGS, with a penalty of ``ridge`` times their sum of squares beside the NLL a
+    token). One temperature, the other thing that an output layer could be given, changes no greedy answer. The control
+    fits them to gold answers whose words are exchanged for one another throughout. Gold in another order would be no
+    control: the gradient of a bias knows how often each word is gold, and not where, so it would give the same biases.
 
     Args:
         samples: original samples that they are fitted on
@@ -66,7 +66,7 @@ class OutputBiases(Answering):
             logits_NV = model.logits_at(tokens_RBT, places_RN.to(model.device))[0].float().cpu()
         targets_N = targets_RN[0]
         if self.shuffled:
-            words = targets_N.unique()
+            words = torch.unique(targets_N)
             others = words[torch.from_numpy(seeds.generator(0, "shuffled gold").permutation(len(words)))]
             targets_N = others[torch.searchsorted(words, targets_N)]
         bias_V = torch.zeros(logits_NV.shape[1], requires_grad=True)

@@ -1,9 +1,10 @@
-"""The running value, read off the hidden state: gold steps up to the last ``=`` in, what a linear probe reads there out."""
+"""The running value off the hidden state: gold steps up to the last ``=`` in, what a linear probe reads there out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from forgetting import seeds
@@ -24,8 +25,9 @@ class RunningValue(Answering):
 
     The probe is fitted on original word problems, one class a number of the world, by L-BFGS with an L2 penalty; the
     student's own output takes no part, so a value that is still there can be read where the student no longer says it.
-    An answer is right where the number is. The control task (arXiv 1909.03368) has its labels shuffled among all places;
-    a student that was never taught is the other control. Unless it was fitted, and without gold steps, it writes nothing.
+    An answer is right where the number is. The control task (arXiv 1909.03368) has its labels shuffled among all
+    places; a student that was never taught is the other control. Unless it was fitted, and without gold steps, it
+    writes nothing.
 
     Args:
         samples: original samples drawn, of which the word problems are used
@@ -63,7 +65,7 @@ class RunningValue(Answering):
         answers = tokens([s.answer for s in own], model.tokenizer)
         for asked, answer in zip(prompt_tokens(own, model.tokenizer), answers, strict=True):
             rows.append([*asked, *answer])
-            for place, (token, after) in enumerate(zip(answer, answer[1:], strict=False)):
+            for place, (token, after) in enumerate(pairwise(answer)):
                 if token == equals and after in number_of:
                     places.append((len(rows) - 1, len(asked) + place))
                     labels.append(number_of[after])
@@ -108,8 +110,9 @@ class _Fitted(RunningValue):
         words = model.tokenizer
         hidden_BD = _hidden(model, prompts, [(i, len(prompt) - 1) for i, prompt in enumerate(prompts)])
         said = (hidden_BD @ self.weight_CD.T + self.bias_C).argmax(-1).tolist()
-        rest = [words.convert_tokens_to_ids([NUMBERS[n], ";", "answer", NUMBERS[n]]) for n in said]
-        equals = words.convert_tokens_to_ids("=")
+        known = words.get_vocab()
+        rest = [[known[word] for word in (NUMBERS[n], ";", "answer", NUMBERS[n])] for n in said]
+        equals = known["="]
         given = [own if prompt[-1] == equals else [] for own, prompt in zip(rest, prompts, strict=True)]
         return [[Answered(own[:max_new_tokens], min(len(own), max_new_tokens))] for own in given]
 
@@ -125,7 +128,8 @@ def _hidden(model: Model, rows: Sequence[Sequence[int]], places: Sequence[tuple[
     import torch
 
     head = model.network.get_output_embeddings()  # type: ignore[operator]  # torch knows no such method
-    pad, found, kept = int(model.tokenizer.pad_token_id), {}, list[Any]()
+    pad, kept = int(model.tokenizer.pad_token_id), list[Any]()
+    found: dict[tuple[int, int], Tensor] = {}
     wanted: dict[int, list[int]] = {}
     for row, token in places:
         wanted.setdefault(row, []).append(token)

@@ -35,6 +35,5 @@ class WrongStep(Greedy):
         place = text.index("=") + 1 if "=" in text else len(text)
         if place >= len(text) or not text[place].isdigit():
             return []
-        wrong = words.convert_tokens_to_ids(str(int(text[place]) + (-1 if self.less else 1)))
-        known = wrong is not None and wrong != words.unk_token_id
-        return [*step[:place], int(wrong), *step[place + 1 :]] if known else []
+        wrong = words.get_vocab().get(str(int(text[place]) + (-1 if self.less else 1)))
+        return [] if wrong is None else [*step[:place], wrong, *step[place + 1 :]]

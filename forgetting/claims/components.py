@@ -1,4 +1,4 @@
-"""C14, which components are hit: a probed study in; what attention brings back beyond random sets, and corrections, out.
+"""C14, which components are hit: a probed study in; what attention brings back beyond random sets out.
 
 Specialised experts are not testable here: every student is dense. A student with a mixture of experts would be another
 architecture of the ladder, with a distillation of its own at each size.

@@ -93,7 +93,7 @@ class Relearning(Intervention):
         found = []
         for rate in self.rates:
             student = _copy(start)
-            _learn(student, [list(chosen)] * self.steps, lambda _, rate=rate: rate)  # type: ignore[misc]
+            _learn(student, [list(chosen)] * self.steps, lambda _, rate=rate: rate)
             found.append((_right(student, judged), -rate, _weights(student)))
         return max(found, key=lambda one: one[:2])[2]
 

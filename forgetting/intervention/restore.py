@@ -46,7 +46,7 @@ class Restore(Intervention):
         """Groups, sets of them, random sets, the untied embedding."""
         before, after, parts = base.state(), tuned.state(), groups(tuned, self.by)
         before = {name: weight.to(after[name].device) for name, weight in before.items()}
-        named = {(name,): name for name in parts}
+        named: dict[tuple[str, ...], str] = {(name,): name for name in parts}
         named |= unions(list(parts)) if self.unions and self.by == "module" else {}
         sets = list(subsets(list(parts))) if self.sets else [(name,) for name in parts]
         for own in dict.fromkeys([*sets, *named]):

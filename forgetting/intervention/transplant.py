@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Transplant(Intervention):
     """The student of dose 0 with one group of weights from the tuned one; random sets of equal size and change beside.
 
-    Labels are those of ``restore`` with ``transplant`` in its place. In a run on more of the original distribution it is
-    the sham: modules that were trained on, but on nothing new.
+    Labels are those of ``restore`` with ``transplant`` in its place. In a run on more of the original distribution it
+    is the sham: modules that were trained on, but on nothing new.
 
     Args:
         by: the groups, as in ``restore``

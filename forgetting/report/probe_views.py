@@ -1,4 +1,4 @@
-"""Lost, hidden or garbled, and in which modules: a probed study in; a figure each with its controls, and tables, out."""
+"""Lost, hidden or garbled, and in which modules: a probed study in; figures with their controls, and tables, out."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CAPTIONS = {
     "shares": (
         "Left: the accuracy lost since dose 0, in three shares that add up: garbled is what the best probe at decoding "
         "brings back beyond its control, hidden what relearning from a few originals adds beyond a student that was "
-        "never taught, lost the rest; bars: 95%, Student's t over students, of each share. Right: what every probe "
-        "brings back (filled) beside its control (hollow), as shares of the loss."
+        "never taught, lost the rest; bars: 95%, Student's t over students, of garbled and of lost. Right: what every "
+        "probe brings back (filled) beside its control (hollow), as shares of the loss; bars: 95% of the difference."
     ),
     "modules": (
         "Share of the lost accuracy that comes back with the modules of dose 0 (restore), or is lost with those of the "
-        "tuned student in the one of dose 0 (transplant); bars: 95%, Student's t over students. Hollow: the mean of random "
-        "sets of as many weights (circle) and of equal squared change (square). Only what lies beyond them says something "
-        "of the module."
+        "tuned student in the one of dose 0 (transplant); bars: 95%, Student's t over students. Hollow: the mean of "
+        "random sets of as many weights (circle) and of equal squared change (square). Only what lies beyond them says "
+        "something of the module."
     ),
 }
 MOST_MODULES = 14  # of a panel
@@ -65,7 +65,7 @@ def shares_figure(shares: pd.DataFrame, probes: pd.DataFrame) -> Figure | None:
         return None
     first = shares.iloc[0]
     title = f"Lost, hidden or garbled: {first['benchmark']} after {first['arm']}, by students"
-    figure, axes = drawing.grid(1 + len(shares), 4, title, below=1.15, sharey="row", foot=0.45)
+    figure, axes = drawing.grid(1 + len(shares), 4, title, below=0.8, sharey="row", foot=0.35)
     _stacked(axes.flat[0], shares)
     for ax, row in zip(axes.flat[1:], shares.itertuples(), strict=False):
         own = probes[(probes["student"] == row.student) & (probes["arm"] == row.arm)]
@@ -78,27 +78,36 @@ def shares_figure(shares: pd.DataFrame, probes: pd.DataFrame) -> Figure | None:
 
 def _stacked(ax: Axes, shares: pd.DataFrame) -> None:
     places, bottom = np.arange(len(shares)), np.zeros(len(shares))
-    for number, name in enumerate(SHARES):
+    for name in SHARES:
         value = shares[name].to_numpy(float)
         ax.bar(places, value, 0.72, bottom=bottom, color=COLOURS[name], label=name, zorder=2)
-        low, high = (shares[f"{name}_{end}"].to_numpy(float) for end in ("low", "high"))
-        at = bottom + value
-        error = np.nan_to_num([value - low, high - value]).clip(min=0)
-        if number < len(SHARES) - 1:
-            style: dict[str, Any] = {"fmt": "none", "ecolor": "black", "elinewidth": 1.0, "capsize": 2.0, "zorder": 3}
-            ax.errorbar(places + 0.12 * (2 * number - 1), at, yerr=error, **style)
-        bottom = at
+        for place, low, high in zip(places, bottom, value, strict=True):
+            colour = "white" if name == "lost" else "black"
+            text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "color": colour, "zorder": 4}
+            ax.annotate(f"{high:.2f}" if high >= 0.06 else "", (place - 0.2, low + high / 2), **text)
+        bottom = bottom + value
+    style: dict[str, Any] = {"fmt": "none", "ecolor": "black", "elinewidth": 1.0, "capsize": 2.0, "zorder": 3}
+    garbled, first = shares["garbled"], [shares[f"garbled_{end}"] for end in ("low", "high")]
+    lost, last = shares["lost"], [shares[f"lost_{end}"] for end in ("low", "high")]
+    ax.errorbar(places + 0.08, garbled, yerr=_reach(garbled, *first), **style)
+    ax.errorbar(places + 0.24, 1 - lost, yerr=_reach(1 - lost, 1 - last[1], 1 - last[0]), **style)
     labels = [f"{s}\nlost {loss:.2f}" for s, loss in zip(shares["student"], shares["loss"], strict=True)]
     ax.set_xticks(places, labels, fontsize=7.5)
+    ax.set_xlim(-0.8, max(len(shares) - 0.2, 1.2))
     ax.set_ylim(-0.25, 1.12)
     ax.set_title("shares that add up")
+
+
+def _reach(value: pd.Series, low: pd.Series, high: pd.Series) -> np.ndarray:
+    """How far an interval reaches to either side; nowhere where there is none."""
+    return np.nan_to_num(np.array([value - low, high - value], float)).clip(min=0)
 
 
 def _beside_controls(ax: Axes, own: pd.DataFrame, title: str) -> None:
     places = np.arange(len(own))
     net, low, high = (own[name].to_numpy(float) for name in ("net", "low", "high"))
     value, control = own["recovered"].to_numpy(float), own["control"].to_numpy(float)
-    error = np.nan_to_num([net - low, high - net]).clip(min=0)
+    error = np.nan_to_num([net - low, high - net]).clip(min=0)  # of the difference between the two
     ax.errorbar(places, value, yerr=error, fmt="o", color=PROBE_COLOUR, elinewidth=0.9, label="with the probe")
     hollow: dict[str, Any] = {"linestyle": "none", "fillstyle": "none", "color": CONTROL_COLOUR, "marker": "o"}
     ax.plot(places, control, label="its control", **hollow)
@@ -118,7 +127,7 @@ def modules_figure(effects: pd.DataFrame, _: pd.DataFrame) -> Figure | None:
     first = shown.iloc[0]
     title = f"In which modules {first['benchmark']} is lost after {first['arm']}, by students"
     columns = shown["capacity"].nunique()
-    figure, axes = drawing.grid(len(panels), columns, title, below=1.0, sharey="row", foot=0.45)
+    figure, axes = drawing.grid(len(panels), columns, title, below=0.85, sharey="row", foot=0.35)
     for ax, ((kind, _capacity), own) in zip(axes.flat, panels, strict=False):
         own, places = own.head(MOST_MODULES), np.arange(min(len(own), MOST_MODULES))
         value, low, high = (own[f"share{end}"].to_numpy(float) for end in ("", "_low", "_high"))

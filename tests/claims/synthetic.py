@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from forgetting.analysis.curves import Curves
+from forgetting.analysis.probing import COLUMNS
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.record.files import jsonl, write_json
-from forgetting.record.schema import ADDED, LEDGER_COLUMNS
+from forgetting.record.schema import ADDED, LEDGER_COLUMNS, PROBING_FILE
 
 Probability = Callable[[int, str, str, int, str, int], float]  # capacity, arm, benchmark, depth, coverage, dose
 
@@ -148,6 +149,28 @@ def _students(world: World) -> list[dict[str, Any]]:
                 "trunk_stages": 1, "taught": {str(seed): stages for seed in range(world.seeds)},
             })  # fmt: skip
     return found
+
+
+def write_probes(world: World, folder: Path) -> None:
+    """Beside a study's ledger: students that lost half of maths to dialogue, which attention alone brings back."""
+    restored = {"attention.0": 0.95, "mlp.0": 0.6, "random size attention.0 #0": 0.6, "random size mlp.0 #0": 0.6}
+    restored |= {"random change attention.0 #0": 0.65, "random change mlp.0 #0": 0.6}
+    rows = []
+    for capacity in world.capacities:
+        for seed in range(world.seeds):
+            looks = {
+                (0, "", "greedy"): 0.98,
+                (0, "", "wrong_step"): 0.6,
+                (1, "", "greedy"): 0.5,
+                (1, "", "wrong_step"): 0.1,
+            }
+            looks |= {(1, f"restore {name}", "greedy"): share for name, share in restored.items()}
+            key = (f"{capacity // 1000}k", "dialogue", seed if world.fresh else 0, seed, capacity)
+            for (dose, intervention, way), share in looks.items():
+                right = [round(world.items * share) - seed % 2 for _ in world.depths]
+                head = (*key, dose * world.doses[-1], intervention, way, "maths")
+                rows += [(*head, depth, world.items, n, 1.0) for depth, n in zip(world.depths, right, strict=True)]
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(folder / PROBING_FILE, index=False)
 
 
 def write(world: World, folder: Path, ledger: bool = True) -> Path:

@@ -19,7 +19,8 @@ from forgetting.claims.judging.evidence import Measured
 from forgetting.claims.judging.rules import ClaimRule, Needs, Pair, PartRule, RivalRule, known_claims
 from forgetting.claims.judging.verdict import Finding
 from forgetting.contracts import Claim
-from tests.claims.synthetic import World, arm, write
+from forgetting.record.schema import PROBING_FILE
+from tests.claims.synthetic import World, arm, write, write_probes
 from tests.contracts.members import every, parts
 
 ARMS = [  # of every kind that a claim may ask for
@@ -74,7 +75,9 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
         _world(), branches=branches, arms=ARMS[:1], doses=(0, 250, 2000, 16_000, 128_000, 1_024_000),
         benchmarks=("maths",), capacities=(10_000,), depths=(2,),
     )  # fmt: skip
-    return {False: write(_world(), root / "whole"), True: write(several, root / "branched")}
+    whole = write(_world(), root / "whole")
+    write_probes(_world(), whole)
+    return {False: whole, True: write(several, root / "branched")}
 
 
 @pytest.fixture
@@ -193,7 +196,8 @@ def test_the_order_of_the_arms_plays_no_part(part: Claim, folder: Path, tmp_path
     record = json.loads((folder / "record.json").read_text())
     other = tmp_path / folder.name
     other.mkdir()
-    (other / "ledger.parquet").symlink_to(folder / "ledger.parquet")
+    for name in ("ledger.parquet", PROBING_FILE):
+        (other / name).symlink_to(folder / name)
     (other / "record.json").write_text(json.dumps(record | {"arms": record["arms"][::-1]}))
     assert verdict(part, other).to_dict() == known(part, folder).to_dict()
 
@@ -227,6 +231,7 @@ from forgetting.claims.judging.comparisons import loss, treated_arms
 from forgetting.claims.judging.decision import decide
 from forgetting.claims.judging.verdict import Finding
 from forgetting.contracts import Claim
+from forgetting.record.schema import PROBING_FILE
 
 
 @dataclass(frozen=True)
