@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -51,15 +51,21 @@ class RunFolder:
         return sorted(int(p.stem.removeprefix("dose-")) for p in self.ledger.glob("dose-*.parquet"))
 
 
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write, fsync, rename: the file is either the old one or the whole new one. No link is followed."""
+def write_atomically(path: Path, data: bytes | str | Callable[[IO[bytes]], None]) -> None:
+    """Write, fsync, rename: the file is either the old one or the whole new one. No link is followed.
+
+    ``data`` may be a function that writes into the open file, for what is too large to be held twice.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)
         with open(temporary, "xb") as file:
             _hold(file)
-            file.write(data.encode() if isinstance(data, str) else data)
+            if callable(data):
+                data(file)
+            else:
+                file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

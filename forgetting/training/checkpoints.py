@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from forgetting.contracts import Model
@@ -30,6 +30,12 @@ from forgetting.record.seals import SEAL, damaged
 from forgetting.training.module import FitModule
 from forgetting.training.stops import AtStops
 from forgetting.training.stopwatch import Stopwatch
+
+DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+LARGE = 50_000_000  # weights of a model of which one snapshot at a time is held in memory
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,11 @@ class SnapshotWriter:
         self._thread = threading.Thread(target=self._work, name="snapshots", daemon=True)
         self._thread.start()
 
+    def make_room(self, numbers: int) -> None:
+        """Before a snapshot of so many numbers is taken: wait for those under way where another would be too much."""
+        if numbers > LARGE:
+            self._queue.join()
+
     def put(self, paths: list[Path], tensors: dict[str, Tensor], meta: dict[str, str]) -> None:
         """Queue one snapshot; the tensors must not change any more."""
         self._raise()
@@ -160,14 +171,36 @@ class SnapshotWriter:
                 try:
                     with CAPTURING:
                         copied = {n: t.cpu().contiguous() for n, t in tensors.items()}
-                    data = save(copied, metadata={**meta, SEAL: content_hash(copied, meta)})
+                    write = partial(_write, copied, {**meta, SEAL: content_hash(copied, meta)})
                     for path in paths:
                         if path.name == "previous.safetensors":
                             _move(last(path.parent), path)
                         else:
-                            write_atomically(path, data)
+                            write_atomically(path, write)
+                    del write, copied
                 except Exception as error:  # noqa: BLE001 (raised again by the next put or close)
                     self._error = error
+            del job, paths, tensors, meta
+            self._queue.task_done()
+
+
+def _write(tensors: Mapping[str, Tensor], meta: Mapping[str, str], file: IO[bytes]) -> None:
+    """A safetensors file, tensor by tensor; ``safetensors.torch.save`` would hold all of them once more in memory.
+
+    The largest numbers come first, so that each begins at a multiple of its size (github.com/huggingface/safetensors).
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header, start = dict[str, Any](__metadata__=dict(meta)), 0
+    for name in order:
+        one = tensors[name]
+        end = start + one.numel() * one.element_size()
+        header[name] = {"dtype": DTYPES[one.dtype], "shape": list(one.shape), "data_offsets": [start, end]}
+        start = end
+    told = json.dumps(header).encode()
+    told += b" " * (-len(told) % 8)
+    file.write(len(told).to_bytes(8, "little") + told)
+    for name in order:
+        file.write(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _move(source: Path, target: Path) -> None:
@@ -203,6 +236,7 @@ class Snapshots(AtStops):
         """Clone on the device, then hand over."""
         with self.stopwatch("checkpoint"):
             self._writer = self._writer or SnapshotWriter()
+            self._writer.make_room(sum(t.numel() for t in self.student.state().values()))
             plain, torch_state = generator_states()
             tensors = {f"weights:{n}": t.detach().clone() for n, t in self.student.state().items()}
             tensors |= {f"optimiser:{n}": t.detach().clone() for n, t in module.optimiser_tensors(self.replica).items()}

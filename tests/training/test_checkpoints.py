@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from forgetting import losses
@@ -19,8 +20,11 @@ from forgetting.spec import Optimiser
 from forgetting.testing.small import batch, differing, model, weights
 from forgetting.training import checkpoints as module
 from forgetting.training.checkpoints import (
+    DTYPES,
+    LARGE,
     Snapshots,
     SnapshotWriter,
+    _write,
     generator_states,
     last,
     read,
@@ -132,6 +136,32 @@ def test_never_more_than_one_snapshot_waits(tmp_path: Path, gate: threading.Even
     writer.close()
     assert put == [0, 1, 2, 3]
     assert [load_file(tmp_path / f"{n}.safetensors")["a"][0].item() for n in range(4)] == [0, 1, 2, 3]
+
+
+def test_a_large_snapshot_waits_for_the_one_before(tmp_path: Path, gate: threading.Event) -> None:
+    writer, meta = SnapshotWriter(), {"step": "1", "fingerprint": "m", "generators": "{}"}
+    writer.put([tmp_path / "a.safetensors"], {"a": torch.zeros(3)}, meta)
+    writer.make_room(LARGE)  # returns at once
+    room = threading.Thread(target=writer.make_room, args=[LARGE + 1], daemon=True)
+    room.start()
+    room.join(0.3)
+    assert room.is_alive() and not (tmp_path / "a.safetensors").exists()
+    gate.set()
+    room.join(30)
+    assert not room.is_alive() and (tmp_path / "a.safetensors").is_file()
+    writer.close()
+
+
+def test_files_are_those_of_safetensors_whatever_is_in_them(tmp_path: Path) -> None:
+    tensors = {f"{n}{kind}": torch.arange(n).to(kind) for n in (0, 1, 3, 8) for kind in DTYPES}
+    tensors |= {"matrix": torch.randn(3, 5).T.contiguous(), "number": torch.tensor(2.5), '\u00e9 "': torch.ones(1)}
+    with open(tmp_path / "a.safetensors", "wb") as file:
+        _write(tensors, {"told": "a \u00e9"}, file)
+    found = load_file(tmp_path / "a.safetensors")
+    assert set(found) == set(tensors)
+    assert all(torch.equal(found[n], t) and found[n].dtype == t.dtype for n, t in tensors.items())
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as opened:
+        assert opened.metadata() == {"told": "a \u00e9"}
 
 
 def test_training_goes_on_while_a_snapshot_is_written(tmp_path: Path, gate: threading.Event) -> None:
