@@ -115,8 +115,7 @@ def by_pilots(
     number = past["student"].str.extract(r"-d(\d+)$")[0].astype(int)
     for value in ends[out].unique():
         rest = past[number != value] if out == "student" else past[past["source"] != value]
-        known = Forecaster.learned(rest)
-        forecaster = dataclasses.replace(known, factor=max(known.factor, known.factor_of_others))
+        forecaster = dataclasses.replace(Forecaster.learned(rest), wary=True)
         for head, own in ends[ends[out] == value].groupby(HEAD, sort=False):
             source, size, student = head
             arms, kept = ways(study)[source], own.set_index("way")["kept"]

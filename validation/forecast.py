@@ -38,12 +38,12 @@ LEFT_OUT = ("student", "size", "contamination")
 
 
 def groups(past: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """What is left out together: students of one number in eight, sizes within 15% of each other, contaminations."""
+    """What is left out together: an eighth of the students, sizes within 15% of each other, contaminations."""
     if name == "contamination":
         return past["source"]
     if name == "size":
         return (np.log(past["capacity"]) / np.log(ALIKE)).round().astype(int)
-    return past["student"].str.extract(r"-d(\d+)$")[0].astype(int) % 8
+    return past["student"].map({name: place % 8 for place, name in enumerate(sorted(past["student"].unique()))})
 
 
 def left_out(past: pd.DataFrame, name: str, fewest_sources: int = FEWEST_SOURCES) -> pd.DataFrame:

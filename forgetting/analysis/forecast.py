@@ -1,10 +1,12 @@
 """Looks at the first tenth of a planned dose in; retention at its end out, with an 80% interval, or "cannot tell".
 
 What is learned from are past runs: of each, the last two looks within that tenth and retention at the end. A Gaussian
-process over what those looks had (below) gives the mean and the width. A factor on the width makes past students, each
-left out in turn, be covered as often as said; of a contamination that no past run had, the factor is the largest that
-one of the past ones took when it was left out, and with fewer than four of these nothing is told: four left out in turn
-are the fewest of which the worst bounds the next one four times of five. Contamination seeds of a student are averaged.
+process over what those looks had (below) gives the mean and the width. A factor on the width makes past students,
+each left out in turn, be covered as often as said, by the past runs of which about as much was still to come: looks
+at a hundredth of a dose tell less than the process thinks. Of a contamination that no past run had, the factor is the
+largest that one of the past ones took when it was left out, and with fewer than four of these nothing is told: four
+left out in turn are the fewest of which the worst bounds the next one four times of five. Contamination seeds of a
+student are averaged.
 
 Accuracy tells little so early, since nothing is lost yet; likelihood does: the rise of the gold answers' NLL and their
 KL from dose 0, which grow over decades before an answer turns wrong. The new task's NLL is left out: it tells
@@ -40,7 +42,9 @@ FEATURES = (
     "log_rise", "log_rise_before", "log_kl", "log_kl_before", "retention_early", "log_probe_kl", "log_left", "share",
     "log_capacity",
 )  # fmt: skip
+LEFT = FEATURES.index("log_left")
 FEWEST, FEWEST_SOURCES = 20, 4  # past runs; contaminations from which another is foretold
+NEAREST = 300  # past runs that a factor is of
 FITTED, MOST = 400, 1_500  # past runs, drawn by chance, that scales are fitted to and that are conditioned on at most
 PAST = ["student", "source", "method", "arm", "skill"]  # what a row is of
 
@@ -149,10 +153,11 @@ class Forecaster:
     centre_F: Floats
     spread_F: Floats
     log_theta: Floats  # F length scales, then the standard deviations of outcomes and of noise
-    factor: float  # of the width, by what past students took
-    factor_of_others: float  # of contaminations that are not among the past ones
-    sources: frozenset[str]
+    apart_N: Floats  # standard deviations that each run lies from what other students foretell
+    apart_sources_N: Floats  # and from what other contaminations do
+    source_N: NDArray[np.str_]
     outcomes: float  # the width that 80% of past outcomes fill
+    wary: bool = False  # whether the factor of others is taken for past contaminations too
 
     @classmethod
     def learned(cls, past: pd.DataFrame) -> Forecaster:
@@ -164,12 +169,10 @@ class Forecaster:
         x_NF = (raw - centre) / spread
         filled = float(np.diff(np.quantile(y_N, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))[0])
         student_N, source_N = (past[name].to_numpy(object).astype(str) for name in ("student", "source"))
-        sources = frozenset(source_N.tolist())
-        some = _some(len(past), FITTED)
-        first = cls(x_NF, y_N, centre, spread, _scales(x_NF[some], y_N[some]), 1.0, 1.0, sources, filled)
-        known, apart_N = _quantile(first._apart(student_N)), first._apart(source_N)
-        others = max([known, *(_quantile(apart_N[source_N == name]) for name in sources)])
-        return dataclasses.replace(first, factor=known, factor_of_others=others)
+        some, none = _some(len(past), FITTED), np.ones(len(past))
+        theta = _scales(x_NF[some], y_N[some])
+        first = cls(x_NF, y_N, centre, spread, theta, none, none, source_N, filled)
+        return dataclasses.replace(first, apart_N=first._apart(student_N), apart_sources_N=first._apart(source_N))
 
     def _apart(self, group_N: NDArray[np.str_]) -> Floats:
         """How many standard deviations each run lies from what the other groups foretell; 1 for a single group.
@@ -187,6 +190,13 @@ class Forecaster:
             apart_N[out] = np.abs(self.y_N[out] - np.clip(mean, 0, 1)) / sd
         return apart_N
 
+    def _factors(self, left: float) -> tuple[float, float]:
+        """Of the width where so much is still to come: of a past contamination, and of another one."""
+        order = np.argsort(np.abs(self.x_NF[:, LEFT] - left), kind="stable")
+        known = _quantile(self.apart_N[order[:NEAREST]])
+        by_source = (order[self.source_N[order] == name][:NEAREST] for name in np.unique(self.source_N))
+        return known, max([known, *(_quantile(self.apart_sources_N[places]) for places in by_source)])
+
     def forecast(self, runs: pd.DataFrame, fewest_sources: int = FEWEST_SOURCES) -> list[Forecast]:
         """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination.
 
@@ -194,9 +204,12 @@ class Forecaster:
         """
         x = (runs[list(FEATURES)].to_numpy(float) - self.centre_F) / self.spread_F
         mean, sd = _conditioned(self.x_NF, self.y_N, x, self.log_theta)
-        mean = np.clip(mean, 0, 1)
-        known, others = runs["source"].isin(self.sources).to_numpy(bool), self.factor_of_others
-        half = sd * np.where(known, self.factor, others if len(self.sources) >= fewest_sources else np.inf)
+        mean, sources = np.clip(mean, 0, 1), np.unique(self.source_N)
+        known = runs["source"].isin(sources).to_numpy(bool)
+        by_left = {left: self._factors(left) for left in np.unique(x[:, LEFT])}
+        factor_R2 = np.array([by_left[left] for left in x[:, LEFT]]).reshape(-1, 2)
+        others = factor_R2[:, 1] if len(sources) >= fewest_sources else np.full(len(x), np.inf)
+        half = sd * np.where(known, factor_R2[:, int(self.wary)], others)
         low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
         told = high - low <= self.outcomes / 2
         rows = zip(mean.tolist(), low.tolist(), high.tolist(), told.tolist(), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def test_of_a_contamination_not_seen_it_tells_something_from_four_on() -> None:
         assert all(one.told == told for one in found)
         assert told or all((one.low, one.high) == (0.0, 1.0) for one in found)
     known = Forecaster.learned(simulated(6, 4, 0))
+    wary = dataclasses.replace(known, wary=True).forecast(new.assign(source="c0"))
+    assert [vars(one) for one in wary] == [vars(one) for one in known.forecast(new)]
     seen, unseen = known.forecast(new.assign(source="c0")), known.forecast(new)
     assert all(a.high - a.low <= b.high - b.low for a, b in zip(seen, unseen, strict=True))
 
@@ -135,3 +138,19 @@ def test_past_runs_by_hand() -> None:
     (early,) = runs_so_far(study, 12_800, early=0.0125).to_dict("records")
     assert early["log_left"] == pytest.approx(math.log(80)) and "outcome" not in early
     assert all(early[name] == found[name] for name in FEATURES if name != "log_left")
+
+
+def test_the_factor_is_of_past_runs_of_which_as_much_was_still_to_come() -> None:
+    """With four times the scatter where more is to come, the width of one for all would cover neither well."""
+
+    def runs(seed: int, students: int) -> pd.DataFrame:
+        each = ((0.03, 1.0), (0.12, 4.0))
+        return pd.concat([simulated(students, 2, seed, noise).assign(log_left=left) for noise, left in each])
+
+    past, new = runs(0, 50), runs(1, 50)
+    found = Forecaster.learned(past).forecast(new)
+    inside = np.array([one.low <= y <= one.high for one, y in zip(found, new["outcome"], strict=True)])
+    width = np.array([one.high - one.low for one in found])
+    soon = (new["log_left"] == 1.0).to_numpy()
+    assert 0.7 <= inside[soon].mean() <= 0.9 and 0.7 <= inside[~soon].mean() <= 0.9
+    assert width[~soon].mean() > 2 * width[soon].mean()
