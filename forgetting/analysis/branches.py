@@ -242,7 +242,7 @@ def said_of(differences: pd.DataFrame) -> str:
     if own.empty:
         return ""
     apart = own[(own["low"] > 0) | (own["high"] < 0)]
-    farthest = own.loc[own["value"].abs().idxmax()]
+    farthest = own.iloc[int(own["value"].abs().to_numpy().argmax())]
     most = float(np.maximum(own["low"].abs(), own["high"].abs()).max())
     text = (
         f"At equal skill the methods differ by at most {abs(float(farthest['value'])):.2f} in log2 of the dose that "

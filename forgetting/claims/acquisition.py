@@ -87,7 +87,7 @@ def _part(name: str, rule: PartRule, both: pd.DataFrame, step: tuple[str, str], 
     for (trunk, capacity), own in both.groupby(level=["trunk", "capacity"], sort=False):
         values = own["log2_half_dose"].to_numpy(float)
         draws = bootstrap_weights([str(seed) for *_, seed in own.index], "trunks") @ values / len(values)
-        by_size[str(trunk), int(capacity)] = np.concatenate([[values.mean()], draws])
+        by_size[str(trunk), int(str(capacity))] = np.concatenate([[values.mean()], draws])
     fewest = int(both.groupby(level="trunk").size().min())
     return decide(name, rule, by_size, np.mean(list(by_size.values()), axis=0), Counts(len(by_size), fewest, items))
 

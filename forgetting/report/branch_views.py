@@ -55,7 +55,7 @@ def page(study: StudyFolder, inline: Mapping[str, Any], html: Callable[[pd.DataF
     if not (tables := branch_tables(study)):
         return None
     _, differences, table = tables.values()
-    shown = [name for name in differences if not name.startswith(("low_90", "high_90"))]
+    shown = [name for name in differences.columns if name not in ("low_90", "high_90")]
     return {
         "said": said_of(differences),
         "figures": [figure for name, figure in inline.items() if name.startswith("branches-")],
