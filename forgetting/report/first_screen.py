@@ -21,6 +21,7 @@ from forgetting.report.sweeps.read import LocatedTarget, SweepFolder, read_sweep
 
 FRESH_STUDENTS, ITEMS = 5, 500  # that a published finding takes (docs/protocol.md)
 FIRST = ("maths", "code")  # the skills that the question is about, before any others
+ALIKE = 0.05  # of retention: students that differ by less are not ranked
 KEPT = {0.9: "nine tenths", 0.5: "half"}
 
 
@@ -118,7 +119,7 @@ def _of_arm(study: StudyFolder, arm: ArmCurves, found: dict[str, list[Forgetting
             f"lies below what it was; a loss of {skill_cost(open_loss).not_excluded:.2f} ({open_loss.student}) is not "
             "excluded."
         )
-    more = [_since(worst, losers)] if len(losers) > 1 else []
+    more = [_since(worst, losers)] if _differ(losers) else []
     others = [f"{skill} {_range(own)}" for skill, own in found.items() if skill != worst]
     if others:
         more.append(f"Of the other skills is kept, least to most by student: {'; '.join(others)}.")
@@ -136,11 +137,20 @@ def _lost(
     text = f"{who} {skill} to {arm.contamination}: after {dose:,} samples "
     if len(curves) == 1:
         text += f"{_kept(least)} of it is kept"
+    elif float(most.retention[-1] - least.retention[-1]) < ALIKE:
+        low, high = min(float(c.low[-1]) for c in curves), max(float(c.high[-1]) for c in curves)
+        kept = f"{least.retention[-1]:.2f} to {most.retention[-1]:.2f}"
+        text += f"all keep {kept} of it (95% intervals {low:.2f} to {high:.2f})"
     else:
         text += f"{least.student} keeps {_kept(least)} of it, the least, and {most.student} {_kept(most)}, the most"
     first = min(losers, key=lambda curve: skill_cost(curve).below_from or 0)
-    since = f"dose {skill_cost(first).below_from:,}" + (f" ({first.student})" if len(losers) > 1 else "")
-    return f"{text}; it is lower than it was from {since} on."
+    since = f"dose {skill_cost(first).below_from:,} on" + (f" ({first.student} first)" if _differ(losers) else "")
+    return f"{text}; it is lower than it was from {since}."
+
+
+def _differ(losers: Sequence[ForgettingCurve]) -> bool:
+    """Whether students lose from different doses on."""
+    return len({skill_cost(curve).below_from for curve in losers}) > 1
 
 
 def _since(skill: str, losers: Sequence[ForgettingCurve]) -> str:
@@ -180,9 +190,17 @@ def _of_sweep(sweep: SweepFolder) -> tuple[str, tuple[str, ...]]:
     if not lines:
         return f"No threshold was searched ({family.conditions}).", ()
     head = f"{_upper(family.skill)} after {family.dose:,} samples of {family.source}"
-    students = next((p.threshold.of_students for p in placed if p.threshold.of_students), "")
     policy = f"Rate policy {family.rate_policy.replace('_', ' ')}; 90% intervals"
-    return f"{head}. {lines[0]}", (*lines[1:], f"{policy}, {students}." if students else f"{policy}.")
+    return f"{head}. {lines[0]}", (*lines[1:], f"{policy}{_counted([p.threshold for p in placed])}.")
+
+
+def _counted(found: Sequence[Threshold]) -> str:
+    """What the intervals count, in words; nothing where it was not told."""
+    most = max((one.students for one in found), default=0)
+    if not most:
+        return ""
+    scatter = "" if all(one.student_sd is not None for one in found if one.located) else ", whose scatter they exclude"
+    return f" of {most} students{scatter}"
 
 
 def _words(family: LocatedTarget, found: Threshold) -> str:
