@@ -100,7 +100,7 @@ def _stacked(ax: Axes, shares: pd.DataFrame) -> None:
 
 def _reach(value: pd.Series, low: pd.Series, high: pd.Series) -> np.ndarray:
     """How far an interval reaches to either side; nowhere where there is none."""
-    return np.nan_to_num(np.array([value - low, high - value], float)).clip(min=0)
+    return np.asarray(np.nan_to_num(np.array([value - low, high - value], float)).clip(min=0))
 
 
 def _beside_controls(ax: Axes, own: pd.DataFrame, title: str) -> None:
