@@ -16,14 +16,15 @@ COLUMNS = (*HEAD, "items", "right", "nll")
 def probing_counts(ledger: pd.DataFrame) -> pd.DataFrame:
     """One row for each run, look, intervention, way of answering, benchmark and depth, greedy answers included.
 
-    Of looks at which there is something beside greedy decoding. ``items`` counts answers, ``right`` those that are;
-    ``nll`` is that of the gold answers in nats a token, NaN of other ways of answering. The new task's probe is the
-    benchmark ``probe`` (depth 0), of which nothing is graded.
+    Of looks at which there is something beside greedy decoding, and of dose 0 of the same runs. ``items`` counts
+    answers, ``right`` those that are; ``nll`` is that of the gold answers in nats a token, NaN of other ways of answering. The
+    new task's probe is the benchmark ``probe`` (depth 0), of which nothing is graded.
     """
     asked = ledger[(ledger["variant"] == ORIGINAL) | (ledger["benchmark"] == PROBE)]
-    looks = pd.MultiIndex.from_frame(asked[[*RUN_KEY, "dose"]])
+    looks, runs = (pd.MultiIndex.from_frame(asked[names]) for names in ([*RUN_KEY, "dose"], [*RUN_KEY]))
     other = (asked["answering"] != "greedy") | (asked["intervention"] != "")
-    asked = asked[looks.isin(looks[other.to_numpy()])]
+    start = (asked["dose"] == 0).to_numpy() & runs.isin(runs[other.to_numpy()])
+    asked = asked[looks.isin(looks[other.to_numpy()]) | start]
     asked = asked.assign(
         depth=asked["depth"].where(asked["benchmark"] != PROBE, 0).astype(int),
         right=asked["verdict"].eq("right").to_numpy(int),

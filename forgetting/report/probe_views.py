@@ -100,7 +100,7 @@ def _stacked(ax: Axes, shares: pd.DataFrame) -> None:
 
 def _reach(value: pd.Series, low: pd.Series, high: pd.Series) -> np.ndarray:
     """How far an interval reaches to either side; nowhere where there is none."""
-    return np.nan_to_num(np.array([value - low, high - value], float)).clip(min=0)
+    return np.asarray(np.nan_to_num(np.array([value - low, high - value], float)).clip(min=0))
 
 
 def _beside_controls(ax: Axes, own: pd.DataFrame, title: str) -> None:
@@ -126,19 +126,16 @@ def modules_figure(effects: pd.DataFrame, _: pd.DataFrame) -> Figure | None:
         return None
     first = shown.iloc[0]
     title = f"In which modules {first['benchmark']} is lost after {first['arm']}, by students"
-    columns = shown["capacity"].nunique()
-    figure, axes = drawing.grid(len(panels), columns, title, below=0.85, sharey="row", foot=0.35)
+    columns, names = shown["capacity"].nunique(), {"size": "random, as many weights", "change": "random, equal change"}
+    figure, axes = drawing.grid(len(panels), columns, title, below=0.85, sharey="row", foot=0.5)
     for ax, ((kind, _capacity), own) in zip(axes.flat, panels, strict=False):
         own, places = own.head(MOST_MODULES), np.arange(min(len(own), MOST_MODULES))
         value, low, high = (own[f"share{end}"].to_numpy(float) for end in ("", "_low", "_high"))
         error = np.nan_to_num([value - low, high - value]).clip(min=0)
         ax.errorbar(places, value, yerr=error, fmt="o", color=PROBE_COLOUR, elinewidth=0.9, label="modules")
-        for control, marker, name in (
-            ("size", "o", "random, as many weights"),
-            ("change", "s", "random, equal change"),
-        ):
+        for control, marker in (("size", "o"), ("change", "s")):
             hollow: dict[str, Any] = {"linestyle": "none", "fillstyle": "none", "color": CONTROL_COLOUR}
-            ax.plot(places + 0.22, own[f"random_{control}"], marker=marker, label=name, **hollow)
+            ax.plot(places + 0.22, own[f"random_{control}"], marker=marker, label=names[control], **hollow)
         ax.set_xticks(
             places, [_short(name) for name in own["modules"]], rotation=40, ha="right", rotation_mode="anchor"
         )
@@ -147,7 +144,7 @@ def modules_figure(effects: pd.DataFrame, _: pd.DataFrame) -> Figure | None:
         ax.set_title(f"{kind}: {own['student'].iloc[0]}, {own['students'].iloc[0]} students")
     for ax in axes[:, 0]:
         ax.set_ylabel("share of the loss")
-    drawing.legend(figure, axes, [])
+    drawing.legend(figure, axes, ["modules", *names.values()], columns=2)
     return figure
 
 

@@ -116,6 +116,8 @@ def test_counts_are_those_of_the_ledger() -> None:
     probe = rows(1280, "twin", "greedy", [False] * 4, "probe")
     found = probing_counts(pd.concat([greedy, plain, last, *others, probe]))
     assert set(found["dose"]) == {0, 1280}
+    alone = probing_counts(pd.concat([greedy, plain, last, others[1]]))  # dose 0 is what all is compared with
+    assert set(alone["dose"]) == {0, 1280} and probing_counts(pd.concat([greedy, last])).empty
     key = ["dose", "intervention", "answering", "benchmark", "depth"]
     right = found.set_index(key)["right"]
     assert right[0, "", "greedy", "maths", 2] == 1 and right[1280, "twin", "greedy", "maths", 1] == 1
