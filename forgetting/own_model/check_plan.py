@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from forgetting import registry, seeds
+from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contamination.conversations import Conversations
 from forgetting.contracts import Contamination
 from forgetting.errors import UsageError, require, unknown
@@ -35,6 +36,7 @@ MOST_DOSE, STREAM_CAP = 10_000, 50_000
 WITHOUT_END = 2_560  # the dose of a source that has no end
 HELD_OUT = 0.05  # of the rows, for the probe
 MOST_HELD_OUT = 200
+SHOTS = 4  # worked problems before each of GSM8K's, for a model without a chat template
 COUNTED = 500  # samples of which tokens are counted
 ROWS = "(conversations|world_rows)"  # what reads a file of rows
 NOBODY = {"name": "altered_python", "dialect": "none"}  # an original distribution that no run draws from
@@ -78,6 +80,7 @@ class CheckPlan:
     tokens: float  # mean of a sample
     samples: int  # distinct ones; 0: the source has no end
     seconds: float  # by formula
+    memory_gb: float  # of all runs side by side, by formula
     machine: str  # that the formula is of
     notes: tuple[str, ...]
 
@@ -86,12 +89,15 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     """Reads the data and the tokenizer, loads no weights. ``UsageError`` for everything that cannot be carried out."""
     student = _student(handed.handed(model, "model"))
     natural = checkpoint.looks_like_one(student)
-    source = _source(handed.handed(data, "data"), natural)
+    source = _source(handed.handed(data, "data"), natural, "data")
     given = wishes.benchmarks
     several = handed.several(given, "benchmarks") if given else ()
     for one in several:
-        registry.build("benchmarks", one, "benchmarks")
-    original = handed.handed(wishes.original, "original") if wishes.original is not None else None
+        part = registry.build("benchmarks", one, "benchmarks")
+        if isinstance(part, TextBenchmark):
+            next(part.source_rows("test"), None)  # its data are there
+    given_original = handed.handed(wishes.original, "original") if wishes.original is not None else None
+    original = None if given_original is None else _source(given_original, natural, "original")
     extra, notes = at_hand() if natural and not several else ([], [])
     default = tuple(ALWAYS) if natural else Evaluation().benchmarks
     extent = Extent(
@@ -114,8 +120,14 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     tokens, answers, held_out = _sizes(first, contamination, samples)
     parameters = _parameters(first)
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
+    if _is_base(first.students[0]):
+        extra = [{**one, "shots": SHOTS} if one["name"] == "gsm8k" else one for one in extra]
     extent = dataclasses.replace(
-        extent, most_tokens=wishes.max_new_tokens or 0, probe_items=held_out, **_doses(samples, wishes)
+        extent,
+        optional=tuple(extra),
+        most_tokens=wishes.max_new_tokens or 0,
+        probe_items=held_out,
+        **_doses(samples, wishes),
     )
     machine, name, side_by_side = this_machine()
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
@@ -132,8 +144,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
         replays = study.arms[0].share() < study.arms[0].shift or study.arms[0].mitigation.memory_samples()
         require(not replays, "original", "given where the mitigation replays or looks at original samples", original)
     notes += [*said, *_given_up(extent, chosen, costs, wishes.minutes)]
-    seconds = costs.seconds(chosen)
-    return CheckPlan(study, study.students[0].name, parameters, tokens, samples, seconds, name, tuple(notes))
+    told = study.students[0].name, parameters, tokens, samples, costs.seconds(chosen), costs.memory_gb(chosen)
+    return CheckPlan(study, *told, name, tuple(notes))
 
 
 def default_rate(parameters: int) -> float:
@@ -161,20 +173,20 @@ def _student(value: Any) -> Any:
     return value
 
 
-def _source(value: Any, natural: bool) -> Any:
+def _source(value: Any, natural: bool, field: str) -> Any:
     """The contamination that the data are: a part by name or settings, else rows in a file, a folder or on the hub."""
     rows = "conversations" if natural else "world_rows"
     if isinstance(value, Mapping):
-        require(bool({"name", "source"} & set(value)), "data", "a mapping with a source, or with a name", value)
+        require(bool({"name", "source"} & set(value)), field, "a mapping with a source, or with a name", value)
         settings = {"name": rows, **value} if "source" in value else dict(value)
         return {**settings, "name": rows} if not natural and settings.get("name") == "conversations" else settings
-    require(isinstance(value, str) and bool(value), "data", "a path, a hub name, rows, or the name of a source", value)
+    require(isinstance(value, str) and bool(value), field, "a path, a hub name, rows, or the name of a source", value)
     known, path = registry.names("contamination"), Path(value).expanduser()
     if value in known or (_is_class(value) and not path.exists()):
         return value
     if not (registry.names_data(value) or path.exists() or "/" in value):
-        near = str(unknown("data", value, known)).partition("; ")[2]
-        raise UsageError(f"data: there is no file or folder {value!r}, and no source of that name; {near}")
+        near = str(unknown(field, value, known)).partition("; ")[2]
+        raise UsageError(f"{field}: there is no file or folder {value!r}, and no source of that name; {near}")
     return {"name": rows, "source": value}
 
 
@@ -194,10 +206,15 @@ def _without_template(study: Study, source: Any) -> tuple[Any, list[str]]:
     student, part = study.students[0], study.arms[0].contamination
     if not isinstance(student, Checkpoint) or not isinstance(part, Conversations) or "turns" in source:
         return source, []
-    if student.reader()[0].chat_template:
+    if not _is_base(student):
         return source, []
     line = "the tokenizer has no chat template, so that of each dialogue only the last answer is learned"
     return {**part.settings(), "turns": "last"}, [line]
+
+
+def _is_base(student: Student) -> bool:
+    """Whether a checkpoint has no chat template, so that examples must show it what is wanted."""
+    return isinstance(student, Checkpoint) and not student.reader()[0].chat_template
 
 
 def _is_class(value: str) -> bool:
@@ -237,6 +254,7 @@ def _spec(
         ),
         evaluation=Evaluation(benchmarks=asked, **how),
         machine=Machine(loggers=wishes.loggers),
+        keep="none" if natural else "last",
         seeds=wishes.seeds,
     )
 
