@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from forgetting import registry, seeds
-from forgetting.benchmarks._text import TextBenchmark
+from forgetting import registry
 from forgetting.contamination.conversations import Conversations
-from forgetting.contracts import Contamination
-from forgetting.errors import UsageError, require, unknown
+from forgetting.errors import UsageError, require
 from forgetting.executors import of_workers
 from forgetting.executors.own_data import check_own
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.at_hand import ALWAYS, at_hand
 from forgetting.own_model.extent import BATCH_ITEMS, Costs, Extent, counted, round_down, this_machine, within
+from forgetting.own_model.given_data import (
+    given_source,
+    is_base,
+    look_at_benchmark,
+    look_at_data,
+    parameter_counts,
+    sample_sizes,
+)
 from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
 from forgetting.study import handed
-from forgetting.study.estimates import ParameterCounts
-from forgetting.study.students import Student
 from forgetting.study.study import Study, construct
-from forgetting.world.vocabulary import vocabulary
 
 ADAPTERS_FROM = 1_000_000_000  # parameters from which adapters are trained instead of all weights
 ADAPTERS = {"name": "lora", "rank": 8, "multiple": 10.0}
@@ -35,10 +35,7 @@ FEW_ROWS, PASSES = 1_000, 3  # data with fewer rows are passed over three times,
 MOST_DOSE, STREAM_CAP = 10_000, 50_000
 WITHOUT_END = 2_560  # the dose of a source that has no end
 HELD_OUT = 0.05  # of the rows, for the probe
-MOST_HELD_OUT = 200
 SHOTS = 4  # worked problems before each of GSM8K's, for a model without a chat template
-COUNTED = 500  # samples of which tokens are counted
-ROWS = "(conversations|world_rows)"  # what reads a file of rows
 NOBODY = {"name": "altered_python", "dialect": "none"}  # an original distribution that no run draws from
 
 
@@ -89,15 +86,13 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     """Reads the data and the tokenizer, loads no weights. ``UsageError`` for everything that cannot be carried out."""
     student = _student(handed.handed(model, "model"))
     natural = checkpoint.looks_like_one(student)
-    source = _source(handed.handed(data, "data"), natural, "data")
+    source = given_source(handed.handed(data, "data"), natural, "data")
     given = wishes.benchmarks
     several = handed.several(given, "benchmarks") if given else ()
     for one in several:
-        part = registry.build("benchmarks", one, "benchmarks")
-        if isinstance(part, TextBenchmark):
-            next(part.source_rows("test"), None)  # its data are there
+        look_at_benchmark(one)
     given_original = handed.handed(wishes.original, "original") if wishes.original is not None else None
-    original = None if given_original is None else _source(given_original, natural, "original")
+    original = None if given_original is None else given_source(given_original, natural, "original")
     extra, notes = at_hand() if natural and not several else ([], [])
     default = tuple(ALWAYS) if natural else Evaluation().benchmarks
     extent = Extent(
@@ -107,9 +102,9 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     def spec(extent: Extent, rate: float, mitigation: PartValue) -> Spec:
         return _spec(student, source, original, extent, wishes, natural=natural, rate=rate, mitigation=mitigation)
 
-    _look_at(source, "data")
+    look_at_data(source, "data")
     if original is not None:
-        _look_at(original, "original")
+        look_at_data(original, "original")
     first = construct(spec(extent, 1e-5, "none"))
     source, said = _without_template(first, source)
     first = construct(spec(extent, 1e-5, "none"))
@@ -117,10 +112,11 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     contamination = first.arms[0].contamination
     contamination.check()
     samples = int(contamination.told().get("samples", 0))
-    tokens, answers, held_out = _sizes(first, contamination, samples)
-    parameters = _parameters(first)
+    tokens, answers, held_out = sample_sizes(first, contamination, samples)
+    weights = parameter_counts(first.students[0])
+    parameters = weights.parameters
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
-    if _is_base(first.students[0]):
+    if is_base(first.students[0]):
         extra = [{**one, "shots": SHOTS} if one["name"] == "gsm8k" else one for one in extra]
     extent = dataclasses.replace(
         extent,
@@ -132,7 +128,6 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     machine, name, side_by_side = this_machine()
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
-    weights = ParameterCounts(parameters, _embedding(first.students[0]))
     costs = Costs(weights, tokens, answers, machine, slots, adapters_only)
     chosen = within(extent, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)
@@ -173,54 +168,15 @@ def _student(value: Any) -> Any:
     return value
 
 
-def _source(value: Any, natural: bool, field: str) -> Any:
-    """The contamination that the data are: a part by name or settings, else rows in a file, a folder or on the hub."""
-    rows = "conversations" if natural else "world_rows"
-    if isinstance(value, Mapping):
-        require(bool({"name", "source"} & set(value)), field, "a mapping with a source, or with a name", value)
-        settings = {"name": rows, **value} if "source" in value else dict(value)
-        return {**settings, "name": rows} if not natural and settings.get("name") == "conversations" else settings
-    require(isinstance(value, str) and bool(value), field, "a path, a hub name, rows, or the name of a source", value)
-    known, path = registry.names("contamination"), Path(value).expanduser()
-    if value in known or (_is_class(value) and not path.exists()):
-        return value
-    if not (registry.names_data(value) or path.exists() or "/" in value):
-        near = str(unknown(field, value, known)).partition("; ")[2]
-        raise UsageError(f"{field}: there is no file or folder {value!r}, and no source of that name; {near}")
-    return {"name": rows, "source": value}
-
-
-def _look_at(value: Any, field: str) -> None:
-    """Read the data. ``UsageError`` names the argument that they were given as."""
-    part = cast(Contamination, registry.build("contamination", value, field))
-    try:
-        part.check()
-        part.told()
-    except UsageError as error:
-        line = re.sub(rf"^contamination\.{ROWS}(\.source(?=: ))?", field, str(error))
-        raise UsageError(re.sub(r"^contamination\.", f"{field}.", line)) from None
-
-
 def _without_template(study: Study, source: Any) -> tuple[Any, list[str]]:
     """The source, and a line if it must be another: without a chat template one answer of a dialogue is learned."""
     student, part = study.students[0], study.arms[0].contamination
     if not isinstance(student, Checkpoint) or not isinstance(part, Conversations) or "turns" in source:
         return source, []
-    if not _is_base(student):
+    if not is_base(student):
         return source, []
     line = "the tokenizer has no chat template, so that of each dialogue only the last answer is learned"
     return {**part.settings(), "turns": "last"}, [line]
-
-
-def _is_base(student: Student) -> bool:
-    """Whether a checkpoint has no chat template, so that examples must show it what is wanted."""
-    return isinstance(student, Checkpoint) and not student.reader()[0].chat_template
-
-
-def _is_class(value: str) -> bool:
-    """Whether a text has the form of the import path of a class."""
-    words = value.split(".")
-    return len(words) > 1 and all(map(str.isidentifier, words)) and words[-1][0].isupper()
 
 
 def _doses(samples: int, wishes: Wishes) -> dict[str, Any]:
@@ -257,36 +213,6 @@ def _spec(
         keep="none" if natural else "last",
         seeds=wishes.seeds,
     )
-
-
-def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, float, int]:
-    """Mean tokens of a sample, and of what is learned of it; samples of the probe, none of them twice."""
-    from forgetting.batching import encode
-    from forgetting.training.plan import is_held_out
-
-    student = study.students[0]
-    if isinstance(student, Checkpoint):
-        tokenizer, _ = student.reader()
-    else:
-        from forgetting.world.tokenizer import tokenizer as words
-
-        tokenizer = words()
-    drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
-    held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
-    rows = encode(drawn[:COUNTED], tokenizer)
-    tokens, answers = (float(counted.double().mean()) for counted in (rows.end_P, rows.learned()))
-    return tokens, answers, max(1, min(held_out, MOST_HELD_OUT))
-
-
-def _embedding(student: Student) -> int:
-    """Parameters of the embedding where a checkpoint tells them; 0 of a student of the embedded world."""
-    rest = student.non_embedding() if isinstance(student, Checkpoint) else None
-    return 0 if rest is None else student.parameters(0) - rest
-
-
-def _parameters(study: Study) -> int:
-    student = study.students[0]
-    return student.parameters(len(vocabulary()))
 
 
 def _given_up(wanted: Extent, chosen: Extent, costs: Costs, minutes: float) -> list[str]:
