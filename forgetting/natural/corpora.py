@@ -56,6 +56,10 @@ def rows(
         return _local(path, split, field, streaming)
     if source.startswith("hf://"):
         return _hub(source, split, config, field, streaming)
+    if "://" in source:
+        raise UsageError(
+            f"{field}: must be a file on this machine or a data set of the hub, got {source!r}; fetch it first"
+        )
     if (
         source.startswith((".", "/", "~"))
         or source.endswith("/")

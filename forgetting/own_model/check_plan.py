@@ -4,44 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from forgetting import registry, seeds
-from forgetting.contracts import Contamination, is_held_out
+from forgetting import registry
 from forgetting.errors import require
 from forgetting.executors import of_workers
 from forgetting.executors.own_data import check_own
 from forgetting.models import checkpoint
-from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.at_hand import ALWAYS, at_hand
 from forgetting.own_model.extent import BATCH_ITEMS, Costs, Extent, counted, round_down, this_machine, within
 from forgetting.own_model.given import (
     ADAPTERS,
-    COUNTED,
     HELD_OUT,
     NO_PEFT,
     STAND_IN,
     adapters_at_hand,
     default_rate,
+    is_base,
     look_at,
-    mean_tokens,
-    parameters_of,
+    look_at_benchmark,
+    parameter_counts,
+    sample_sizes,
     source_of,
     student_of,
     without_template,
 )
 from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
 from forgetting.study import handed
-from forgetting.study.estimates import ParameterCounts
-from forgetting.study.students import Student
 from forgetting.study.study import Study, construct
 
 ADAPTERS_FROM = 1_000_000_000  # parameters from which adapters are trained instead of all weights
 FEW_ROWS, PASSES = 1_000, 3  # data with fewer rows are passed over three times, others once
 MOST_DOSE, STREAM_CAP = 10_000, 50_000
 WITHOUT_END = 2_560  # the dose of a source that has no end
-MOST_HELD_OUT = 200
+SHOTS = 4  # worked problems before each of GSM8K's, for a model without a chat template
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,7 @@ class CheckPlan:
     tokens: float  # mean of a sample
     samples: int  # distinct ones; 0: the source has no end
     seconds: float  # by formula
+    memory_gb: float  # of all runs side by side, by formula
     machine: str  # that the formula is of
     notes: tuple[str, ...]
 
@@ -94,8 +91,9 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     given = wishes.benchmarks
     several = handed.several(given, "benchmarks") if given else ()
     for one in several:
-        registry.build("benchmarks", one, "benchmarks")
-    original = handed.handed(wishes.original, "original") if wishes.original is not None else None
+        look_at_benchmark(one)
+    given_original = handed.handed(wishes.original, "original") if wishes.original is not None else None
+    original = None if given_original is None else source_of(given_original, natural=natural, field="original")
     extra, notes = at_hand() if natural and not several else ([], [])
     default = tuple(ALWAYS) if natural else Evaluation().benchmarks
     extent = Extent(
@@ -115,16 +113,22 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     contamination = first.arms[0].contamination
     contamination.check()
     samples = int(contamination.told().get("samples", 0))
-    tokens, answers, held_out = _sizes(first, contamination, samples)
-    parameters = parameters_of(first)
+    tokens, answers, held_out = sample_sizes(first, contamination, samples)
+    weights = parameter_counts(first.students[0])
+    parameters = weights.parameters
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
+    if is_base(first.students[0]):
+        extra = [{**one, "shots": SHOTS} if one["name"] == "gsm8k" else one for one in extra]
     extent = dataclasses.replace(
-        extent, most_tokens=wishes.max_new_tokens or 0, probe_items=held_out, **_doses(samples, wishes)
+        extent,
+        optional=tuple(extra),
+        most_tokens=wishes.max_new_tokens or 0,
+        probe_items=held_out,
+        **_doses(samples, wishes),
     )
     machine, name, side_by_side = this_machine()
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
-    weights = ParameterCounts(parameters, _embedding(first.students[0]))
     costs = Costs(weights, tokens, answers, machine, slots, adapters_only)
     chosen = within(extent, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)
@@ -135,8 +139,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
         replays = study.arms[0].share() < study.arms[0].shift or study.arms[0].mitigation.memory_samples()
         require(not replays, "original", "given where the mitigation replays or looks at original samples", original)
     notes += [*said, *_given_up(extent, chosen, costs, wishes.minutes)]
-    seconds = costs.seconds(chosen)
-    return CheckPlan(study, study.students[0].name, parameters, tokens, samples, seconds, name, tuple(notes))
+    told = study.students[0].name, parameters, tokens, samples, costs.seconds(chosen), costs.memory_gb(chosen)
+    return CheckPlan(study, *told, name, tuple(notes))
 
 
 def _doses(samples: int, wishes: Wishes) -> dict[str, Any]:
@@ -170,21 +174,9 @@ def _spec(
         ),
         evaluation=Evaluation(benchmarks=asked, **how),
         machine=Machine(loggers=wishes.loggers),
+        keep="none" if natural else "last",
         seeds=wishes.seeds,
     )
-
-
-def _sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, float, int]:
-    """Mean tokens of a sample, and of what is learned of it; samples of the probe, none of them twice."""
-    drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
-    held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
-    return *mean_tokens(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
-
-
-def _embedding(student: Student) -> int:
-    """Parameters of the embedding where a checkpoint tells them; 0 of a student of the embedded world."""
-    rest = student.non_embedding() if isinstance(student, Checkpoint) else None
-    return 0 if rest is None else student.parameters(0) - rest
 
 
 def _given_up(wanted: Extent, chosen: Extent, costs: Costs, minutes: float) -> list[str]:

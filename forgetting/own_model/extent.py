@@ -46,6 +46,15 @@ class Costs:
         rounds = math.ceil((1 + extent.control) * extent.seeds / self.slots)
         return rounds * (training + len(doses) * self._look(extent))
 
+    def memory_gb(self, extent: Extent) -> float:
+        """Of the runs that go on side by side, in fp32.
+
+        Weights, those at dose 0, gradients and two moments of Adam, and a snapshot of weights and moments; or of
+        adapters, which are small, the weights twice.
+        """
+        copies = 2 if self.adapters_only else 8
+        return min(self.slots, (1 + extent.control) * extent.seeds) * copies * 4 * self.weights.parameters / 1e9
+
     def _look(self, extent: Extent) -> float:
         seconds = 0.0
         for value in extent.asked():

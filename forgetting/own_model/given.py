@@ -5,20 +5,25 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from forgetting import registry
+from forgetting import registry, seeds
+from forgetting.benchmarks._text import TextBenchmark
 from forgetting.contamination.conversations import Conversations
-from forgetting.contracts import Contamination, Sample
+from forgetting.contracts import Contamination, Sample, is_held_out
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.spec import PartValue
+from forgetting.study.estimates import ParameterCounts
+from forgetting.study.students import Student
 from forgetting.study.study import Study
 from forgetting.world.vocabulary import vocabulary
 
 HELD_OUT = 0.05  # of one's own data, for the probe
+MOST_HELD_OUT = 200
 COUNTED = 500  # samples of which tokens are counted
 ADAPTERS: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
 NO_PEFT = "pip install 'forgetting[lora]'"
@@ -45,20 +50,20 @@ def student_of(value: Any) -> Any:
     return value
 
 
-def source_of(value: Any, *, natural: bool) -> Any:
+def source_of(value: Any, *, natural: bool, field: str = "data") -> Any:
     """The contamination that the data are: a part by name or settings, else rows in a file, a folder or on the hub."""
     rows = "conversations" if natural else "world_rows"
     if isinstance(value, Mapping):
-        require(bool({"name", "source"} & set(value)), "data", "a mapping with a source, or with a name", value)
+        require(bool({"name", "source"} & set(value)), field, "a mapping with a source, or with a name", value)
         settings = {"name": rows, **value} if "source" in value else dict(value)
         return {**settings, "name": rows} if not natural and settings.get("name") == "conversations" else settings
-    require(isinstance(value, str) and bool(value), "data", "a path, a hub name, rows, or the name of a source", value)
+    require(isinstance(value, str) and bool(value), field, "a path, a hub name, rows, or the name of a source", value)
     known, path = registry.names("contamination"), Path(value).expanduser()
     if value in known or (_is_class(value) and not path.exists()):
         return value
     if not (registry.names_data(value) or path.exists() or "/" in value):
-        near = str(unknown("data", value, known)).partition("; ")[2]
-        raise UsageError(f"data: there is no file or folder {value!r}, and no source of that name; {near}")
+        near = str(unknown(field, value, known)).partition("; ")[2]
+        raise UsageError(f"{field}: there is no file or folder {value!r}, and no source of that name; {near}")
     return {"name": rows, "source": value}
 
 
@@ -74,17 +79,27 @@ def look_at(value: Any, field: str) -> Contamination:
     return part
 
 
+def look_at_benchmark(value: Any) -> None:
+    """``UsageError`` where it cannot be built, or where its data are not there."""
+    part = registry.build("benchmarks", value, "benchmarks")
+    if isinstance(part, TextBenchmark):
+        next(part.source_rows("test"), None)
+
+
 def _is_class(value: str) -> bool:
     """Whether a text has the form of the import path of a class."""
     words = value.split(".")
     return len(words) > 1 and all(map(str.isidentifier, words)) and words[-1][0].isupper()
 
 
+def is_base(student: Any) -> bool:
+    """Whether a checkpoint has no chat template, so that examples must show it what is wanted."""
+    return isinstance(student, Checkpoint) and not student.reader()[0].chat_template
+
+
 def without_template(student: Any, part: Contamination, source: Any) -> tuple[Any, list[str]]:
     """The source, and a line if it must be another: without a chat template one answer of a dialogue is learned."""
-    if not isinstance(student, Checkpoint) or not isinstance(part, Conversations) or "turns" in source:
-        return source, []
-    if student.reader()[0].chat_template:
+    if not is_base(student) or not isinstance(part, Conversations) or "turns" in source:
         return source, []
     line = "the tokenizer has no chat template, so that of each dialogue only the last answer is learned"
     return {**part.settings(), "turns": "last"}, [line]
@@ -98,10 +113,25 @@ def default_rate(parameters: int) -> float:
     return float(f"{2e-3 * min(1.0, (1e5 / parameters) ** 0.5):.0e}")
 
 
+def parameter_counts(student: Student) -> ParameterCounts:
+    """Of a checkpoint, or of a student of the embedded world, whose embedding is small."""
+    whole, rest = student.parameters(len(vocabulary())), None
+    if isinstance(student, Checkpoint):
+        rest = student.non_embedding()
+    return ParameterCounts(whole, 0 if rest is None else whole - rest)
+
+
 def parameters_of(study: Study) -> int:
     """Of the one student of a study."""
     (student,) = study.students
     return student.parameters(len(vocabulary()))
+
+
+def sample_sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, float, int]:
+    """Mean tokens of a sample, and of what is learned of it; samples of the probe, none of them twice."""
+    drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
+    held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
+    return *mean_tokens(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
 
 
 def mean_tokens(study: Study, samples: Sequence[Sample]) -> tuple[float, float]:

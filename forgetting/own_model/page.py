@@ -26,13 +26,14 @@ def before(plan: CheckPlan) -> str:
     doses = ", ".join(f"{dose:,}" for dose in spec.doses.values())
     asked = [_asked(value) for value in spec.evaluation.benchmarks]
     minutes = max(1, round(plan.seconds / 60))
+    time = f"about {minutes:,} minute{'' if minutes == 1 else 's'}{_memory(plan)}"
     lines = [
         *_entry("model", _model(plan)),
         *_entry("data", _data(plan, study.arms[0].contamination.told())),
         *_entry("doses", f"{doses} samples; {spec.fine_tuning.batch_size} a step"),
         *_entry("asked", f"at each dose: {', '.join(asked)}; answers up to {spec.evaluation.max_new_tokens} tokens"),
         *_entry("control", _control(plan)),
-        *_entry("takes", f"about {minutes:,} minute{'' if minutes == 1 else 's'}, by formula for {plan.machine}"),
+        *_entry("takes", f"{time}, by formula for {plan.machine}"),
     ]
     return "\n".join([*lines, *(line for note in plan.notes for line in _entry("note", note))])
 
@@ -98,6 +99,11 @@ def _asked(value: Any) -> str:
     settings = dict(value) if isinstance(value, dict) else {"name": value}
     count = count_of(value)
     return f"{count:,} {settings['name']}" if count > 0 else str(settings["name"])
+
+
+def _memory(plan: CheckPlan) -> str:
+    """What is worth telling of the memory: from a gigabyte on."""
+    return f" and {plan.memory_gb:,.0f} GB of memory" if plan.memory_gb >= 1 else ""
 
 
 def _control(plan: CheckPlan) -> str:

@@ -140,6 +140,7 @@ def planned(
     by_size = natural and rate is None and fine_tuning.learning_rate == usual.fine_tuning.learning_rate
     named = handed.handed(original, "original") if original is not None else None
     if named is not None:
+        named = source_of(named, natural=natural, field="original")
         look_at(named, "original")
     own = named or (base.ladder.original if base.ladder.original != usual.ladder.original else None)
     remedies = [*PLAIN, *(WITH_ORIGINAL if own or not natural else _without(value, notes)), *ALWAYS]

@@ -45,6 +45,11 @@ MODELS: dict[str, list[str]] = {
     "models/wordless": ["models/wordless"],
     "models/cut": ["models/cut"],
     "models/mamba": ["layers of type"],
+    "none.gguf": ["there is no file 'none.gguf'"],
+    "words.gguf": ["'words.gguf'", "GGUF"],
+    "models/several": ["several GGUF files", "a-q4.gguf"],
+    "models/several/a-00001-of-00002.gguf": ["one part of several"],
+    "models/tiny/model.safetensors": ["models/tiny/model.safetensors"],
 }
 
 # What is given beside a good model, and what the line must say.
@@ -53,7 +58,7 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "data without a value": (["--data"], ["--data", "expected one argument"]),
     "empty data": (["--data", ""], ["data", "a path"]),
     "number for data": (["--data", "5"], ["data", "5"]),
-    "missing file": (["--data", "none.jsonl"], ["there is no file or folder 'none.jsonl'"]),
+    "missing file": (["--data", "none.jsonl"], ["data: there is no file or folder 'none.jsonl'"]),
     "missing file of an unknown ending": (["--data", "rows.jsn"], ["there is no file or folder 'rows.jsn'"]),
     "missing folder": (["--data", "nowhere/"], ["there is no file or folder 'nowhere'"]),
     "missing name": (["--data", "conversation"], ["data", "did you mean 'conversations'"]),
@@ -96,7 +101,10 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "too many shots": ([*GOOD, "--benchmarks", "[{name: sums, shots: 99}]"], ["sums.shots", "99"]),
     "a mitigation that is none": ([*GOOD, "--mitigation", "replays"], ["did you mean 'replay'"]),
     "replay of nothing": ([*GOOD, "--mitigation", "{name: replay, share: 0.05}"], ["original", "replays"]),
-    "an original that is not there": ([*GOOD, "--original", "none.jsonl"], ["there is no file or folder 'none.jsonl'"]),
+    "an original that is not there": (
+        [*GOOD, "--original", "none.jsonl"],
+        ["original: there is no file or folder 'none.jsonl'"],
+    ),
     "an original of the world": ([*GOOD, "--original", "original"], ["'original' is of the embedded world"]),
     "an empty original": ([*GOOD, "--original", "nothing.jsonl"], ["nothing.jsonl", "is empty"]),
     "a name with a slash": ([*GOOD, "--name", "a/b"], ["name", "without slashes"]),
@@ -105,6 +113,24 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "a store on a full device": ([*GOOD, "--store", "/dev/full"], ["store", "/dev/full"]),
     "fewer workers than none": ([*GOOD, "--workers", "-1"], ["workers", "'-1'"]),
     "an unknown logger": ([*GOOD, "--loggers", "[wandbb]"], ["loggers", "wandb"]),
+    "data of an address": (["--data", "https://example.org/rows.jsonl"], ["data: ", "https://example.org/rows.jsonl"]),
+    "an archive as data": (["--data", "rows.jsonl.zip"], ["data: there is no file or folder 'rows.jsonl.zip'"]),
+    "a source that is a list": (["--data", "{source: [rows.jsonl]}"], ["data.conversations.source", "text"]),
+    "a source that is a number": (["--data", "{source: 5}"], ["data.conversations.source", "5"]),
+    "a model as data": (["--data", "words.gguf"], ["data: ", "words.gguf"]),
+    "a benchmark's file that is missing": (
+        [*GOOD, "--benchmarks", "[{name: gsm8k, source: none.jsonl}]"],
+        ["gsm8k.source: there is no file or folder 'none.jsonl'"],
+    ),
+    "more examples than there may be": (
+        [*GOOD, "--benchmarks", "[{name: gsm8k, shots: 99}]"],
+        ["gsm8k.shots: must be from 0 to 16, got 99"],
+    ),
+    "adapters of no rank": ([*GOOD, "--mitigation", "{name: lora, rank: -1}"], ["lora.rank", "got -1"]),
+    "an original without its columns": (
+        [*GOOD, "--original", "{source: rows.jsonl, prompt: a, answer: b}"],
+        ["original."],
+    ),
     "an unknown option": ([*GOOD, "--minute", "3"], ["--minute", "did you mean '--minutes'"]),
     "an option of simulate": ([*GOOD, "--doses.dose", "3"], ["--doses.dose"]),
 }
@@ -114,7 +140,7 @@ WORLD: dict[str, tuple[list[str], list[str]]] = {
     "other words": (["--data", "rows.jsonl"], ["words of the embedded world", "has not the words", "What"]),
     "natural text": (["--data", "altered_python"], ["'altered_python' is natural text"]),
     "a natural benchmark": (["--data", "dialogue", "--benchmarks", "sums"], ["'sums' is natural text"]),
-    "a missing file": (["--data", "none.jsonl"], ["there is no file or folder 'none.jsonl'"]),
+    "a missing file": (["--data", "none.jsonl"], ["data: there is no file or folder 'none.jsonl'"]),
     "no file at all": (["--data", "dialoge"], ["data", "did you mean 'dialogue'"]),
     "an empty file": (["--data", "nothing.jsonl"], ["is empty"]),
     "two rows": (["--data", "words.jsonl"], ["more distinct samples"]),
@@ -169,6 +195,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.unlink()
     make("cut", {"model.safetensors": weights[:1000]}, copied=True)
     mamba = {"model_type": "mamba", "architectures": ["MambaForCausalLM"], "hidden_size": 16, "num_hidden_layers": 1}
+    make("several", dict.fromkeys(("a-q4.gguf", "a-q8.gguf", "a-00001-of-00002.gguf"), b"GGUF"))
     make("mamba", {"config.json": mamba | {"vocab_size": 300}}, copied=True)
     return home
 
@@ -182,6 +209,7 @@ def place(here: Path, models: Path) -> Path:
     (here / "three.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[:3]))
     (here / "words.jsonl").write_text('{"prompt": "hi bot", "completion": "hi"}\n' * 2)
     (here / "nothing.jsonl").write_text("")
+    (here / "words.gguf").write_text("no model at all, and longer than a header " * 3)
     (here / "sweep.yaml").write_text("study: {seeds: 2}\nsearch: {sampler: grid}\n")
     (here / "study.yaml").write_text("name: mine\ncontaminations: [noise]\n")
     return here
