@@ -17,8 +17,8 @@ def probing_counts(ledger: pd.DataFrame) -> pd.DataFrame:
     """One row for each run, look, intervention, way of answering, benchmark and depth, greedy answers included.
 
     Of looks at which there is something beside greedy decoding, and of dose 0 of the same runs. ``items`` counts
-    answers, ``right`` those that are; ``nll`` is that of the gold answers in nats a token, NaN of other ways of answering. The
-    new task's probe is the benchmark ``probe`` (depth 0), of which nothing is graded.
+    answers, ``right`` those that are; ``nll`` is that of the gold answers in nats a token, NaN of other ways of
+    answering. The new task's probe is the benchmark ``probe`` (depth 0), of which nothing is graded.
     """
     asked = ledger[(ledger["variant"] == ORIGINAL) | (ledger["benchmark"] == PROBE)]
     looks, runs = (pd.MultiIndex.from_frame(asked[names]) for names in ([*RUN_KEY, "dose"], [*RUN_KEY]))
