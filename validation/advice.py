@@ -36,7 +36,7 @@ from forgetting.study.spec_files import load_spec
 
 ROOT = Path(__file__).parents[1]
 KEEP = {"maths": 0.95}
-SHARES = (1 / 8, 1 / 4)  # of the planned dose, at which pilots end
+SHARES = (1 / 4, 1 / 2)  # of the planned dose, at which pilots end; within the warm-up ways cannot be told apart
 RULES = {
     "nothing": {"name": "none"}, "always replay 5%": {"name": "replay", "share": 0.05, "pool": 0},
     "a quarter of the rate": {"name": "low_rate", "multiple": 0.25},
