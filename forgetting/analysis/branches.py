@@ -78,10 +78,9 @@ def _at_start(study: StudyFolder, arm: str, skill: str) -> dict[tuple[Any, ...],
     names = skill_names(rows)
     own = rows[(rows["arm"] == arm) & (rows["dose"] == 0) & rows["depth"].isna() & (rows["variant"] == ORIGINAL)]
     own = own[own["benchmark"].map(names) == skill]
-    return {
-        tuple(getattr(row, name) for name in RUN_KEY): {"gold_nll": float(row.nll), "confidence": float(row.base_ce)}
-        for row in own.itertuples()
-    }
+    keys = own[list(RUN_KEY)].itertuples(index=False, name=None)
+    looks = zip(keys, own["nll"].to_numpy(float), own["base_ce"].to_numpy(float), strict=True)
+    return {key: {"gold_nll": float(nll), "confidence": float(own_ce)} for key, nll, own_ce in looks}
 
 
 def _run(run: pd.DataFrame, student: dict[str, Any], level: float, nll: float, floor: float) -> dict[str, Any]:
