@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,12 +43,15 @@ def answer_figure(study: StudyFolder, skill: str) -> Figure | None:
     entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     names = [name for name in drawing.students(study) if name in entries]
     handles = [entries[name] for name in names]
+    columns = max(2, min(5, int(PANEL[0] / (0.55 + 0.075 * max(map(len, names), default=1)))))
+    rows = -(-len(names) // columns) + (1 if beside else 0)
+    bottom = 0.5 + 0.17 * rows
+    figure.subplots_adjust(left=0.12, right=0.98, top=0.86, bottom=bottom / PANEL[1])
+    style: Any = {"fontsize": 7.5, "columnspacing": 1.2, "loc": "lower center"}
     if beside and control is not None:
-        handles.append(Line2D([], [], color="#555555", linestyle=(0, (4, 2)), linewidth=0.9))
-        names.append(f"dashed: {instead(control)} instead")
-    rows = -(-len(names) // 4)
-    figure.subplots_adjust(left=0.12, right=0.98, top=0.86, bottom=(0.5 + 0.17 * rows) / PANEL[1])
-    figure.legend(handles, names, loc="lower center", ncols=4, fontsize=7.5, columnspacing=1.2)
+        dashed = Line2D([], [], color="#555555", linestyle=(0, (4, 2)), linewidth=0.9)
+        figure.legend([dashed], [f"dashed: {instead(control)} instead"], **style)
+    figure.legend(handles, names, ncols=columns, bbox_to_anchor=(0.5, 0.17 / PANEL[1] if beside else 0), **style)
     return figure
 
 

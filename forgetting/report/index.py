@@ -12,7 +12,8 @@ HEAD = """# Measured results
 
 Made by `forgetting report --index {name}`; do not edit. Each folder holds `record.json` (spec, fingerprint, commit,
 versions, hardware, seconds), `curves.csv` (every point of every curve with its interval), `figures/` and `report.html`.
-Ledgers are too large to commit; the command of the experiment makes them again.
+Ledgers are too large to commit; the command of the experiment makes them again. [docs/paper.md](../docs/paper.md) has
+what they say of the paper; `python validation/stale_figures.py` lists those whose numbers other code has made.
 
 | study | commit | students | arms | seeds | cores, seconds |
 | --- | --- | --- | --- | --- | --- |

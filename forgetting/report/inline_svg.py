@@ -18,7 +18,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-Place = tuple[int, int]  # of a point on a figure, in tenths of a point of print
+Spot = tuple[int, int]  # of a point on a figure, in tenths of a point of print
 
 _SAID: WeakKeyDictionary[Artist, Sequence[str]] = WeakKeyDictionary()
 _USE = re.compile(r'<use [^>]*?x="([-\d.]+)" y="([-\d.]+)"[^>]*/>')
@@ -35,7 +35,7 @@ def say(line: Line2D, texts: Sequence[str]) -> None:
 
 def with_tooltips(text: str, figure: Figure) -> str:
     """The SVG of a figure that has just been drawn, each marker of a line of data in a group with a title."""
-    found: dict[Place, list[str]] = {}
+    found: dict[Spot, list[str]] = {}
     for place, said in _points(figure):
         if said not in (own := found.setdefault(place, [])):
             own.append(said)
@@ -50,7 +50,7 @@ def with_tooltips(text: str, figure: Figure) -> str:
     return _USE.sub(told, text)
 
 
-def _points(figure: Figure) -> Iterator[tuple[Place, str]]:
+def _points(figure: Figure) -> Iterator[tuple[Spot, str]]:
     """Where every point of a line with markers lies on the figure as SVG has it, and what it is."""
     height = figure.get_figheight() * figure.dpi
     ylabels = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
@@ -76,7 +76,7 @@ def _plain(label: str) -> str:
     return " ".join(label.split())
 
 
-def _place(x: float, y: float) -> Place:
+def _place(x: float, y: float) -> Spot:
     return round(10 * x), round(10 * y)
 
 

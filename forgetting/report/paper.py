@@ -21,7 +21,7 @@ from forgetting.analysis.study_folder import open_study
 from forgetting.claims.judging.decision import UNTESTABLE
 from forgetting.errors import UsageError
 from forgetting.record.files import write_atomically
-from forgetting.report.paper_tables import Row, as_table, link_to, losses, table_1
+from forgetting.report.paper_tables import MarkdownRow, as_table, link_to, losses, table_1
 
 HEAD = """# "Thinking is Fragile", re-measured
 
@@ -92,7 +92,7 @@ def _measured(verdict: dict[str, Any]) -> tuple[int, ...]:
     return len(tested), -len(verdict["missing"]), verdict["seeds"], verdict["sizes"], verdict["items"]
 
 
-def _glance(name: str, claim: dict[str, Any], found: list[tuple[Path, dict[str, Any]]]) -> Row:
+def _glance(name: str, claim: dict[str, Any], found: list[tuple[Path, dict[str, Any]]]) -> MarkdownRow:
     if not found:
         return f"[{name}](#{name.lower()})", claim["says"], "open: not judged yet", "–"
     verdict = found[0][1]

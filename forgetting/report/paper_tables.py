@@ -15,7 +15,7 @@ from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report.first_screen import exploratory
 
 VARIED = ("maths", "code")
-Row = Sequence[Any]
+MarkdownRow = Sequence[Any]
 
 
 def table_1(studies: Sequence[StudyFolder], link: Path) -> str:
@@ -43,7 +43,7 @@ def table_1(studies: Sequence[StudyFolder], link: Path) -> str:
     return about + "\n" + as_table(head, rows)
 
 
-def _perturbed(study: StudyFolder) -> list[Row]:
+def _perturbed(study: StudyFolder) -> list[MarkdownRow]:
     scores = study.scores
     own = scores[scores["depth"].isna() & (scores["dose"] == 0) & scores["skill"].isin(VARIED)]
     if own.empty or not (own["variant"] != ORIGINAL).any():
@@ -134,7 +134,7 @@ def link_to(folder: Path, name: str, link: Path) -> str:
     return f"[{folder.name}]({(link / folder.name / name).as_posix()})"
 
 
-def as_table(head: Sequence[Any], rows: Iterable[Row]) -> str:
+def as_table(head: Sequence[Any], rows: Iterable[MarkdownRow]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines) + "\n"
