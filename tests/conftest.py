@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +48,31 @@ def _undrawn() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _unsynced() -> Iterator[None]:
+    """Writers of this process do not wait for the disk; that they ask it to is held by tests/record."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda number: None)
+        yield
+
+
 def cases(every: Iterable[Any], *fast: Any) -> list[Any]:
     """Cases of one law: those named are in the fast set, the others in the slow one."""
     found = list(every)
     assert [case for case in fast if case not in found] == []
     return [pytest.param(case, marks=() if case in fast else pytest.mark.slow) for case in found]
+
+
+def at_work(process: subprocess.Popen[Any], folder: Path, chance: random.Random) -> bool:
+    """Wait until a command has written one to three files more, and up to half a second; whether it runs still.
+
+    A process takes seconds to start, in which there is nothing to lose: a kill by the clock would mostly fall there.
+    """
+    before, more = len(list(folder.rglob("*.*"))), chance.randint(1, 3)
+    while process.poll() is None and len(list(folder.rglob("*.*"))) < before + more:
+        time.sleep(0.02)
+    time.sleep(chance.uniform(0, 0.5))
+    return process.poll() is None
 
 
 @dataclass(frozen=True)

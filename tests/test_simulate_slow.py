@@ -1,4 +1,8 @@
-"""The main job killed at random moments and resumed, and run twice: the record is the same, bit for bit."""
+"""The main job killed while it works and resumed, and run twice: the record is the same, bit for bit.
+
+Here interpreters and workers are killed as users start them; ``tests/trust/test_damage.py`` kills forked ones, at
+moments of the clock and before acts on the disk.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import json
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-KILLS = 20
+from tests.conftest import at_work
+
+KILLS = 8
 OPTIONS = [
     "--ladder.students", "[10k]", "--contaminations", "[dialogue, noise]", "--doses.dose", "320", "--doses.first", "20",
     "--evaluation.benchmarks", "[{name: maths, items_per_depth: 20}, lookup]", "--evaluation.probe_items", "20",
@@ -29,26 +34,17 @@ def _record(output: Path) -> tuple[str, list[dict[str, object]]]:
     return (folder / "scores.jsonl").read_text(), pq.read_table(folder / "ledger.parquet").to_pylist()
 
 
-def _finished(output: Path) -> bool:
-    return any(output.glob("*/record.json"))
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_killed_twenty_times_and_resumed_the_record_is_the_uninterrupted_one(tmp_path: Path) -> None:
+def test_killed_at_its_work_and_resumed_the_record_is_the_uninterrupted_one(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    start = time.monotonic()
     subprocess.run(_command(whole), check=True)
-    wall_seconds = time.monotonic() - start
     expected = _record(whole)
 
     chance, kills, clean = random.Random(0), 0, 0
     while kills < KILLS:
-        # Starting takes seconds in which nothing can be interrupted; most of the moments fall later.
         process = subprocess.Popen(_command(broken))
-        try:
-            process.wait(timeout=chance.uniform(0.2, 0.9) * wall_seconds)
-        except subprocess.TimeoutExpired:
+        if at_work(process, broken, chance):
             process.kill()  # the parent alone: its workers must die by themselves
             process.wait()
             kills += 1

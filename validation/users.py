@@ -30,6 +30,10 @@ from forgetting.record.files import write_json  # noqa: E402
 from forgetting.record.provenance import commit  # noqa: E402
 
 NOBODY = 65534
+# An interpreter that can be started but not read takes the library of another one, and its children cannot be started.
+AS_OURS = (
+    "import subprocess, sys; assert sys.base_prefix == sys.argv[1]; subprocess.check_call([sys.executable, '-c', ''])"
+)
 LEFT_OUT = shutil.ignore_patterns(
     "site-packages", "test", "idlelib", "tkinter", "turtledemo", "__pycache__", "config-*"
 )
@@ -62,7 +66,7 @@ def as_user(place: Path, user: int, words: list[str]) -> dict[str, Any]:
     """The tests by a user without any right but his own."""
     become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     python, checkout, variables = sys.executable, ROOT, dict(os.environ)
-    if subprocess.run([*become, python, "-c", ""], capture_output=True, check=False).returncode:
+    if subprocess.run([*become, python, "-c", AS_OURS, sys.base_prefix], capture_output=True, check=False).returncode:
         python, variables["LD_LIBRARY_PATH"] = str(interpreter(place / "python")), str(place / "python" / "lib")
     if subprocess.run([*become, "cat", str(ROOT / "setup.cfg")], capture_output=True, check=False).returncode:
         checkout = files_of_git(place / "checkout")
@@ -111,6 +115,8 @@ def tested(
     seconds = time.monotonic() - begin
     if not report.is_file():
         raise SystemExit(f"no tests were run: {(done.stderr or done.stdout).strip()[-2000:]}")
+    if done.returncode:
+        sys.stderr.write(done.stdout[-20_000:])
     cases = list(ET.parse(report).getroot().iter("testcase"))
     kinds = {kind: [c for c in cases if c.find(kind) is not None] for kind in ("failure", "error", "skipped")}
     slowest = max(cases, key=lambda case: float(case.get("time", 0)))

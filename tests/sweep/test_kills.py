@@ -1,4 +1,7 @@
-"""The driver killed at ten random moments, its workers at ten others: the same trials, scores and thresholds."""
+"""The driver killed while it works, its workers at random moments: the same trials, scores and thresholds.
+
+``tests/trust/test_damage.py`` kills drivers at moments of the clock and before acts on the disk.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from forgetting.sweep.sweep_spec import SweepSpec
+from tests.conftest import at_work
 from tests.sweep.driving import disturbed_spec, driver, essence, finish, folder_of, in_storage, workers
 
 pytestmark = [
@@ -22,34 +25,29 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(sys.platform != "linux", reason="looks for worker processes in /proc"),
 ]
-KILLS = 10
+DRIVERS, KILLS = 6, 10
 
 
-def undisturbed(spec: SweepSpec, output: Path) -> float:
-    """Run the sweep without disturbance; its wall seconds."""
-    start = time.monotonic()
+def undisturbed(spec: SweepSpec, output: Path) -> None:
+    """Run the sweep without disturbance."""
     finish(driver(spec, output))
-    return time.monotonic() - start
 
 
-def kill_drivers(spec_of: Callable[[int], SweepSpec], folder: Path, wall_seconds: float, expected: object) -> int:
-    """Kill the driver at random moments, start it again; a sweep that got through is compared and another begun.
+def kill_drivers(spec_of: Callable[[int], SweepSpec], folder: Path, expected: object) -> int:
+    """Kill the driver while it works, start it again; a sweep that got through is compared and another begun.
 
     ``spec_of`` gives the spec of the n-th sweep. The number of the last one is returned.
     """
     chance, kills, through = random.Random(0), 0, 0
     spec = spec_of(0)
-    while kills < KILLS:
+    while kills < DRIVERS:
         process = driver(spec, folder / f"killed{through}")
-        try:
-            # Starting takes seconds in which little can be interrupted; most of the moments fall later.
-            process.communicate(timeout=chance.uniform(0.25, 0.75) * wall_seconds)
-        except subprocess.TimeoutExpired:
+        if at_work(process, folder / f"killed{through}", chance):
             os.kill(process.pid, signal.SIGKILL)  # the driver alone: its workers must die by themselves
             process.communicate()
             kills += 1
         else:
-            assert process.returncode == 0
+            finish(process)
             assert essence(spec, folder / f"killed{through}") == expected
             through += 1
             spec = spec_of(through)
@@ -57,16 +55,16 @@ def kill_drivers(spec_of: Callable[[int], SweepSpec], folder: Path, wall_seconds
     return through
 
 
-def test_the_driver_killed_ten_times(tmp_path: Path) -> None:
+def test_the_driver_killed_at_its_work(tmp_path: Path) -> None:
     spec = disturbed_spec(executor={"name": "processes", "workers": 1})
-    wall_seconds = undisturbed(spec, tmp_path / "whole")
+    undisturbed(spec, tmp_path / "whole")
     expected = essence(spec, tmp_path / "whole")
-    through = kill_drivers(lambda number: spec, tmp_path, wall_seconds, expected)
+    through = kill_drivers(lambda number: spec, tmp_path, expected)
     last = tmp_path / f"killed{through}"
     assert essence(spec, last) == expected
     assert in_storage(spec, last) == in_storage(spec, tmp_path / "whole")
     assert len(in_storage(spec, last)) == 8
-    print(f"{KILLS} kills of the driver, {through + 1} sweeps came through")
+    print(f"{DRIVERS} kills of the driver, {through + 1} sweeps came through")
 
 
 def test_workers_killed_ten_times(tmp_path: Path) -> None:

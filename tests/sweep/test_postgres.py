@@ -69,12 +69,12 @@ def test_every_step_of_a_driver_survives_a_restart_of_the_server(server: postgre
     assert sequence(disturbed) == sequence(expected)
 
 
-def test_the_driver_killed_ten_times(server: postgres.Server, tmp_path: Path) -> None:
+def test_the_driver_killed_at_its_work(server: postgres.Server, tmp_path: Path) -> None:
     plain = disturbed_spec(executor={"name": "processes", "workers": 1})
-    wall_seconds = undisturbed(plain, tmp_path / "whole")
+    undisturbed(plain, tmp_path / "whole")
     expected = essence(plain, tmp_path / "whole")
     through = kill_drivers(
-        lambda number: disturbed_spec(server.create(f"sweep{number}"), plain.executor), tmp_path, wall_seconds, expected
+        lambda number: disturbed_spec(server.create(f"sweep{number}"), plain.executor), tmp_path, expected
     )
     last, spec = tmp_path / f"killed{through}", disturbed_spec(server.database(f"sweep{through}"), plain.executor)
     assert essence(spec, last) == expected

@@ -28,10 +28,10 @@ HARD = (
 
 @pytest.mark.parametrize("answer", HARD, ids=lambda answer: repr(answer[:24]))
 def test_answers_that_are_hard_to_read_are_read_at_once(answer: str) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     programs.continuation_of("def f(x):\n", answer, "f")
     programs.function_of(answer, lambda text: programs.defines(text, "f"), "f")
     programs.as_a_function_where_it_returns(programs.script_of(answer))
     verdicts.of_number("#### 7", answer)
     same_text(answer, "7\n8", lenient=True)
-    assert time.monotonic() - begin < 3
+    assert time.process_time() - begin < 3

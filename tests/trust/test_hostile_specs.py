@@ -139,7 +139,7 @@ TEMPLATES = {
     "lists in lists": (
         "{% set n = namespace(l=[1]) %}{% for i in range(60) %}{% set n.l = n.l + n.l %}{% endfor %}", TOO_MUCH
     ),
-    "20 million characters": ("{{ 'x' * 20000000 }}", "million characters"),
+    "20 million characters": ("{{ 'x' * 20000000 }}", "million characters|longer than"),
     "a power": ("{{ 7 ** 10000000000 }}", TOO_MUCH),
     "squares of squares": (
         "{% set n = namespace(i=7) %}{% for i in range(60) %}{% set n.i = n.i * n.i %}{% endfor %}",
