@@ -16,7 +16,7 @@ import pandas as pd
 from forgetting import load
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.scores import PROBE
-from forgetting.analysis.transfer import measures_of
+from forgetting.analysis.transfer import measures_of, run_costs
 from forgetting.report.result import Result
 
 SKILL = "maths"
@@ -53,14 +53,23 @@ def main(folder: str, replayed: str) -> None:
     effects = result.order_effects()
     effects = effects[(effects["skill"] == SKILL) & (effects["scale"] == "hazard")]
     new = transfer.matrices[transfer.matrices["group"] == "new"]
-    measured = pd.DataFrame(measures_of(new))
-    for student in result.curves:
+    measured, losses = pd.DataFrame(measures_of(new)), pd.DataFrame(run_costs(result))
+    for student in rows.sort_values("capacity")["student"].unique():
         print(f"\n{student}")
         _ends(rows[rows["student"] == student], arms)
         _replay(rows[rows["student"] == student], kept[kept["student"] == student])
         for row in effects[effects["student"] == student].itertuples():
             ends = f"({row.low:+.3f} to {row.high:+.3f})"
             print(f"  rules 1, 3: {row.arms}, {row.effect} {row.level}: {row.value:+.3f} {ends}")
+        costs = transfer.costs[(transfer.costs["student"] == student) & (transfer.costs["skill"] == SKILL)]
+        for row in costs[costs["arm"].isin(arms["one kind"])].itertuples():
+            ends = f"({row.hazard_low:+.3f} to {row.hazard_high:+.3f})"
+            print(f"  rule 7: one kind, {row.phase} for the {row.after}. time: {row.hazard:+.3f} {ends}")
+        square = losses[
+            (losses["student"] == student) & losses["arm"].isin(arms["blocked"]) & (losses["skill"] == SKILL)
+        ]
+        by_place = square.groupby(["distillation_seed", "after"])["hazard"].mean().unstack()
+        print(f"  rule 3: fourth place minus first: {told(by_place[4] - by_place[1])}")
         own = measured[measured["student"] == student]
         for kind, names in arms.items():
             for measure in ("backward", "forward"):

@@ -79,7 +79,7 @@ def _draw(ax: Axes, table: pd.DataFrame, lowest: pd.Series) -> None:
         own = values[:, column]
         if group == "skills":
             known[:, column] = own
-            shown[:, column] = [f"{value:.2f}".lstrip("0") if value < 1 else "1.0" for value in own]
+            shown[:, column] = ["1.0" if value >= 0.995 else f"{value:.2f}".lstrip("0") for value in own]
         else:
             fall = -own[0] - float(lowest[task])
             known[:, column] = (own - own[0]) / fall if fall > 0 else 0.0
