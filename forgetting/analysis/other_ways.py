@@ -12,8 +12,9 @@ import pandas as pd
 
 from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL
+from forgetting.analysis.probing import probing_counts
 from forgetting.analysis.scores import PROBE, passing
-from forgetting.record.schema import RUN_KEY
+from forgetting.record.schema import ANSWERING_FILE, PASSING_FILE, PROBING_FILE, RUN_KEY
 
 WAY = ["intervention", "answering"]
 HEAD = [*RUN_KEY, "capacity", "dose"]
@@ -21,6 +22,14 @@ COLUMNS = (
     *HEAD, *WAY, "benchmark", "skill", "items", "samples", "accuracy", "low", "high", "retention",
     "generated", "parsed",
 )  # fmt: skip
+
+
+def way_tables(
+    ledger: pd.DataFrame, chances: Mapping[str, float], ks: Mapping[str, Sequence[int]]
+) -> dict[str, pd.DataFrame]:
+    """Every table of other ways of answering and of interventions, by the name of its file; ``ks`` as in pass@k."""
+    found = {ANSWERING_FILE: other_ways(ledger, chances), PROBING_FILE: probing_counts(ledger)}
+    return found | ({PASSING_FILE: passing_table(ledger, ks)} if ks else {})
 
 
 def other_ways(ledger: pd.DataFrame, chances: Mapping[str, float]) -> pd.DataFrame:

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetting.analysis.diverged import diverged
-from forgetting.analysis.other_ways import other_ways, passing_table
-from forgetting.analysis.probing import probing_counts
+from forgetting.analysis.other_ways import way_tables
 from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.errors import UsageError
 from forgetting.record.files import RunFolder, jsonl, write_atomically
@@ -91,13 +90,10 @@ def assemble(
 
 
 def _write_other_ways(study: Study, folder: Path, ledger: pd.DataFrame) -> None:
-    """Accuracy of other ways of answering and after interventions, and pass@k, from the joined ledger."""
+    """The tables of other ways of answering and of interventions, from the joined ledger."""
     if not (study.answering or study.interventions):
         return
-    table = other_ways(ledger, {b.short_name(): b.chance for b in study.benchmarks})
-    write_atomically(folder / ANSWERING_FILE, table.to_csv(index=False, float_format="%.6g"))
-    write_atomically(folder / PROBING_FILE, probing_counts(ledger).to_csv(index=False, float_format="%.6g"))
+    chances = {b.short_name(): b.chance for b in study.benchmarks}
     ks = {way.label: way.passes() for way in study.answering if way.passes()}
-    if ks:
-        table = passing_table(ledger, ks)
-        write_atomically(folder / PASSING_FILE, table.to_csv(index=False, float_format="%.6g"))
+    for name, table in way_tables(ledger, chances, ks).items():
+        write_atomically(folder / name, table.to_csv(index=False, float_format="%.6g"))

@@ -77,6 +77,7 @@ def test_nothing_is_said_where_little_was_lost_or_probes_lack() -> None:
     (row,) = lost_shares(study({("", "grammar"): (60, 30)})).to_dict("records")
     assert row["status"] == "probes missing"
     assert not probed_runs(study(FULL, before=(20, 20)))  # was never learned
+    assert lost_shares(study({}))["status"].tolist() == ["probes missing"]  # nothing beside greedy decoding
     assert lost_shares(cast(StudyFolder, SimpleNamespace(probing=pd.DataFrame()))).empty
 
 
