@@ -103,7 +103,8 @@ def _group(value: Any, own: G, field: str) -> G:
     for name in value:
         if name not in known:
             raise unknown(field, name, known)
-    told = {name: handed.several(one, f"{field}.{name}") if name in PARTS else one for name, one in value.items()}
+    told: dict[str, Any] = dict(value)
+    told |= {name: handed.several(told[name], f"{field}.{name}") for name in PARTS if name in told}
     try:
         return dataclasses.replace(own, **told)
     except UsageError as error:

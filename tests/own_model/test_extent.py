@@ -51,7 +51,9 @@ def test_examples_before_a_question_are_paid_for() -> None:
         dataclasses.replace(EXTENT, benchmarks=({"name": "gsm8k", "limit": 9, "shots": n},), optional=())
         for n in (0, 4)
     )
-    assert COSTS.seconds(shot) > 1.2 * COSTS.seconds(plain)
+    looks, read_twice, example = 6, 2, 60 + 130
+    more = looks * 9 * read_twice * 4 * example * 2 * 270e6 / (0.4 * 1e11)
+    assert COSTS.seconds(shot) - COSTS.seconds(plain) == pytest.approx(more)
 
 
 def test_a_dose_that_was_given_stays() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from forgetting.contamination.conversations import Conversations
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
+from forgetting.spec import Doses, Spec
+from forgetting.study.arguments import merged
 from forgetting.study.handed import handed, several
 
 ROWS = [{"question": f"What comes after {n}?", "answer": f"{n + 1}"} for n in range(5)]
@@ -55,3 +58,20 @@ def test_rows_that_no_file_can_hold() -> None:
     frame = several(pd.DataFrame({"a": ["x"], "b": ["y"]}), "contamination")
     with pytest.raises(UsageError, match="there are a, b"):
         Conversations(source=frame[0]["source"]).check()
+
+
+def test_groups_of_settings_may_be_plain_mappings() -> None:
+    spec = merged(Spec(), {"doses": {"dose": 80, "first": 20}, "evaluation": {"benchmarks": "maths", "probe_items": 9}})
+    assert (spec.doses, spec.evaluation.benchmarks) == (Doses(dose=80, first=20), ("maths",))
+    assert spec.evaluation.probe_items == 9 and spec.evaluation.perturbed == Spec().evaluation.perturbed
+    assert merged(Spec(doses=Doses(dose=80, ratio=4.0)), {"doses": {"first": 10}}).doses == Doses(
+        80, "geometric", 10, 4.0
+    )
+    for given, said in [
+        ({"doses": {"dos": 8}}, "doses: unknown name 'dos'; did you mean 'dose'?"),
+        ({"doses": {"dose": -1}}, "doses.dose: must be at least 1, got -1"),
+        ({"evaluation": {"probe_items": "x"}}, "evaluation.probe_items: must be a whole number, got 'x'"),
+        ({"doses": 3}, "doses: must be of type Doses, got 3"),
+    ]:
+        with pytest.raises(UsageError, match=re.escape(said)):
+            merged(Spec(), given)
