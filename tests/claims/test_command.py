@@ -29,7 +29,7 @@ def test_what_it_prints(command: Any, results: str, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     done = command("claims", results)
     assert done.status == 0 and done.err == ""
-    assert "rules version 1" in done.out and "C5: supported (exploratory)" in done.out
+    assert "rules version 2" in done.out and "C5: supported (exploratory)" in done.out
     assert "missing   items per cell: 80 of 500" in done.out
     assert "C8: not testable at these sizes" in done.out and "no joint arm" in done.out
     assert "Zones of the measured ladder" in done.out and "retained" in done.out
@@ -40,11 +40,12 @@ def test_json_on_the_screen_and_in_a_file(command: Any, results: str, here: Path
     done = command("claims", results, "--json", "--output", "verdicts.json")
     printed = json.loads(done.out)
     assert printed == json.loads((here / "verdicts.json").read_text())
-    assert [verdict["claim"] for verdict in printed] == ["C5", "C6", "C7", "C8", "C9"]
-    first = printed[0]
+    assert [verdict["claim"] for verdict in printed] == ["C4", "C5", "C6", "C7", "C8", "C9"]
+    unbranched, first = printed[:2]
+    assert unbranched["verdict"] == "not_testable" and unbranched["reason"] == "no branches of one trunk"
     assert first["verdict"] == "supported" and first["rules_version"] == 2 and first["exploratory"] is True
     assert first["parts"][0]["by_size"][0]["capacity"] == 10_000
-    assert printed[1]["p"] is None and printed[4]["zones"][0]["zone"] == "retained"
+    assert printed[2]["p"] is None and printed[5]["zones"][0]["zone"] == "retained"
 
 
 def test_other_rules(command: Any, results: str, here: Path) -> None:
