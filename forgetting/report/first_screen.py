@@ -86,8 +86,10 @@ def exploratory(study: StudyFolder, skills: Sequence[str] = FIRST) -> Iterator[s
         yield f"{fresh} fresh students a size of {FRESH_STUDENTS}"
     rows = study.scores[study.scores["depth"].isna() & (study.scores["variant"] == ORIGINAL)]
     rows = rows[rows["skill"].isin(list(skills))]
-    if len(rows) and (least := int(rows["items"].min())) < ITEMS:
-        yield f"{least} items of {ITEMS} for {rows.loc[rows['items'].astype(int).idxmin(), 'skill']}"
+    least = rows.sort_values("items", kind="stable").head(1)
+    for items, skill in zip(least["items"], least["skill"], strict=True):
+        if int(items) < ITEMS:
+            yield f"{int(items)} items of {ITEMS} for {skill}"
     if control_arm(study) is None:
         yield "no control: what any fine-tuning would have cost was not measured"
 

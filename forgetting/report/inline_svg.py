@@ -18,6 +18,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from forgetting.analysis.metrics import Floats
+
 Spot = tuple[int, int]  # of a point on a figure, in tenths of a point of print
 
 _SAID: WeakKeyDictionary[Artist, Sequence[str]] = WeakKeyDictionary()
@@ -61,14 +63,14 @@ def _points(figure: Figure) -> Iterator[tuple[Spot, str]]:
             name = names.get(line, str(line.get_label()))
             if line.get_marker() in ("None", "", " ", None) or (line not in _SAID and name.startswith("_")):
                 continue
-            xy = np.ma.filled(np.ma.asarray(line.get_xydata(), float), np.nan)
+            xy: Floats = np.asarray(np.ma.filled(np.ma.asarray(line.get_xydata(), float), np.nan))
             for number, (x, y) in enumerate(line.get_transform().transform(xy)):
                 if np.isfinite(x) and np.isfinite(y):
                     said = _SAID[line][number] if line in _SAID else _told(name, across, up, xy[number])
                     yield _place(float(x), height - float(y)), said
 
 
-def _told(name: str, across: str, up: str, xy: np.ndarray) -> str:
+def _told(name: str, across: str, up: str, xy: Floats) -> str:
     return f"{_plain(name)}: {up} {xy[1]:,.4g}, {across} {xy[0]:,.6g}"
 
 

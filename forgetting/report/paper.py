@@ -205,11 +205,11 @@ def _orderings(folders: Iterable[Path], known: dict[str, Any], link: Path) -> st
                 said = ", ".join(f"{counts[v]} {v}" for v in ("pass", "fail", "open") if v in counts)
                 judged[str(name)].append(f"{said} ({link_to(folder, ORDERINGS_FILE, link)})")
                 outcomes[str(name)] |= set(map(str, counts.index))
-    rows = []
+    lines: list[MarkdownRow] = []
     for name, (says, sources, takes) in known.items():
         found = outcomes[name]
         verdict = next(iter(found)) if len(found) == 1 else "open" if not found or "fail" in found else "pass in part"
-        rows.append(
+        lines.append(
             [name, says, sources, f"**{verdict}**", "; ".join(judged[name]) or f"not judged; it takes {_code(takes)}"]
         )
     about = (
@@ -217,7 +217,7 @@ def _orderings(folders: Iterable[Path], known: dict[str, Any], link: Path) -> st
         "passes in part where none fails, and is open where they disagree or none was judged. Sources are arXiv "
         "numbers.\n"
     )
-    return about + "\n" + as_table(["", "says", "sources", "verdict", "cells, or what it would take"], rows)
+    return about + "\n" + as_table(["", "says", "sources", "verdict", "cells, or what it would take"], lines)
 
 
 def _as_paper(table: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ def _perturbed(study: StudyFolder) -> list[MarkdownRow]:
     if own.empty or not (own["variant"] != ORIGINAL).any():
         return []
     one = own.drop_duplicates(["student", "distillation_seed", "skill", "variant"])
-    rows = []
+    rows: list[MarkdownRow] = []
     for (_, student), looks in one.groupby(["capacity", "student"]):
         cells: list[Any] = [student]
         for skill in VARIED:

@@ -71,7 +71,7 @@ def test_every_view_has_it(built: Path, result: Result) -> None:
     assert (
         'id="remedies"' in page
         and NEVER in page
-        and page.count("<figure>") == len(list((built / "figures").glob("*.svg")))
+        and page.count("<svg view") == len(list((built / "figures").glob("*.svg")))
     )
     events = EventAccumulator(str(built / "tensorboard" / "study")).Reload()
     assert events.Tags()["images"] == ["front/dialogue"]
