@@ -121,6 +121,7 @@ class HuggingFaceModel(Model):
     def load(cls, folder: Path) -> HuggingFaceModel:
         """Load a checkpoint folder in fp32. Nothing in it can run code; ``UsageError`` if it cannot be read."""
         try:
+            folder = Path(folder)
             check_folder(folder)
             what = f"checkpoint: {str(folder)!r}"
             with without_bars(), panics_told("its tokenizer"):

@@ -39,7 +39,7 @@ class Disk:
             ["mount", "-t", "tmpfs", *words, "none", self.folder], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            pytest.skip(f"no file system can be mounted: {done.stderr.strip()[:80]}")
+            pytest.skip(f"no file system can be mounted: {done.stderr.strip().rpartition(': ')[2]}")
 
     def filled(self, left: int) -> None:
         """Leave so many bytes free."""
