@@ -24,7 +24,7 @@ from forgetting.claims.judging.rules import ClaimRule, Pair, PartRule
 from forgetting.claims.judging.verdict import Finding, RivalState, missing_needs, rivals
 from forgetting.contracts import Claim
 
-BySize = dict[tuple[str, int], list[Probed]]  # by (student, capacity)
+ProbedBySize = dict[tuple[str, int], list[Probed]]  # by (student, capacity)
 DENSE = "students are dense: a mixture of experts would be another architecture, and students of its own"
 WRONG_STEP = ("", "wrong_step")
 
@@ -64,7 +64,7 @@ class ComponentLoss(Claim):
         tested = any(one.sizes for one in parts)
         return Finding(parts, rivals(rule, states) if tested else (), f"{conditions}, {arms[0].exposed}", missing)
 
-    def _correction(self, part: PartRule, runs: BySize) -> ClaimPart:
+    def _correction(self, part: PartRule, runs: ProbedBySize) -> ClaimPart:
         able = {
             key: own for key, own in runs.items()
             if all(run.has(WRONG_STEP) and run.corrected_before is not None for run in own)
@@ -85,7 +85,7 @@ class ComponentLoss(Claim):
         return decide("correction", part, by_size, np.mean(list(by_size.values()), axis=0), _counts(able))
 
 
-def _attention(part: PartRule, runs: BySize, control: str) -> ClaimPart:
+def _attention(part: PartRule, runs: ProbedBySize, control: str) -> ClaimPart:
     by_size = {}
     for key, own in runs.items():
         both = [_beyond(own, kind, control) for kind in ("attention", "mlp")]
@@ -114,11 +114,11 @@ def _drawn(part: Floats | list[float], whole: Floats | list[float]) -> Floats:
         return np.concatenate([[a.mean() / b.mean()], a[picked].mean(1) / b[picked].mean(1)])
 
 
-def _counts(runs: BySize) -> Counts:
+def _counts(runs: ProbedBySize) -> Counts:
     return Counts(len(runs), min(map(len, runs.values())), min(run.items for own in runs.values() for run in own))
 
 
-def _random(runs: BySize) -> RivalState:
+def _random(runs: ProbedBySize) -> RivalState:
     """Whether attention brings more back than random sets of as many weights."""
     found = [drawn for own in runs.values() if (drawn := _beyond(own, "attention", "size")) is not None]
     if not found:
@@ -129,7 +129,7 @@ def _random(runs: BySize) -> RivalState:
     return "excluded" if low > 0 else "explains" if between[0] <= 0 else "open", text
 
 
-def _equal_change(part: PartRule, runs: BySize) -> RivalState:
+def _equal_change(part: PartRule, runs: ProbedBySize) -> RivalState:
     """Whether the difference between attention and feed-forward stands against random sets of equal change too."""
     other = _attention(part, runs, "change")
     if not other.sizes:

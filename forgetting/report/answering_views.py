@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.analysis.ways_compared import GREEDY, MAJORITY, ways_compared
 from forgetting.report import drawing
+from forgetting.report.topic import Topic
 
 TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
@@ -99,3 +100,27 @@ def _line(ax: Axes, some: pd.DataFrame, look: str, family: str, colour: str) -> 
     if look == "after":
         error = np.clip([value - some["after_low"], some["after_high"] - value], 0, None)
         ax.errorbar(tokens, value, yerr=error, fmt="none", ecolor=colour, elinewidth=0.7, alpha=0.6)
+
+
+def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    return {"Ways of answering": kept_ways(study)}
+
+
+TOPIC = Topic(
+    anchor="answering",
+    title="Ways of answering",
+    text=(
+        "Accuracy and tokens an answer, before the contamination and after it: means over students. Gain: over greedy "
+        "decoding. Over majority: accuracy minus that of majority voting with as many tokens, after it; low and high "
+        "bound it at 95%."
+    ),
+    captions={
+        "answering": (
+            "Tokens are all that was written, inserted or dropped for an answer. Black: greedy decoding, then "
+            "majority voting over more and more drawn answers, the control of all others. Hollow: controls of the way "
+            "of that colour. Bars: 95%, Student's t over students."
+        ),
+    },
+    tables=_tables,
+    drawn=drawn,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from forgetting.analysis.branches import AGAINST, MARGIN, NLL, branch_runs, bran
 from forgetting.analysis.curves import skill_names
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import drawing
+from forgetting.report.topic import Topic
 
 BRANCH_FILES = ("branches.csv", "branch_differences.csv", "branch_table.csv")
 COLOUR, AS_MADE = "#0072b2", "#8a8a8a"
@@ -48,20 +49,17 @@ def drawn(study: StudyFolder) -> dict[str, Figure]:
     return {f"branches-{arm}": branch_figure(own, runs[runs["arm"] == arm], arm) for arm, own in arms.items()}
 
 
-def page(study: StudyFolder, inline: Mapping[str, Any], html: Callable[[pd.DataFrame], Any]) -> dict[str, Any] | None:
-    """What the report shows of branches: the sentence, figures and tables; None where there are none."""
+def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    if not (found := branch_tables(study)):
+        return {}
+    _, differences, table = found.values()
+    return {"Branches": table, "All differences": differences.drop(columns=["low_90", "high_90"], errors="ignore")}
+
+
+def _said(study: StudyFolder) -> str:
     from forgetting.analysis.branches import said_of
 
-    if not (tables := branch_tables(study)):
-        return None
-    _, differences, table = tables.values()
-    shown = [name for name in differences.columns if name not in ("low_90", "high_90")]
-    return {
-        "said": said_of(differences),
-        "figures": [figure for name, figure in inline.items() if name.startswith("branches-")],
-        "table": html(table),
-        "differences": html(differences[shown]),
-    }
+    return said_of(branch_tables(study)[BRANCH_FILES[1]])
 
 
 @drawing.styled
@@ -110,3 +108,20 @@ def _trunks(ax: Axes, runs: pd.DataFrame, statistic: str, place: Mapping[str, in
     apart = own[statistic].to_numpy(float) - base.reindex(own["distillation_seed"]).to_numpy(float)
     y = [place[name] + 0.3 for name in own["branch"]]
     ax.plot(apart, y, ".", color=COLOUR, markersize=3.5, alpha=0.6, label="one trunk")
+
+
+TOPIC = Topic(
+    anchor="branches",
+    title="Is what was learned in another way more fragile?",
+    text=("Students of one trunk that went on from it in different ways, paired by trunk."),
+    captions={
+        "branches": (
+            "Students that branch from one trunk, less the off-policy branch of the same trunk. Small points: trunks "
+            "on which both arrived; bars: 95%, Student's t over trunks; shaded: within .25 of no difference. Open: as "
+            "made, whatever skill the branch reached."
+        ),
+    },
+    tables=_tables,
+    drawn=drawn,
+    said=_said,
+)

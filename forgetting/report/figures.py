@@ -16,20 +16,7 @@ from matplotlib.figure import Figure
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Status
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
-from forgetting.report import (
-    answer_figures,
-    answering_views,
-    branch_views,
-    capacity_views,
-    drawing,
-    failure_views,
-    probe_views,
-    remedies,
-    replay_views,
-    robustness_views,
-    tables,
-    transfer_views,
-)
+from forgetting.report import answer_figures, capacity_views, drawing, failure_views, tables, topics
 from forgetting.report.drawing import COLUMNS, MARKERS
 from forgetting.report.likelihood import likelihood
 from forgetting.report.sweeps.read import read_sweep
@@ -155,9 +142,8 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
             drawn[f"depth-maths-{arm.name}"] = retention_by_depth(study, arm, "maths")
             drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
             drawn[f"readings-{arm.name}"] = capacity_views.capacity_figure(study, arm.name)
-            drawn[f"robustness-{arm.name}"] = robustness_views.drawn(study, arm)
         drawn |= failure_views.drawn(study, main[0]) if main else {}  # of others they would make the page heavy
-        drawn |= remedies.drawn(study) | replay_views.drawn(study) | answering_views.drawn(study)
+        drawn |= topics.drawn(study)
         return {name: figure for name, figure in drawn.items() if figure is not None}
     rates = _same_but_rate(study)
     nearest = [min(arms, key=lambda arm: abs(_multiple(arm) - 1)).name for arms in rates.values()]
@@ -165,7 +151,6 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
     for arm in study.arms.values():
         drawn[f"retention-{arm.name}"] = retention_by_skill(study, arm)
         drawn[f"likelihood-{arm.name}"] = likelihood(study, arm)
-        drawn[f"transfer-{arm.name}"] = transfer_views.transfer_figure(study, arm)
         if tables.is_control(arm) or arm.name in brief:
             continue
         for skill in ("maths", "code"):
@@ -174,10 +159,8 @@ def figures(study: StudyFolder) -> dict[str, Figure]:
         drawn[f"perturbation-{arm.name}"] = perturbation(study, arm)
         drawn[f"plasticity-{arm.name}"] = retention_against_plasticity(study, arm)
         drawn[f"readings-{arm.name}"] = capacity_views.capacity_figure(study, arm.name)
-        drawn[f"robustness-{arm.name}"] = robustness_views.drawn(study, arm)
         drawn |= failure_views.drawn(study, arm)
-    drawn |= remedies.drawn(study) | replay_views.drawn(study) | branch_views.drawn(study) | probe_views.drawn(study)
-    drawn |= answering_views.drawn(study)
+    drawn |= topics.drawn(study)
     for name, arms in rates.items():
         for skill in [s for s in tables.skills(study) if s in ("maths", "code")]:
             drawn[f"rates-{skill}-{name}"] = retention_by_rate(study, arms, skill)

@@ -16,22 +16,10 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from forgetting.analysis.differences import differences
-from forgetting.analysis.robustness import table_1
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
 from forgetting.record.schema import RUN_KEY
-from forgetting.report import (
-    answering_views,
-    branch_views,
-    first_screen,
-    inline_svg,
-    probe_views,
-    remedies,
-    replay_views,
-    robustness_views,
-    tables,
-    transfer_views,
-)
+from forgetting.report import first_screen, inline_svg, tables, topics
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -56,45 +44,14 @@ CAPTIONS = {
         "solutions that went wrong. Left: shares of all items; right: of the wrong answers, where there are ten. The "
         "control arm stands beside. Light green: right answers by wrong steps."
     ),
-    "front": (
-        "One line a method: the envelope of its strengths, rates and doses, chosen at each level on half of the "
-        "students and shown on the others, as far as all of them learn; a cross where it ends before others. "
-        "Bands: 95%, Student's t over students. Plain tuning has all its rates, every look as an end, and WiSE-FT."
-    ),
-    "replay": (
-        "Bars: 90%, the level set along log share, by students. Arrows: none is needed, or more than was tried. Line: "
-        "the better of two laws, a constant and (1 + B share) N parameters (arXiv 2502.06042), by the mean distance "
-        "of sizes from the law fitted to the others."
-    ),
     "readings": (
         "Means over students by size; bands: 95%, Student's t over students. Dotted: the share of well-formed answers. "
         "What steps in accuracy but not beside it is lost in form or in the metric; what is gone at equal learning was "
         "speed."
     ),
-    "branches": (
-        "Students that branch from one trunk, less the off-policy branch of the same trunk. Small points: trunks on "
-        "which both arrived; bars: 95%, Student's t over trunks; shaded: within .25 of no difference. Open: as made, "
-        "whatever skill the branch reached."
-    ),
-    "transfer": (
-        "A row a phase. Figures: accuracy of skills, NLL of tasks (nats a token). Colours: accuracy, and the share of "
-        "a task's fall of NLL to the lowest in this study; the darker, the more is known. Frames: what was just taught."
-    ),
-    "answering": (
-        "Tokens are all that was written, inserted or dropped for an answer. Black: greedy decoding, then majority "
-        "voting over more and more drawn answers, the control of all others. Hollow: controls of the way of that "
-        "colour. Bars: 95%, Student's t over students."
-    ),
-    "robustness": (
-        "Relative drop of accuracy against the original wording: the mean over a group of wordings; dashed, the worst "
-        "of them for each problem. Renumbered is the reference: other items of the same kind. Bars: 95%, Student's t "
-        "over students."
-    ),
     "rates": "Arms that differ in nothing but the multiple of the learning rate.",
 }
-OF_AN_ARM = (
-    "transfer retention likelihood readings depth-maths depth-code coverage perturbation robustness plasticity".split()
-)
+OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage perturbation plasticity".split()
 COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from not_excluded status".split()
 LIMITS = {"study": 1_000_000, "sweep": 2_000_000, "large": 3_000_000}  # bytes of a page; large: above 200 runs
 LARGE = 200  # runs
@@ -140,17 +97,8 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         differences=_html_table(differences(study)) if len(differences(study)) else "",
         wall_seconds=_html_table(tables.wall_seconds(study)),
         process_seconds=_html_table(tables.process_seconds(study)),
-        orderings=_html_table(judged) if len(judged := remedies.kept_orderings(study)) else "",
-        fronts=_fronts(study, inline),
-        transfer=_html_table(measures) if len(measures := transfer_views.kept_measures(study)) else "",
-        replay_table=_html_table(shares) if len(shares := replay_views.kept_shares(study)) else "",
-        replay_figures=[figure for name, figure in inline.items() if name.startswith("replay-")],
-        branches=branch_views.page(study, inline, _html_table),
-        probes=_probes(study, inline),
-        answering_table=_html_table(ways) if len(ways := answering_views.kept_ways(study)) else "",
-        answering_figures=[figure for name, figure in inline.items() if name.startswith("answering-")],
-        robustness_table=_html_table(twins) if len(twins := robustness_views.kept_robustness(study)) else "",
-        table_1={name: _html_table(own) for name in study.arm_names if len(own := table_1(twins, name))},
+        topics=topics.sections(study, inline),
+        html=_html_table,
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
@@ -229,24 +177,6 @@ def _sections(
         curves, plasticity = map(_token, found)
         sections.append({"arm": arm, "figures": shown, "curves": curves, "plasticity": plasticity})
     return sections
-
-
-def _fronts(study: StudyFolder, inline: dict[str, Markup]) -> list[dict[str, Any]]:
-    """Of every set of arms that were compared, what remedies did: the figure and the table."""
-    return [
-        {"arms": arms, "svg": inline.get(f"front-{arms}", ""), "table": _html_table(table)}
-        for arms, table in remedies.tables(study).items()
-    ]
-
-
-def _probes(study: StudyFolder, inline: dict[str, Markup]) -> dict[str, Any]:
-    """What probes say: figures with their captions, tables by name; nothing of a study without."""
-    if study.probing.empty:
-        return {}
-    captions = probe_views.CAPTIONS
-    figures = [(svg, captions[name.split("-")[0]]) for name, svg in inline.items() if name.split("-")[0] in captions]
-    shown = {name: _html_table(table) for name, table in probe_views.kept_tables(study).items()}
-    return {"figures": figures, "tables": shown} if shown else {}
 
 
 def _html_table(frame: pd.DataFrame) -> Markup:

@@ -13,6 +13,7 @@ from forgetting.analysis.lost_shares import SHARES, lost_shares, probe_effects
 from forgetting.analysis.module_effects import module_effects, readings, shapley_values
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import drawing
+from forgetting.report.topic import Topic
 
 COLOURS = {"garbled": "#56b4e9", "hidden": "#e69f00", "lost": "#5a5a5a"}  # Okabe and Ito's, but for the last
 PROBE_COLOUR, CONTROL_COLOUR = "#0072b2", "#8a8a8a"
@@ -158,3 +159,17 @@ def _short(modules: str) -> str:
         if len(blocks) == 1:
             return f"block {blocks.pop()}"
     return modules
+
+
+def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    return {} if study.probing.empty else kept_tables(study)
+
+
+TOPIC = Topic(
+    anchor="probes",
+    title="Lost, hidden or garbled, and where?",
+    text=("Probes of the students after the last dose, each with its control (docs/probes.md)."),
+    captions=CAPTIONS,
+    tables=_tables,
+    drawn=drawn,
+)

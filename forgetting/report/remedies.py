@@ -19,6 +19,7 @@ from forgetting.analysis.orderings import orderings
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import drawing
 from forgetting.report.drawing import COLUMNS, MARKERS
+from forgetting.report.topic import Topic
 
 LEGEND_COLUMNS = (2, 4, 6)  # beside one, two and more panels
 
@@ -129,3 +130,47 @@ def drawn(study: StudyFolder) -> dict[str, Figure]:
     names = dict.fromkeys(kept_fronts(study).levels["arms"])
     found = {f"front-{arms}": front(study, str(arms)) for arms in names}
     return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _titled(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    return {f"Levels and areas of {arms}": table for arms, table in tables(study).items()}
+
+
+def _orderings(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    return {"Orderings": kept_orderings(study)}
+
+
+TOPIC = Topic(
+    anchor="remedies",
+    title="Remedies at equal learning",
+    text=(
+        "Retention where as much of the new task was learned: NLL of its probe, nats a token. Interval: 95%, "
+        "Student's t over students, none for one. Area: mean difference from plain tuning between the first level and "
+        "the last, in the compared students, over the covered share of what lies between; low and high bound it. "
+        "Samples: trained on until the last level reached, as a multiple of plain tuning's; area same samples: were "
+        "no run longer than plain tuning's longest. Optimism: what choosing the strengths on the students shown would "
+        "have added."
+    ),
+    captions={
+        "front": (
+            "One line a method: the envelope of its strengths, rates and doses, chosen at each level on half of the "
+            "students and shown on the others, as far as all of them learn; a cross where it ends before others. "
+            "Bands: 95%, Student's t over students. Plain tuning has all its rates, every look as an end, and WiSE- "
+            "FT."
+        ),
+    },
+    tables=_titled,
+    drawn=drawn,
+)
+
+
+ORDERINGS = Topic(
+    anchor="orderings",
+    title="Orderings that several papers agree on",
+    text=(
+        "Pass or fail where the whole interval of the area between two fronts says so; a margin of .05 of retention "
+        "is no more, and alike."
+    ),
+    captions={},
+    tables=_orderings,
+)

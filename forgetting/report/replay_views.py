@@ -17,6 +17,7 @@ from forgetting.analysis.curves import skill_names
 from forgetting.analysis.learning_paths import REPLAYS, mitigation
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import drawing
+from forgetting.report.topic import Topic
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito's, one a kind of replay
 SKILL, FEWEST_SIZES = "maths", 3
@@ -127,3 +128,23 @@ def drawn(study: StudyFolder) -> dict[str, Figure]:
     groups = shares.groupby("arms", sort=False) if len(shares) else ()
     found = {f"replay-{arms}": replay_figure(own) for arms, own in groups}
     return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    return {"Shares by size, level and dose": kept_shares(study)}
+
+
+TOPIC = Topic(
+    anchor="replay",
+    title="How much replay does a size need?",
+    text=("The smallest share of the stream that keeps a level of retention at a dose. Low and high bound it at 90%."),
+    captions={
+        "replay": (
+            "Bars: 90%, the level set along log share, by students. Arrows: none is needed, or more than was tried. "
+            "Line: the better of two laws, a constant and (1 + B share) N parameters (arXiv 2502.06042), by the mean "
+            "distance of sizes from the law fitted to the others."
+        ),
+    },
+    tables=_tables,
+    drawn=drawn,
+)

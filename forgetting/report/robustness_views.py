@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from forgetting.analysis.robustness import COLUMNS, groups, robustness
+from forgetting.analysis.robustness import COLUMNS, groups, robustness, table_1
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import drawing
+from forgetting.report.topic import Topic
 
 # Of groups with several candidates the mean is drawn full and the worst dashed; references and other skills are hollow.
 STYLES = {
@@ -37,11 +38,11 @@ def kept_robustness(study: StudyFolder) -> pd.DataFrame:
     return study.kept["robustness"]
 
 
-def drawn(study: StudyFolder, arm: ArmCurves) -> Figure | None:
-    """The figure of one arm, where it has perturbed variants at two sizes or more."""
-    table = kept_robustness(study)
-    own = table[table["arm"] == arm.name]
-    return robustness_figure(arm, own) if own["student"].nunique() >= FEWEST_SIZES else None
+def drawn(study: StudyFolder) -> dict[str, Figure]:
+    """The figure of every arm with perturbed variants at two sizes or more, by file name."""
+    arms = kept_robustness(study).groupby("arm", sort=False)
+    enough = {str(arm): own for arm, own in arms if own["student"].nunique() >= FEWEST_SIZES}
+    return {f"robustness-{arm}": robustness_figure(study.arm(arm), own) for arm, own in enough.items()}
 
 
 @drawing.styled
@@ -92,3 +93,29 @@ def _sizes(ax: Axes, capacities: np.ndarray) -> None:
     ax.xaxis.set_major_locator(FixedLocator(places))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticklabels([drawing.short(place) for place in places])
+
+
+def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    every, title = kept_robustness(study), "Original, perturbed and drop in per cent: "
+    return {f"{title}{arm}": table_1(every, arm) for arm in study.arm_names} | {"Every group of wordings": every}
+
+
+TOPIC = Topic(
+    anchor="robustness",
+    title="Perturbed wordings",
+    text=(
+        "Per cent: means over students that had learned the skill; perturbed is the mean over rephrased, renamed, "
+        "reordered and distractor, where the benchmark has them. Worst: share of problems right in the original and "
+        "in every wording of the group; both: mean share right in the original and one wording; agreement: mean over "
+        "pairs of wordings of the share with the same outcome."
+    ),
+    captions={
+        "robustness": (
+            "Relative drop of accuracy against the original wording: the mean over a group of wordings; dashed, the "
+            "worst of them for each problem. Renumbered is the reference: other items of the same kind. Bars: 95%, "
+            "Student's t over students."
+        ),
+    },
+    tables=_tables,
+    drawn=drawn,
+)

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.analysis.transfer import transfer
 from forgetting.report import drawing
+from forgetting.report.topic import Topic
 
 GROUPS = ("skills", "new")
 CELL, LONGEST = 0.56, 10  # inches of a cell's width; characters of a name in it
@@ -29,6 +30,12 @@ def _kept_matrices(study: StudyFolder) -> pd.DataFrame:
     if "transfer matrices" not in study.kept:
         study.kept["transfer matrices"] = transfer(study).matrices
     return study.kept["transfer matrices"]
+
+
+def drawn(study: StudyFolder) -> dict[str, Figure]:
+    """The figure of every arm that is a sequence, by file name."""
+    found = {f"transfer-{arm.name}": transfer_figure(study, arm) for arm in study.arms.values()}
+    return {name: figure for name, figure in found.items() if figure is not None}
 
 
 @drawing.styled
@@ -102,3 +109,28 @@ def _draw(ax: Axes, table: pd.DataFrame, lowest: pd.Series) -> None:
 
 def _short(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    return {"Measures of every sequence": kept_measures(study)}
+
+
+TOPIC = Topic(
+    anchor="transfer",
+    title="Sequences of tasks",
+    text=(
+        "Of skills accuracy, of new tasks the log-likelihood of their probe, nats a token: more is better. Average: "
+        "after the last phase. Backward transfer: since a task was first learned; negative is forgetting. Forward: "
+        "before its first phase, against the student of dose 0; positive is help. Forgetting: from the best phase. "
+        "Low and high: 95%, Student's t over students."
+    ),
+    captions={
+        "transfer": (
+            "A row a phase. Figures: accuracy of skills, NLL of tasks (nats a token). Colours: accuracy, and the "
+            "share of a task's fall of NLL to the lowest in this study; the darker, the more is known. Frames: what "
+            "was just taught."
+        ),
+    },
+    tables=_tables,
+    drawn=drawn,
+)
