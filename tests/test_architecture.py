@@ -48,6 +48,7 @@ LONG: dict[str, str] = {
     "forgetting.spec": "the settings of a study, a class for each group",
     "forgetting.sandbox.child": "runs in an interpreter of its own, where it can import next to nothing of the package",
     "forgetting.natural.lm_eval_tasks": "everything that touches lm-eval, whose interface moves, is in one place",
+    "forgetting.report.result": "the API of a study: a method for each question, of a few lines each",
     "forgetting.world.dialects": "one grammar",
     "forgetting.natural.syntax.python_dialects": "one grammar",
 }

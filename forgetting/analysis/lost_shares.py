@@ -77,7 +77,7 @@ def probed_runs(study: StudyFolder) -> dict[tuple[str, int, str, str], list[Prob
             looks = looks.reindex(depths)
             if last == 0 or (0, "", GREEDY) not in looks or (last, "", GREEDY) not in looks:
                 continue
-            found = _after(looks.xs(last, axis=1, level="dose"))
+            found = _after(pd.DataFrame(looks.xs(last, axis=1, level="dose")))
             plain = (own["dose"] == last) & (own["answering"] == GREEDY) & (own["intervention"] == "")
             items = int(own.loc[plain, "items"].sum())
             start = float(looks[0, "", WRONG].to_numpy(float)[1:].mean()) if (0, "", WRONG) in looks else None

@@ -57,7 +57,8 @@ def _finding(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
     if study.branched and not rule.claim.of_branches:
         why = "its students branch from one trunk and are no sizes"
         return Finding.nothing(rule, why, f"{pair.contamination} against {pair.skill}")
-    return rule.claim.judge(study, rule, pair)
+    found: Finding = rule.claim.judge(study, rule, pair)
+    return found
 
 
 def _rank(finding: Finding) -> tuple[int, ...]:
