@@ -36,11 +36,12 @@ COLUMNS = (
     "worst_drop_high",
 )
 WORDS = "words"
+OTHER_DEPTHS = "novel_pair"  # starts at depth 2, so that the original accuracy of all depths is no comparison
 
 
 def groups(variants: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """By name, the variants of each group: each by itself, all devices, other words, several devices at once."""
-    single = [name for name in variants if name != ORIGINAL]
+    single = [name for name in variants if name not in (ORIGINAL, OTHER_DEPTHS)]
     words = [name for name in single if name.startswith(f"{WORDS}_")]
     found = {name: (name,) for name in single if "-" not in name and name not in words}
     many = {"devices": [name for name in single if name in DEVICES], WORDS: words}

@@ -23,7 +23,6 @@ STYLES = {
     "2 at once": ("#ff7f0e", "D"),
     "3 at once": ("#d62728", "^"),
     "functional": ("#9467bd", "v"),
-    "novel_pair": ("#8c564b", "P"),
     "renumbered": ("black", "X"),
 }
 FEWEST_SIZES = 2
@@ -70,7 +69,7 @@ def robustness_figure(arm: ArmCurves, own: pd.DataFrame) -> Figure:
 
 
 def _line(ax: Axes, rows: pd.DataFrame, group: str, colour: str, marker: str) -> None:
-    reference = group in ("renumbered", "novel_pair")
+    reference = group == "renumbered"
     style: dict[str, Any] = {"color": colour, "marker": marker, "fillstyle": "none" if reference else "full"}
     style |= {"linestyle": ":" if reference else "-", "linewidth": 1.0}
     value = rows["drop"].to_numpy(float)

@@ -56,7 +56,7 @@ def _set(path: str, value: Any) -> Any:
         (_set("level", 1.0), "rules.level: must be above 0 and below 1"),
         (_set("least_seeds", 1), "rules.least_seeds: must be a whole number, 2 or more"),
         (_set("claims", []), "rules.claims: must be a mapping"),
-        (_set("claims/C15", {}), "rules.claims: unknown name 'C15'; did you mean 'C5'"),
+        (_set("claims/C55", {}), "rules.claims: unknown name 'C55'; did you mean 'C5'"),
         (_set("claims/C5/marign", 1), "rules.C5: unknown name 'marign'"),
         (_set("claims/C5/title", 5), "rules.C5.title: must be text"),
         (_set("claims/C5/pairs", []), "rules.C5.pairs: must be a list"),
