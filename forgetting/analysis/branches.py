@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
-from forgetting.analysis.capacity_readings import arm_looks, crossed
 from forgetting.analysis.curves import ORIGINAL, skill_names
-from forgetting.analysis.dose_at import falls_at
 from forgetting.analysis.learning_paths import floor_of, multiple
 from forgetting.analysis.metrics import Floats
 from forgetting.analysis.study_folder import StudyFolder
@@ -36,11 +34,6 @@ DIFFERENCE_COLUMNS = (
 ).split()
 
 
-def is_branched(study: StudyFolder) -> bool:
-    """Whether students of the study go on from trunks that they share."""
-    return any("branch" in one for one in study.record.get("students", []))
-
-
 def branch_runs(study: StudyFolder, skill: str = "maths", level: float = LEVEL, nll: float = NLL) -> pd.DataFrame:
     """One row for each run of a branch, in the order of the study; empty where no student branches.
 
@@ -54,6 +47,8 @@ def branch_runs(study: StudyFolder, skill: str = "maths", level: float = LEVEL, 
     Raises:
         UsageError: an unknown skill, or a level that is not between 0 and 1
     """
+    from forgetting.analysis.capacity_readings import arm_looks  # with level sets, which few studies need
+
     require(0 < level < 1, "level", "above 0 and below 1", level)
     students = {str(one["name"]): one for one in study.record.get("students", []) if "branch" in one}
     rows: list[dict[str, Any]] = []
@@ -84,6 +79,9 @@ def _at_start(study: StudyFolder, arm: str, skill: str) -> dict[tuple[Any, ...],
 
 
 def _run(run: pd.DataFrame, student: dict[str, Any], level: float, nll: float, floor: float) -> dict[str, Any]:
+    from forgetting.analysis.capacity_readings import crossed
+    from forgetting.analysis.dose_at import falls_at
+
     run = run.sort_values("dose")
     first = run.iloc[0]
     seed = int(first["distillation_seed"])
@@ -207,7 +205,7 @@ def mean_with_interval(values: Floats, share: float = 0.95) -> tuple[float, floa
     mean = float(values.mean())
     if len(values) < 2:
         return mean, math.nan, math.nan
-    half = float(stats.t.ppf((1 + share) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    half = float(stdtrit(len(values) - 1, (1 + share) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
     return mean, mean - half, mean + half
 
 
@@ -227,7 +225,7 @@ def _adjusted(pairs: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
         return {}
     found, *_ = np.linalg.lstsq(design, y, rcond=None)
     variance = float(((y - design @ found) ** 2).sum()) / freedom * np.linalg.inv(design.T @ design)
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(np.diag(variance))
+    half = stdtrit(freedom, 0.975) * np.sqrt(np.diag(variance))
     return {
         name: {"adjusted": float(v), "adjusted_low": float(v - h), "adjusted_high": float(v + h)}
         for (name, _), v, h in zip(known, found[:-1], half[:-1], strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from forgetting.record.schema import ADDED, LEDGER_COLUMNS
 from forgetting.record.seals import read_sealed
 
 CURVES_FILE = "curves.csv"
+BRANCH_FILES = ("branches.csv", "branch_differences.csv", "branch_table.csv")
 REMEDY = "take the folder from where it came again, or delete record.json and resume it: it is joined again"
 
 
@@ -106,3 +107,8 @@ def shown(folder: Path) -> Iterator[None]:
     ) as error:
         what = f"{type(error).__name__}: {first_line(error)}"
         raise UsageError(f"{folder}: its record is damaged or not of a study, and cannot be shown ({what})") from error
+
+
+def is_branched(record: Mapping[str, Any]) -> bool:
+    """Whether students of a study go on from trunks that they share, by its record."""
+    return any("branch" in one for one in record.get("students", []))

@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from forgetting.analysis.branches import AGAINST, MARGIN, NLL, branch_runs, branch_table, is_branched
+from forgetting.analysis.branches import AGAINST, MARGIN, NLL, branch_runs, branch_table
 from forgetting.analysis.curves import skill_names
+from forgetting.analysis.record_reading import BRANCH_FILES, is_branched
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import drawing
 from forgetting.report.topic import Topic
 
-BRANCH_FILES = ("branches.csv", "branch_differences.csv", "branch_table.csv")
 COLOUR, AS_MADE = "#0072b2", "#8a8a8a"
 SKILL = "maths"
 AXES = {
@@ -29,7 +29,7 @@ def branch_tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
     """Runs, differences and the table, found once for all views, by file name; empty where no student branches."""
     name = "branches"
     if name not in study.kept:
-        told = is_branched(study) and SKILL in skill_names(study.scores).values()
+        told = is_branched(study.record) and SKILL in skill_names(study.scores).values()
         study.kept[name] = branch_runs(study, SKILL) if told else pd.DataFrame()
     runs = study.kept[name]
     if runs.empty or AGAINST not in set(runs["branch"]):

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forgetting.analysis.branches import is_branched
-from forgetting.analysis.record_reading import CURVES_FILE, shown
+from forgetting.analysis.record_reading import BRANCH_FILES, CURVES_FILE, is_branched, shown
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.analysis.well_formed import WELL_FORMED_FILE
 from forgetting.errors import UsageError, unknown
 from forgetting.record.files import write_atomically
 from forgetting.record.places import check_plain, clear
 from forgetting.record.seals import SEAL, file_hash, write_sealed
-from forgetting.report.branch_views import BRANCH_FILES, branch_tables
 
 VIEWS = ("curves", "figures", "tensorboard", "html")
 TABLES = (CURVES_FILE, WELL_FORMED_FILE)
@@ -94,7 +92,9 @@ def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Pa
         for name, table in zip(TABLES, tables, strict=True):
             write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
             paths.append(target / name)
-    if "curves" in wanted and is_branched(study):
+    if "curves" in wanted and is_branched(study.record):
+        from forgetting.report.branch_views import branch_tables
+
         for name, table in branch_tables(study).items():
             write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
             paths.append(target / name)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from forgetting.analysis.robustness import COLUMNS, groups, robustness, table_1
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
-from forgetting.report import drawing
+from forgetting.report import drawing, tables
 from forgetting.report.topic import Topic
 
 # Of groups with several candidates the mean is drawn full and the worst dashed; references and other skills are hollow.
@@ -38,10 +38,17 @@ def kept_robustness(study: StudyFolder) -> pd.DataFrame:
 
 
 def drawn(study: StudyFolder) -> dict[str, Figure]:
-    """The figure of every arm with perturbed variants at two sizes or more, by file name."""
-    arms = kept_robustness(study).groupby("arm", sort=False)
-    enough = {str(arm): own for arm, own in arms if own["student"].nunique() >= FEWEST_SIZES}
-    return {f"robustness-{arm}": robustness_figure(study.arm(arm), own) for arm, own in enough.items()}
+    """The figure of every arm with perturbed variants at two sizes or more, by file name.
+
+    Controls and other rates apart, as with the other figures of an arm.
+    """
+    found = {}
+    for name, own in kept_robustness(study).groupby("arm", sort=False):
+        arm = study.arm(str(name))
+        main = not tables.is_control(arm) and float(arm.settings.get("rate_multiple", 1)) == 1
+        if own["student"].nunique() >= FEWEST_SIZES and main:
+            found[f"robustness-{name}"] = robustness_figure(arm, own)
+    return found
 
 
 @drawing.styled

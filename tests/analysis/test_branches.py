@@ -17,9 +17,9 @@ from forgetting.analysis.branches import (
     branch_differences,
     branch_runs,
     branch_table,
-    is_branched,
     said_of,
 )
+from forgetting.analysis.record_reading import is_branched
 from forgetting.analysis.study_folder import open_study
 from forgetting.errors import UsageError
 from tests.claims.synthetic import World, arm, write
@@ -137,7 +137,7 @@ def test_a_study_gives_half_doses_and_the_way_each_was_taught(folder: Path) -> N
     assert middle["off_policy"] == pytest.approx(math.log2(1000), abs=0.1)
     assert middle["on_policy"] - middle["off_policy"] == pytest.approx(1, abs=0.1)
     study = open_study(folder)
-    assert is_branched(study)
+    assert is_branched(study.record)
     from forgetting.analysis.branches import differences_of
 
     differences = differences_of(study)
@@ -156,7 +156,7 @@ def test_a_study_without_branches_has_none(folder: Path, tmp_path: Path) -> None
     plain = [{"name": one["name"]} for one in record["students"]]
     (tmp_path / "record.json").write_text(json.dumps(record | {"students": plain}))
     study = open_study(tmp_path)
-    assert not is_branched(study) and branch_runs(study).empty
+    assert not is_branched(study.record) and branch_runs(study).empty
 
 
 def test_sizes_are_compared_with_their_own_trunks() -> None:

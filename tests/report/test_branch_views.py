@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from forgetting.analysis.record_reading import BRANCH_FILES
 from forgetting.errors import UsageError
 from forgetting.report import branch_views
-from forgetting.report.branch_views import BRANCH_FILES, branch_figure, branch_tables
+from forgetting.report.branch_views import branch_figure, branch_tables
 from forgetting.report.result import Result, load
 from tests.analysis.test_branches import falling
 from tests.claims.synthetic import World, arm, write
@@ -52,7 +53,7 @@ def test_files_and_page(result: Result, tmp_path: Path) -> None:
     build.write_views(result, ("curves",), tmp_path)
     assert all((tmp_path / name).is_file() for name in BRANCH_FILES)
     text = html.page(result, {})
-    assert "At equal skill the methods differ by at most" in text and "<td>grpo</td>" in text
+    assert "At equal skill the methods differ by at most" in text and "<td class=t>grpo" in text
 
 
 def test_results_give_runs_and_differences(result: Result) -> None:

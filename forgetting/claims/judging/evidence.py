@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forgetting.analysis.branches import is_branched
 from forgetting.analysis.curves import ORIGINAL
-from forgetting.analysis.record_reading import part_name, read_record, replayed
+from forgetting.analysis.record_reading import is_branched, part_name, read_record, replayed
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.claims.judging.accuracy import Cell, CountCell, ItemCell, SeedPair
@@ -97,7 +96,7 @@ class Measured:
     @property
     def branched(self) -> bool:
         """Whether students go on from trunks that they share, so that students of one capacity differ."""
-        return is_branched(self.study)
+        return is_branched(self.study.record)
 
     @cached_property
     def students(self) -> tuple[str, ...]:
