@@ -65,7 +65,9 @@ def main(grown: str, fresh: str) -> None:
         size, size_error, freedom = other[0] - small[0], hypot(small[1], other[1]), min(small[2], other[2]) - 1
         print(f"  fresh of the grown size minus plain: {told(size, size_error, freedom)}")
         share = gained / size
-        error = hypot(gain_error, share * size_error) / abs(size)
+        # The ratio to first order: plain students are in what is gained and in what the size protects.
+        own, others = mean(room[:, number] - plain[:, number] + share * plain[:, number])[1], share * other[1]
+        error = hypot(own, others) / abs(size)
         print(f"  share of the size's protection that growth gives: {told(share, error, count - 1)}")
 
 

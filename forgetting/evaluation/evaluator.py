@@ -198,7 +198,8 @@ class Evaluator:
         answers = tokens([text for text, _ in told], self.base.tokenizer)
         for item, answer, (_, grade) in zip(s.items, answers, told, strict=True):
             self._grades[s.benchmark.short_name(), item.id] = answer, grade
-        return self._rows(s, answers, (yield from s.traces.reading(student is self.base)))
+        rows = self._rows(s, answers, (yield from s.traces.reading(student is self.base)))
+        return rows.assign(generated=[len(answer) for answer in answers])
 
     def _rows(self, s: _Set, answers: list[list[int]], sums: Sums) -> pd.DataFrame:
         grades, name = self._graded(s, answers), s.benchmark.short_name()
@@ -217,6 +218,7 @@ class Evaluator:
                 "steps_right": [g.steps_right for g in grades],
                 "steps_total": [g.steps_total for g in grades],
                 "answer": [np.array(a, dtype=np.int32) for a in answers],
+                "generated": [min(len(a) + 1, self.evaluation.max_new_tokens) for a in answers],  # with the end token
                 **sums,
             }
         )
@@ -247,6 +249,7 @@ def _probe_rows(name: str, samples: Sequence[Sample], sums: Sums) -> pd.DataFram
         "steps_right": 0,
         "steps_total": 0,
         "answer": [np.array([], dtype=np.int32) for _ in samples],
+        "generated": 0,
     }
     return pd.DataFrame({**plain, **sums})
 

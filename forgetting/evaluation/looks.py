@@ -127,4 +127,4 @@ class Looks:
 
 def _plain(rows: pd.DataFrame) -> pd.DataFrame:
     """Greedy rows with the columns in which others differ from them."""
-    return rows.assign(**ADDED | {"generated": [len(answer) for answer in rows["answer"]]})
+    return rows.assign(**{name: value for name, value in ADDED.items() if name not in rows})

@@ -82,9 +82,10 @@ def test_rows_say_what_the_model_answers_and_the_benchmark_thinks_of_it() -> Non
     for benchmark, variant, item in expected:
         row = graded.loc[item.id]
         prompt = words()(item.prompt)["input_ids"]
-        (answer,) = without_end(student.generate([[prompt]], max_new_tokens=8)[0], student.ends)
+        (written,) = student.generate([[prompt]], max_new_tokens=8)[0]
+        (answer,) = without_end([written], student.ends)
         (grade,) = benchmark.grade([item], texts([answer], words()))
-        assert row["answer"].tolist() == answer
+        assert row["answer"].tolist() == answer and row["generated"] == len(written)  # the end token, if there is one
         assert (row["verdict"], row["kind"]) == (grade.verdict, grade.kind)
         assert (row["steps_right"], row["steps_total"]) == (grade.steps_right, grade.steps_total)
         assert (row["benchmark"], row["variant"], row["depth"]) == (benchmark.short_name(), variant, item.depth)
@@ -96,7 +97,7 @@ def test_rows_say_what_the_model_answers_and_the_benchmark_thinks_of_it() -> Non
     probe = found[found["benchmark"] == "probe"]
     assert len(probe) == 6 and set(probe["variant"]) == {"dialogue"} and set(probe["verdict"]) == {""}
     given_columns = {"student", "capacity", "arm", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples"}
-    assert set(found.columns) == set(LEDGER_COLUMNS) - given_columns - set(ADDED)
+    assert set(found.columns) == set(LEDGER_COLUMNS) - given_columns - (set(ADDED) - {"generated"})
 
 
 def test_logged_scores_are_those_of_a_plain_loop() -> None:
