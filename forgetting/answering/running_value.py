@@ -25,9 +25,8 @@ class RunningValue(Answering):
 
     The probe is fitted on original word problems, one class a number of the world, by L-BFGS with an L2 penalty; the
     student's own output takes no part, so a value that is still there can be read where the student no longer says it.
-    An answer is right where the number is. The control task (arXiv 1909.03368) has its labels shuffled among all
-    places; a student that was never taught is the other control. Unless it was fitted, and without gold steps, it
-    writes nothing.
+    An answer is right where the number is. The control has its labels shuffled among all places; a student that was
+    never taught is the other control. Unless it was fitted, and without gold steps, it writes nothing.
 
     Args:
         samples: original samples drawn, of which the word problems are used

@@ -35,5 +35,6 @@ class WrongStep(Greedy):
         place = text.index("=") + 1 if "=" in text else len(text)
         if place >= len(text) or not text[place].isdigit():
             return []
-        wrong = words.get_vocab().get(str(int(text[place]) + (-1 if self.less else 1)))
+        value, aside, known = int(text[place]), -1 if self.less else 1, words.get_vocab()
+        wrong = known.get(str(value + aside), known.get(str(value - aside)))  # at an end of the numbers, the other side
         return [] if wrong is None else [*step[:place], wrong, *step[place + 1 :]]
