@@ -89,3 +89,19 @@ def test_what_cannot_be_read_is_one_line(results: Path, tmp_path: Path) -> None:
     (results / "first-1" / "claims.json").write_text('[{"claims": 1}]')
     with pytest.raises(UsageError, match=r"first-1/claims\.json: not readable as verdicts"):
         page_of(results, Path("x"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("claims.json", json.dumps([{"claim": "C5"}]), "not readable as verdicts"),
+        ("claims.json", json.dumps([verdict("C5", "sure", 0.2)]), "no verdict is called sure"),
+        ("orderings.csv", "", "not readable as a table"),
+        ("orderings.csv", "a,b\n1,2\n", "must have the columns ordering and verdict, lacks ordering, verdict"),
+        ("branch_table.csv", "a\n1,2\n3,4,5\n", "not readable as a table"),
+    ],
+)
+def test_a_file_of_another_shape_is_one_line(results: Path, name: str, text: str, said: str) -> None:
+    (results / "first-1" / name).write_text(text)
+    with pytest.raises(UsageError, match=rf"first-1/{name.replace('.', chr(92) + '.')}: .*{said}"):
+        page_of(results, Path("x"))
