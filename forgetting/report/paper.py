@@ -58,8 +58,11 @@ def write_paper(results: Path, target: Path) -> Path:
     """Write the page of a folder of results as ``target``.
 
     Raises:
-        UsageError: a folder without a study, or a broken ``claims.json`` or ``orderings.csv``
+        UsageError: a folder without a study, a broken ``claims.json`` or ``orderings.csv``, or another page in its place
     """
+    title = HEAD.partition("\n")[0]
+    if target.is_file() and not read_bytes(target).startswith(title.encode()):
+        raise UsageError(f"{target}: is a page of another kind, which is not written over; move it away")
     write_atomically(target, page_of(results, Path("..") / results.name))
     return target
 

@@ -82,6 +82,14 @@ def test_the_command_writes_it_beside_the_results(results: Path, capsys: pytest.
     assert capsys.readouterr().out == f"{page}\n" and page.read_text() == page_of(results, Path("../results"))
 
 
+def test_a_page_of_ones_own_is_not_written_over(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = results.parent / "docs" / "paper.md"
+    page.parent.mkdir()
+    page.write_text("# My paper\n")
+    assert main(["report", "--paper", str(results)]) == 2 and page.read_text() == "# My paper\n"
+    assert f"{page}: is a page of another kind" in capsys.readouterr().err
+
+
 def test_what_cannot_be_read_is_one_line(results: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UsageError, match="folder with studies"):
