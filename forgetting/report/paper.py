@@ -58,7 +58,7 @@ def write_paper(results: Path, target: Path) -> Path:
     """Write the page of a folder of results as ``target``.
 
     Raises:
-        UsageError: a folder without a study, a broken ``claims.json`` or ``orderings.csv``, or another page in its place
+        UsageError: a folder without a study, a broken ``claims.json`` or ``orderings.csv``, another page in its place
     """
     title = HEAD.partition("\n")[0]
     if target.is_file() and not read_bytes(target).startswith(title.encode()):

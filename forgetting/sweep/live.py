@@ -113,7 +113,7 @@ class Live:
             self.say(text)
 
     def _table(self) -> RenderableType:
-        lines = [Text(f"{name}: {reason}", overflow="fold") for name, reason in self.reasons.items()]
+        lines = [Text(f"{name}: {reason}", overflow="fold") for name, reason in list(self.reasons.items())]
         parts: list[RenderableType] = [Text(f"sweep, {time.monotonic() - self.begin:,.0f} s"), *lines]
         if self.current and self.current not in self.reasons:
             number = self.names.index(self.current) + 1
