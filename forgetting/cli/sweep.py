@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting.cli import arguments, folders
+from forgetting.cli import arguments, folders, streams
 from forgetting.cli.simulate import STORE_HELP, resume_command, store_of, training
 from forgetting.errors import UsageError
 from forgetting.executors import executor_of
@@ -73,7 +73,7 @@ def sweep(given: Namespace) -> int:
     if given.get("dry_run"):
         from forgetting.sweep.cost import estimate_cost, show
 
-        sys.stderr.write("measuring this machine with a small sweep of three shipped students: some ten seconds\n")
+        streams.say("measuring this machine with a small sweep of three shipped students: some ten seconds\n")
         show(estimate_cost(whole, executor, store))
         return 0
     folder = output / whole.folder_name

@@ -62,7 +62,8 @@ def check_tokenizer(file: Path) -> None:
         for part in _parts(told.get(name)):
             pattern, content = part.get("pattern"), part.get("content", part.get("prepend", part.get("replacement")))
             if isinstance(content, str):
-                width = len(pattern["String"]) if isinstance(pattern, dict) and "String" in pattern else 1
+                plain = pattern.get("String") if isinstance(pattern, dict) else None
+                width = len(plain) if isinstance(plain, str) else 1
                 grown *= max(1.0, len(content) / width) if width else len(content) + MOST_GROWTH
         if grown > MOST_GROWTH:
             rule = f"makes a text more than {MOST_GROWTH} times longer, which is the limit"

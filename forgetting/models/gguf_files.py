@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from forgetting.errors import UsageError
+from forgetting.errors import UsageError, panics_told
 from forgetting.models.weight_files import digest, hash_of
 from forgetting.record.store import Store, default_root
 
@@ -72,9 +72,9 @@ def _copy(file: Path, folder: Path) -> dict[str, Any]:
 
     try:
         network, tokenizer = _read(file)
-    except UsageError:
-        raise
     except Exception as error:
+        if isinstance(error, UsageError) and str(error).startswith("checkpoint"):
+            raise
         text = " ".join(str(error).split())[:200] or type(error).__name__
         if "ignore_mismatched_sizes" in text:
             text = "its weights have other sizes than transformers reads from its header"
@@ -96,7 +96,7 @@ def _read(file: Path) -> tuple[Any, Any]:
     sys.stderr.flush()
     where: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     models: Any = AutoModelForCausalLM
-    with without_bars(), _quietly(), _header_read_once() as reader:
+    with without_bars(), _quietly(), panics_told("its tokenizer"), _header_read_once() as reader:
         unpacked, report = models.from_pretrained(
             file.parent, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True),
             output_loading_info=True, **where,

@@ -25,6 +25,7 @@ from forgetting.own_model.given import (
     look_at_benchmark,
     parameter_counts,
     sample_sizes,
+    shown_how,
     source_of,
     student_of,
     without_template,
@@ -118,7 +119,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     parameters = weights.parameters
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
     if is_base(first.students[0]):
-        extra = [{**one, "shots": SHOTS} if one["name"] == "gsm8k" else one for one in extra]
+        extra, left_out = shown_how(extra, SHOTS)
+        notes += left_out
     extent = dataclasses.replace(
         extent,
         optional=tuple(extra),

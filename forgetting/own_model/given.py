@@ -97,6 +97,22 @@ def is_base(student: Any) -> bool:
     return isinstance(student, Checkpoint) and not student.reader()[0].chat_template
 
 
+def shown_how(benchmarks: Sequence[dict[str, Any]], shots: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Benchmarks with worked problems before GSM8K's questions; a line where its training rows are not at hand."""
+    found, notes = list[dict[str, Any]](), list[str]()
+    for one in benchmarks:
+        more = {**one, "shots": shots} if one["name"] == "gsm8k" else one
+        try:
+            if more is not one:
+                part = cast(TextBenchmark, registry.build("benchmarks", more, "benchmarks"))
+                next(part.source_rows("train"), None)
+        except UsageError:
+            more = one
+            notes.append("gsm8k: asked without worked problems, for its training rows are not at hand")
+        found.append(more)
+    return found, notes
+
+
 def without_template(student: Any, part: Contamination, source: Any) -> tuple[Any, list[str]]:
     """The source, and a line if it must be another: without a chat template one answer of a dialogue is learned."""
     if not is_base(student) or not isinstance(part, Conversations) or "turns" in source:

@@ -7,7 +7,6 @@ is ``maybe(shape)``.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 from forgetting.errors import UsageError, file_name
@@ -51,7 +50,7 @@ def _has_kind(value: Any, shape: Any) -> bool:
         return value is shape
     if shape in (NUMBER, WHOLE):
         plain = isinstance(value, int if shape == WHOLE else int | float) and not isinstance(value, bool)
-        return plain and math.isfinite(value) and abs(value) <= MOST
+        return plain and abs(value) <= MOST  # which neither infinity nor what is no number is
     kinds: dict[str, type] = {TEXT: str, NAME: str, FLAG: bool, NONE: type(None)}
     return isinstance(value, kinds[shape] if isinstance(shape, str) else type(shape))
 

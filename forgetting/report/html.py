@@ -119,7 +119,7 @@ def _rank(name: str) -> int:
 
 
 def _token(name: str) -> Markup:
-    return Markup(f"<!--piece {name}-->")
+    return Markup("<!--piece {}-->").format(name)  # escaped, so that no name ends the comment
 
 
 def _filled(text: str, pieces: Mapping[str, Markup], limit: int) -> str:
@@ -128,9 +128,9 @@ def _filled(text: str, pieces: Mapping[str, Markup], limit: int) -> str:
     for name, piece in pieces.items():
         note = f'<p class="small">Left out of this page for its size: {escape(name.split("#")[0])}</p>'
         size, count = len(piece.encode()), text.count(_token(name))
-        kept[name] = str(piece) if size <= room else note
-        room -= count * len(kept[name].encode())
-    return re.sub("<!--piece (.*?)-->", lambda found: kept[found[1]], text)
+        kept[_token(name)] = str(piece) if size <= room else note
+        room -= count * len(kept[_token(name)].encode())
+    return re.sub("<!--piece .*?-->", lambda found: kept[Markup(found[0])], text)
 
 
 def _cost(study: StudyFolder) -> Markup | str:

@@ -12,28 +12,31 @@ HEAD = """# Measured results
 
 Made by `forgetting report --index {name}`; do not edit. Each folder holds `record.json` (spec, fingerprint, commit,
 versions, hardware, seconds), `curves.csv` (every point of every curve with its interval), `figures/` and `report.html`.
-Ledgers are too large to commit; the command of the experiment makes them again. [docs/paper.md](../docs/paper.md) has
-what they say of the paper; `python validation/stale_figures.py` lists those whose numbers other code has made.
+Ledgers are too large to commit; the command of the experiment makes them again.{paper}
 
 | study | commit | students | arms | seeds | cores, seconds |
 | --- | --- | --- | --- | --- | --- |
 """
+PAPER = """ [docs/paper.md](../docs/paper.md) has
+what they say of the paper; `python validation/stale_figures.py` lists those whose numbers other code has made."""
 
 
 def write_index(results: Path) -> Path:
     """Write ``results/README.md``. Folders without a record are left out; a broken record is a ``UsageError``."""
     records = [(path.parent, read_record(path.parent)) for path in sorted(results.glob("*/record.json"))]
     rows = "".join(_row(folder, record) for folder, record in records)
-    target = results / "README.md"
-    write_atomically(target, HEAD.format(name=results.name) + rows)
+    target, beside = results / "README.md", results.resolve().parent
+    ours = all((beside / name).is_file() for name in ("docs/paper.md", "validation/stale_figures.py"))
+    write_atomically(target, HEAD.format(name=results.resolve().name, paper=PAPER if ours else "") + rows)
     return target
 
 
 def _row(folder: Path, record: dict[str, Any]) -> str:
     seeds = record.get("seeds", {})
     shared = "one student each" if seeds.get("shared_students") else "a fresh student each"
+    page = "report.html" if (folder / "report.html").is_file() else "record.json"
     cells = [
-        f"[{record.get('name', folder.name)}]({folder.name}/report.html)",
+        f"[{record.get('name', folder.name)}]({folder.name}/{page})",
         ", ".join(f"`{commit[:12]}`" for commit in str(record.get("commit") or "unknown").split(", ")),
         ", ".join(str(s["name"]) for s in record.get("students", [])),
         str(len(record.get("arms", []))),

@@ -20,7 +20,9 @@ import yaml
 from forgetting.analysis.study_folder import open_study
 from forgetting.claims.judging.decision import UNTESTABLE
 from forgetting.errors import UsageError
+from forgetting.record.field_kinds import FLAG, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 from forgetting.record.files import write_atomically
+from forgetting.record.reading import first_line, read_bytes
 from forgetting.report.paper_tables import MarkdownRow, as_table, link_to, losses, table_1
 
 HEAD = """# "Thinking is Fragile", re-measured
@@ -38,6 +40,17 @@ unless they say otherwise. *Exploratory* marks what lacks something that a publi
 WORDS = {"supported": "supported", "contradicted": "contradicted", "inconclusive": "inconclusive",
          "not_testable": "not testable at these sizes"}  # fmt: skip
 GLANCE = ("claim", "the paper", "verdict", "measured")
+ENDS = {"value": (NUMBER, NONE), "low": (NUMBER, NONE), "high": (NUMBER, NONE)}
+VERDICT = {  # what the page takes from a verdict
+    **dict.fromkeys(("claim", "verdict", "reason", "study", "conditions"), TEXT), "exploratory": FLAG,
+    **dict.fromkeys(("seeds", "sizes", "items", "rules_version"), WHOLE), "missing": [TEXT],
+    "parts": [{
+        **dict.fromkeys(("name", "statistic", "outcome", "note"), TEXT), "sizes": WHOLE, **ENDS,
+        "by_size": [{"student": TEXT, **ENDS, "value": NUMBER}],
+    }],
+    "rivals": [dict.fromkeys(("text", "state", "evidence"), TEXT)],
+    "zones": maybe([{"capacity": WHOLE, "zone": TEXT, "probability": NUMBER}], NONE),
+}  # fmt: skip
 BRANCH_TABLE, ORDERINGS_FILE, CLAIMS_FILE = "branch_table.csv", "orderings.csv", "claims.json"
 
 
@@ -45,8 +58,11 @@ def write_paper(results: Path, target: Path) -> Path:
     """Write the page of a folder of results as ``target``.
 
     Raises:
-        UsageError: a folder without a study, or a broken ``claims.json`` or ``orderings.csv``
+        UsageError: a folder without a study, a broken ``claims.json`` or ``orderings.csv``, another page in its place
     """
+    title = HEAD.partition("\n")[0]
+    if target.is_file() and not read_bytes(target).startswith(title.encode()):
+        raise UsageError(f"{target}: is a page of another kind, which is not written over; move it away")
     write_atomically(target, page_of(results, Path("..") / results.name))
     return target
 
@@ -80,9 +96,13 @@ def _judged(folders: Iterable[Path], claim: str) -> list[tuple[Path, dict[str, A
         path = folder / CLAIMS_FILE
         if path.is_file():
             try:
-                found += [(folder, one) for one in json.loads(path.read_text()) if one["claim"] == claim]
-            except (ValueError, KeyError, TypeError) as error:
-                raise UsageError(f"{path}: not readable as verdicts ({type(error).__name__}: {error})") from None
+                held = json.loads(read_bytes(path))
+                check_shape(held, [VERDICT], "")
+                if other := {one["verdict"] for one in held} - set(WORDS):
+                    raise ValueError(f"no verdict is called {', '.join(sorted(other))}")
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{path}: not readable as verdicts ({first_line(error)})") from None
+            found += [(folder, one) for one in held if one["claim"] == claim]
     return sorted(found, key=lambda pair: _measured(pair[1]), reverse=True)
 
 
@@ -158,7 +178,7 @@ def _table_2(folders: Iterable[Path], link: Path, claim: dict[str, Any]) -> str:
     lines = []
     for folder in folders:
         if (path := folder / BRANCH_TABLE).is_file():
-            frame = pd.read_csv(path)
+            frame = _frame(path)
             lines.append(f"Measured, from {link_to(folder, BRANCH_TABLE, link)}:\n")
             lines.append(
                 as_table(list(map(str, frame.columns)), [[_cell(v) for v in row] for row in frame.to_numpy(object)])
@@ -196,9 +216,7 @@ def _orderings(folders: Iterable[Path], known: dict[str, Any], link: Path) -> st
     for folder in folders:
         if not (path := folder / ORDERINGS_FILE).is_file():
             continue
-        frame = pd.read_csv(path)
-        if missing := {"ordering", "verdict"} - set(frame):
-            raise UsageError(f"{path}: must have the columns ordering and verdict, lacks {', '.join(sorted(missing))}")
+        frame = _frame(path, "ordering", "verdict")
         for name, rows in frame.groupby("ordering", sort=False):
             if str(name) in judged:
                 counts = rows["verdict"].value_counts()
@@ -218,6 +236,17 @@ def _orderings(folders: Iterable[Path], known: dict[str, Any], link: Path) -> st
         "numbers.\n"
     )
     return about + "\n" + as_table(["", "says", "sources", "verdict", "cells, or what it would take"], lines)
+
+
+def _frame(path: Path, *columns: str) -> pd.DataFrame:
+    """A table in a CSV file. ``UsageError`` where it is none, or lacks one of these columns."""
+    try:
+        frame = pd.read_csv(path)
+    except ValueError as error:  # of which pandas makes its own
+        raise UsageError(f"{path}: not readable as a table ({first_line(error)})") from None
+    if missing := [name for name in columns if name not in frame]:
+        raise UsageError(f"{path}: must have the columns {' and '.join(columns)}, lacks {', '.join(missing)}")
+    return frame
 
 
 def _as_paper(table: dict[str, Any]) -> str:

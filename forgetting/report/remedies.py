@@ -155,8 +155,8 @@ TOPIC = Topic(
         "front": (
             "One line a method: the envelope of its strengths, rates and doses, chosen at each level on half of the "
             "students and shown on the others, as far as all of them learn; a cross where it ends before others. "
-            "Bands: 95%, Student's t over students. Plain tuning has all its rates, every look as an end, and WiSE- "
-            "FT."
+            "Bands: 95%, Student's t over students. Plain tuning has all its rates, every look as an end, and "
+            "WiSE-FT."
         ),
     },
     tables=_titled,

@@ -83,10 +83,10 @@ class Live:
             if one.trial.state != TrialState.RUNNING:
                 self.working.pop(str(one.run), None)
         shown = "; ".join(f"level {p.threshold.level:g} at {place_text(p.place)}: {told(p.threshold)}" for p in found)
+        self.found[target], self.counts[target] = found, (done, failed)  # before the table, which may be drawn any time
         if target != self.current:
             self.current, self.since, self.before = target, time.monotonic(), done + failed
         self.told_runs = done + failed
-        self.found[target], self.counts[target] = found, (done, failed)
         if not self.live:
             self.say(f"{target}: {done} done, {failed} failed; {shown or '-'}{self._left('; ')}")
 
@@ -113,7 +113,7 @@ class Live:
             self.say(text)
 
     def _table(self) -> RenderableType:
-        lines = [Text(f"{name}: {reason}", overflow="fold") for name, reason in self.reasons.items()]
+        lines = [Text(f"{name}: {reason}", overflow="fold") for name, reason in list(self.reasons.items())]
         parts: list[RenderableType] = [Text(f"sweep, {time.monotonic() - self.begin:,.0f} s"), *lines]
         if self.current and self.current not in self.reasons:
             number = self.names.index(self.current) + 1

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from forgetting.record.files import write_json
+from forgetting.record.field_kinds import NUMBER, WHOLE
+from forgetting.record.seals import read_shaped, write_sealed
 from forgetting.spec import Until
 from forgetting.training.module import FitModule
 from forgetting.training.stops import AtStops
 
 ROUNDING = 1e-9  # of a share of steps
 PLATEAU_GAIN, PLATEAU_SHARE = 0.01, 5  # less is no gain, over so large a part (1 in 5) of the most steps
+CHECKS = {"checks": [{"step": WHOLE, "accuracy": NUMBER}]}
 
 Check = tuple[int, float]  # steps taken, accuracy
 Why = Literal["reached", "plateau", "cap"]
@@ -44,8 +45,9 @@ class TargetStop:
 
     def __init__(self, until: Until, most_steps: int, file: Path, first_step: int) -> None:
         self.until, self.most_steps, self.file = until, most_steps, file
-        kept = json.loads(file.read_text()) if file.is_file() else []
-        self.checks: list[Check] = [(step, accuracy) for step, accuracy in kept if step <= first_step]
+        remedy = f"delete the folder {str(file.parent)!r} and go on: what it is the work of is made again"
+        kept = read_shaped(file, CHECKS, remedy)["checks"] if file.is_file() else []
+        self.checks: list[Check] = [(one["step"], one["accuracy"]) for one in kept if one["step"] <= first_step]
         self._latest = latest_step(until, most_steps)
 
     @property
@@ -73,7 +75,7 @@ class TargetStop:
     def add(self, step: int, accuracy: float) -> None:
         """Remember a check; it is durable afterwards."""
         self.checks.append((step, accuracy))
-        write_json(self.file, self.checks)
+        write_sealed(self.file, {"checks": [{"step": step, "accuracy": found} for step, found in self.checks]})
 
     def summary(self) -> dict[str, Any]:
         """For the manifest: the steps taken, why no more, and every check."""

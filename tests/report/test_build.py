@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from forgetting.analysis.study_folder import open_study
 from forgetting.analysis.tuning_cost import skill_cost
@@ -128,6 +129,12 @@ def test_what_does_not_fit_is_named_and_not_cut(built: Path, monkeypatch: pytest
         list((built / "figures").glob("*.svg"))
     )
     assert 'class="first"><svg' in text  # the answer's own figure is the last to go
+
+
+def test_no_name_of_an_arm_ends_the_comment_that_stands_for_a_figure() -> None:
+    names = ["figures/x.svg", "figures/x--><img src=y onerror=z()>.svg"]
+    text = " ".join(map(html._token, names))
+    assert html._filled(text, dict(zip(names, map(Markup, ("one", "two")), strict=True)), 1000) == "one two"
 
 
 def test_every_point_of_a_curve_has_a_tooltip_with_its_interval(built: Path) -> None:

@@ -24,7 +24,10 @@ def test_each_study_with_a_record_gets_a_row(tmp_path: Path) -> None:
         (tmp_path / name / "record.json").write_text(json.dumps(record))
         (tmp_path / name / "curves.csv").write_text("student\n")
     (tmp_path / "unfinished").mkdir()
-    rows = write_index(tmp_path).read_text().splitlines()[-2:]
+    (tmp_path / "a-1" / "report.html").write_text("")
+    text = write_index(tmp_path).read_text()
+    assert "docs/paper.md" not in text  # a folder of one's own has no such page beside it
+    rows = text.splitlines()[-2:]
     assert rows[0] == "| [a](a-1/report.html) | `0123456789ab` | 10k, 34k | 1 | 1, one student each | 2, 61 |"
-    assert rows[1].startswith("| [b](b-1/report.html)")
+    assert rows[1].startswith("| [b](b-1/record.json)")
     assert "3, one student each" in rows[1]

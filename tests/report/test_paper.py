@@ -82,10 +82,34 @@ def test_the_command_writes_it_beside_the_results(results: Path, capsys: pytest.
     assert capsys.readouterr().out == f"{page}\n" and page.read_text() == page_of(results, Path("../results"))
 
 
+def test_a_page_of_ones_own_is_not_written_over(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = results.parent / "docs" / "paper.md"
+    page.parent.mkdir()
+    page.write_text("# My paper\n")
+    assert main(["report", "--paper", str(results)]) == 2 and page.read_text() == "# My paper\n"
+    assert f"{page}: is a page of another kind" in capsys.readouterr().err
+
+
 def test_what_cannot_be_read_is_one_line(results: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UsageError, match="folder with studies"):
         page_of(tmp_path / "nothing", Path("x"))
     (results / "first-1" / "claims.json").write_text('[{"claims": 1}]')
     with pytest.raises(UsageError, match=r"first-1/claims\.json: not readable as verdicts"):
+        page_of(results, Path("x"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("claims.json", json.dumps([{"claim": "C5"}]), "not readable as verdicts"),
+        ("claims.json", json.dumps([verdict("C5", "sure", 0.2)]), "no verdict is called sure"),
+        ("orderings.csv", "", "not readable as a table"),
+        ("orderings.csv", "a,b\n1,2\n", "must have the columns ordering and verdict, lacks ordering, verdict"),
+        ("branch_table.csv", "a\n1,2\n3,4,5\n", "not readable as a table"),
+    ],
+)
+def test_a_file_of_another_shape_is_one_line(results: Path, name: str, text: str, said: str) -> None:
+    (results / "first-1" / name).write_text(text)
+    with pytest.raises(UsageError, match=rf"first-1/{name.replace('.', chr(92) + '.')}: .*{said}"):
         page_of(results, Path("x"))

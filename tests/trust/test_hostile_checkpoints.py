@@ -140,6 +140,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "a tensor of another name": (header(lambda found: found.update(a=found.pop(EMBEDDING))), "has no weights '"),
     "no tensors": (lambda folder: save_file({}, folder / WEIGHTS, {"format": "pt"}), "no weights .* and .* more"),
     "another shape": (weights(lambda one: torch.zeros(3, 3)), "cannot be"),
+    "a size beyond any number": (embedding(shape=[10**400]), "must be a whole number"),
     "overlapping tensors": (header(overlapping), "overlap or leave a gap"),
     "giant offsets": (embedding(data_offsets=[0, 2**50]), "does not lie where its shape says"),
     "offsets below 0": (embedding(data_offsets=[-8, 0]), "does not lie where its shape says"),
@@ -177,6 +178,9 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     ),
     "nothing that becomes something": (
         tokenizer(normalizer={**NORMALIZER, "pattern": {"String": ""}}), "times longer"
+    ),
+    "a pattern that is no text": (
+        tokenizer(normalizer={**NORMALIZER, "pattern": {"String": 5}, "content": "x" * 1000}), "times longer"
     ),
     "answers that grow": (tokenizer(decoder={**NORMALIZER, "content": "x" * 10**6}), "times longer"),
     "a tokenizer in a list": (lambda folder: (folder / "tokenizer.json").write_text("[]"), "no mapping"),

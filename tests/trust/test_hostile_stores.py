@@ -20,10 +20,11 @@ from forgetting.executors.stacking import _measured
 from forgetting.natural.local_rows import numbered_rows
 from forgetting.record.seals import write_sealed
 from forgetting.record.store import REFERENCE, SHARED, Store
-from forgetting.spec import Evaluation, Ladder, Spec
+from forgetting.spec import Evaluation, Ladder, Spec, Until
 from forgetting.stages.train import Notes
 from forgetting.study.study import construct
 from forgetting.sweep.storage import JOURNAL, open_storage
+from forgetting.training.target import TargetStop
 from tests.trust.test_hostile_specs import LAUGHS
 
 SPEC = Spec(
@@ -153,6 +154,20 @@ def test_notes_of_a_fit(tmp_path: Path, damage: str) -> None:
         DAMAGE[damage](file)
     with pytest.raises(UsageError, match=r"notes\.json.*delete the folder"):
         Notes(file, 1)
+
+
+@pytest.mark.parametrize("damage", ["another number", "no JSON", "no steps"])
+def test_checks_of_a_fit_with_a_target(tmp_path: Path, damage: str) -> None:
+    """They decide when the rate falls, and so the weights."""
+    file, until = tmp_path / "checks.json", Until("maths", 0.9)
+    TargetStop(until, 1100, file, 0).add(100, 0.5)
+    assert TargetStop(until, 1100, file, 100).checks == [(100, 0.5)]
+    if damage == "no steps":
+        write_sealed(file, {"checks": [{"accuracy": 1.0}]})
+    else:
+        DAMAGE[damage](file)
+    with pytest.raises(UsageError, match=r"checks\.json.*delete the folder"):
+        TargetStop(until, 1100, file, 100)
 
 
 RULES: dict[str, tuple[Callable[[Path], Any], str]] = {
