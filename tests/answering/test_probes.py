@@ -41,7 +41,8 @@ def test_openings_are_those_of_the_gold_answer_or_of_another() -> None:
 
 def test_a_wrong_step_is_off_by_one() -> None:
     gold = tokens([*GOLD[:1], "red", "40 - 1 = 39 ; answer 39", "39 + 1 = 40 ; answer 40"], words())
-    assert said(WrongStep().openings(gold, words())) == ["12 + 5 = 18 ;", "", "40 - 1 = 40 ;", "39 + 1 = 39 ;"]  # 41 is no word
+    # 41 is no word, so the last one is spoilt to the other side.
+    assert said(WrongStep().openings(gold, words())) == ["12 + 5 = 18 ;", "", "40 - 1 = 40 ;", "39 + 1 = 39 ;"]
     assert said(WrongStep(less=True).openings(gold, words()))[0] == "12 + 5 = 16 ;"
 
 
