@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from forgetting.batching import Encoded
 from forgetting.contracts import Model
-from forgetting.evaluation.evaluator import Earlier, Evaluator, _Set
+from forgetting.evaluation.evaluator import Earlier, Evaluator, _probe_rows, _Set
 
 
 class Before(Evaluator):
@@ -31,9 +31,9 @@ class Before(Evaluator):
         self.base.network.to(student.device)
         sets = [self._sets("original"), self._sets("perturbed")] if perturbed else [self._sets("original")]
         frames = [frame for group in sets for frame in self._looked(student, group)]
-        if self._probe_traces is not None:
-            sums = gold_sums(student, self.base, self._probe_traces.gold, self.evaluation.batch_items)
-            frames.append(self._probe_rows(sums))
+        for name, samples, traces in self._probes:
+            sums = gold_sums(student, self.base, traces.gold, self.evaluation.batch_items)
+            frames.append(_probe_rows(name, samples, sums))
         return pd.concat(frames, ignore_index=True)
 
     def _looked(self, student: Model, sets: Sequence[_Set]) -> list[pd.DataFrame]:

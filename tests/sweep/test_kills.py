@@ -100,7 +100,7 @@ def test_control_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and its workers
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.splitlines()[-1].startswith("forgetting: interrupted; continue with: forgetting sweep ")
+    assert said.splitlines()[-1].startswith("forgetting: interrupted; continue with: forgetting resume ")
     assert "Traceback" not in said
     assert not Path(f"/proc/{worker}").exists()
     finish(driver(spec, tmp_path / "out"))
@@ -117,5 +117,5 @@ def test_a_driver_that_is_told_to_end_keeps_its_hours_and_says_how_to_go_on(tmp_
     process.terminate()
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; continue with: forgetting sweep" in said
+    assert "interrupted; continue with: forgetting resume" in said
     assert json.loads((folder / "sweep.json").read_text())["hours"] > 0
