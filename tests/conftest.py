@@ -68,8 +68,12 @@ def at_work(process: subprocess.Popen[Any], folder: Path, chance: random.Random)
 
     A process takes seconds to start, in which there is nothing to lose: a kill by the clock would mostly fall there.
     """
-    before, more = len(list(folder.rglob("*.*"))), chance.randint(1, 3)
-    while process.poll() is None and len(list(folder.rglob("*.*"))) < before + more:
+
+    def written() -> int:  # folders come and go meanwhile, which os.walk passes over
+        return sum("." in name for _, _, files in os.walk(folder) for name in files)
+
+    before, more = written(), chance.randint(1, 3)
+    while process.poll() is None and written() < before + more:
         time.sleep(0.02)
     time.sleep(chance.uniform(0, 0.5))
     return process.poll() is None
