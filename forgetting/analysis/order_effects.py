@@ -36,12 +36,13 @@ def order_effects(study: StudyFolder) -> pd.DataFrame:
     by = [*run, "scale"]
     for effect, name in (("position", "after"), ("task", "phase")):
         mean = long.groupby([*by, name], sort=False)["value"].mean().reset_index().rename(columns={name: "level"})
-        rows += mean.assign(effect=effect).to_dict("records")  # type: ignore[arg-type]
+        rows += mean.assign(effect=effect).to_dict("records")  # type: ignore[arg-type]  # columns are text
     first = long[long["after"] == 1].groupby([*by, "phase"], sort=False)["value"].mean().groupby(by, sort=False).sum()
     whole = long.groupby([*by, "arm", "seed"], sort=False)["value"].sum().groupby(by, sort=False).mean()
     added = {"first": first, "whole": whole, "whole - first": whole - first}
     for level, values in added.items():
-        rows += values.rename("value").reset_index().assign(effect="added", level=level).to_dict("records")  # type: ignore[arg-type]
+        table = values.rename("value").reset_index().assign(effect="added", level=level)
+        rows += table.to_dict("records")  # type: ignore[arg-type]  # as above
     keys = ["arms", "student", "capacity", "skill", "scale", "effect", "level"]
     found = over_students(rows, keys, ("value",))
     return found.rename(columns={"value_low": "low", "value_high": "high"})[COLUMNS]
