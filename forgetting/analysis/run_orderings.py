@@ -1,4 +1,4 @@
-"""Orderings that several papers agree on and that plain runs can judge: score rows in; pass, fail or open out.
+"""Orderings that several papers agree on, judged by plain runs and by probes: score rows in; pass, fail or open out.
 
 Each is a statistic of one student (its runs over arms, doses or a stretch of sizes) with its mean and 95% interval
 (Student's t) over students. What remedies can judge is in ``orderings``. Sources are named by arXiv number.
@@ -18,6 +18,7 @@ from forgetting.analysis.capacity_readings import arm_looks, crossed
 from forgetting.analysis.curves import ORIGINAL, skill_names
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.learning_paths import mitigation, multiple
+from forgetting.analysis.lost_shares import probe_effects
 from forgetting.analysis.metrics import Status
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
@@ -27,6 +28,7 @@ from forgetting.record.schema import RUN_KEY
 COLUMNS = ["ordering", "says", "sources", "statistic", "of", "value", "low", "high", "students", "verdict"]
 LEAST_LOSS = 0.2  # of retention: with less lost there is nothing whose course could be told
 MOST_R2 = 0.5  # a predictor explains more than half of the variance, or it does not predict
+MOST_BACK = 0.5  # of the loss
 EQUAL_NLL = 4.0  # of the probe of dialogue, nats a token
 ONE_STUDENT = ["student", "distillation_seed"]
 
@@ -39,8 +41,8 @@ def run_orderings(study: StudyFolder) -> pd.DataFrame:
     ``value`` with ``low`` and ``high`` is the mean of the statistic over students; ``verdict`` is ``pass`` or ``fail``
     where the whole interval says so, else ``open``.
     """
-    rows = [row for judged in (_replay, _kl_within, _kl_across, _early, _larger_syntax) for row in judged(study)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    judges = (_replay, _kl_within, _kl_across, _relearned, _early, _larger_syntax)
+    return pd.DataFrame([row for judged in judges for row in judged(study)], columns=COLUMNS)
 
 
 def _judged(head: Row, of: str, values: Any, above: float, *, passes_above: bool = True) -> Row:
@@ -142,6 +144,21 @@ def _kl_across(study: StudyFolder) -> Iterator[Row]:
         ladders = _ladders(own[own["dose"] == own["dose"].max()], ["kl", "loss"])
         values = [float(spearmanr(one["kl"], one["loss"]).statistic) for one in ladders if len(one) > 3]
         yield _judged(head, f"{own['student'].nunique()} sizes, dose {own['dose'].max():,}", values, 0.0)
+
+
+def _relearned(study: StudyFolder) -> Iterator[Row]:
+    """From the probes: a share of means, whose interval is of students (``lost_shares``)."""
+    head = {"ordering": "S7", "says": "most of the loss to dialogue comes back in at most 50 steps",
+            "sources": "2501.13453, 2605.15607",
+            "statistic": "share of the loss of maths that 50 originals bring back, minus the twin's"}  # fmt: skip
+    arms = [str(arm["name"]) for arm in _arms(study, lambda arm: _is(arm, "dialogue", 1.0))]
+    effects = probe_effects(study)
+    names = skill_names(study.scores)
+    own = effects[(effects["probe"] == "relearning, 50") & effects["arm"].isin(arms)]
+    for row in own[own["benchmark"].map(names) == "maths"].itertuples():
+        verdict = "pass" if row.low > MOST_BACK else "fail" if row.high < MOST_BACK else "open"
+        ends = {"value": row.net, "low": row.low, "high": row.high, "students": row.students}
+        yield head | {"of": row.student, "verdict": verdict} | ends
 
 
 def _early(study: StudyFolder) -> Iterator[Row]:

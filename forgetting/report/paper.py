@@ -80,10 +80,11 @@ def page_of(results: Path, link: Path) -> str:
         "## At a glance\n",
         as_table(GLANCE, [_glance(name, claim, verdicts[name]) for name, claim in paper["claims"].items()]),
         "## Table 1: perturbed problems\n", _as_paper(paper["table_1"]), table_1(studies, link),
-        "## Table 2: ways of distilling\n", _as_paper(paper["table_2"]), _table_2(folders, link, paper["claims"]["C4"]),
+        "## Table 2: ways of distilling\n", _as_paper(paper["table_2"]), _tables(folders, BRANCH_TABLE, link)
+        or f"Not measured: it takes {paper['claims']['C4']['takes']}.\n",
         "## Section 4.1: what dialogue and altered syntax cost\n", losses(studies, paper["figures"], link),
         "## Section 4.2: zones\n", _zones(verdicts["C9"], link, paper["claims"]["C9"]),
-        "## Claims one by one\n", *(_claim(n, c, verdicts[n], link) for n, c in paper["claims"].items()),
+        "## Claims one by one\n", *(_claim(n, c, verdicts[n], folders, link) for n, c in paper["claims"].items()),
         "## What several papers agree on\n", _orderings(folders, paper["orderings"], link),
     ]  # fmt: skip
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
@@ -107,9 +108,12 @@ def _judged(folders: Iterable[Path], claim: str) -> list[tuple[Path, dict[str, A
 
 
 def _measured(verdict: dict[str, Any]) -> tuple[int, ...]:
-    """How much a verdict rests on: parts tested, needs missing, seeds, sizes and items (as ``judge`` ranks studies)."""
-    tested = [part for part in verdict["parts"] if part["outcome"] != UNTESTABLE]
-    return len(tested), -len(verdict["missing"]), verdict["seeds"], verdict["sizes"], verdict["items"]
+    """How much a verdict rests on: parts tested, needs missing, seeds, sizes and items (as ``judge`` ranks studies).
+
+    Where no part was tested, a study that names what it lacked was meant for the claim, and the others were not.
+    """
+    tested, lacks = sum(part["outcome"] != UNTESTABLE for part in verdict["parts"]), len(verdict["missing"])
+    return tested, -lacks if tested else lacks, verdict["seeds"], verdict["sizes"], verdict["items"]
 
 
 def _glance(name: str, claim: dict[str, Any], found: list[tuple[Path, dict[str, Any]]]) -> MarkdownRow:
@@ -134,7 +138,9 @@ def _interval(part: dict[str, Any]) -> str:
     return f"{part['value']:+.2f} ({low} to {high})"
 
 
-def _claim(name: str, claim: dict[str, Any], found: list[tuple[Path, dict[str, Any]]], link: Path) -> str:
+def _claim(
+    name: str, claim: dict[str, Any], found: list[tuple[Path, dict[str, Any]]], folders: Iterable[Path], link: Path
+) -> str:
     """One claim with everything that stands behind its verdict."""
     lines = [f"### {name}\n", f"*{claim['says']}* ({claim['where']})\n"]
     if not found:
@@ -170,20 +176,20 @@ def _claim(name: str, claim: dict[str, Any], found: list[tuple[Path, dict[str, A
         ]
         lines += [f"- Also judged: {'; '.join(others)}."] if others else []
     lines.append(f"- At 4B: {_code(claim['large'])}.")
+    if "part" in claim and (tables := _tables(folders, claim["part"]["file"], link)):
+        lines.append(f"- Of its parts was measured: {claim['part']['says']}.\n\n{tables}")
     return "\n".join(lines)
 
 
-def _table_2(folders: Iterable[Path], link: Path, claim: dict[str, Any]) -> str:
-    """The table of branches of every study that has one."""
+def _tables(folders: Iterable[Path], file: str, link: Path) -> str:
+    """The table of this name of every study that has one."""
     lines = []
     for folder in folders:
-        if (path := folder / BRANCH_TABLE).is_file():
+        if (path := folder / file).is_file():
             frame = _frame(path)
-            lines.append(f"Measured, from {link_to(folder, BRANCH_TABLE, link)}:\n")
-            lines.append(
-                as_table(list(map(str, frame.columns)), [[_cell(v) for v in row] for row in frame.to_numpy(object)])
-            )
-    return "\n".join(lines) or f"Not measured: it takes {claim['takes']}.\n"
+            rows = [[_cell(v) for v in row] for row in frame.to_numpy(object)]
+            lines += [f"Measured, from {link_to(folder, file, link)}:\n", as_table(list(map(str, frame.columns)), rows)]
+    return "\n".join(lines)
 
 
 def _zones(found: list[tuple[Path, dict[str, Any]]], link: Path, claim: dict[str, Any]) -> str:

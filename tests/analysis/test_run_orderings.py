@@ -21,6 +21,21 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
+def probing(back: float = 0.0) -> pd.DataFrame:
+    """What relearning gives four students that fell from 1 to .4: ``back`` of the loss, and .1 to their twins."""
+    right = {(0, ""): 1.0, (400, ""): 0.4, (400, "relearning k=50"): 0.4 + 0.6 * back, (400, "twin"): 0.1,
+             (400, "relearning k=50 of the twin"): 0.2}  # fmt: skip
+    rows = [
+        {
+            "student": "10000", "arm": "dialogue", "distillation_seed": student, "seed": student, "capacity": 10_000,
+            "dose": dose, "intervention": label, "answering": "greedy", "benchmark": "maths", "depth": 1, "items": 100,
+            "right": round(100 * share) + (student % 2 if label == "relearning k=50" else 0), "nll": 0.1,
+        }
+        for student in range(4) for (dose, label), share in right.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows if back else rows[:0], columns=list(rows[0]))
+
+
 def study(
     *, early: bool = True, replay_helps: bool = True, larger_loses: bool = True, kl_tells: bool = True
 ) -> StudyFolder:
@@ -53,7 +68,7 @@ def study(
     arms = [{"name": name, "rate_policy": "constant", **settings} for name, settings in ARMS.items()]
     found = StudyFolder(Path("simulated"), {"arms": arms})
     found.__dict__ |= {"scores": pd.DataFrame(rows), "ledger": None, "arm_names": tuple(ARMS),
-                       "well_formed": pd.DataFrame()}  # fmt: skip
+                       "probing": probing(), "well_formed": pd.DataFrame()}  # fmt: skip
     return found
 
 
@@ -88,3 +103,13 @@ def test_one_student_is_open() -> None:
     one = study()
     one.__dict__["scores"] = one.scores[one.scores["distillation_seed"] == 0]
     assert set(run_orderings(one)["verdict"]) == {"open"}
+
+
+@pytest.mark.parametrize(("back", "verdict"), [(0.9, "pass"), (0.3, "fail")])
+def test_relearning_is_judged_beyond_what_a_twin_relearns(back: float, verdict: str) -> None:
+    one = study()
+    one.__dict__["probing"] = probing(back)
+    found = run_orderings(one)
+    (row,) = found[found["ordering"] == "S7"].to_dict("records")
+    assert row["verdict"] == verdict and row["students"] == 4
+    assert row["value"] == pytest.approx(back - 0.1 / 0.6, abs=0.02)

@@ -113,3 +113,20 @@ def test_a_file_of_another_shape_is_one_line(results: Path, name: str, text: str
     (results / "first-1" / name).write_text(text)
     with pytest.raises(UsageError, match=rf"first-1/{name.replace('.', chr(92) + '.')}: .*{said}"):
         page_of(results, Path("x"))
+
+
+def test_a_study_that_names_what_it_lacked_stands_before_one_that_was_not_meant_for_the_claim(results: Path) -> None:
+    untested = {"outcome": "not testable", "value": None, "low": None, "by_size": []}
+    parts = [verdict("C4", "not_testable", 0.0)["parts"][0] | untested]
+    for name, study, missing in (("first-1", "branches", ["equal skill: 1 of 2 trunks"]), ("second-2", "others", [])):
+        own = verdict("C4", "not_testable", 0.0, parts=parts, study=study, missing=missing, seeds=0, sizes=0, items=0)
+        (results / name / "claims.json").write_text(json.dumps([own]))
+    own = page_of(results, Path("../results")).split("### C4\n", 1)[1].split("\n### ")[0]
+    assert "- Study: branches, " in own
+
+
+def test_a_part_that_was_measured_stands_below_its_claim(results: Path) -> None:
+    assert "Of its parts was measured" not in page_of(results, Path("../results"))
+    (results / "first-1" / "protection.csv").write_text("size,area\nwidth-32,0.13\n")
+    own = page_of(results, Path("../results")).split("### C10\n", 1)[1].split("\n### ")[0]
+    assert "[first-1](../results/first-1/protection.csv)" in own and "| width-32 | 0.13 |" in own
