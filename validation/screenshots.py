@@ -91,6 +91,7 @@ def tensorboard(browser: str, only: str) -> None:
             for name, tab in TABS.items():
                 if f"tensorboard-{name}".startswith(only):
                     link = tensorboard_link(study, address).replace("#timeseries", f"#{tab}")
+                    link = link.replace("/?", "/?forceSVG=true&")  # a worker's canvas is not there in virtual time
                     take(browser, link, PLACE / f"tensorboard-{name}.png", (1400, 1000), 25_000)
 
 
