@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar
 from forgetting.errors import require
 from forgetting.record.field_kinds import NONE, NUMBER, TEXT, WHOLE
 from forgetting.record.provenance import hardware, versions
+from forgetting.record.schema import RESULTS_VERSION
 from forgetting.record.seals import read_shaped
-from forgetting.study.fingerprints import RESULTS_VERSION
 from forgetting.study.run import Run
 from forgetting.study.students import Student
 from forgetting.study.study import Study

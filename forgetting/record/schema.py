@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Raised whenever a change of the code, or of a default, changes what the runs of an unchanged spec give.
+RESULTS_VERSION = 5
+
 # One row per (run, dose, item, variant). Sums are over the answer tokens of the gold trace, in nats.
 LEDGER_COLUMNS: dict[str, str] = {
     "student": "string",

@@ -7,6 +7,7 @@ from typing import Any
 
 from forgetting.analysis.record_reading import read_record
 from forgetting.record.files import write_atomically
+from forgetting.record.schema import RESULTS_VERSION
 
 HEAD = """# Measured results
 
@@ -18,7 +19,8 @@ Ledgers are too large to commit; the command of the experiment makes them again.
 | --- | --- | --- | --- | --- | --- |
 """
 PAPER = """ [docs/paper.md](../docs/paper.md) has
-what they say of the paper; `python validation/stale_figures.py` lists those whose numbers other code has made."""
+what they say of the paper; those that former code made say so: the present code gives other
+numbers (`CHANGELOG.md` says which), and `python validation/stale_figures.py` finds them."""
 
 
 def write_index(results: Path) -> Path:
@@ -37,13 +39,19 @@ def _row(folder: Path, record: dict[str, Any]) -> str:
     page = "report.html" if (folder / "report.html").is_file() else "record.json"
     cells = [
         f"[{record.get('name', folder.name)}]({folder.name}/{page})",
-        ", ".join(f"`{commit[:12]}`" for commit in str(record.get("commit") or "unknown").split(", ")),
+        ", ".join(f"`{commit[:12]}`" for commit in str(record.get("commit") or "unknown").split(", ")) + former(record),
         ", ".join(str(s["name"]) for s in record.get("students", [])),
         str(len(record.get("arms", []))),
         f"{len(seeds.get('contamination', []))}, {shared}",
         f"{record.get('hardware', {}).get('cores', '?')}, {record.get('seconds', {}).get('study', 0):.0f}",
     ]
     return f"| {' | '.join(map(_escaped, cells))} |\n"
+
+
+def former(record: dict[str, Any]) -> str:
+    """What is said of a study whose runs the present code would not give again; nothing of others."""
+    made = dict(record.get("canonical") or {}).get("results_version", RESULTS_VERSION)
+    return "" if made == RESULTS_VERSION else f" (former code: results version {made}, now {RESULTS_VERSION})"
 
 
 def _escaped(cell: str) -> str:

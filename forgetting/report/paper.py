@@ -17,12 +17,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from forgetting.analysis.record_reading import read_record
 from forgetting.analysis.study_folder import open_study
 from forgetting.claims.judging.decision import UNTESTABLE
 from forgetting.errors import UsageError
 from forgetting.record.field_kinds import FLAG, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 from forgetting.record.files import write_atomically
 from forgetting.record.reading import first_line, read_bytes
+from forgetting.report.index import former
 from forgetting.report.paper_tables import MarkdownRow, as_table, link_to, losses, table_1
 
 HEAD = """# "Thinking is Fragile", re-measured
@@ -171,6 +173,7 @@ def _claim(
         lines.append(f"- Study: {study}; verdict in {where}, rules version {verdict['rules_version']}.")
         others = [
             f"{WORDS[own['verdict']]} on {own['study']} ({link_to(place, CLAIMS_FILE, link)})"
+            f"{former(read_record(place))}"
             for place, own in found[1:]
             if own["verdict"] != "not_testable" and own["study"] != verdict["study"]
         ]

@@ -16,6 +16,7 @@ from typing import Any, cast
 from forgetting import registry
 from forgetting.contracts import Benchmark, Part
 from forgetting.models.checkpoint import Checkpoint, check_tokenizers
+from forgetting.record.schema import RESULTS_VERSION
 from forgetting.spec import Fit, Ladder
 from forgetting.study.arms import Arm
 from forgetting.study.run import Run
@@ -23,9 +24,8 @@ from forgetting.study.students import Student
 from forgetting.study.study import DistillationStage, Study
 from forgetting.world import WORLD_VERSION
 
-# Raised whenever a change of the code, or of a default, changes what an unchanged spec gives: students, or their runs.
+# Raised whenever a change of the code, or of a default, changes the students that an unchanged spec gives.
 STUDENTS_VERSION = 1
-RESULTS_VERSION = 5
 MATCHING_VERSION = 3  # of the search for a matched rate: has a part where rates are matched only
 
 _NOTHING = object()  # equals no value, so that a setting without a default is never left out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from forgetting.record.schema import RESULTS_VERSION
 from forgetting.report.index import write_index
 
 
@@ -19,6 +20,7 @@ def test_each_study_with_a_record_gets_a_row(tmp_path: Path) -> None:
             "hardware": {"cores": 2},
             "seconds": {"study": 61.2},
             "benchmarks": {},
+            "canonical": {"results_version": RESULTS_VERSION if name == "a-1" else 1},
         }
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(json.dumps(record))
@@ -31,3 +33,4 @@ def test_each_study_with_a_record_gets_a_row(tmp_path: Path) -> None:
     assert rows[0] == "| [a](a-1/report.html) | `0123456789ab` | 10k, 34k | 1 | 1, one student each | 2, 61 |"
     assert rows[1].startswith("| [b](b-1/record.json)")
     assert "3, one student each" in rows[1]
+    assert f"| `0123456789ab` (former code: results version 1, now {RESULTS_VERSION}) |" in rows[1]
