@@ -12,12 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from forgetting import seeds
 from forgetting.analysis.lost_shares import LEAST_LOST, Probed, probed_runs
 from forgetting.analysis.metrics import Floats
 from forgetting.analysis.module_effects import whole_points
-from forgetting.analysis.statistics import DRAWS
-from forgetting.claims.judging.comparisons import treated_arms
+from forgetting.claims.judging.comparisons import drawn_ratio, treated_arms
 from forgetting.claims.judging.decision import ClaimPart, Counts, decide, interval, untestable
 from forgetting.claims.judging.evidence import Measured
 from forgetting.claims.judging.rules import ClaimRule, Pair, PartRule
@@ -76,10 +74,10 @@ class ComponentLoss(Claim):
             why = f"at dose 0 students correct {start:.2f} of wrong steps: there is nothing to lose"
             return untestable("correction", part, why)
         by_size = {
-            key: _drawn(
+            key: drawn_ratio(
                 [float(run.corrected_before or 0.0) - run.corrected for run in own],
                 [float(run.corrected_before or 0.0) for run in own],
-            ) - _drawn([run.loss for run in own], [float(run.before.mean()) for run in own])
+            ) - drawn_ratio([run.loss for run in own], [float(run.before.mean()) for run in own])
             for key, own in able.items()
         }  # fmt: skip
         return decide("correction", part, by_size, np.mean(list(by_size.values()), axis=0), _counts(able))
@@ -103,15 +101,7 @@ def _beyond(runs: list[Probed], kind: str, control: str) -> Floats | None:
     if not all(one is not None for one in points):
         return None
     own, random = np.array(points, float).T
-    return _drawn(own - random, np.array([run.loss for run in runs]) - random)
-
-
-def _drawn(part: Floats | list[float], whole: Floats | list[float]) -> Floats:
-    """The ratio of means over students, and of ``DRAWS`` resamplings of them, the same for all statistics."""
-    a, b = np.asarray(part, float), np.asarray(whole, float)
-    picked = seeds.generator(0, "students").integers(0, len(a), (DRAWS, len(a)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.concatenate([[a.mean() / b.mean()], a[picked].mean(1) / b[picked].mean(1)])
+    return drawn_ratio(own - random, np.array([run.loss for run in runs]) - random)
 
 
 def _counts(runs: ProbedBySize) -> Counts:

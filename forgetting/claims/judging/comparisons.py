@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from forgetting import seeds
 from forgetting.analysis.metrics import Floats
+from forgetting.analysis.statistics import DRAWS
 from forgetting.claims.judging.accuracy import Cell, seed_count, shared_doses, shared_runs
 from forgetting.claims.judging.decision import Counts, interval
 from forgetting.claims.judging.evidence import Measured, MeasuredArm
@@ -73,6 +76,14 @@ def loss(study: Measured, arm: MeasuredArm, skill: str, dose: int, control: Meas
         seeds.append(seed_count(runs))
     items = min(cell.items for own in cells.values() for cell in own)
     return Loss(at, by_size, Counts(len(by_size), min(seeds), items))
+
+
+def drawn_ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
+    """The ratio of means over students, and of ``DRAWS`` resamplings of them, the same for all statistics."""
+    a, b = np.asarray(part, float), np.asarray(whole, float)
+    picked = seeds.generator(0, "students").integers(0, len(a), (DRAWS, len(a)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.concatenate([[a.mean() / b.mean()], a[picked].mean(1) / b[picked].mean(1)])
 
 
 def rise_per_decade(by_size: Mapping[tuple[str, int], Floats]) -> Floats | None:
