@@ -25,10 +25,12 @@ def decided(checks: Sequence[Check], until: Until, most_steps: int) -> tuple[int
     """The step from which the rate falls, and why; None while neither is known. A pure function of the checks."""
     latest = latest_step(until, most_steps)
     for place, (step, accuracy) in enumerate(checks):
-        if step >= latest:
+        if step > latest:
             break
         if place and min(accuracy, checks[place - 1][1]) >= until.accuracy:
             return step, "reached"
+        if step == latest:
+            break
         before = [a for s, a in checks if s <= step - most_steps / PLATEAU_SHARE]
         if before and max(a for _, a in checks[: place + 1]) - max(before) < PLATEAU_GAIN:
             return step, "plateau"

@@ -159,7 +159,8 @@ def test_several_stages_learn_no_contamination_beside() -> None:
         ([(100, 0.5), (200, 0.7), (300, 0.705)], None),
         ([(100, 0.5), (200, 0.7), (300, 0.705), (420, 0.709)], (420, "plateau")),
         ([(100, 0.5), (300, 0.6), (500, 0.7), (700, 0.8), (900, 0.9), (1000, 0.9)], (1000, "cap")),
-        ([(900, 0.96), (1000, 0.96)], (1000, "cap")),  # too late to slow down before the last sample
+        ([(900, 0.96), (1000, 0.96)], (1000, "reached")),  # just early enough to slow down before the last sample
+        ([(900, 0.96), (1010, 0.96)], (1000, "cap")),
     ],
 )
 def test_when_a_fit_slows_down(checks: list[tuple[int, float]], expected: Any) -> None:
