@@ -1,4 +1,4 @@
-"""Commands of the package in processes that are killed: after so long on the processor, or before their n-th act on a disk.
+"""Commands of the package in processes that are killed: after a time on the processor, or before an act on a disk.
 
 A process is forked from this one, which has imported what commands import and done nothing with it; so it is at work
 at once, and hundreds can be killed in minutes. It has a session, a working folder, a state folder and a temporary
@@ -34,8 +34,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process ended: killed, or by itself, after so many seconds (of them on the processor) and acts on a disk,
-    with what it gave back."""
+    """How a process ended: killed or by itself, after how many seconds and acts on a disk, with what it gave back."""
 
     killed: bool
     seconds: float
@@ -47,7 +46,7 @@ class Ending:
 def import_everything() -> None:
     """What commands import as they go: once, before the first fork. Nothing of it starts threads.
 
-    A ladder's models are durable every 16 steps instead of every 500, so that short fits have checkpoints to go on from.
+    A ladder's models are durable every 16 steps instead of every 500: short fits have checkpoints to go on from.
     """
     os.environ.update(THREADS)
     import lightning  # noqa: F401
@@ -77,7 +76,7 @@ def import_everything() -> None:
     import forgetting.stages.teach
     import forgetting.stages.train
     import forgetting.sweep.resume_sweep
-    import forgetting.sweep.sweep  # noqa: F401
+    import forgetting.sweep.sweep
 
     forgetting.stages.train.CHECKPOINT_STEPS = CHECKPOINT_STEPS
     gc.collect()
@@ -85,8 +84,7 @@ def import_everything() -> None:
 
 
 def command(argv: list[str], folder: Path, *, seconds: float | None = None, act: int | None = None) -> Ending:
-    """A command in a forked process in ``folder``, killed after ``seconds`` on the processor, or before its ``act``-th
-    act on a disk."""
+    """A command in ``folder``, killed after ``seconds`` on the processor or before its ``act``-th act on a disk."""
     from forgetting.cli import main
 
     ending = forked(lambda: main(argv), folder, seconds, act)
