@@ -1,4 +1,4 @@
-"""Commands of the package in processes that are killed: at a moment of the clock, or before their n-th act on a disk.
+"""Commands of the package in processes that are killed: after a time on the processor, or before an act on a disk.
 
 A process is forked from this one, which has imported what commands import and done nothing with it; so it is at work
 at once, and hundreds can be killed in minutes. It has a session, a working folder, a state folder and a temporary
@@ -9,6 +9,7 @@ one as a user does, workers and all.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import select
@@ -25,6 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_SECONDS = 600.0
+CHECKPOINT_STEPS = 16
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 ACTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.chmod", "fcntl.flock"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -32,16 +34,20 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process ended: killed, or by itself, after so many seconds and acts on a disk, with what it gave back."""
+    """How a process ended: killed or by itself, after how many seconds and acts on a disk, with what it gave back."""
 
     killed: bool
     seconds: float
+    processor: float = 0.0
     acts: int = 0
     value: Any = None
 
 
 def import_everything() -> None:
-    """What commands import as they go: once, before the first fork. Nothing of it starts threads."""
+    """What commands import as they go: once, before the first fork. Nothing of it starts threads.
+
+    A ladder's models are durable every 16 steps instead of every 500: short fits have checkpoints to go on from.
+    """
     os.environ.update(THREADS)
     import lightning  # noqa: F401
     import matplotlib.backends.backend_agg
@@ -68,12 +74,17 @@ def import_everything() -> None:
     import forgetting.stages.contaminate_stack
     import forgetting.stages.distil
     import forgetting.stages.teach
+    import forgetting.stages.train
     import forgetting.sweep.resume_sweep
-    import forgetting.sweep.sweep  # noqa: F401
+    import forgetting.sweep.sweep
+
+    forgetting.stages.train.CHECKPOINT_STEPS = CHECKPOINT_STEPS
+    gc.collect()
+    gc.freeze()  # else each fork's first collection copies what is imported
 
 
 def command(argv: list[str], folder: Path, *, seconds: float | None = None, act: int | None = None) -> Ending:
-    """A command in a forked process in ``folder``, killed after ``seconds`` or before its ``act``-th act on a disk."""
+    """A command in ``folder``, killed after ``seconds`` on the processor or before its ``act``-th act on a disk."""
     from forgetting.cli import main
 
     ending = forked(lambda: main(argv), folder, seconds, act)
@@ -83,7 +94,7 @@ def command(argv: list[str], folder: Path, *, seconds: float | None = None, act:
 
 
 def interpreter(argv: list[str], folder: Path, *, seconds: float | None = None) -> Ending:
-    """A command as a user starts it, killed with all that it started."""
+    """A command as a user starts it, killed with all that it started after ``seconds`` of the clock."""
     _lay_out(folder)
     words = [sys.executable, "-P", "-m", "forgetting", *argv]
     begin = time.monotonic()
@@ -114,12 +125,9 @@ def forked(work: Callable[[], Any], folder: Path, seconds: float | None = None, 
     if not child:
         _child(work, folder, back, act)
     os.close(back)
-    waiting, number = select.poll(), os.pidfd_open(child)
-    waiting.register(number, select.POLLIN)
-    limit = LONGEST_SECONDS if seconds is None else seconds
+    number = os.pidfd_open(child)
     with os.fdopen(there, "rb") as pipe:
-        late = not waiting.poll(1000 * limit)
-        if late:
+        if not _ends(child, number, seconds):
             _kill(child)
         status = os.waitpid(child, 0)[1]
         os.close(number)
@@ -129,6 +137,19 @@ def forked(work: Callable[[], Any], folder: Path, seconds: float | None = None, 
         if status:
             raise RuntimeError(f"a process ended with status {status}: {(folder / 'log').read_text()[-2000:]}")
         return Ending(False, took, **json.loads(pipe.read()))
+
+
+def _ends(child: int, number: int, seconds: float | None) -> bool:
+    """Wait until it ends by itself, or has been on the processor for so long. Others' work does not move the moment."""
+    waiting, late = select.poll(), time.monotonic() + LONGEST_SECONDS
+    waiting.register(number, select.POLLIN)
+    left = LONGEST_SECONDS if seconds is None else seconds
+    while not waiting.poll(1000 * max(left, 0.002)):
+        if seconds is not None:
+            left = seconds - time.clock_gettime((~child << 3) | 2)  # clock_getcpuclockid(3), which Python lacks
+        if time.monotonic() > late or (seconds is not None and left <= 0):
+            return False
+    return True
 
 
 def _kill(child: int) -> None:
@@ -164,7 +185,8 @@ def _child(work: Callable[[], Any], folder: Path, back: int, act: int | None) ->
         value = work()
         sys.stdout.flush()
         atexit._run_exitfuncs()
-        os.write(back, json.dumps({"value": value, "acts": acts[0]}).encode())
+        found = {"value": value, "acts": acts[0], "processor": time.process_time()}
+        os.write(back, json.dumps(found).encode())
         os._exit(0)
     except BaseException:  # noqa: BLE001 (a forked process must not go on in its parent's code)
         traceback.print_exc()

@@ -3,9 +3,10 @@
 A small study, a stack, a sweep, a ladder or a report is started and killed outright (SIGKILL to its whole group) at a
 random moment, started again, killed again, until it comes to an end before the next kill; then what it has made must be
 what it makes uninterrupted, each row there once, and neither its folder nor the store nor the temporary folder may hold
-temporary files, halves of entries, locks or a second file of events. Half of the kills come by the clock, half right
-before a random act on the disk, since there the harm would be; both are drawn over the whole length of the command, and
-it goes on by the same command or by ``resume``. One folder in twenty is worked on by interpreters and workers of their
+temporary files, halves of entries, locks or a second file of events. Half of the kills come after a time on the
+processor, half right before a random act on the disk, since there the harm would be. In one folder of three both are
+drawn over the whole length of the command, in the others over its next third, so that a folder is killed all the way;
+it goes on by the same command or by ``resume``. One folder in thirty is worked on by interpreters and workers of their
 own, as users have it; the others by processes that were forked (``forks.py``): what they need not do is import.
 
     python validation/kills.py --kills 1000 --output results/validation/kills.json
@@ -41,8 +42,8 @@ STUDY = (
     "--name=kills", "--keep=all", "--fine_tuning.batch_size=8", *EVALUATION,
 )  # fmt: skip
 LADDER = (
-    "--ladder.students=[10k]", "--ladder.teacher=10k", "--ladder.teaching.samples=520", "--ladder.teaching.pool=64",
-    "--ladder.teaching.batch_size=1", "--ladder.distilling.samples=520", "--ladder.distilling.pool=64",
+    "--ladder.students=[10k]", "--ladder.teacher=10k", "--ladder.teaching.samples=72", "--ladder.teaching.pool=64",
+    "--ladder.teaching.batch_size=1", "--ladder.distilling.samples=72", "--ladder.distilling.pool=64",
     "--ladder.distilling.batch_size=1", "--contaminations=[dialogue]", *EVALUATION,
 )  # fmt: skip
 SWEEP = """study:
@@ -54,7 +55,9 @@ search: {method: grid, round_size: 2, startup_runs: 2}
 stop: {width_decades: 0, runs: 4}
 """
 OWN = ("--workers=0", "--store=store")
-AS_USERS_DO = 0.05  # of the folders
+AS_USERS_DO = 1 / 30  # of the folders
+IMPORTS = 15  # seconds on the processor, of two interpreters
+SPANS = (1, 1 / 3, 1 / 3)  # of a command's length: what moments are drawn over, by folder
 
 
 @dataclass(frozen=True)
@@ -197,16 +200,16 @@ def _again(own: Command, folder: Path, rng: random.Random, options: tuple[str, .
 
 
 def _by_forks(name: str, folder: Path, whole: forks.Ending, rng: random.Random, tally: Tally, most: int) -> None:
-    own = COMMANDS[name]
+    own, span = COMMANDS[name], rng.choice(SPANS)
     for number in range(most + 1):
         argv, seconds, act = _again(own, folder, rng, OWN), None, None
         if number < most and rng.random() < 0.5:
-            act = rng.randint(1, whole.acts)
+            act = rng.randint(1, round(span * whole.acts))
         elif number < most:
-            seconds = rng.uniform(0, whole.seconds)
+            seconds = rng.uniform(0, span * whole.processor)
         if not forks.command(argv, folder, seconds=seconds, act=act).killed:
             return  # it came to an end before that
-        _count(tally, name, "before an act" if act else "by the clock", folder)
+        _count(tally, name, "before an act" if act else "by the processor's clock", folder)
 
 
 def _by_interpreters(name: str, folder: Path, whole: forks.Ending, rng: random.Random, tally: Tally, most: int) -> None:
@@ -214,7 +217,8 @@ def _by_interpreters(name: str, folder: Path, whole: forks.Ending, rng: random.R
     for number in range(most + 1):
         argv = [word for word in _again(own, folder, rng, options) if word != "--workers=0"]
         argv += [] if "--workers=2" in argv else ["--workers=2"]
-        moment = rng.uniform(0, 15 + whole.seconds) if number < most else None  # the imports of two interpreters
+        length = (IMPORTS + whole.processor) * whole.seconds / whole.processor
+        moment = rng.uniform(0, length) if number < most else None
         if not forks.interpreter(argv, folder, seconds=moment).killed:
             return
         _count(tally, name, "interpreters and workers, by the clock", folder)

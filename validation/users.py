@@ -1,5 +1,7 @@
 """The tests of trust by root and by an ordinary user: how many cases there are, what came of them, how long they take.
 
+Seconds are the processor's beside the clock's: others may use the machine as well.
+
 An ordinary user may not read where this Python is installed, or the checkout. The interpreter is copied then (without
 its packages, which are taken from where they are), and so are the files of the checkout that git knows; both copies,
 the user's home and his temporary files lie in one folder, which is removed afterwards. Nothing else is changed.
@@ -13,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import site
 import subprocess
@@ -45,7 +48,9 @@ def main() -> None:
     parser.add_argument("--user", type=int, default=NOBODY, help="number of the ordinary user")
     parser.add_argument("--only", choices=("root", "user"), help="one of the two")
     parser.add_argument("--output", type=Path)
-    parser.add_argument("words", nargs="*", default=["tests/trust"], help="what pytest is given (behind --)")
+    parser.add_argument(
+        "words", nargs="*", default=["tests/trust", "-m", "not slow"], help="what pytest is given (behind --)"
+    )
     given = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("must be started by root, who may become another user")
@@ -101,31 +106,44 @@ def files_of_git(target: Path) -> Path:
 def tested(
     become: list[str], python: str, checkout: Path, variables: dict[str, str], home: Path, user: int, words: list[str]
 ) -> dict[str, Any]:
-    """What pytest has found: counts, seconds, the slowest test, and the names of those that failed."""
+    """What pytest has found: counts, seconds, the longest case, and the names of those that failed."""
     home.mkdir()
     os.chown(home, user, user)
     own = {"HOME": str(home), "TMPDIR": str(home), "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
     report = home / "report.xml"
     options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", "-o", "junit_duration_report=call"]
-    begin = time.monotonic()
+    begin, before = time.monotonic(), processor_seconds()
     done = subprocess.run(
         [*become, python, "-m", "pytest", *options, *words], cwd=checkout, env={**variables, **own}, check=False,
         capture_output=True, text=True,
     )  # fmt: skip
-    seconds = time.monotonic() - begin
+    seconds, processor = time.monotonic() - begin, processor_seconds() - before
     if not report.is_file():
         raise SystemExit(f"no tests were run: {(done.stderr or done.stdout).strip()[-2000:]}")
     if done.returncode:
         sys.stderr.write(done.stdout[-20_000:])
     cases = list(ET.parse(report).getroot().iter("testcase"))
     kinds = {kind: [c for c in cases if c.find(kind) is not None] for kind in ("failure", "error", "skipped")}
-    slowest = max(cases, key=lambda case: float(case.get("time", 0)))
+    longest = max(cases, key=_processor)
     return {
         "uid": user, "cases": len(cases), "skipped": len(kinds["skipped"]), "seconds": round(seconds),
+        "processor_seconds": round(processor), "processor_seconds_of_cases": round(sum(map(_processor, cases)), 1),
         "failed": [f"{c.get('classname')}::{c.get('name')}" for c in kinds["failure"] + kinds["error"]],
         "why skipped": sorted({_why(c) for c in kinds["skipped"]}),
-        "slowest": {"name": _plain(slowest.get("name", "")), "seconds": round(float(slowest.get("time", 0)), 1)},
+        "longest": {"name": _plain(longest.get("name", "")), "processor_seconds": _processor(longest)},
     }  # fmt: skip
+
+
+def processor_seconds() -> float:
+    """Of children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _processor(case: ET.Element) -> float:
+    """What ``tests/trust/conftest.py`` has noted."""
+    noted = [one.get("value", "0") for one in case.iter("property") if one.get("name") == "processor_seconds"]
+    return float(noted[0]) if noted else 0.0
 
 
 def _why(case: ET.Element) -> str:

@@ -19,24 +19,27 @@ AGAIN_SECONDS = 0.2  # between two calls to stop, since a body may catch what st
 
 @contextmanager
 def time_limit(seconds: float, what: str) -> Iterator[None]:
-    """``UsageError`` where the body takes longer. Signals reach the main thread only: elsewhere there is no limit."""
+    """``UsageError`` where the body is longer on the processor, so that what others run beside it stops nothing.
+
+    Signals reach the main thread only: elsewhere there is no limit.
+    """
     main = threading.current_thread() is threading.main_thread()
     if not main or not hasattr(signal, "setitimer"):
         yield
         return
 
     def over(*_: Any) -> None:
-        raise UsageError(f"{what}: takes longer than {seconds:g} s, which is the limit")
+        raise UsageError(f"{what}: takes longer than {seconds:g} s of the processor, which is the limit")
 
-    before, begin = signal.signal(signal.SIGALRM, over), time.monotonic()
-    left, again = signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+    before, begin = signal.signal(signal.SIGPROF, over), time.process_time()
+    left, again = signal.setitimer(signal.ITIMER_PROF, seconds, AGAIN_SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
         if left:  # somebody else's timer goes on
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - begin), 0.001), again)
+            signal.setitimer(signal.ITIMER_PROF, max(left - (time.process_time() - begin), 0.001), again)
 
 
 @contextmanager

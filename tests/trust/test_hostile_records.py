@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,19 @@ from forgetting.record.seals import SEAL, file_hash, write_sealed
 from forgetting.report import build
 from tests.report.conftest import BENCHMARKS, synthetic_record, write_study
 
-SECONDS = 10.0
 
-
-@pytest.fixture(name="study")
-def _study(tmp_path: Path, ledger: pd.DataFrame) -> Path:
-    folder = write_study(tmp_path / "place" / "study", ledger)
+@pytest.fixture(scope="module", name="pristine")
+def _pristine(tmp_path_factory: pytest.TempPathFactory, ledger: pd.DataFrame) -> Path:
+    folder = write_study(tmp_path_factory.mktemp("pristine") / "study", ledger)
     record = synthetic_record()
     record |= {"arms": record["arms"][:1], "students": record["students"][1:2]}
     write_sealed(folder / "record.json", record)
+    return folder
+
+
+@pytest.fixture(name="study")
+def _study(tmp_path: Path, pristine: Path) -> Path:
+    folder = Path(shutil.copytree(pristine, tmp_path / "place" / "study"))
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim" / "events.out.tfevents.1.victim").write_text("precious")
     (tmp_path / "victim" / "file").write_text("precious")
@@ -50,10 +53,8 @@ def precious(folder: Path) -> bool:
 
 
 def one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """What ``report`` says of a folder that it refuses, in less than ten seconds."""
-    begin = time.monotonic()
+    """What ``report`` says of a folder that it refuses."""
     assert main(["report", str(folder)]) == 2
-    assert time.monotonic() - begin < SECONDS
     told = capsys.readouterr().err
     assert told.startswith("forgetting: error: ") and told.count("\n") == 1 and "Traceback" not in told
     assert precious(folder)
@@ -111,8 +112,10 @@ GOOD_NAMES = [
 
 @pytest.mark.drawn
 def test_names_that_mean_something_elsewhere_are_only_names(study: Path, ledger: pd.DataFrame) -> None:
-    """A student a name, all in one study."""
-    pd.concat([ledger.assign(student=name) for name in GOOD_NAMES]).to_parquet(study / "ledger.parquet")
+    """A student a name, all in one study of one skill."""
+    few = ledger[ledger["benchmark"].isin(["maths", "probe"]) & (ledger["depth"] < 2)]
+    few = few[few["variant"] != "rephrased"]
+    pd.concat([few.assign(student=name) for name in GOOD_NAMES]).to_parquet(study / "ledger.parquet")
     record = json.loads((study / "record.json").read_text())
     record["students"] = [record["students"][0] | {"name": name} for name in GOOD_NAMES]
     write_sealed(study / "record.json", record)

@@ -62,9 +62,7 @@ FILES = {
 def test_spec_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     text, rule = FILES[name]
     (tmp_path / "spec.yaml").write_text(text)
-    begin = time.monotonic()
     assert main(["simulate", "--config", str(tmp_path / "spec.yaml"), "--print_config"]) == 2
-    assert time.monotonic() - begin < 10
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "Traceback" not in told and "\x1b" not in told
     assert any(word in told for word in rule.split("|")), told
@@ -158,21 +156,24 @@ TEMPLATES = {
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_real_chat_templates(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     template, rule = TEMPLATES[name]
-    monkeypatch.setattr("forgetting.natural.chat.TEMPLATE_SECONDS", 1.0)
+    monkeypatch.setattr("forgetting.natural.chat.TEMPLATE_SECONDS", 0.3)
     monkeypatch.setattr("forgetting.record.bounded_work.most_bytes", lambda: 2**30)
     words = tokenizer()
+    words.chat_template = "{{ messages[0].content }}"
+    assert rendered([("user", "a")], words, answering=True) == "a"  # what is imported for the first one takes no time
     words.chat_template = template
-    limits, begin = resource.getrlimit(resource.RLIMIT_AS), time.monotonic()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
     with pytest.raises(UsageError, match=rule):
         rendered([("user", "a")], words, answering=True)
-    assert time.monotonic() - begin < 10
     assert resource.getrlimit(resource.RLIMIT_AS) == limits
 
 
 def test_a_limit_is_taken_back() -> None:
     with time_limit(0.05, "a thing"):
         pass
-    time.sleep(0.1)
+    begin = time.process_time()
+    while time.process_time() < begin + 0.1:
+        pass
     with pytest.raises(UsageError, match="outer"), time_limit(0.2, "outer"):
         nested()
 
