@@ -84,14 +84,15 @@ class Recorder:
     ) -> None:
         """The completion marker: after it the run is never touched again.
 
-        The wall seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it,
+        The seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it,
         ``pruned_at`` at which dose a run was ended early, ``matched`` (a dataclass) which rate it was given and why.
         """
         if self._events is not None:
             self._events.close()
         for logger in self._loggers:
             logger.close()
-        seconds = {name: round(value / stack, 3) for name, value in self.watch.wall_seconds.items()}
+        counted = {"wall_seconds": self.watch.wall_seconds, "processor_seconds": self.watch.processor_seconds}
+        seconds = {kind: {name: round(s / stack, 3) for name, s in own.items()} for kind, own in counted.items()}
         how: dict[str, Any] = {"stack": stack, **({"not_stacked": why} if why else {})}
         how |= {} if pruned_at is None else {"pruned_at": pruned_at}
         how |= {} if matched is None else {"matched": dataclasses.asdict(matched)}
@@ -99,7 +100,7 @@ class Recorder:
         own = [self.run.backend] if self.run.backend.is_file() else []
         parts = [self.run.scores, *self.run.ledger.glob("*.parquet"), *own]
         files = {str(path.relative_to(self.run.folder)): file_hash(path) for path in sorted(parts)}
-        write_sealed(self.run.complete, {"fingerprint": fingerprint, "wall_seconds": seconds, "files": files, **how})
+        write_sealed(self.run.complete, {"fingerprint": fingerprint, **seconds, "files": files, **how})
 
     def _kept(self, dose: int) -> pd.DataFrame:
         """The ledger rows of a dose, taken up from disk."""

@@ -21,8 +21,9 @@ MANIFEST = "manifest.json"
 SHARED = ("answers", "machine", "unfinished")  # what a store has beside entries
 SHAPE = {
     "files": {ANY: TEXT}, "fingerprint": maybe(TEXT), "role": maybe(TEXT), "made_from": maybe({}),
-    "accuracy": maybe({ANY: {ANY: NUMBER}}), "wall_seconds": maybe({ANY: NUMBER}), "moved": maybe(NUMBER),
-    "notes": maybe({ANY: NUMBER}), "until": maybe({"steps": WHOLE, "why": maybe(TEXT, NONE), "checks": [[NUMBER]]}),
+    "accuracy": maybe({ANY: {ANY: NUMBER}}), "wall_seconds": maybe({ANY: NUMBER}),
+    "processor_seconds": maybe({ANY: NUMBER}), "moved": maybe(NUMBER), "notes": maybe({ANY: NUMBER}),
+    "until": maybe({"steps": WHOLE, "why": maybe(TEXT, NONE), "checks": [[NUMBER]]}),
 }  # fmt: skip
 OF_ROLES = {  # what else is read of an entry
     "student": {"capacity": WHOLE, "capacity_non_embedding": WHOLE}, "pilot": {"nll": (NUMBER, NONE)},

@@ -71,4 +71,5 @@ def _together(lessons: Sequence[Lesson], store: Store, report: Report) -> None:
         model.load_state(replica.state())
         own = Stopwatch()
         own.wall_seconds |= watch.wall_seconds
+        own.processor_seconds |= watch.processor_seconds
         one.keep(model, own, store, stack=len(lessons))

@@ -35,8 +35,9 @@ def add(
             stored.network.to(device())
             accuracy = accuracies(study, stored)
         wall = {name: round(seconds, 1) for name, seconds in watch.wall_seconds.items()}
+        processor = {name: round(seconds, 3) for name, seconds in watch.processor_seconds.items()}
         sizes = {"capacity": model.capacity, "capacity_non_embedding": model.capacity_non_embedding}
-        return {**about, **sizes, "accuracy": accuracy, "wall_seconds": wall}
+        return {**about, **sizes, "accuracy": accuracy, "wall_seconds": wall, "processor_seconds": processor}
 
     return store.add(mark, fill)
 

@@ -7,7 +7,8 @@ Memory, with N parameters of which T are trained, w bytes a weight (4 in fp32, 2
   a number (arXiv 2205.05198, table 2, without attention scores, which sdpa does not keep), of one layer only and
   2 s b h for each of the others with activation checkpointing; and logits with their gradient, 3 x 4 s b V.
 
-A teacher adds what distillation takes: its own weights beside a student of which every weight is trained.
+A teacher adds what distillation takes: its own weights beside a student of which every weight is trained. Students that
+branch from one trunk share it, so that its stages are counted with the first of them.
 
 Time: 6 N floating-point operations a token trained on (8 N with checkpointing, 4 N and 6 N where only adapters are
 trained), 2 N a token read, at 40% of the peak; and each decoding step reads every weight once, at 60% of the bandwidth.
@@ -19,6 +20,7 @@ are estimates to plan by, within a factor of two; nothing here was measured on a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from forgetting.errors import UsageError, unknown
@@ -26,7 +28,7 @@ from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.ladder import QWEN3, Architecture, Published
 from forgetting.study.arms import Arm
 from forgetting.study.students import Student
-from forgetting.study.study import Study
+from forgetting.study.study import DistillationStage, Study
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def estimates(study: Study, gpu: str, lengths: Lengths = Lengths()) -> list[Esti
     if gpu not in GPUS:
         raise unknown("estimate", gpu, GPUS)
     teacher = _published(study.teacher) if isinstance(study.teacher, Checkpoint) else None
-    found = []
+    found, trunks = [], set[str]()
     for place, student in enumerate(study.students):
         if isinstance(student, Architecture) and teacher:
             known, dtype = Published(student, True, teacher.vocabulary), "float32"
@@ -104,7 +106,10 @@ def estimates(study: Study, gpu: str, lengths: Lengths = Lengths()) -> list[Esti
             known, dtype = _published(student), getattr(student, "dtype", "")
         one = _estimate(study, student.name, dtype, known, GPUS[gpu], lengths)
         if teacher:
-            one = _with_distillation(one, study, dtype, known, teacher, GPUS[gpu], lengths, writes=place == 0)
+            trunk = study.rung(student).name
+            stages = study.stages_of(student)[len(study.stages) if trunk in trunks else 0 :]
+            trunks.add(trunk)
+            one = _with_distillation(one, study, stages, dtype, known, teacher, GPUS[gpu], lengths, writes=place == 0)
         found.append(one)
     return found
 
@@ -150,21 +155,24 @@ def _estimate(study: Study, name: str, dtype: str, model: Published, gpu: GPU, l
 
 
 def _with_distillation(
-    one: Estimate, study: Study, dtype: str, model: Published, teacher: Published, gpu: GPU, lengths: Lengths,
-    *, writes: bool,
+    one: Estimate, study: Study, stages: Sequence[DistillationStage], dtype: str, model: Published, teacher: Published,
+    gpu: GPU, lengths: Lengths, *, writes: bool,
 ) -> Estimate:  # fmt: skip
-    """The estimate with what distillation takes; ``writes``: the time in which the teacher answers the pool too."""
+    """The estimate with what these stages take; ``writes``: the time in which the teacher answers the pool too."""
     fit, n, width = study.stages[0].fit, model.parameters(), 4 if dtype == "float32" else 2
     taught = study.teacher
     teacher_width = 4 if isinstance(taught, Checkpoint) and taught.dtype == "float32" else 2
     rate, teacher_rate = (UTILISATION * (gpu.float32 if w == 4 else gpu.bfloat16) for w in (width, teacher_width))
-    tokens = sum(s.fit.samples for s in study.every_stage()) * lengths.sample
-    read = teacher.parameters() * _compares(study)
-    seconds = 6.0 * n * tokens / rate + 2.0 * read * tokens / teacher_rate
+    tokens, read = (
+        sum(stage.fit.samples * lengths.sample for stage in own)
+        for own in (stages, [stage for stage in stages if stage.method.compares])
+    )
+    seconds = 6.0 * n * tokens / rate + 2.0 * teacher.parameters() * read / teacher_rate
     if writes:
         longest = getattr(study.stages[0].method, "max_new_tokens", lengths.answer)
-        steps = math.ceil(fit.pool / ANSWERED_TOGETHER) * longest
-        seconds += 2.0 * teacher.parameters() * fit.pool * lengths.prompt / teacher_rate
+        pool = fit.shared_pool or fit.pool
+        steps = math.ceil(pool / ANSWERED_TOGETHER) * longest
+        seconds += 2.0 * teacher.parameters() * pool * lengths.prompt / teacher_rate
         seconds += steps * teacher.parameters() * teacher_width / (DECODING * gpu.bandwidth)
     return replace(
         one,
@@ -172,11 +180,6 @@ def _with_distillation(
         + _activations(model, fit.batch_size * lengths.sample, width, False),
         distillation_hours=seconds / 3600,
     )
-
-
-def _compares(study: Study) -> bool:
-    """Whether the student learns the teacher's distribution, which then reads every sample too."""
-    return any(stage.method.compares for stage in study.every_stage())
 
 
 def _stream(study: Study, arm: Arm) -> float:

@@ -1,50 +1,41 @@
 """What a sweep will cost on this machine, before it runs: runs, operations, time and disk, from a few measured seconds.
 
-A small sweep of shipped students, with the sweep's own contamination, fine-tuning and evaluation, is run on the sweep's
-own executor; its seconds a sample, a look and a run are interpolated in log capacity, and rounds of random points are
-laid on the executor's slots, so that waiting at the end of a round counts. What the small sweep took beyond its runs
-counts once: starting the workers, their first run, and the views, these in proportion to their figures. The driver's
-own fits are left out (``speed/ask_tell.py`` has them).
+Seconds of the parts come from ``measured``. Rounds of random points are laid on the executor's slots, so that waiting
+at the end of a round counts; a run that several targets ask for is made once. To the first run of each student is added
+what makes it, of so many steps as it may take at most: one that reaches its target sooner costs less. Matched rates
+take pilots, of half the number that they may. Starting workers counts once, and so do the views, these in proportion
+to their figures. The driver's own fits are left out (``speed/ask_tell.py`` has them).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import heapq
-import json
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from forgetting import seeds
 from forgetting.executors.contract import Executor
-from forgetting.record.files import RunFolder
 from forgetting.record.store import Store
-from forgetting.spec import Doses, Ladder
-from forgetting.stages.folder import run_folder
 from forgetting.study.fingerprints import fingerprint, student_form
 from forgetting.study.run import Run
-from forgetting.study.study import construct
+from forgetting.study.students import Student
 from forgetting.sweep.layout import Sweep
-from forgetting.sweep.search_space import run_flops, stream_flops
-from forgetting.sweep.sweep import run_sweep
-from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
-from forgetting.world.vocabulary import vocabulary
+from forgetting.sweep.measured import PILOTS, Measured, laid, measure
+from forgetting.sweep.search_space import length, run_flops
 
-SHIPPED = ("10k", "34k", "100k")
-DOSE = 640
 DRAWS = 40
+BUSY = 0.8  # of a core: with less the machine had other work
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a sweep: its runs at most, petaflops, wall seconds (mean, and 10th to 90th percentile), disk."""
+    """The cost of a sweep: its runs at most, petaflops, wall seconds (mean, and 10th to 90th percentile), disk.
+
+    Seconds are of cores that nobody else uses; ``share`` is how much of a core a worker had while they were measured.
+    """
 
     runs: int
     control_runs: int
@@ -56,68 +47,102 @@ class Cost:
     seconds_high: float
     disk_megabytes: float
     slots: int
+    share: float = 1.0
+    unknown: str = ""  # what is not in the seconds
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """Seconds on this machine by log10 capacity: of a sample trained on, of a look, of everything else in a run."""
+class _Work:
+    """What is still to be made, and its seconds: a run, its student where nobody made it, its rate.
 
-    log_capacity: NDArray[np.float64]
-    sample: NDArray[np.float64]
-    look: NDArray[np.float64]
-    rest: NDArray[np.float64]
-    start: float  # workers started and warm
-    views: float
-    look_bytes: float
+    ``known`` are seconds of runs as such, which are the same in every draw.
+    """
 
-    def run(self, run: Run) -> float:
-        """Wall seconds of one run."""
-        x = np.log10(run.student.parameters(len(vocabulary())))
-        sample, look, rest = (
-            float(np.exp(np.interp(x, self.log_capacity, np.log(np.maximum(y, 1e-6)))))
-            for y in (self.sample, self.look, self.rest)
-        )
-        return sample * run.stream + look * len(run.doses) + rest
+    def __init__(
+        self, sweep: Sweep, measured: Measured, missing: Mapping[str, Student], known: dict[Run, float]
+    ) -> None:
+        self.sweep, self.measured, self.known = sweep, measured, known
+        self.missing, self.made, self.matched = set(missing), set[Run](), set[tuple[str, str]]()
+
+    def seconds(self, runs: Iterable[Run]) -> list[float]:
+        """Of those runs that nobody asked for before."""
+        new = [run for run in dict.fromkeys(runs) if run not in self.made]
+        self.made.update(new)
+        return [self._rate(run) + self._student(run.student, run.distillation_seed) + self._run(run) for run in new]
+
+    def _run(self, run: Run) -> float:
+        if run not in self.known:
+            self.known[run] = self._alone(run)
+        return self.known[run]
+
+    def _alone(self, run: Run) -> float:
+        first = self.sweep.study.arms[0].contamination  # what was measured
+        source, original = run.arm.contamination, self.sweep.study.original
+        kinds = ((source, run.doses[-1]), (original, run.stream - run.doses[-1]))
+        trained = sum(self.measured.trained(run.student, n, length(own) / length(first)) for own, n in kinds)
+        return trained + self.measured.looks(run.student, len(run.doses)) + self.measured.others(run.student)
+
+    def _student(self, student: Student, seed: int) -> float:
+        study = self.sweep.study
+        if self.measured.lessons is None or study.teacher is None:
+            return 0.0
+        mark = fingerprint(student_form(study, student, seed))
+        if mark not in self.missing:
+            return 0.0
+        self.missing.discard(mark)
+        return self.measured.taught(study, student)
+
+    def _rate(self, run: Run) -> float:
+        study = self.sweep.study
+        if not study.is_matched(run.arm):
+            return 0.0
+        arm, found = study.pilot_arm(run.arm), 0.0
+        longer = length(arm.contamination) / length(study.arms[0].contamination)
+        for student in dict.fromkeys((study.matching_reference, run.student)):
+            if (student.name, str(arm)) not in self.matched:
+                self.matched.add((student.name, str(arm)))
+                pilots = 1 if student == study.matching_reference else PILOTS * study.spec.matching.pilots
+                trained = self.measured.trained(student, study.pilot_dose(arm) / arm.share(), longer)
+                found += self._student(student, study.pilot_seed) + pilots * trained
+        return found
 
 
 def estimate_cost(sweep: Sweep, executor: Executor, store: Path | None = None) -> Cost:
     """Measure, then lay random rounds of the sweep on the executor's slots."""
-    measured = _measure(sweep, executor, store)
     study, spec, own = sweep.study, sweep.spec, Store(store)
+    missing = dict(_missing_students(sweep, own))
+    measured = measure(sweep, executor, own, bool(missing))
     limit = spec.stop.runs
     counts = [min(limit or len(s.points) * s.repeats, len(s.points) * s.repeats) for s in sweep.spaces]
     controls = sweep.controls()
-    missing = _missing_students(sweep, own)
-    distilling = _distilling_seconds(sweep, measured, missing)
-    totals, flops = [], []
+    once = measured.start + measured.views + _written(sweep, measured, missing)
+    totals, flops, asked, known = [], [], [], dict[Run, float]()
     for draw in range(DRAWS):
-        rng = seeds.generator(spec.search.seed, "estimate", draw)
-        seconds = measured.start + measured.views
-        seconds += _laid([measured.run(run) for run in controls], executor.slots)
-        seconds += sum(distilling) / executor.slots
-        petaflops = sum(run_flops(study, run) for run in controls)
+        rng, work = seeds.generator(spec.search.seed, "estimate", draw), _Work(sweep, measured, missing, known)
+        seconds = once + laid(work.seconds(controls), executor.slots)
         for own_space, count in zip(sweep.spaces, counts, strict=True):
             every = [own_space.run(point, repeat) for point in own_space.points for repeat in range(own_space.repeats)]
             chosen = [every[i] for i in rng.permutation(len(every))[:count]]
-            petaflops += sum(run_flops(study, run) for run in chosen)
             size = spec.search.round_size
             for begin in range(0, count, size):
-                seconds += _laid([measured.run(run) for run in chosen[begin : begin + size]], executor.slots)
+                seconds += laid(work.seconds(chosen[begin : begin + size]), executor.slots)
         totals.append(seconds)
-        flops.append(petaflops / 1e15)
+        flops.append(sum(run_flops(study, run) for run in work.made) / 1e15)
+        asked.append(len(work.made))
     low, middle, high = np.quantile(totals, (0.1, 0.5, 0.9))
     looks = np.mean([len(run.doses) for run in study.runs()])
     return Cost(
-        runs=sum(counts),
+        runs=max(asked) - len(controls),
         control_runs=len(controls),
-        grid_runs=sum(len(s.points) * s.repeats for s in sweep.spaces),
+        grid_runs=len({run for own_space in sweep.spaces for run in own_space.runs}),
         missing_students=len(missing),
         petaflops=float(np.mean(flops)),
         seconds=float(middle),
         seconds_low=float(low),
         seconds_high=float(high),
-        disk_megabytes=float((sum(counts) + len(controls)) * looks * measured.look_bytes / 1e6),
+        disk_megabytes=float(max(asked) * looks * measured.look_bytes / 1e6),
         slots=executor.slots,
+        share=measured.share,
+        unknown="the teacher and the students are to be trained first" if missing and not measured.lessons else "",
     )
 
 
@@ -132,6 +157,11 @@ def show(cost: Cost) -> None:
     table.add_row("operations", f"{cost.petaflops:,.3g} petaflop, students' distillation not counted")
     spread = f"{_duration(cost.seconds_low)} to {_duration(cost.seconds_high)}"
     table.add_row("time", f"{_duration(cost.seconds)} on {cost.slots} at a time ({spread} over which runs are chosen)")
+    if cost.unknown:
+        table.add_row("", f"not counted: {cost.unknown}")
+    if cost.share < BUSY:
+        busy = f"a worker had {cost.share:.0%} of a core while this was measured, so that now it would take"
+        table.add_row("on this busy machine", f"{busy} {_duration(cost.seconds / cost.share)}")
     table.add_row("disk", f"{cost.disk_megabytes:,.1f} MB, checkpoints not counted")
     Console(file=sys.stdout).print(table)
 
@@ -146,88 +176,26 @@ def _duration(seconds: float) -> str:
     )
 
 
-def _measure(sweep: Sweep, executor: Executor, store: Path | None) -> _Measured:
-    """Run the small sweep and read its seconds; of the runs of one student, the fastest had a warm worker."""
-    small = _small(sweep.spec, executor.slots)
-    with tempfile.TemporaryDirectory() as place:
-        begin = time.perf_counter()
-        folder = run_sweep(small, executor=executor, output=Path(place), store=store, quiet=True).folder
-        wall = time.perf_counter() - begin
-        views = float(json.loads((folder / "record.json").read_text())["seconds"]["views"])
-        figures = max(1, len(list((folder / "figures").glob("*.svg"))))
-        laid_out = construct(small.study)
-        looks = len(small.study.doses.values())
-        found: dict[float, list[tuple[float, ...]]] = {}
-        for run in laid_out.runs():
-            own = RunFolder(run_folder(folder, run))
-            seconds = json.loads(own.complete.read_text())["wall_seconds"]
-            training, looking = seconds.pop("training"), seconds.pop("evaluation") + seconds.pop("logging")
-            written = sum(p.stat().st_size for p in own.folder.rglob("*") if p.is_file())
-            x = float(np.log10(run.student.parameters(len(vocabulary()))))
-            row = (training / small.study.doses.dose, looking / looks, sum(seconds.values()), written / looks)
-            found.setdefault(x, []).append(row)
-    sample, look, rest, look_bytes = np.array([np.min(rows, axis=0) for rows in found.values()]).T
-    working = np.repeat(sample * small.study.doses.dose + looks * look + rest, small.study.seeds)
-    start = max(wall - views - _laid(working.tolist(), executor.slots), 0.0)
-    places = sum(len(own.shifts) for own in sweep.spaces)  # each has a figure of its own
-    views *= 1 + (places - 1) / figures
-    return _Measured(np.array(list(found)), sample, look, rest, start, views, float(look_bytes.mean()))
+def _missing_students(sweep: Sweep, store: Store) -> Iterator[tuple[str, Student]]:
+    """The students that the sweep may need and the store lacks, by fingerprint, those of pilots among them."""
+    study = sweep.study
+    if study.teacher is None:
+        return
+    wanted = [(run.student, run.distillation_seed) for own in sweep.spaces for run in own.runs]
+    wanted += [(run.student, run.distillation_seed) for run in sweep.controls()]
+    if any(study.is_matched(arm) for own in sweep.spaces for arm in own.arms.values()):
+        wanted += [(student, study.pilot_seed) for student in study.students]
+    for student, seed in dict.fromkeys(wanted):
+        mark = fingerprint(student_form(study, student, seed))
+        if store.find(mark) is None:
+            yield mark, student
 
 
-def _small(spec: SweepSpec, slots: int) -> SweepSpec:
-    """Shipped students in one arm of the sweep, up to a low dose; each once more than there are workers to warm up."""
-    study = spec.study
-    kept = [dose for dose in study.doses.values()[1:] if dose <= DOSE]
-    doses = dataclasses.replace(study.doses, dose=kept[-1]) if kept else Doses(dose=DOSE, first=DOSE)
-    one_arm = dataclasses.replace(
-        study,
-        ladder=Ladder(students=SHIPPED),
-        contaminations=study.contaminations[:1],
-        shifts=(1.0,),
-        rate_multiples=(1.0,),
-        rate_policies=(),
-        fine_tuning=dataclasses.replace(
-            study.fine_tuning, rate_policy="constant"
-        ),  # whatever the rate, it costs the same
-        mitigations=("none",),
-        controls=(),
-        doses=doses,
-        seeds=slots + 1,
-    )
-    target = Target(skill=spec.targets[0].skill, levels=spec.targets[0].levels)
-    every = len(SHIPPED) * one_arm.seeds
-    return SweepSpec(one_arm, (target,), Search("grid", round_size=every, startup_runs=2), Stop(0.0, runs=every))
-
-
-def _laid(seconds: Sequence[float], slots: int) -> float:
-    """Wall seconds of tasks on some slots, the longest first."""
-    ends = [0.0] * max(slots, 1)
-    for one in sorted(seconds, reverse=True):
-        heapq.heappush(ends, heapq.heappop(ends) + one)
-    return max(ends)
-
-
-def _missing_students(sweep: Sweep, store: Store) -> list[Run]:
-    """One run for each student that the sweep may need and the store lacks."""
-    study, found = sweep.study, {}
-    for own in sweep.spaces:
-        for student in own.students:
-            for repeat in range(own.repeats):
-                run = own.run((student, own.shifts[0]), repeat)
-                mark = fingerprint(student_form(study, run.student, run.distillation_seed))
-                if store.find(mark) is None:
-                    found[mark] = run
-    return list(found.values())
-
-
-def _distilling_seconds(sweep: Sweep, measured: _Measured, missing: Sequence[Run]) -> list[float]:
-    """By student: its distillation's operations at the seconds an operation that fine-tuning showed."""
-    study, seconds = sweep.study, []
-    arm = sweep.spaces[0].arms[sweep.spaces[0].shifts[-1]]
-    for student in (run.student for run in missing):
-        one = stream_flops(student, arm.contamination, 1.0)
-        x = np.log10(student.parameters(len(vocabulary())))
-        sample = float(np.exp(np.interp(x, measured.log_capacity, np.log(measured.sample))))
-        taught = sum(stage.fit.samples for stage in study.stages)
-        seconds.append(sample / one * stream_flops(student, study.original, taught))
-    return seconds
+def _written(sweep: Sweep, measured: Measured, missing: dict[str, Student]) -> float:
+    """Seconds in which the teacher writes the answers of the pools: of a shared one once, else of each seed's own."""
+    if not missing or measured.lessons is None:
+        return 0.0
+    fit = sweep.study.stages[0].fit
+    seeds_of = {run.distillation_seed for own in sweep.spaces for run in own.runs}
+    count = fit.shared_pool or fit.pool * len(seeds_of)
+    return measured.lessons.written * count

@@ -192,7 +192,7 @@ def run_flops(study: Study, run: Run, last_dose: int = 0) -> float:
     trained += stream_flops(run.student, study.original, stream - doses[-1])
     items = [item for benchmark in study.benchmarks for item in benchmark.items("test")]
     read = 0.0 + sum(len(i.prompt.split()) + 3 * len(i.answer.split()) for i in items)
-    read += 2 * evaluation.probe_items * _length(source)
+    read += 2 * evaluation.probe_items * length(source)
     variants = sum(len(b.variants) for b in study.benchmarks) / max(len(study.benchmarks), 1)
     looks = {"never": len(doses), "ends": len(doses) + 2 * (variants - 1), "every": len(doses) * variants}
     return trained + 2.0 * parameters * read * looks[evaluation.perturbed]
@@ -200,11 +200,11 @@ def run_flops(study: Study, run: Run, last_dose: int = 0) -> float:
 
 def stream_flops(student: Student, source: Contamination, samples: float) -> float:
     """Floating-point operations of training on so many samples of a source."""
-    return 6.0 * student.parameters(len(vocabulary())) * samples * _length(source)
+    return 6.0 * student.parameters(len(vocabulary())) * samples * length(source)
 
 
 @lru_cache(maxsize=64)
-def _length(source: Contamination) -> float:
+def length(source: Contamination) -> float:
     """Mean length of a source's samples, in words, prompt and answer."""
     drawn = islice(source.samples(seeds.generator(0, "lengths")), SAMPLED)
     return sum(len(s.prompt.split()) + len(s.answer.split()) for s in drawn) / SAMPLED

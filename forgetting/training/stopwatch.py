@@ -1,4 +1,4 @@
-"""Wall seconds by stage: preparing, training, evaluation, checkpoint, logging."""
+"""Wall and processor seconds by stage: preparing, training, evaluation, checkpoint, logging."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Adds up wall seconds by stage; a stage inside another is taken out of the outer one."""
+    """Adds up seconds by stage; a stage inside another is taken out of the outer one.
+
+    Processor seconds are those of the whole process, all its threads: what the stage would take of a core of its own.
+    """
 
     def __init__(self) -> None:
         self.wall_seconds: dict[str, float] = {}
-        self._inner = [0.0]
+        self.processor_seconds: dict[str, float] = {}
+        self._inner = [(0.0, 0.0)]
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Count what happens inside towards ``stage``."""
-        start = time.perf_counter()
-        self._inner.append(0.0)
+        wall, processor = time.perf_counter(), time.process_time()
+        self._inner.append((0.0, 0.0))
         try:
             yield
         finally:
-            spent = time.perf_counter() - start
-            self.wall_seconds[stage] = self.wall_seconds.get(stage, 0.0) + spent - self._inner.pop()
-            self._inner[-1] += spent
+            spent = time.perf_counter() - wall, time.process_time() - processor
+            inner, outer = self._inner.pop(), self._inner[-1]
+            for counted, own, apart in zip((self.wall_seconds, self.processor_seconds), spent, inner, strict=True):
+                counted[stage] = counted.get(stage, 0.0) + own - apart
+            self._inner[-1] = outer[0] + spent[0], outer[1] + spent[1]
 
     def keep(self, share: float) -> None:
         """Keep a share of what was counted so far: the rest is somebody else's."""
-        self.wall_seconds = {stage: seconds * share for stage, seconds in self.wall_seconds.items()}
+        for counted in (self.wall_seconds, self.processor_seconds):
+            counted.update({stage: seconds * share for stage, seconds in counted.items()})

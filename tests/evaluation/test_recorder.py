@@ -158,9 +158,11 @@ def test_a_ledger_part_that_cannot_be_written_leaves_scores_as_they_were(
 def test_the_seconds_are_rounded_and_complete(tmp_path: Path) -> None:
     watch = Stopwatch()
     watch.wall_seconds = {"training": 1.23456, "evaluation": 0.00049}
+    watch.processor_seconds = {"training": 1.12345}
     writer = Recorder(RunFolder(tmp_path / "s" / "runs" / "r"), COLUMNS, [LOOKUP], watch)
     writer.start_at(0)
     writer.finish("mark")
     found = json.loads(writer.run.complete.read_text())
     assert found.pop("sha256") == seal(found) and list(found.pop("files")) == ["scores.jsonl"]
-    assert found == {"fingerprint": "mark", "wall_seconds": {"training": 1.235, "evaluation": 0.0}, "stack": 1}
+    seconds = {"wall_seconds": {"training": 1.235, "evaluation": 0.0}, "processor_seconds": {"training": 1.123}}
+    assert found == {"fingerprint": "mark", **seconds, "stack": 1}

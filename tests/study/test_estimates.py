@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from forgetting.errors import UsageError
-from forgetting.models.ladder import QWEN3
-from forgetting.spec import Machine, Spec
+from forgetting.models.ladder import QWEN3, architecture
+from forgetting.spec import Evaluation, Fit, Ladder, Machine, Spec
 from forgetting.study import spec_files
 from forgetting.study.estimates import Lengths, adapters, estimates
 from forgetting.study.study import construct
@@ -73,3 +74,27 @@ def test_the_command_prints_a_line_a_student(command: Callable[..., Outcome]) ->
 def test_only_published_sizes_are_estimated() -> None:
     with pytest.raises(UsageError, match=r"students and teacher must be among Qwen/Qwen3-0\.6B"):
         estimates(construct(Spec()), "h100")
+
+
+def test_a_trunk_is_counted_once_and_each_branch_by_itself() -> None:
+    """100m: a trunk of 1,000 samples of 100 tokens, branches of 2,000 and 4,000; the teacher reads the last."""
+    ways: dict[str, dict[str, Any]] = {
+        "short": {"method": "off_policy", "samples": 2_000},
+        "long": {"method": {"name": "off_policy", "level": "word"}, "samples": 4_000},
+    }
+    ladder = Ladder(
+        students=("100m",),
+        teacher={"source": "Qwen/Qwen3-8B", "dtype": "bfloat16"},
+        original="worked_answers",
+        distilling=Fit(samples=1_000, pool=128, shared_pool=1_280, batch_size=1),
+        distillation={"name": "off_policy", "max_new_tokens": 100},
+        branches=tuple({"name": name, "stages": [stage]} for name, stage in ways.items()),
+    )
+    made = Spec(ladder=ladder, contaminations=("conversations",), evaluation=Evaluation(benchmarks=("gsm8k",)))
+    short, long = estimates(construct(made), "h200", Lengths(sample=100))
+    big, rung = QWEN3["Qwen/Qwen3-8B"].parameters(), architecture("100m").parameters(151_936)
+    sample = 6 * rung * 100 / (0.4 * 67e12) / 3600
+    writing = (2 * big * 1_280 * 128 / (0.4 * 989e12) + 10 * 100 * big * 2 / (0.6 * 4.8e12)) / 3600
+    assert (short.student, long.student) == ("100m-short", "100m-long")
+    assert short.distillation_hours == pytest.approx(3_000 * sample + writing)
+    assert long.distillation_hours == pytest.approx(4_000 * sample + 2 * big * 4e5 / (0.4 * 989e12) / 3600)

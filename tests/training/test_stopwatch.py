@@ -13,6 +13,7 @@ from forgetting.training.stopwatch import Stopwatch
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "process_time", lambda: now[0] / 2)  # half a core
     return now
 
 
@@ -30,6 +31,7 @@ def test_an_inner_stage_is_taken_out_of_the_outer_one(clock: list[float]) -> Non
         clock[0] += 1
     assert watch.wall_seconds == {"training": 2, "evaluation": 20, "logging": 100, "checkpoint": 1000}
     assert sum(watch.wall_seconds.values()) == clock[0] - 100
+    assert watch.processor_seconds == {stage: seconds / 2 for stage, seconds in watch.wall_seconds.items()}
 
 
 def test_a_stage_adds_up_over_its_visits(clock: list[float]) -> None:
@@ -74,3 +76,4 @@ def test_what_is_not_kept_is_taken_from_every_stage(clock: list[float]) -> None:
     with watch("training"):
         clock[0] += 1
     assert watch.wall_seconds == {"training": 7, "evaluation": 3}
+    assert watch.processor_seconds == {"training": 3.5, "evaluation": 1.5}

@@ -3,9 +3,11 @@
 Sample paths of the Gaussian process of ``process.py`` along the axis, at hyperparameters drawn from their posterior
 (Laplace's approximation, reweighted), each give a crossing. Unless a second crossing is as likely as not, paths are
 made non-decreasing first (projection of the posterior, Lin and Dunson, arXiv 1306.4041): a plateau near the level would
-otherwise seem to cross it by noise alone. A boundary may be a step, of which a smooth process would be too sure inside
-a gap, so the interval also covers the gaps between neighbouring measured points in which paths cross, and the gap of a
-single step (``step.py``) where that explains the data as well.
+otherwise seem to cross it by noise alone. Smoothing flattens a knee, and the projection draws the beginning of a
+plateau down, so that crossings come late there; the bias of the value is estimated and taken off (``rises.py``). A
+boundary may be a step, of which a smooth process would be too sure inside a gap, so the interval also covers the gaps
+between neighbouring measured points in which paths cross, and the gap of a single step (``step.py``) where that
+explains the data as well.
 
 Shapes: N observations, D dimensions, G grid points, K measured points, S sample paths, H hyperparameters.
 """
@@ -16,11 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from forgetting import seeds
 from forgetting.analysis.level_set import process
 from forgetting.analysis.level_set.process import Objective, RetentionProcess
+from forgetting.analysis.level_set.rises import last_rise, rise, unbiased
 from forgetting.analysis.level_set.step import Step, fit_step, is_rival
 from forgetting.analysis.metrics import Floats
 from forgetting.analysis.thresholds.threshold import CONFIDENCE, Axis, Threshold, ThresholdStatus
@@ -40,9 +43,9 @@ class Crossings:
 
     ``place_S`` in 0 to 1 along the axis, minus infinity where the path is never below the level, infinity where it ends
     below; ``low_S`` and ``high_S`` are the neighbouring measured places. ``value`` is the same place of the mean of the
-    paths: a path has the noise of the data twice, in the mean and about it, and noise on a plateau makes last crossings
-    late. ``reversal`` is the greatest probability, over pairs of measured points, that retention is above the level at
-    the first and below it at the second.
+    paths, its bias taken off: a path has the noise of the data twice, in the mean and about it, and noise on a plateau
+    makes last crossings late. ``reversal`` is the greatest probability, over pairs of measured points, that retention
+    is above the level at the first and below it at the second.
     """
 
     value: float
@@ -135,8 +138,11 @@ def crossings(best: RetentionProcess, line: Floats, level: float, seed: int = 0)
     reversal = float(pairs_KK.max(initial=0.0))
     mean_1G, weight_G = above_SG.mean(axis=0, keepdims=True), 1 / np.maximum(above_SG.var(axis=0), 1e-9)
     if reversal < DOUBTFUL:
-        above_SG, mean_1G = _rising(above_SG, weight_G), _rising(mean_1G, weight_G)
-    place_S, value = _last_rise(grid_G, above_SG), float(_last_rise(grid_G, mean_1G)[0])
+        place_S, value = rise(grid_G, above_SG, weight_G), float(rise(grid_G, mean_1G, weight_G)[0])
+        near_M = _near(data.x_MD, line)
+        value = unbiased(best, near_M, x_GD, mean_1G[0], weight_G, level, value, seed)
+    else:
+        place_S, value = last_rise(grid_G, above_SG), float(last_rise(grid_G, mean_1G)[0])
     ends = np.concatenate([[-np.inf], measured_K, [np.inf]])
     after_S = np.searchsorted(measured_K, place_S, side="left")
     low_S, high_S = (
@@ -196,24 +202,6 @@ def _laplace(objective: Objective, theta_H: Floats, seed: int) -> tuple[Floats, 
     draws = theta_H + normal @ root.T
     density = np.asarray([-objective(draw)[0] for draw in draws])
     return draws, density + 0.5 * np.sum(normal**2, axis=1)
-
-
-def _rising(path_SG: Floats, weight_G: Floats) -> Floats:
-    """Each path's nearest non-decreasing path, grid points weighted by their posterior precision (arXiv 1306.4041)."""
-    return np.stack([optimize.isotonic_regression(path, weights=weight_G).x for path in path_SG])
-
-
-def _last_rise(grid_G: Floats, above_SG: Floats) -> Floats:
-    """Where each path rises through 0 for the last time."""
-    below = above_SG < 0
-    last = below.shape[1] - 1 - np.argmax(below[:, ::-1], axis=1)
-    inside = np.minimum(last, below.shape[1] - 2)
-    rows = np.arange(len(above_SG))
-    left, right = above_SG[rows, inside], above_SG[rows, inside + 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        place = grid_G[inside] + (grid_G[inside + 1] - grid_G[inside]) * left / (left - right)
-    place = np.where(last == below.shape[1] - 1, np.inf, place)
-    return np.where(below.any(axis=1), place, -np.inf)
 
 
 def _verdict(found: Crossings, rival: Step | None, confidence: float) -> tuple[ThresholdStatus, float, float, float]:
