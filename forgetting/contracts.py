@@ -262,6 +262,13 @@ class Model(ABC):
         logits_RPV = self.logits(tokens_RBT).flatten(1, 2)
         return logits_RPV.gather(1, places_RN[..., None].expand(-1, -1, logits_RPV.shape[-1]))
 
+    def targets_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
+        """``logits_at`` to within rounding, without gradients: what a teacher tells, by the fastest pass there is."""
+        import torch
+
+        with torch.no_grad():
+            return self.logits_at(tokens_RBT, places_RN)
+
     def read(self, tokens_BT: Tensor, places_N: Tensor) -> tuple[Tensor, Layers | None]:
         """``logits_at`` of one replica, ``[N, V]``, and what the pass leaves to go on from, where ``decoding`` can."""
         return self.logits_at(tokens_BT[None], places_N[None])[0], None
@@ -275,13 +282,16 @@ class Model(ABC):
         """Inside, the network is in evaluation mode and not compiled; afterwards as it was."""
         import torch
 
-        training = self.network.training
+        if not self.network.training:  # a walk over the modules takes as long as writing some tokens
+            with torch.compiler.set_stance("force_eager"):
+                yield
+            return
         self.network.eval()
         try:
             with torch.compiler.set_stance("force_eager"):
                 yield
         finally:
-            self.network.train(training)
+            self.network.train()
 
     def generate(
         self,

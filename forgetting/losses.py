@@ -43,8 +43,7 @@ def divergence(student: Model, teacher: Model, batch: Batch, *, beta: float) -> 
     Exact over the vocabulary and in float32 at least: in bfloat16 it comes out below 0 where both agree.
     """
     teacher.network.to(batch.tokens_RBT.device)
-    with torch.no_grad():
-        target_RNV = _log_probabilities(teacher_logits(teacher, batch))
+    target_RNV = _log_probabilities(teacher_logits(teacher, batch))
     logits_RNV, targets_RN = predictions(student, batch)
     if logits_RNV.shape != target_RNV.shape:
         sizes = f"{logits_RNV.shape[-1]:,} and {target_RNV.shape[-1]:,}"
@@ -89,11 +88,11 @@ def row_log_probabilities(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def teacher_logits(teacher: Model, batch: Batch) -> Tensor:
-    """The teacher's logits ``[R, N, V]`` where answers are predicted; one teacher may serve R students."""
+    """The teacher's logits ``[R, N, V]`` where answers are predicted, no gradients; one may serve R students."""
     places_RN, _ = answer_places(batch)
     replicas, rows, width = batch.tokens_RBT.shape
     if teacher.replicas == replicas:
-        return teacher.logits_at(batch.tokens_RBT, places_RN)
+        return teacher.targets_at(batch.tokens_RBT, places_RN)
     first_R = torch.arange(replicas, device=places_RN.device)[:, None] * rows * width
-    logits_1NV = teacher.logits_at(batch.tokens_RBT.flatten(0, 1)[None], (places_RN + first_R).flatten()[None])
+    logits_1NV = teacher.targets_at(batch.tokens_RBT.flatten(0, 1)[None], (places_RN + first_R).flatten()[None])
     return logits_1NV.view(replicas, -1, logits_1NV.shape[-1])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from forgetting.contracts import Layers, Sampling
@@ -70,6 +71,7 @@ class Decoding:
         self.ends = sorted(model.ends)
         self._open: list[_Open] = []
         self._bytes = 0
+        self._numbers: dict[int, NDArray[np.float64]] = {}
 
     def is_open(self, answer: Sequence[int]) -> bool:
         """Whether an answer is not at its end."""
@@ -80,9 +82,15 @@ class Decoding:
         if self.sampling is None:
             found: list[int] = logits_NV.argmax(-1).tolist()
             return found
-        uniform = np.array([self.sampling.uniforms(number, 1)[0] for number in numbers])
+        uniform = np.array([self._uniforms(self.sampling, number)[0] for number in numbers])
         chosen: list[int] = drawn(logits_NV, torch.from_numpy(uniform), self.sampling).tolist()
         return chosen
+
+    def _uniforms(self, sampling: Sampling, number: int) -> NDArray[np.float64]:
+        """The numbers that decide one answer; they are made once."""
+        if number not in self._numbers:
+            self._numbers[number] = sampling.uniforms(number, self.limit)
+        return self._numbers[number]
 
     def add(
         self, answers: Sequence[list[int]], drafts: Sequence[list[int]], layers: Layers, lengths: Sequence[int],
@@ -164,7 +172,7 @@ class Decoding:
             for slot, one in zip(free, new, strict=True):
                 inside[slot] = one
                 if self.sampling is not None:
-                    own = self.sampling.uniforms(one.number, self.limit)[len(one.answer) :]
+                    own = self._uniforms(self.sampling, one.number)[len(one.answer) :]
                     uniform[slot, : len(own)] = torch.from_numpy(own).to(device)
 
         take(list(range(count)))

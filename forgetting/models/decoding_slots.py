@@ -121,6 +121,9 @@ class Slots:
         steps = tokens_BT.shape[1]
         places_BT = (self.length_B[:, None] + self._places[:steps]).clamp(max=self.room - 1)  # slots that are done wait
         until = int(places_BT.max()) + 1
+        if self._reader is not None and steps == 1:
+            self.length_B = self.length_B + 1
+            return self._reader.next(tokens_BT, places_BT, until, self.layers())
         slots = torch.arange(len(tokens_BT), device=tokens_BT.device)[:, None]
         for layer in self.slots:
             layer.at, layer.until = (slots, places_BT), until

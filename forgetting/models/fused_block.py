@@ -64,7 +64,7 @@ class _Part:
 
 
 @lru_cache(maxsize=8)
-def _angles(rotary: Any) -> tuple[Tensor, Tensor]:
+def angles(rotary: Any) -> tuple[Tensor, Tensor]:
     """Cosines and sines ``[E, LONGEST]`` of the angles at each place, the sines with the signs of the halves."""
     at = torch.arange(LONGEST)
     cos_ET, sin_ET = (table[0].T.contiguous() for table in rotary(torch.empty(0), at[None]))
@@ -87,7 +87,7 @@ class Layout:
     @classmethod
     def over(cls, network: Any, shapes: Sequence[Sequence[int]]) -> Layout:
         """Whole texts from their first token on, so many of so many tokens."""
-        tables, groups = _angles(network.model.rotary_emb), _groups(network)
+        tables, groups = angles(network.model.rotary_emb), _groups(network)
         parts, first = list[_Part](), 0
         for samples, length in shapes:
             parts.append(_Part(first, samples, length, _causal(groups, length)))
@@ -104,7 +104,7 @@ class Layout:
         heads = network.config.num_key_value_heads
         bias = bias_BTK.repeat(1, _groups(network), 1).repeat_interleave(heads, 0)
         samples, length = places_BT.shape
-        turns = (table_ET[:, places_BT.flatten()] for table_ET in _angles(network.model.rotary_emb))
+        turns = (table_ET[:, places_BT.flatten()] for table_ET in angles(network.model.rotary_emb))
         return cls([_Part(0, samples, length, bias)], *turns)
 
     def turned(self, x_HEM: Tensor) -> Tensor:

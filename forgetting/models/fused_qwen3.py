@@ -21,7 +21,8 @@ from transformers.activations import ACT2FN
 from transformers.models.qwen3 import modeling_qwen3
 
 from forgetting.contracts import Layers
-from forgetting.models.fused_block import LONGEST, Block, Layout, Normed, Update, Weights, unfolded
+from forgetting.models import fused_step
+from forgetting.models.fused_block import LONGEST, Block, Layout, Normed, Update, Weights, angles, unfolded
 
 WIDEST = 256  # hidden size up to which it pays; texts up to LONGEST
 WORTH = 64  # tokens not read, that make it worth while to attend to one group of rows more
@@ -67,11 +68,15 @@ def _touched(module: nn.Module) -> bool:
 def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
     """Logits ``[N, V]`` at places of the flattened batch; gradients reach the parameters.
 
-    With gradients no row is read beyond its last place, and rows of like length are padded to one another only.
-    Without, the logits are bit for bit those of a ``Reader``: looks compare one with the other.
+    Without gradients they are bit for bit those of a ``Reader``: looks compare one with the other.
     """
     if not torch.is_grad_enabled():
         return Reader(network).read(tokens_BT, places_N)[0]
+    return grouped_logits_at(network, tokens_BT, places_N)
+
+
+def grouped_logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
+    """``logits_at`` that reads no row beyond its last place, with rows of like length padded to one another only."""
     samples, length = tokens_BT.shape
     row_N, at_N = np.divmod(places_N.numpy(), length)
     needed_B = np.ones(samples, dtype=np.int64)  # a row without places would have no tokens else
@@ -143,6 +148,15 @@ class Reader:
             k, v = (t.view(len(tokens_BT), -1, *t.shape[1:]).transpose(2, 3).contiguous() for t in keys_and_values)
             layers.append((k, v))
         return logits_NV, layers
+
+    @torch.no_grad()
+    def next(self, tokens_B1: Tensor, places_B1: Tensor, until: int, caches: Layers) -> Tensor:
+        """``write`` of one token a row, of texts that see all up to it in caches ``[B, K, room, E]``."""
+        places = fused_step.Places(angles(self._network.model.rotary_emb), places_B1, until)
+        x_DB = self._embedding_VD[tokens_B1[:, 0]].T.contiguous()
+        for weights, cache in zip(self._blocks, caches, strict=True):
+            x_DB = fused_step.block(x_DB, weights, places, cache)
+        return (fused_step.normed(x_DB.numpy(), self._eps).T @ self._folded_VD.T)[:, None]
 
     @torch.no_grad()
     def write(self, tokens_BT: Tensor, places_BT: Tensor, bias_BTK: Tensor, caches: list[Update]) -> Tensor:

@@ -154,6 +154,13 @@ class HuggingFaceModel(Model):
             settings["attention_mask"] = dict.fromkeys(c.layer_types)
         return self._logits_at(tokens_RBT[0], places_RN[0], use_cache=False, **settings)[None]
 
+    def targets_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
+        """As in the contract; no row is read beyond its last place."""
+        with torch.no_grad():
+            if fused_qwen3.suits(self.network, tokens_RBT.shape[2]):
+                return fused_qwen3.grouped_logits_at(self.network, tokens_RBT[0], places_RN[0])[None]
+            return self.logits_at(tokens_RBT, places_RN)
+
     def _logits_at(self, tokens_BT: Tensor, places_N: Tensor, **settings: Any) -> Tensor:
         head = self.network.get_output_embeddings()
         hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0].flatten(0, 1)[places_N],))
