@@ -62,6 +62,10 @@ def summary(case: Case, lines: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _case(row: dict[str, Any]) -> Case:
+    return row["surface"], row["design"], row["level"]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown."""
     lines = [
@@ -90,10 +94,12 @@ def study(
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--repetitions", type=int, default=1000, help="of each case")
     parser.add_argument("--minutes", type=float, default=30.0, help="after which no repetition is begun")
+    parser.add_argument("--only", nargs="*", default=[], help="first names of cases; the rows of others are kept")
     parser.add_argument("--raw", type=Path, default=Path(f"{name}.jsonl"), help="one line a repetition; not committed")
     parser.add_argument("--output", type=Path, default=Path(f"results/validation/{name}.json"))
     options = parser.parse_args()
     lines = [json.loads(line) for line in options.raw.read_text().splitlines()] if options.raw.exists() else []
+    cases = [case for case in cases if not options.only or case[0] in options.only]
     start, made_by = time.perf_counter(), commit()
     with options.raw.open("a") as file:
         for case, number in undone(cases, options.repetitions, lines):
@@ -111,6 +117,10 @@ def study(
             print(json.dumps(line), file=file, flush=True)
     begun = {(line["surface"], line["design"], line["level"]) for line in lines}
     rows = [summary(case, lines) for case in cases if case in begun]
+    if options.only:
+        earlier = json.loads(options.output.read_text())["rows"]
+        own = {_case(row): row for row in rows}
+        rows = [own.get(_case(row), row) for row in earlier]
     result = {
         "command": " ".join(["python", *sys.argv]),
         "what": f"signed median error within {LARGEST_ERROR} decades and 90% coverage of at least {LEAST_COVERAGE}",

@@ -42,7 +42,8 @@ from forgetting.world.vocabulary import vocabulary
 
 SHIPPED = ("10k", "34k", "100k")
 DOSE = 640
-STEPS, FEW = 40, 8  # of distillation
+STEPS, FEW, POOL = 40, 8, 10  # steps of distillation, and batches of their pool
+ASKED = {"name": "lookup", "item_count": 8}  # of students that learned nothing, whose answers would not end
 PILOTS = 0.5  # of the most that a rate may take: what the sweeps of section 4.2 took
 
 Sizes = Mapping[int, float]  # parameters to seconds
@@ -241,7 +242,7 @@ def _lessons(study: Study, executor: Executor, store: Store) -> Lessons | None:
 def _cut(spec: Spec, steps: int) -> Spec:
     """A study whose students are taught for so many steps, in every stage, from one small pool, and never asked."""
     ladder, fit = spec.ladder, spec.ladder.distilling
-    samples, pool = steps * fit.batch_size, STEPS * fit.batch_size
+    samples, pool = steps * fit.batch_size, POOL * fit.batch_size
     distillation = ladder.distillation
     if isinstance(distillation, tuple):
         distillation = tuple(
@@ -250,5 +251,8 @@ def _cut(spec: Spec, steps: int) -> Spec:
             for given, (_, own) in zip(distillation, ladder.stages(), strict=True)
         )
     cut = dataclasses.replace(fit, samples=samples, until=Until(), pool=pool, shared_pool=pool)
+    evaluation = spec.evaluation
+    if construct(spec).language == "world":
+        evaluation = dataclasses.replace(evaluation, benchmarks=(ASKED,), answering=(), answering_benchmarks=())
     taught = dataclasses.replace(ladder, distilling=cut, distillation=distillation, fresh_students=True)
-    return dataclasses.replace(spec, ladder=taught, seeds=3)
+    return dataclasses.replace(spec, ladder=taught, seeds=3, evaluation=evaluation)
