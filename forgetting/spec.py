@@ -20,6 +20,7 @@ Spacing = Literal["geometric", "linear"]
 Perturbed = Literal["ends", "every", "never"]
 Strategy = Literal["ddp", "fsdp"]
 Precision = Literal["float32", "bfloat16_mixed"]
+Device = Literal["auto", "cpu", "gpu"]
 Keep = Literal["all", "last", "none"]
 LoggerName = Literal["wandb", "mlflow"]
 Control = Literal["sham", "rate_quarter", "rate_four", "original", "noise", "replay_1", "replay_5", "joint"]
@@ -326,6 +327,7 @@ class Machine:
     """How the fine-tuning of one run is laid out on the machine; any layout gives the same losses, but for rounding.
 
     Args:
+        device: where students are trained and measured; ``auto``: on a GPU where there is one
         devices: processes of one run, each with a GPU of its own where there are GPUs
         strategy: of several devices: ``ddp`` (each has the whole student) or ``fsdp`` (they share its weights)
         micro_batches: pieces in which each device takes its part of a step, one after another
@@ -337,6 +339,7 @@ class Machine:
         loggers: where scores are sent to beside the record: ``wandb``, ``mlflow``; no number depends on them
     """
 
+    device: Device = "auto"
     devices: int = 1
     strategy: Strategy = "ddp"
     micro_batches: int = 1
@@ -353,13 +356,19 @@ class Machine:
         for name in ("devices", "micro_batches"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(not (self.compile and self.devices > 1), "compile", "false with several devices", self.compile)
+        require(not self.graphs or self.device != "cpu", "graphs", "false on a processor", self.graphs)
         rule = "false beside other settings of the machine, with which no runs are stacked"
         require(not self.graphs or self.stacks, "graphs", rule, self.graphs)
 
     @property
     def stacks(self) -> bool:
         """Whether runs laid out so may be stacked: one device, whole steps, float32."""
-        return vars(self) | {"graphs": False, "loggers": ()} == vars(Machine())
+        return vars(self) | {"graphs": False, "loggers": (), "device": "auto"} == vars(Machine())
+
+    @property
+    def plain(self) -> Machine:
+        """The same device and no other setting: how what comes before the runs is laid out."""
+        return Machine(device=self.device)
 
 
 @dataclass(frozen=True)

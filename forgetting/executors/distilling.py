@@ -111,7 +111,7 @@ def measuring(study: Study, store: Store, executor: Executor, bars: Bars, made: 
 
 def check_machine(study: Study, executor: Executor) -> None:
     """``UsageError`` where a study's own data or checkpoints are of no use, or where this machine lacks what training
-    asks for: a C++ compiler, or a CUDA device.
+    asks for: a C++ compiler, or a device.
 
     What other machines of the executor have is seen when they train.
     """
@@ -119,13 +119,17 @@ def check_machine(study: Study, executor: Executor) -> None:
     check_own(study)
     if executor.elsewhere:
         return
-    check_loggers(machine.loggers)
     found = not machine.compile or any(map(shutil.which, (own, "clang++")))
     require(found, "machine.compile", f"false on a machine without a C++ compiler ({own!r} was not found)", True)
+    if machine.device != "auto":
+        from forgetting.training.devices import check_there
+
+        check_there(machine)
     if machine.graphs:
         from forgetting.models.graphs import check_device
 
         check_device()
+    check_loggers(machine.loggers, study.spec.name)
 
 
 def missing_students(study: Study, store: Store) -> list[StudentTask]:

@@ -58,7 +58,7 @@ def _home(of: Student, folder: Path) -> Home:
 
 def _student(own: Lesson, store: Store, report: Report) -> Path:
     study, method = own.study, own.stage.method
-    mentor = mentor_of(teacher(study, store, report), store)
+    mentor = mentor_of(teacher(study, store, report), store, study.spec.machine)
     if own.stages == 1:
         model = own.untaught(mentor)
     else:
@@ -66,7 +66,7 @@ def _student(own: Lesson, store: Store, report: Report) -> Path:
     training = Training(
         own.stage.fit, own.plan(), lambda b: method.loss(model, mentor, b),
         lambda stream: method.batches(model, mentor, stream),
-        store, own.mark, own.generators, method.keeps_start,
+        store, own.mark, own.generators, method.keeps_start, study.spec.machine.plain,
     )  # fmt: skip
     watch = Stopwatch()
     begin = {name: weight.clone() for name, weight in model.state().items()} if own.stages > 1 else {}

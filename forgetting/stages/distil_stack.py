@@ -44,7 +44,7 @@ def distil_stack(
 def _together(lessons: Sequence[Lesson], store: Store, report: Report) -> None:
     study = lessons[0].study
     distilling, method = study.stages[0].fit, study.stages[0].method
-    mentor = mentor_of(teacher(study, store, report), store)
+    mentor = mentor_of(teacher(study, store, report), store, study.spec.machine)
     models, plans = [one.untaught(mentor) for one in lessons], [one.plan() for one in lessons]
     places = [ReplicaPlace(store.work(one.mark), one.mark) for one in lessons]
     checkpoints = last_common([p.folder for p in places], [partial(checkpoint_of, p.fingerprint) for p in places])
@@ -65,7 +65,16 @@ def _together(lessons: Sequence[Lesson], store: Store, report: Report) -> None:
     # The last step too, so that students which are left when others are stored already are not trained again.
     stops = {step: step for step in (*range(CHECKPOINT_STEPS, steps, CHECKPOINT_STEPS), steps)}
     with own_generators(lessons[0].generators):
-        fit_stack(module, replicas, streams, places, stops, watch, after=[Progress(report, steps)])
+        fit_stack(
+            module,
+            replicas,
+            streams,
+            places,
+            stops,
+            watch,
+            after=[Progress(report, steps)],
+            machine=study.spec.machine.plain,
+        )
     watch.keep(1 / len(lessons))
     for one, model, replica in zip(lessons, models, replicas, strict=True):
         model.load_state(replica.state())

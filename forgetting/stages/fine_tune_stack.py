@@ -125,7 +125,7 @@ def _fit(members: Sequence[_Member], stack: StackedModel, first: int, watch: Sto
             module, replicas, streams, places, stops, watch,
             before=[IntervalEvaluation(stops, measure)],
             after=[Progress(report, plan.steps), *(member.ending for member in members)],
-            keep_all=study.spec.keep == "all",
+            keep_all=study.spec.keep == "all", machine=study.spec.machine.plain,
         )  # fmt: skip
     for number, member in enumerate(members):
         member.run.model.load_state(replicas[number].state())

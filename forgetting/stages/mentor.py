@@ -18,6 +18,7 @@ from forgetting.record.files import write_atomically
 from forgetting.record.reading import first_line
 from forgetting.record.seals import SEAL, damaged, file_hash
 from forgetting.record.store import Store
+from forgetting.spec import Machine
 from forgetting.study.fingerprints import fingerprint, settings_form
 from forgetting.training.checkpoints import content_hash
 from forgetting.training.fit import device
@@ -48,11 +49,11 @@ class Mentor(HuggingFaceModel):
         return answers
 
 
-def mentor_of(home: Home, store: Store) -> Mentor:
-    """The teacher, whose answers are kept in the store."""
+def mentor_of(home: Home, store: Store, machine: Machine) -> Mentor:
+    """The teacher on the machine's device, whose answers are kept in the store."""
     mark = fingerprint(settings_form(home)) if isinstance(home, Checkpoint) else file_hash(home / "model.safetensors")
     mentor = Mentor(load(home), mark, store.root / "answers")
-    mentor.network.to(device())
+    mentor.network.to(device(machine.plain))
     return mentor
 
 

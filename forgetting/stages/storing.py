@@ -32,7 +32,7 @@ def add(
         model.save(folder)
         with watch("evaluation"):
             stored = HuggingFaceModel.load(folder)
-            stored.network.to(device())
+            stored.network.to(device(study.spec.machine.plain))
             accuracy = accuracies(study, stored)
         wall = {name: round(seconds, 1) for name, seconds in watch.wall_seconds.items()}
         processor = {name: round(seconds, 3) for name, seconds in watch.processor_seconds.items()}

@@ -42,7 +42,7 @@ def _teacher(study: Study, store: Store, form: dict[str, Any], mark: str, report
     training = Training(
         study.spec.ladder.teaching, plan, lambda b: losses.cross_entropy(model, b),
         lambda stream: (encoded.batch(index, stream.batch_size) for index in stream),
-        store, mark, seeds.integer(seed, "teaching", "generators"),
+        store, mark, seeds.integer(seed, "teaching", "generators"), machine=study.spec.machine.plain,
     )  # fmt: skip
     watch = Stopwatch()
     told = train(model, training, watch, report)

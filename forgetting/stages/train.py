@@ -21,7 +21,7 @@ from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.record.field_kinds import ANY, NUMBER, WHOLE
 from forgetting.record.seals import read_shaped, write_sealed
 from forgetting.record.store import Store
-from forgetting.spec import Fit
+from forgetting.spec import Fit, Machine
 from forgetting.training import checkpoints
 from forgetting.training.checkpoints import Snapshots, last, own_generators, restore_generators
 from forgetting.training.fit import Progress, fit
@@ -49,6 +49,7 @@ class Training:
     mark: str
     seed: int
     keeps_start: bool = False
+    machine: Machine = dataclasses.field(default_factory=Machine)
 
 
 def train(model: HuggingFaceModel, of: Training, watch: Stopwatch, report: Report) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def _train(model: HuggingFaceModel, of: Training, watch: Stopwatch, report: Repo
             with watch("training"):
                 fit(
                     module, lambda: notes.of(of.batches(plan.starting_at(first))),
-                    [*ending, kept, Progress(report, plan.steps)],
+                    [*ending, kept, Progress(report, plan.steps)], of.machine,
                 )  # fmt: skip
     finally:
         kept.close()

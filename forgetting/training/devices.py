@@ -15,10 +15,17 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from forgetting.batching import piece
 from forgetting.contracts import Batch
+from forgetting.errors import require
 from forgetting.spec import Machine
 
 PATIENCE = timedelta(days=1)  # the others wait as long as the first of them measures
 PRECISIONS = {"float32": "32-true", "bfloat16_mixed": "bf16-mixed"}
+
+
+def check_there(machine: Machine) -> None:
+    """``UsageError`` where a GPU is asked for and this machine has none."""
+    there = machine.device != "gpu" or torch.cuda.is_available() or torch.backends.mps.is_available()
+    require(there, "machine.device", "auto or cpu on a machine without a GPU", machine.device)
 
 
 def rank(machine: Machine) -> int:
@@ -46,7 +53,7 @@ def pieces(batches: Iterator[Batch], machine: Machine) -> Iterator[Batch]:
 
 def trainer_settings(machine: Machine) -> dict[str, Any]:
     """What Lightning's Trainer is told of the layout."""
-    settings: dict[str, Any] = {"devices": machine.devices}
+    settings: dict[str, Any] = {"accelerator": machine.device, "devices": machine.devices}
     if machine.micro_batches > 1:
         settings["accumulate_grad_batches"] = machine.micro_batches
     if machine.precision != "float32":

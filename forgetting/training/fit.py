@@ -54,7 +54,6 @@ def place(network: torch.nn.Module, machine: Machine) -> None:
 def _trainer(machine: Machine, **settings: Any) -> lightning.Trainer:
     _quiet()
     return lightning.Trainer(
-        accelerator="auto",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from forgetting.contracts import Batch, Mitigation, Model
+from forgetting.spec import Machine
 from forgetting.training.checkpoints import RunCheckpoint, Snapshots, SnapshotWriter, last, previous
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
@@ -100,6 +101,7 @@ def fit_stack(
     before: Sequence[lightning.Callback] = (),
     after: Sequence[lightning.Callback] = (),
     keep_all: bool = False,
+    machine: Machine = Machine(),  # noqa: B008 (frozen)
 ) -> None:
     """Train a stack on the replicas' own streams; each has its snapshots, durable in the end, where it would alone.
 
@@ -127,6 +129,7 @@ def fit_stack(
                 module,
                 lambda: (stacked_batch(each, pad) for each in zip(*streams(), strict=True)),
                 [*before, *snapshots, *after],
+                machine,
             )
     finally:
         snapshots[0].close()

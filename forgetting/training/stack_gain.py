@@ -37,7 +37,7 @@ def measure(study: Study, architecture: Architecture, batch_size: int) -> dict[s
     """For steps of so many samples: ``why`` (nothing else counts unless it is empty), device, bytes (fixed, a replica,
     free), gain of stacking.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if study.spec.machine.device != "cpu" and torch.cuda.is_available() else "cpu"
     try:
         with torch.random.fork_rng():
             batch = _widest(study, batch_size)

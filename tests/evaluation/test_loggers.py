@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +57,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[StandIn]:
     def open_one(project: str, run: str, mark: str) -> ScoreLogger:
         one = StandIn(project, run, mark)
         made.append(one)
-        return ScoreLogger(one, lambda: one.ended.append("finished"))  # type: ignore[arg-type]
+        return ScoreLogger("wandb", one, lambda: one.ended.append("finished"))  # type: ignore[arg-type]
 
     monkeypatch.setattr(loggers, "OPENED", {"wandb": open_one, "mlflow": open_one})
-    monkeypatch.setattr(loggers, "check_loggers", lambda names: None)
-    monkeypatch.setattr("forgetting.executors.distilling.check_loggers", lambda names: None)
+    monkeypatch.setattr("forgetting.executors.distilling.check_loggers", lambda names, study: None)
     return made
 
 
@@ -89,7 +91,7 @@ def test_a_missing_package_is_one_line_and_no_folder(
     monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda _: None)
     said = rf"^machine.loggers: {name} is not installed; pip install 'forgetting\[{name}\]'$"
     with pytest.raises(UsageError, match=said):
-        check_loggers([name])
+        check_loggers([name], "quick")
     with pytest.raises(UsageError, match=said):
         simulate(replace(SPEC, machine=Machine(loggers=(name,))), output=tmp_path / "runs", workers=0, quiet=True)
     assert list(tmp_path.iterdir()) == []
@@ -100,3 +102,83 @@ def test_names_are_checked() -> None:
         Machine(loggers=("wandbb",))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="free of repeats"):
         Machine(loggers=("wandb", "wandb"))
+
+
+def test_what_a_service_raises_is_one_line(
+    opened: list[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: StandIn, metrics: dict[str, float], step: int) -> None:
+        raise RuntimeError("no room left\nat the service")
+
+    monkeypatch.setattr(StandIn, "log_metrics", refuse)
+    with pytest.raises(UsageError, match=r"^machine.loggers: wandb: no room left"):
+        simulate(LOGGED, output=tmp_path, workers=0, quiet=True)
+    monkeypatch.undo()
+    assert simulate(SPEC, output=tmp_path, workers=0, quiet=True).curves["10k"]["lookup"].dose.tolist() == [0, 16, 32]
+
+
+@pytest.fixture
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder without settings of the services."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DIR", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "XDG_CONFIG_HOME", "WANDB_CONFIG_DIR", "NETRC"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def records(file: Path) -> Iterator[Any]:
+    """What an offline run of W&B wrote: records in blocks of 32 KiB, each with checksum, length and kind."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, whole = file.read_bytes(), 7, b""
+    while at + 7 <= len(data):
+        if (left := 32_768 - at % 32_768) < 7:
+            at += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        whole, at = whole + data[at + 7 : at + 7 + length], at + 7 + length
+        if kind in (1, 4):  # whole, or its last part
+            yield Record.FromString(whole)
+            whole = b""
+
+
+def test_wandb_itself(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb", reason="no part of what the tests install: pip install 'forgetting[wandb]'")
+    with pytest.raises(UsageError, match=r"^machine.loggers: wandb: No API key configured"):
+        simulate(LOGGED, output=at_home / "runs", workers=0, quiet=True)
+    assert not (at_home / "runs").exists()
+    wandb.teardown()  # it reads the environment once
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    result = simulate(LOGGED, output=at_home / "runs", workers=0, quiet=True)
+    (file,) = at_home.glob("wandb/offline-run-*/*.wandb")
+    told = list(records(file))
+    (run,) = [one.run for one in told if one.HasField("run")]
+    assert (run.project, run.display_name) == ("quick", "10k-noise-d0-s0")
+    config = {i.key: json.loads(i.value_json) for one in told for i in one.config.update}
+    assert config["student"] == "10k" and config["seed"] == 0
+    histories = [one.history.item for one in told if one.HasField("history")]
+    rows = [{"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in one} for one in histories]
+    curve = result.curves["10k"]["lookup"]
+    assert [row["dose"] for row in rows] == curve.dose.tolist()
+    assert [row["accuracy/lookup"] for row in rows] == pytest.approx(curve.accuracy.tolist())
+    axes = {one.metric.glob_name or one.metric.name: one.metric.step_metric for one in told if one.HasField("metric")}
+    assert axes["*"] == "dose"
+
+
+def test_mlflow_itself(at_home: Path) -> None:
+    pytest.importorskip("mlflow", reason="no part of what the tests install: pip install 'forgetting[mlflow]'")
+    from mlflow.tracking import MlflowClient
+
+    result = simulate(
+        replace(SPEC, machine=Machine(loggers=("mlflow",))), output=at_home / "runs", workers=0, quiet=True
+    )
+    client = MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("quick").experiment_id])
+    assert (run.info.run_name, run.info.status) == ("10k-noise-d0-s0", "FINISHED")
+    assert run.data.params["student"] == "10k" and run.data.params["seed"] == "0"
+    curve, told = result.curves["10k"]["lookup"], client.get_metric_history(run.info.run_id, "accuracy/lookup")
+    assert [one.step for one in told] == curve.dose.tolist()
+    assert [one.value for one in told] == pytest.approx(curve.accuracy.tolist())
+    assert "retention/lookup/depth-1" in run.data.metrics  # no tag is renamed

@@ -10,18 +10,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from forgetting import simulate
 from forgetting.batching import encode, texts, tokens
 from forgetting.errors import UsageError
 from forgetting.evaluation.gold_traces import gold_sums
 from forgetting.models.checkpoint import load
 from forgetting.record.store import Store, manifest
-from forgetting.spec import Fit, Ladder
+from forgetting.spec import Doses, Fit, Ladder, Machine
 from forgetting.stages import distil, train
 from forgetting.stages.storing import accuracies
 from forgetting.stages.teach import teacher
 from forgetting.study.fingerprints import fingerprint, student_form, teacher_form
 from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, words
+from forgetting.training import fit
 from forgetting.training.checkpoints import SnapshotWriter, last
 from tests.contracts.small import spec
 
@@ -46,6 +48,22 @@ def made(study: Study, store: Store) -> dict[str, Path]:
         "second": distil.student(study, rung, 1, store),
         "joint": distil.student(study, rung, 0, store, also=study.arm("dialogue-joint")),
     }
+
+
+def test_every_fit_and_every_look_is_on_the_device_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, own = list[str](), fit._trainer
+
+    def noted(machine: Machine, **settings: Any) -> Any:
+        asked.append(machine.device)
+        return own(machine, **settings)
+
+    monkeypatch.setattr(fit, "_trainer", noted)
+    fresh = dataclasses.replace(spec().ladder, fresh_students=True)
+    few = spec(machine=Machine(device="cpu"), seeds=3, ladder=fresh, doses=Doses(dose=16, first=16))
+    simulate(few, output=tmp_path, store=tmp_path / "store", workers=0, quiet=True, stack=2)  # two together, one alone
+    assert len(asked) > 5 and set(asked) == {"cpu"}
 
 
 def weights(home: Path) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ import pytest
 from forgetting.contamination.conversations import Conversations
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.spec import Doses, Spec
+from forgetting.spec import Doses, Machine, Spec
 from forgetting.study.arguments import merged
 from forgetting.study.handed import handed, several
 
@@ -75,3 +75,42 @@ def test_groups_of_settings_may_be_plain_mappings() -> None:
     ]:
         with pytest.raises(UsageError, match=re.escape(said)):
             merged(Spec(), given)
+
+
+def test_ordinary_knobs_are_arguments() -> None:
+    made = merged(Spec(), {"learning_rate": 1e-3, "batch_size": 8, "precision": "bfloat16_mixed", "device": "cpu"})
+    assert (made.fine_tuning.learning_rate, made.fine_tuning.batch_size) == (1e-3, 8)
+    assert (made.machine.precision, made.machine.device) == ("bfloat16_mixed", "cpu")
+    assert made.fine_tuning.warmup_steps == Spec().fine_tuning.warmup_steps
+    groups = {
+        "fine_tuning": {"warmup_steps": 3, "batch_size": 4},
+        "machine": {"backend": {"gpus": 2}, "micro_batches": 2},
+    }
+    both = merged(made, {**groups, "batch_size": 16, "device": None})
+    assert (both.fine_tuning.warmup_steps, both.fine_tuning.batch_size) == (3, 16)  # the single setting counts
+    assert both.fine_tuning.learning_rate == 1e-3 and both.machine.device == "cpu"  # None: not given
+    assert (both.machine.backend.gpus, both.machine.micro_batches) == (2, 2)
+    assert merged(both, {"machine": Machine()}).machine == Machine()
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "rate as text": ({"learning_rate": "fast"}, "learning_rate: must be a number, got 'fast'"),
+    "rate below 0": ({"learning_rate": -0.1}, "learning_rate: must be a finite number, 0 or more, got -0.1"),
+    "batch of none": ({"batch_size": 0}, "batch_size: must be at least 1, got 0"),
+    "half a sample": ({"batch_size": 2.5}, "batch_size: must be a whole number, got 2.5"),
+    "precision misspelt": ({"precision": "bf16_mixed"}, "precision: unknown name 'bf16_mixed'; did you mean 'bfloat16"),
+    "device": ({"device": "cpus"}, "device: unknown name 'cpus'; did you mean 'cpu'? known: auto, cpu, gpu"),
+    "knob misspelt": ({"learnin_rate": 1e-3}, "argument: unknown name 'learnin_rate'; did you mean 'learning_rate'?"),
+    "setting of a group": ({"machine": {"device_": 1}}, "machine: unknown name 'device_'; did you mean 'device'?"),
+    "value in a group": ({"fine_tuning": {"warmup_steps": -1}}, "fine_tuning.warmup_steps: must be 0 or more, got -1"),
+    "in a group's group": ({"machine": {"backend": {"gpus": 0}}}, "machine.backend.gpus: must be at least 1, got 0"),
+    "no group": ({"machine": "gpu"}, "machine: must be of type Machine, got 'gpu'"),
+    "graphs on a processor": ({"machine": {"graphs": True}, "device": "cpu"}, "graphs: must be false on a processor"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_knobs(case: str) -> None:
+    given, line = WRONG[case]
+    with pytest.raises(UsageError, match=rf"^{re.escape(line)}"):
+        merged(Spec(), given)

@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from forgetting import losses
+from forgetting import losses, simulate
 from forgetting.contracts import Batch, Model
+from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.spec import Machine, Optimiser
@@ -182,4 +183,15 @@ def test_the_device_is_lightnings_own_choice(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr("lightning.fabric.accelerators.cuda.num_cuda_devices", lambda: 1)
-    assert device() == torch.device("cuda", 0)
+    assert device() == device(Machine(device="gpu")) == torch.device("cuda", 0)
+    assert device(Machine(device="cpu")) == torch.device("cpu")
+
+
+def test_a_gpu_that_is_not_there_is_one_line_and_no_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(
+        UsageError, match=r"^machine.device: must be auto or cpu on a machine without a GPU, got 'gpu'$"
+    ):
+        simulate(device="gpu", output=here / "runs", workers=0, quiet=True)
+    assert not list(here.iterdir())
