@@ -1,4 +1,4 @@
-"""An on-policy step: ours against TRL's GKD step and a plain Hugging Face loop; same prompts, same tokens in the step.
+"""An on-policy step: ours against TRL's ``GKDTrainer`` and a plain Hugging Face loop; all learn the same tokens.
 
 Every side lets the student answer the prompts of its batch, asks the teacher for its distribution on the answers, and
 takes a step on KL(student || teacher). The answers of the others are written by ``generate`` and timed, and then they
@@ -7,10 +7,10 @@ train on ours, so that all learn the same tokens. The teacher's pass is timed al
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import gkd
 import measuring
 import torch
 
@@ -24,8 +24,6 @@ from forgetting.spec import Optimiser
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.plan import MixPlan, epochs
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def main() -> None:
@@ -49,12 +47,13 @@ def main() -> None:
     _ours(folder, teacher, part, plan, seen)
     sides: dict[str, Callable[[], float]] = {
         "ours": lambda: _ours(folder, teacher, part, plan, []),
-        "plain": lambda: _by_hand(folder, teacher, plan, seen, options.max_new_tokens, _reverse_kl),
+        "plain": lambda: _by_hand(folder, teacher, plan, seen, options.max_new_tokens),
         "teacher_ours": lambda: measuring.timed(lambda: _asked(seen, lambda b: teacher_logits(teacher, b))),
         "teacher_plain": lambda: measuring.timed(lambda: _asked(seen, lambda b: teacher.logits(b.tokens_RBT))),
     }
-    if theirs := _trl_loss():
-        sides["trl"] = lambda: _by_hand(folder, teacher, plan, seen, options.max_new_tokens, theirs)
+    trl = gkd.trainer(HuggingFaceModel.load(folder), teacher, plan, seen, options.max_new_tokens)
+    if trl is not None:
+        sides["trl"] = lambda: _by_trl(folder, teacher, plan, seen, options.max_new_tokens)
     seconds = measuring.in_turns(sides, options.pairs)
     others = [name for name in ("plain", "trl") if name in sides]
     without = {
@@ -64,7 +63,7 @@ def main() -> None:
         ]
         for name in ("ours", *others)
     }
-    found = {
+    found: dict[str, Any] = {
         "what": f"on-policy step of {rungs[0]} under {rungs[1]}, {size} answers to {options.max_new_tokens} tokens",
         "answer_tokens_a_step": round(sum(float(b.denominator) for b in seen) / len(seen), 1),
         "seconds_a_step": {name: measuring.spread([s / steps for s in each]) for name, each in seconds.items()},
@@ -75,7 +74,7 @@ def main() -> None:
     for name in others:
         whole, bare = (
             found[key][name]["median"] for key in ("times_faster_whole_step", "times_faster_without_teacher")
-        )  # type: ignore[index]
+        )
         print(f"{name}: whole step {whole:.2f} times ours, sampling and the student's step {bare:.2f} times")
     measuring.write(options.output, found)
 
@@ -94,7 +93,7 @@ def _ours(folder: Any, teacher: Model, part: OnPolicy, plan: MixPlan, seen: list
 
 
 def _by_hand(
-    folder: Any, teacher: HuggingFaceModel, plan: MixPlan, seen: Sequence[Batch], max_new_tokens: int, loss: Loss
+    folder: Any, teacher: HuggingFaceModel, plan: MixPlan, seen: Sequence[Batch], max_new_tokens: int
 ) -> float:
     """Seconds of the loop that one would write: ``generate``, two passes with all logits, AdamW."""
     student = HuggingFaceModel.load(folder)
@@ -119,25 +118,21 @@ def _by_hand(
         tokens, learned = batch.tokens_RBT[0].to(measuring.device()), batch.answer_RBT[0, :, 1:]
         with torch.no_grad():
             wanted = teacher.network(input_ids=tokens, use_cache=False).logits[:, :-1][learned]
-        return loss(model.network(input_ids=tokens, use_cache=False).logits[:, :-1][learned], wanted)
+        return _reverse_kl(model.network(input_ids=tokens, use_cache=False).logits[:, :-1][learned], wanted)
 
     return measuring.timed(lambda: list(measuring.bare(student, batches(), Optimiser(), step)))
+
+
+def _by_trl(folder: Any, teacher: HuggingFaceModel, plan: MixPlan, seen: Sequence[Batch], max_new_tokens: int) -> float:
+    """Seconds of TRL's trainer, once it is made."""
+    train = gkd.trainer(HuggingFaceModel.load(folder), teacher, plan, seen, max_new_tokens)
+    assert train is not None
+    return measuring.timed(train)
 
 
 def _reverse_kl(own_NV: torch.Tensor, wanted_NV: torch.Tensor) -> torch.Tensor:
     own, wanted = own_NV.log_softmax(-1), wanted_NV.log_softmax(-1)
     return torch.nn.functional.kl_div(wanted, own, reduction="none", log_target=True).sum() / len(own)
-
-
-def _trl_loss() -> Loss | None:
-    """The loss of TRL's GKD trainer, where TRL is installed; its step is that of the loop by hand with this loss."""
-    for place in ("trl.experimental.gkd", "trl"):
-        try:
-            function = importlib.import_module(place).GKDTrainer.generalized_jsd_loss
-        except (ImportError, AttributeError):
-            continue
-        return lambda own, wanted: function(own[None], wanted[None], beta=1.0, reduction="sum") / len(own)
-    return None
 
 
 def _asked(seen: Sequence[Batch], ask: Callable[[Batch], torch.Tensor]) -> None:

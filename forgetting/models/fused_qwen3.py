@@ -72,11 +72,17 @@ def logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
     """
     if not torch.is_grad_enabled():
         return Reader(network).read(tokens_BT, places_N)[0]
-    return grouped_logits_at(network, tokens_BT, places_N)
+    return _grouped_logits_at(network, tokens_BT, places_N)
 
 
-def grouped_logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
-    """``logits_at`` that reads no row beyond its last place, with rows of like length padded to one another only."""
+@torch.no_grad()
+def targets_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
+    """``logits_at`` without gradients to within rounding, which reads as little as with gradients."""
+    return _grouped_logits_at(network, tokens_BT, places_N)
+
+
+def _grouped_logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor) -> Tensor:
+    """No row is read beyond its last place, and rows of like length are padded to one another only."""
     samples, length = tokens_BT.shape
     row_N, at_N = np.divmod(places_N.numpy(), length)
     needed_B = np.ones(samples, dtype=np.int64)  # a row without places would have no tokens else

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from forgetting.models.fused_block import Weights
 
-Floats = NDArray[np.float32]
+Activations = NDArray[np.float32]
 
 
 class Places:
@@ -30,10 +30,10 @@ class Places:
         self.cos_EB, self.sin_EB = (table_ET.numpy()[:, self.at_B] for table_ET in angles)
         self.hidden_B11T = (np.arange(until) > self.at_B[:, None])[:, None, None]
 
-    def turned(self, x_HEB: Floats) -> Floats:
+    def turned(self, x_HEB: Activations) -> Activations:
         """The halves of every head, turned by their places."""
         half = x_HEB.shape[1] // 2
-        found: Floats = x_HEB * self.cos_EB
+        found: Activations = x_HEB * self.cos_EB
         found[:, :half] += x_HEB[:, half:] * self.sin_EB[:half]
         found[:, half:] += x_HEB[:, :half] * self.sin_EB[half:]
         return found
@@ -61,15 +61,15 @@ def block(x_DB: Tensor, w: Weights, places: Places, cache: tuple[Tensor, Tensor]
     return torch.addmm(x_DB, w.down, functional.silu(gate_IB).mul_(up_IB))
 
 
-def normed(x_DB: Floats, eps: float) -> Tensor:
+def normed(x_DB: Activations, eps: float) -> Tensor:
     """Activations divided by their root mean square over the features."""
     return torch.from_numpy(_normed(x_DB, eps))
 
 
-def _normed(x: Floats, eps: float) -> Floats:
-    mean: Floats = np.add.reduce(x * x, -2, keepdims=True)
+def _normed(x: Activations, eps: float) -> Activations:
+    mean: Activations = np.add.reduce(x * x, -2, keepdims=True)
     mean *= np.float32(1 / x.shape[-2])
     mean += np.float32(eps)
     np.sqrt(mean, out=mean)
-    found: Floats = x / mean
+    found: Activations = x / mean
     return found

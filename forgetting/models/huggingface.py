@@ -92,21 +92,14 @@ class HuggingFaceModel(Model):
         with the scale of the initial logits; torch's global generator is left as it was.
         """
         config = Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=architecture.hidden_size,
-            intermediate_size=architecture.intermediate_size,
-            num_hidden_layers=architecture.layers,
-            num_attention_heads=architecture.heads,
-            num_key_value_heads=architecture.key_value_heads,
-            head_dim=architecture.head_dim,
-            max_position_embeddings=512,
-            initializer_range=INITIAL_SCALE / math.sqrt(architecture.hidden_size),
-            tie_word_embeddings=True,
+            vocab_size=len(tokenizer), hidden_size=architecture.hidden_size,
+            intermediate_size=architecture.intermediate_size, num_hidden_layers=architecture.layers,
+            num_attention_heads=architecture.heads, num_key_value_heads=architecture.key_value_heads,
+            head_dim=architecture.head_dim, max_position_embeddings=512,
+            initializer_range=INITIAL_SCALE / math.sqrt(architecture.hidden_size), tie_word_embeddings=True,
             rope_parameters={"rope_type": "default", "rope_theta": ROTARY_BASE},
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            bos_token_id=None,
-        )
+            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+        )  # fmt: skip
         config._attn_implementation = "sdpa"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.integer(seed, "initial weights", architecture.name))
@@ -156,10 +149,9 @@ class HuggingFaceModel(Model):
 
     def targets_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         """As in the contract; no row is read beyond its last place."""
-        with torch.no_grad():
-            if fused_qwen3.suits(self.network, tokens_RBT.shape[2]):
-                return fused_qwen3.grouped_logits_at(self.network, tokens_RBT[0], places_RN[0])[None]
-            return self.logits_at(tokens_RBT, places_RN)
+        if not fused_qwen3.suits(self.network, tokens_RBT.shape[2]):
+            return super().targets_at(tokens_RBT, places_RN)
+        return fused_qwen3.targets_at(self.network, tokens_RBT[0], places_RN[0])[None]
 
     def _logits_at(self, tokens_BT: Tensor, places_N: Tensor, **settings: Any) -> Tensor:
         head = self.network.get_output_embeddings()

@@ -149,6 +149,32 @@ def test_what_is_read_and_written_on_is_one_text(
     next_BT = torch.stack([whole_BT[row, n : n + steps] for row, n in enumerate(lengths)])
     written = batch.step(next_BT).argmax(-1)
     assert written.tolist() == [expected[row, n : n + steps].argmax(-1).tolist() for row, n in enumerate(lengths)]
+    batch.length_B -= steps
+    for step in range(steps):  # one token a row goes another way
+        one_BV = batch.step(next_BT[:, step : step + 1])[:, 0]
+        torch.testing.assert_close(one_BV, expected[rows, [n + step for n in lengths]], rtol=1e-4, atol=2e-5)
+
+
+def test_steps_of_very_sure_heads_stay_numbers() -> None:
+    student = model(0, architecture=DEEP)
+    with torch.no_grad():
+        for name, weight in student.network.named_parameters():
+            if "q_norm" in name or "k_norm" in name:
+                weight.mul_(20)  # scores of some hundreds, whose exponentials no float holds
+    whole_BT = torch.randint(2, 200, (3, 8), generator=torch.Generator().manual_seed(0))
+    _, layers = student.read(whole_BT[:, :7], torch.tensor([6, 13, 20]))
+    batch = Slots(student, 3, 8)
+    batch.fill(range(3), [DecodingRow(layers, row, 7, 0) for row in range(3)])
+    found_BV = batch.step(whole_BT[:, 7:])[:, 0]
+    torch.testing.assert_close(found_BV, student.network(whole_BT).logits[:, 7], rtol=1e-3, atol=1e-4)
+
+
+def test_a_teacher_tells_the_same_without_gradients() -> None:
+    student = model(0, architecture=DEEP)
+    tokens_RBT, places_RN = torch.arange(2, 26).reshape(1, 4, 6), torch.tensor([[0, 5, 7, 20]])
+    told = student.targets_at(tokens_RBT, places_RN)
+    assert not told.requires_grad
+    torch.testing.assert_close(told, student.logits_at(tokens_RBT, places_RN).detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_logits_without_gradients_are_those_of_a_reader_bit_for_bit() -> None:
