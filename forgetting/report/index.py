@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from forgetting.analysis.record_reading import read_record
 from forgetting.record.files import write_atomically
+from forgetting.report.paper_tables import as_words
 
 HEAD = """# Measured results
 
@@ -36,16 +38,16 @@ def _row(folder: Path, record: dict[str, Any]) -> str:
     shared = "one student each" if seeds.get("shared_students") else "a fresh student each"
     page = "report.html" if (folder / "report.html").is_file() else "record.json"
     cells = [
-        f"[{record.get('name', folder.name)}]({folder.name}/{page})",
-        ", ".join(f"`{commit[:12]}`" for commit in str(record.get("commit") or "unknown").split(", ")),
-        ", ".join(str(s["name"]) for s in record.get("students", [])),
+        f"[{as_words(record.get('name', folder.name))}]({quote(folder.name)}/{page})",
+        ", ".join(f"`{commit[:12]}`" for commit in as_words(record.get("commit") or "unknown").split(", ")),
+        ", ".join(as_words(s["name"]) for s in record.get("students", [])),
         str(len(record.get("arms", []))),
         f"{len(seeds.get('contamination', []))}, {shared}",
-        f"{record.get('hardware', {}).get('cores', '?')}, {record.get('seconds', {}).get('study', 0):.0f}",
+        f"{as_words(record.get('hardware', {}).get('cores', '?'))}, {record.get('seconds', {}).get('study', 0):.0f}",
     ]
     return f"| {' | '.join(map(_escaped, cells))} |\n"
 
 
 def _escaped(cell: str) -> str:
     """A cell in which no name opens a column, a line or a tag."""
-    return " ".join(cell.replace("|", "\\|").replace("<", "&lt;").split())
+    return " ".join(cell.replace("|", "&#124;").replace("<", "&lt;").split())
