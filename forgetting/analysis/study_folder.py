@@ -6,7 +6,7 @@ A folder that was committed small has no ledger; its curves then come from ``cur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -97,21 +97,17 @@ class StudyFolder:
     @cached_property
     def passing(self) -> pd.DataFrame:
         """pass@k by run, dose, benchmark and k, with its interval; empty where no answers were sampled."""
-        return self._table(PASSING_FILE) if (self.folder / PASSING_FILE).exists() else pd.DataFrame()
+        return self._table(PASSING_FILE, table_checks.check_passing)
 
     @cached_property
     def other_ways(self) -> pd.DataFrame:
         """Accuracy by run, dose, intervention and way of answering; empty where greedy decoding is all there is."""
-        return self._table(ANSWERING_FILE) if (self.folder / ANSWERING_FILE).exists() else pd.DataFrame()
+        return self._table(ANSWERING_FILE, table_checks.check_ways, ["intervention"])
 
     @cached_property
     def probing(self) -> pd.DataFrame:
         """The columns of ``analysis.probing``; empty where nothing was asked otherwise or intervened in."""
-        if not (path := self.folder / PROBING_FILE).exists():
-            return pd.DataFrame()
-        found = self._table(PROBING_FILE).fillna({"intervention": ""})
-        table_checks.check_probing(found, path)
-        return found
+        return self._table(PROBING_FILE, table_checks.check_probing, ["intervention"])
 
     @cached_property
     def ledger(self) -> pd.DataFrame | None:
@@ -134,23 +130,16 @@ class StudyFolder:
     @cached_property
     def failure_counts(self) -> pd.DataFrame | None:
         """How many answers failed in which way, as they were counted when the study was joined; None: they were not."""
-        path = self.folder / FAILURES_FILE
-        if not path.exists():
+        if not (self.folder / FAILURES_FILE).exists():
             return None
-        found = self._table(FAILURES_FILE).fillna({"failure": "", "kind": ""})
-        table_checks.check_failures(found, path)
-        return found
+        return self._table(FAILURES_FILE, table_checks.check_failures, ["failure", "kind"])
 
     @cached_property
     def well_formed(self) -> pd.DataFrame:
         """Counts of well-formed answers by run, benchmark and dose; empty in a folder with neither ledger nor table."""
         if self.ledger is not None:
             return well_formed_counts(self.ledger)
-        if not (self.folder / WELL_FORMED_FILE).exists():
-            return pd.DataFrame()
-        found = self._table(WELL_FORMED_FILE)
-        table_checks.check_well_formed(found, self.folder / WELL_FORMED_FILE)
-        return found
+        return self._table(WELL_FORMED_FILE, table_checks.check_well_formed)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -248,16 +237,17 @@ class StudyFolder:
 
     @cached_property
     def _kept_curves(self) -> pd.DataFrame:
-        path = self.folder / CURVES_FILE
-        if not path.exists():
+        if not (self.folder / CURVES_FILE).exists():
             return Curves().to_frame()
-        found = self._table(CURVES_FILE)
-        table_checks.check_curves(found, path)
-        return found
+        return self._table(CURVES_FILE, table_checks.check_curves)
 
-    def _table(self, name: str) -> pd.DataFrame:
-        """A CSV file of the folder, as it was when the record was written."""
-        path = self.folder / name
+    def _table(self, name: str, check: Callable[[pd.DataFrame, Path], None], blank: Sequence[str] = ()) -> pd.DataFrame:
+        """A CSV file of the folder as it was when the record was written, checked; empty where there is none.
+
+        Texts in the columns ``blank`` may be missing.
+        """
+        if not (path := self.folder / name).exists():
+            return pd.DataFrame()
         if mark := self._hashes.get(name):
             check_files(self.folder, {name: mark}, REMEDY)
         try:
@@ -268,6 +258,8 @@ class StudyFolder:
         for column in ("student", "arm"):
             if column in found:
                 check_names(found[column].unique(), column, path)
+        found = found.fillna(dict.fromkeys(blank, ""))
+        check(found, path)
         return found
 
     def _benchmark(self, what: str) -> dict[str, Any]:

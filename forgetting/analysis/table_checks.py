@@ -18,7 +18,8 @@ from forgetting.record.field_kinds import MISSING, NONE, NUMBER, TEXT, WHOLE, ch
 from forgetting.record.schema import ScoreRow
 
 COUNTED = ("capacity", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples", "depth", "items", "seeds",
-           "well_formed", "right", "answers")  # fmt: skip
+           "well_formed", "right", "answers", "samples", "k")  # fmt: skip
+RUN = ("student", "arm", "capacity", "dose", "distillation_seed", "seed", "benchmark")
 _KINDS: dict[str, Any] = {"str": TEXT, "int": WHOLE, "float": NUMBER, "None": NONE}
 SCORE_ROW = {
     name: tuple(_KINDS[kind] for kind in str(field.type).split(" | "))
@@ -70,6 +71,27 @@ def check_probing(table: pd.DataFrame, path: Path) -> None:
         check_words(table[name].unique(), name, path)
     if not (table["right"] <= table["items"]).all() or not (table["items"] > 0).all():
         raise UsageError(f"{path}: column items must be above 0 and at least right")
+
+
+def check_ways(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``answering.csv`` have their columns, each of its kind."""
+    shares = ("accuracy", "low", "high", "retention", "generated", "parsed")
+    _check_kinds(table, ("intervention", "answering", "skill"), ("items", "samples", *shares), path)
+
+
+def check_passing(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``passing.csv`` have their columns, each of its kind."""
+    _check_kinds(table, ("answering", "skill"), ("k", "value", "low", "high", "items", "samples"), path)
+
+
+def _check_kinds(table: pd.DataFrame, texts: Sequence[str], numbers: Sequence[str], path: Path) -> None:
+    """Of a table with a row a run, look and benchmark."""
+    check_columns(table, (*RUN, *texts, *numbers), path)
+    for name in ("capacity", "dose", "distillation_seed", "seed", *numbers):
+        check_numbers(table, name, path)
+    check_names(table["benchmark"].unique(), "benchmark", path)
+    for name in texts:
+        check_words(table[name].unique(), name, path)
 
 
 def check_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -53,7 +54,7 @@ class Watching:
             require(source.language == "natural", "probe", "of natural text", source.short_name())
             next(source.samples(seeds.generator(0, "probe")))  # read now, since a training would end later on it
         require(type(every) is int and every >= 0, "every", "a whole number of steps, 0 (geometric) or more", every)
-        require(ratio > 1, "ratio", "above 1", ratio)
+        require(type(ratio) in (int, float) and 1 < ratio < math.inf, "ratio", "a number above 1", ratio)
         folder = Path(output)
         rule = "a new or an empty folder"
         require(not folder.exists() or (folder.is_dir() and not any(folder.iterdir())), "output", rule, str(folder))

@@ -271,7 +271,7 @@ def looks_like_one(value: Any) -> bool:
     if isinstance(value, Mapping):
         return True
     told = isinstance(value, str) and ("/" in value or value.startswith(("$", "~")) or value.endswith(SUFFIX))
-    return told or (isinstance(value, str) and Path(value).is_dir())
+    return told or (isinstance(value, str) and os.path.isdir(value))
 
 
 def check_tokenizers(teacher: Checkpoint, student: Checkpoint) -> None:

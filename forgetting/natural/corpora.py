@@ -50,9 +50,9 @@ def rows(
     """
     streaming, source = source.startswith(STREAM), expanded(source.removeprefix(STREAM), field)
     path = Path(source.replace("{split}", split)).expanduser()
-    if path.suffix == ".gz" and path.with_suffix("").suffix == ".jsonl" and path.is_file():
+    if path.suffix == ".gz" and path.with_suffix("").suffix == ".jsonl" and os.path.isfile(path):
         return _lines(path, field)
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, it says of a name that is too long that nothing is there
         return _local(path, split, field, streaming)
     if source.startswith("hf://"):
         return _hub(source, split, config, field, streaming)
@@ -82,7 +82,7 @@ def numbered(source: str, *, split: str, config: str = "", field: str = "source"
 def local_path(source: str, split: str, field: str = "source") -> Path | None:
     """The file or folder that a source names on this machine; None of the hub's."""
     path = Path(expanded(source.removeprefix(STREAM), field).replace("{split}", split)).expanduser()
-    return path if path.exists() else None
+    return path if os.path.exists(path) else None
 
 
 def expanded(source: str, field: str) -> str:

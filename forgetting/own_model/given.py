@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, cast
 
 from forgetting import registry, seeds
@@ -40,7 +40,7 @@ def student_of(value: Any) -> Any:
         return value
     require(isinstance(value, str), "model", MODEL, value)
     folder = "a checkpoint's folder (with config.json and safetensors), a hub name, or a capacity, not a file"
-    require(not Path(value).is_file(), "model", folder, value)
+    require(not os.path.isfile(value), "model", folder, value)
     try:
         ladder.architecture(value)
     except UsageError:
@@ -58,10 +58,10 @@ def source_of(value: Any, *, natural: bool, field: str = "data") -> Any:
         settings = {"name": rows, **value} if "source" in value else dict(value)
         return {**settings, "name": rows} if not natural and settings.get("name") == "conversations" else settings
     require(isinstance(value, str) and bool(value), field, "a path, a hub name, rows, or the name of a source", value)
-    known, path = registry.names("contamination"), Path(value).expanduser()
-    if value in known or (_is_class(value) and not path.exists()):
+    known, there = registry.names("contamination"), os.path.exists(os.path.expanduser(value))
+    if value in known or (_is_class(value) and not there):
         return value
-    if not (registry.names_data(value) or path.exists() or "/" in value):
+    if not (registry.names_data(value) or there or "/" in value):
         near = str(unknown(field, value, known)).partition("; ")[2]
         raise UsageError(f"{field}: there is no file or folder {value!r}, and no source of that name; {near}")
     return {"name": rows, "source": value}

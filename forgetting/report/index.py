@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from forgetting.analysis.record_reading import read_record
 from forgetting.record.files import write_atomically
 from forgetting.record.schema import RESULTS_VERSION
+from forgetting.report.paper_tables import as_words
 
 HEAD = """# Measured results
 
@@ -38,22 +40,24 @@ def _row(folder: Path, record: dict[str, Any]) -> str:
     shared = "one student each" if seeds.get("shared_students") else "a fresh student each"
     page = "report.html" if (folder / "report.html").is_file() else "record.json"
     cells = [
-        f"[{record.get('name', folder.name)}]({folder.name}/{page})",
-        ", ".join(f"`{commit[:12]}`" for commit in str(record.get("commit") or "unknown").split(", ")) + former(record),
-        ", ".join(str(s["name"]) for s in record.get("students", [])),
+        f"[{as_words(record.get('name', folder.name))}]({quote(folder.name)}/{page})",
+        ", ".join(f"`{commit[:12]}`" for commit in as_words(record.get("commit") or "unknown").split(", "))
+        + former(record),
+        ", ".join(as_words(s["name"]) for s in record.get("students", [])),
         str(len(record.get("arms", []))),
         f"{len(seeds.get('contamination', []))}, {shared}",
-        f"{record.get('hardware', {}).get('cores', '?')}, {record.get('seconds', {}).get('study', 0):.0f}",
+        f"{as_words(record.get('hardware', {}).get('cores', '?'))}, {record.get('seconds', {}).get('study', 0):.0f}",
     ]
     return f"| {' | '.join(map(_escaped, cells))} |\n"
 
 
 def former(record: dict[str, Any]) -> str:
     """What is said of a study whose runs the present code would not give again; nothing of others."""
-    made = dict(record.get("canonical") or {}).get("results_version", RESULTS_VERSION)
-    return "" if made == RESULTS_VERSION else f" (former code: results version {made}, now {RESULTS_VERSION})"
+    about = record.get("canonical")
+    made = about.get("results_version", RESULTS_VERSION) if isinstance(about, dict) else RESULTS_VERSION
+    return "" if made == RESULTS_VERSION else f" (former code: results version {as_words(made)}, now {RESULTS_VERSION})"
 
 
 def _escaped(cell: str) -> str:
     """A cell in which no name opens a column, a line or a tag."""
-    return " ".join(cell.replace("|", "\\|").replace("<", "&lt;").split())
+    return " ".join(cell.replace("|", "&#124;").replace("<", "&lt;").split())

@@ -23,9 +23,9 @@ from forgetting.claims.judging.decision import UNTESTABLE
 from forgetting.errors import UsageError
 from forgetting.record.field_kinds import FLAG, NONE, NUMBER, TEXT, WHOLE, check_shape, maybe
 from forgetting.record.files import write_atomically
-from forgetting.record.reading import first_line, read_bytes
+from forgetting.record.reading import check_texts, first_line, opened, read_bytes
 from forgetting.report.index import former
-from forgetting.report.paper_tables import MarkdownRow, as_table, link_to, losses, table_1
+from forgetting.report.paper_tables import MarkdownRow, as_table, as_words, link_to, losses, table_1
 
 HEAD = """# "Thinking is Fragile", re-measured
 
@@ -99,7 +99,8 @@ def _judged(folders: Iterable[Path], claim: str) -> list[tuple[Path, dict[str, A
         path = folder / CLAIMS_FILE
         if path.is_file():
             try:
-                held = json.loads(read_bytes(path))
+                held = _plainly(json.loads(read_bytes(path)))
+                check_texts(held)
                 check_shape(held, [VERDICT], "")
                 if other := {one["verdict"] for one in held} - set(WORDS):
                     raise ValueError(f"no verdict is called {', '.join(sorted(other))}")
@@ -107,6 +108,15 @@ def _judged(folders: Iterable[Path], claim: str) -> list[tuple[Path, dict[str, A
                 raise UsageError(f"{path}: not readable as verdicts ({first_line(error)})") from None
             found += [(folder, one) for one in held if one["claim"] == claim]
     return sorted(found, key=lambda pair: _measured(pair[1]), reverse=True)
+
+
+def _plainly(value: Any) -> Any:
+    """The same values, their texts such that they can stand in the page."""
+    if isinstance(value, dict):
+        return {as_words(name): _plainly(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_plainly(one) for one in value]
+    return as_words(value) if isinstance(value, str) else value
 
 
 def _measured(verdict: dict[str, Any]) -> tuple[int, ...]:
@@ -231,7 +241,7 @@ def _orderings(folders: Iterable[Path], known: dict[str, Any], link: Path) -> st
                 counts = rows["verdict"].value_counts()
                 said = ", ".join(f"{counts[v]} {v}" for v in ("pass", "fail", "open") if v in counts)
                 judged[str(name)].append(f"{said} ({link_to(folder, ORDERINGS_FILE, link)})")
-                outcomes[str(name)] |= set(map(str, counts.index))
+                outcomes[str(name)] |= set(map(as_words, counts.index))
     lines: list[MarkdownRow] = []
     for name, (says, sources, takes) in known.items():
         found = outcomes[name]
@@ -250,7 +260,8 @@ def _orderings(folders: Iterable[Path], known: dict[str, Any], link: Path) -> st
 def _frame(path: Path, *columns: str) -> pd.DataFrame:
     """A table in a CSV file. ``UsageError`` where it is none, or lacks one of these columns."""
     try:
-        frame = pd.read_csv(path)
+        with opened(path) as file:
+            frame = pd.read_csv(file).rename(columns=as_words)
     except ValueError as error:  # of which pandas makes its own
         raise UsageError(f"{path}: not readable as a table ({first_line(error)})") from None
     if missing := [name for name in columns if name not in frame]:
@@ -271,4 +282,4 @@ def _code(text: str) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "–" if value != value else f"{value:.3g}"
-    return str(value)
+    return as_words(value)

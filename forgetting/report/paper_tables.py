@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -51,7 +53,7 @@ def _perturbed(study: StudyFolder) -> list[MarkdownRow]:
     one = own.drop_duplicates(["student", "distillation_seed", "skill", "variant"])
     rows: list[MarkdownRow] = []
     for (_, student), looks in one.groupby(["capacity", "student"]):
-        cells: list[Any] = [student]
+        cells: list[Any] = [as_words(student)]
         for skill in VARIED:
             table = looks[looks["skill"] == skill].pivot_table(
                 index="distillation_seed", columns="variant", values="accuracy", aggfunc="first"
@@ -88,7 +90,7 @@ def losses(studies: Sequence[StudyFolder], figures: dict[str, Any], link: Path) 
         from_ = f"Measured, from {link_to(study.folder, 'report.html', link)}{note}:\n"
         columns = list(dict.fromkeys(arm for row in rows for arm in row[1]))
         table = [[name, *(row.get(arm, "–") for arm in columns), count] for name, row, count in rows]
-        lines += [f"{head} {from_}", as_table(["student", *columns, "students"], table), ""]
+        lines += [f"{head} {from_}", as_table(["student", *map(as_words, columns), "students"], table), ""]
     return "\n".join(lines)
 
 
@@ -112,7 +114,7 @@ def _drops(study: StudyFolder, source: str, skill: str, dose: int) -> list[tuple
         for arm in [name for name in arms if name in set(looks["arm"])]:
             runs = looks[looks["arm"] == arm].groupby("distillation_seed")["relative_drop"]
             by_arm[arm] = _percent(runs.mean().astype(float))
-        rows.append((str(student), by_arm, int(looks["distillation_seed"].nunique())))
+        rows.append((as_words(student), by_arm, int(looks["distillation_seed"].nunique())))
     return rows
 
 
@@ -123,7 +125,7 @@ def _students(study: StudyFolder) -> int:
 
 
 def _note(study: StudyFolder, reasons: list[str]) -> str:
-    commit = str(study.record.get("commit") or "unknown").split(", ")[-1][:12]
+    commit = as_words(study.record.get("commit") or "unknown").split(", ")[-1][:12].replace("`", "")
     return f" (commit `{commit}`; " + (
         f"exploratory: {'; '.join(reasons)})" if reasons else "as a published finding takes)"
     )
@@ -131,7 +133,12 @@ def _note(study: StudyFolder, reasons: list[str]) -> str:
 
 def link_to(folder: Path, name: str, link: Path) -> str:
     """A file of a study's folder as a link from the page."""
-    return f"[{folder.name}]({(link / folder.name / name).as_posix()})"
+    return f"[{as_words(folder.name)}]({quote((link / folder.name / name).as_posix())})"
+
+
+def as_words(text: object) -> str:
+    """What a record says, in Markdown: on one line, and without a tag or a link of its own."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(str(text).split())).replace("](", "]\\(")
 
 
 def as_table(head: Sequence[Any], rows: Iterable[MarkdownRow]) -> str:

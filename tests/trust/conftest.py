@@ -9,7 +9,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -35,13 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _at_most_ten_seconds(
-    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> Iterator[None]:
+def _at_most_ten_seconds(request: pytest.FixtureRequest) -> Iterator[None]:
     begin = processor_seconds()
     yield
     took = processor_seconds() - begin
-    record_property("processor_seconds", round(took, 2))
+    request.node.user_properties.append(("processor_seconds", round(took, 2)))
     assert took < SECONDS or request.node.get_closest_marker("slow")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -144,6 +145,42 @@ def test_a_sweep_s_file(study: Path) -> None:
         assert refused(path, sweep, lambda: read_sweep(result)) > 300
     finally:
         path.unlink()
+
+
+WAY = {
+    "student": "34k", "arm": "dialogue", "distillation_seed": 0, "seed": 0, "capacity": 34240, "dose": 1280,
+    "answering": "majority", "benchmark": "maths", "skill": "maths", "items": 60, "samples": 3, "low": 0.4, "high": 0.6,
+}  # fmt: skip
+WAYS = {
+    "answering.csv": {
+        **WAY, "intervention": "", "accuracy": 0.5, "retention": 0.9, "generated": 8.0, "parsed": 1.0,
+    },
+    "passing.csv": {**WAY, "k": 3, "value": 0.5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_tables_of_other_ways(study: Path, tmp_path: Path, name: str) -> None:
+    """A column that is missing or of another kind; a benchmark's name becomes that of a figure."""
+    folder = Path(shutil.copytree(study, tmp_path / "study"))
+    row = WAYS[name]
+
+    def read() -> pd.DataFrame:
+        found = load(folder)
+        return found.other_ways if name == "answering.csv" else found.passing
+
+    pd.DataFrame([row]).to_csv(folder / name, index=False)
+    assert len(read()) == 1
+    wrong: list[dict[str, Any]] = [{n: v for n, v in row.items() if n != gone} for gone in row]
+    wrong += [row | {n: "x"} for n, v in row.items() if not isinstance(v, str)]
+    wrong += [row | {n: "\x1b[31m"} for n, v in row.items() if isinstance(v, str)]
+    wrong += [row | {"benchmark": bad} for bad in ("../../victim", "a/b", ".hidden", "")]
+    wrong += [row | {n: bad} for n in ("dose", "items", "samples", "capacity") for bad in (-1, 1.5)]
+    for one in wrong:
+        pd.DataFrame([one]).to_csv(folder / name, index=False)
+        with pytest.raises(UsageError) as told:
+            read()
+        assert str(folder / name) in str(told.value) and "\n" not in str(told.value), one
 
 
 def everything(folder: Path) -> None:
