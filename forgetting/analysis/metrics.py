@@ -25,8 +25,9 @@ class Status(enum.Enum):
 
     ok = "Nothing to remedy."
     not_learned = (
-        "Accuracy at dose 0 is less than .30 above chance, so there is nothing to forget: distil longer, "
-        "take a larger student, or look at a lower depth."
+        "Accuracy at dose 0 is less than .30 above chance, so there is nothing to forget: take an easier "
+        "benchmark (a lower depth, worked examples before each question), or a student that is larger, or distilled "
+        "longer."
     )
     no_baseline = "There are no rows at dose 0 to compare with: run the study again, dose 0 is always evaluated first."
     no_answers = "A probe has no answers to grade: read its NLL and KL instead."

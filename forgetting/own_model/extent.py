@@ -21,7 +21,7 @@ SECONDS_A_STEP = 0.005  # of training or decoding, beside the arithmetic
 LONGEST = {"retrieval": 16, "sums": 16}  # tokens of an answer; of others 256
 LONG = 256
 # Tokens of prompt and gold answer; of other benchmarks those of LENGTHS[""].
-LENGTHS = {"sums": (60, 4), "retrieval": (110, 3), "gsm8k": (60, 130), "humaneval": (140, 70), "": (128, 192)}
+LENGTHS = {"sums": (93, 4), "retrieval": (98, 2), "gsm8k": (60, 130), "humaneval": (140, 70), "": (128, 192)}
 COUNTS = ("item_count", "limit")  # settings that say how many items are asked
 
 

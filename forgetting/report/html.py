@@ -89,7 +89,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         passing=_html_table(study.passing) if len(study.passing) else "",
         statuses=tables.statuses(study).to_dict("records"),
         diverged_lines=tables.diverged_lines(study),
-        rate_lines=tables.rate_lines(study),
+        rate_lines=[*tables.rate_lines(study), *tables.risen_lines(study)],
         controls=tables.controls(study),
         seeds=tables.seeds_text(study),
         floor_text=tables.floor_text(study),

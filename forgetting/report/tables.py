@@ -16,6 +16,7 @@ from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.record_reading import part_name, replayed
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder, new_source
+from forgetting.analysis.tuning_cost import new_task
 from forgetting.report.sweeps.read import SWEEP_FILE
 
 
@@ -40,6 +41,7 @@ CONTROLS = {
 }
 
 MOST_LINES = 10  # of one kind, in the terminal and in the report
+RISEN = 0.05  # of the new task's NLL at dose 0, above which a rise is told
 INSIDE = "runs: "  # what the record puts before the seconds that processes spent inside runs
 
 
@@ -171,6 +173,18 @@ def rate_lines(study: StudyFolder) -> list[str]:
         for student, own in arm.get("rates", {}).items()
         if not own["reached"]
     ]
+
+
+def risen_lines(study: StudyFolder) -> list[str]:
+    """A line for each student and arm where the NLL of what was trained on has risen, as it does at too high a rate."""
+    lines = list[str]()
+    for arm in study.arms.values():
+        for student in arm.curves if not is_control(arm) else ():
+            items, before, after = new_task(study, arm, student)
+            if items and after > (1 + RISEN) * before:
+                what = f"the new task's NLL rose from {before:.2f} to {after:.2f} nats a token"
+                lines.append(f"{student} in {arm.title}: {what}, as it does at too high a learning rate")
+    return lines
 
 
 def _learned(own: dict[str, Any]) -> str:

@@ -71,7 +71,7 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Sum
         parts += [Text(f"Retention at dose {_last(arm):,} · {arm.title}", style="bold")]
         parts += [retention_table(arm, some) for some in _side_by_side(arm, found)]
     if shown and found:
-        parts += [plot(shown[0], "maths" if "maths" in found else found[0], width, unicode=unicode), Text()]
+        parts += [plot(shown[0], _plotted(shown[0], found), width, unicode=unicode), Text()]
     parts += [_control_line(arm, found) for arm in study.arms.values() if arm not in shown]
     statuses = tables.statuses(study)
     for status, rows in statuses.groupby("status", sort=False):
@@ -80,6 +80,13 @@ def summary(study: StudyFolder, width: int = 78, *, unicode: bool = True) -> Sum
     parts += _rates(study)
     parts += [Text(tables.floor_text(study)), Text(tables.seeds_text(study)), *seconds_tables(study)]
     return Summary(*parts)
+
+
+def _plotted(arm: ArmCurves, skills: list[str]) -> str:
+    """Maths, or where no student has learned it the first skill that one has."""
+    ordered = sorted(skills, key=lambda skill: skill != "maths")
+    learned = (s for s in ordered if any(c.status == Status.ok.name for c in tables.main_curves(arm, s)))
+    return next(learned, ordered[0])
 
 
 def _answer(study: StudyFolder) -> list[Text]:
@@ -92,7 +99,8 @@ def _answer(study: StudyFolder) -> list[Text]:
 def _rates(study: StudyFolder) -> list[Text]:
     unverified = [Text(study.unverified, style="yellow")] if study.unverified else []
     diverged = [Text(line, style="red") for line in tables.diverged_lines(study)]
-    return [*unverified, *diverged, *(Text(line, style="yellow") for line in tables.rate_lines(study))]
+    rates = [*tables.rate_lines(study), *tables.risen_lines(study)]
+    return [*unverified, *diverged, *(Text(line, style="yellow") for line in rates)]
 
 
 def _side_by_side(arm: ArmCurves, skills: list[str]) -> Iterator[list[str]]:

@@ -202,7 +202,7 @@ def _evaluation(study: Study, arm: Arm, n: int, width: int, gpu: GPU, rate: floa
         more = len(benchmark.variants) - 1
         looks = doses + {"never": 0, "ends": 2 * more, "every": doses * more}[evaluation.perturbed]
         steps = math.ceil(items / evaluation.batch_items) * evaluation.max_new_tokens
-        reading = 2.0 * n * items * (2 * lengths.prompt + lengths.answer) / rate
+        reading = 2.0 * n * items * (lengths.prompt + lengths.answer) / rate
         seconds += looks * (reading + steps * n * width / (DECODING * gpu.bandwidth))
     return seconds
 
@@ -230,9 +230,11 @@ def training_seconds(
 def asking_seconds(
     weights: ParameterCounts, items: int, gpu: GPU, *, prompt: float, answer: float, longest: int, batch_items: int
 ) -> float:
-    """Of one look in fp32 at so many items: prompt and gold answer are read, answers decoded at their longest."""
+    """Of one look in fp32 at so many items: prompt and gold answer are read once, and answers decoded from what that
+    pass left behind, at their longest.
+    """
     steps = math.ceil(items / batch_items) * longest
-    read = weights.operations(items * (2 * prompt + answer + longest), items * (answer + longest + 1))
+    read = weights.operations(items * (prompt + answer + longest), items * (answer + longest))
     return read / (UTILISATION * gpu.float32) + steps * 4.0 * weights.parameters / (DECODING * gpu.bandwidth)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.report import tables
 
@@ -44,7 +45,7 @@ def test_controls_say_what_ran_and_what_did_not(study: StudyFolder) -> None:
 def test_statuses_carry_their_remedy(study: StudyFolder) -> None:
     frame = tables.statuses(study)
     learned = frame[(frame["status"] == "not_learned") & (frame["where"] == "10k, maths")].iloc[0]
-    assert learned["arm"].startswith("dialogue, altered_syntax") and "distil longer" in learned["remedy"]
+    assert learned["arm"].startswith("dialogue, altered_syntax") and "take an easier benchmark" in learned["remedy"]
     assert "raise the cap" in frame[frame["status"] == "not_reached"].iloc[0]["remedy"]
     kept = StudyFolder(study.folder, study.record | {"statuses": frame.to_dict("records")}, study.ledger)
     assert tables.statuses(kept).equals(frame)  # what the record keeps is not counted twice
@@ -79,3 +80,14 @@ def test_kl_on_original_inputs_comes_from_the_benchmarks_where_there_is_no_probe
     rows = study.scores[(study.scores["variant"] == "original") & study.scores["depth"].isna()]
     own = rows[(rows["arm"] == "noise") & (rows["student"] == "34k") & (rows["dose"] == 80)]
     assert frame.loc[("noise", "34k", 80), "kl_original"] == pytest.approx(own["kl"].mean())
+
+
+def test_a_new_task_that_got_worse_is_told(study_folder: Path) -> None:
+    study = open_study(study_folder)
+    assert tables.risen_lines(study) == []
+    arm = study.arm("dialogue")
+    own = (study.scores["arm"] == arm.name) & (study.scores["benchmark"] == PROBE) & (study.scores["student"] == "34k")
+    last = own & (study.scores["dose"] == study.scores.loc[own, "dose"].max())
+    study.scores.loc[last, "nll"] = 9.0
+    (line,) = tables.risen_lines(study)
+    assert line.startswith("34k in dialogue") and "to 9.00 nats a token, as it does at too high a learning rate" in line

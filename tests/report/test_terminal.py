@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -44,6 +45,16 @@ def test_the_plot_has_a_letter_for_each_student_that_learned(study_folder: Path)
 def test_nothing_learned_is_a_sentence(study_folder: Path) -> None:
     arm = open_study(study_folder).arm("dialogue")
     assert "no student has learned poetry" in terminal.plot(arm, "poetry").plain.lower()
+
+
+def test_the_summary_plots_what_was_learned(study_folder: Path) -> None:
+    """A checkpoint may pass one benchmark only, and not maths."""
+    study = open_study(study_folder)
+    for skills in study.arm("dialogue").curves.values():
+        for key in [key for key in skills if key.startswith("maths")]:
+            skills[key] = replace(skills[key], status="not_learned")
+    text = shown(terminal.summary(study))
+    assert "nothing to plot" not in text and "┤" in text
 
 
 def test_the_summary_says_all_that_a_reader_needs(study_folder: Path) -> None:
