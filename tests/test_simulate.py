@@ -169,7 +169,7 @@ def test_the_command_leaves_everything_that_it_promises(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "runs").iterdir()
     for name in ("record.json", "scores.jsonl", "ledger.parquet", "curves.csv", "report.html"):
         assert (folder / name).stat().st_size > 0
-    assert list(folder.glob("figures/*.png"))
+    assert list(folder.glob("figures/*.svg"))
     assert list(folder.glob("tensorboard/*/*tfevents*"))
     record = json.loads((folder / "record.json").read_text())
     assert record["fingerprint"].startswith(folder.name.rsplit("-", 1)[1])

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from forgetting.analysis import metrics, statistics
 from forgetting.analysis.metrics import Floats, Status
-from forgetting.analysis.scores import PROBE
+from forgetting.analysis.scores import PROBE, numbered
+from forgetting.analysis.statistics import DRAWS
 from forgetting.errors import unknown
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from forgetting.analysis.dose_at import DoseAt
 
 ORIGINAL = "original"
+ITEM = ["template", "problem", "item", "depth", "coverage", "gold_tokens"]
+OUTCOMES = [*ITEM, *"benchmark variant student capacity distillation_seed seed dose verdict nll_sum".split()]
 IDENTITY = ("student", "capacity", "arm", "skill", "variant", "depth", "coverage", "status")
 COLUMNS = (
     "dose accuracy accuracy_low accuracy_high retention low high relative_drop drop_points delta_nll items seeds"
@@ -174,12 +177,7 @@ def skill_names(ledger: pd.DataFrame) -> dict[str, str]:
 
 
 def curves(
-    ledger: pd.DataFrame,
-    chances: Mapping[str, float],
-    arm: str | None = None,
-    *,
-    draws: int = statistics.DRAWS,
-    seed: int = 0,
+    ledger: pd.DataFrame, chances: Mapping[str, float], arm: str | None = None, *, draws: int = DRAWS, seed: int = 0
 ) -> Curves:
     """The curves of one arm (by default the ledger's first): by student, then by key.
 
@@ -187,9 +185,8 @@ def curves(
     """
     graded = ledger[ledger["benchmark"] != PROBE]
     name = str(graded["arm"].iloc[0]) if arm is None and len(graded) else arm
-    graded = graded[graded["arm"] == name]
-    names = skill_names(ledger)
-    found: list[ForgettingCurve] = []
+    graded = graded.loc[graded["arm"] == name, OUTCOMES]
+    names, found = skill_names(ledger), list[ForgettingCurve]()
     for (benchmark, variant), rows in graded.groupby(["benchmark", "variant"], sort=False, observed=True):
         outcomes = [outcomes_of(own) for _, own in rows.groupby("student", sort=False, observed=True)]
         for cell in _cells(outcomes[0].items, str(variant)):
@@ -236,12 +233,15 @@ def _cells(items: pd.DataFrame, variant: str) -> Iterator[_Cell]:
 
 def outcomes_of(rows: pd.DataFrame) -> Outcomes:
     """Arrays from the rows of one student, benchmark, variant and arm. Items missing at any look are left out."""
-    looks = pd.MultiIndex.from_frame(rows[["distillation_seed", "seed"]])
-    run, runs = pd.factorize(looks, sort=True)
-    dose, doses = pd.factorize(rows["dose"].to_numpy(np.int64), sort=True)
-    columns = ["template", "problem", "item", "depth", "coverage", "gold_tokens"]
-    items = rows[columns].drop_duplicates("item").sort_values(columns[:3], ignore_index=True)
-    item = pd.Index(items["item"].astype(object)).get_indexer(pd.Index(rows["item"].astype(object)))
+    number, looks = numbered(zip(rows["distillation_seed"].tolist(), rows["seed"].tolist(), strict=True))
+    runs = sorted(looks)
+    run = np.array([runs.index(look) for look in looks])[number]
+    doses, dose = np.unique(rows["dose"].to_numpy(np.int64), return_inverse=True)
+    number, _ = numbered(rows["item"].tolist())
+    items = rows[ITEM].iloc[np.unique(number, return_index=True)[1]]
+    keys = list(items[ITEM[:3]].itertuples(index=False, name=None))
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    items, item = items.iloc[order].reset_index(drop=True), np.argsort(order)[number]
     shape = (len(runs), len(doses), len(items))
     right, seen, nll = np.zeros(shape, bool), np.zeros(shape, bool), np.zeros(shape)
     right[run, dose, item] = rows["verdict"].to_numpy(object) == "right"

@@ -23,6 +23,7 @@ from forgetting.world.maths import DEVICES
 
 KEY = ["arm", "benchmark", "skill", "student", "capacity", "dose"]
 RUN = ["distillation_seed", "seed"]
+STUDENT = ["arm", "benchmark", "student"]
 SHARES = ("original", "perturbed", "drop", "worst", "worst_drop", "both", "agreement")
 COLUMNS = (
     *KEY,
@@ -63,49 +64,57 @@ def robustness(study: StudyFolder) -> pd.DataFrame:
     whole = scores[(scores["benchmark"] != PROBE) & scores["depth"].isna()]
     asked = whole.groupby("benchmark", observed=True)["variant"].nunique()
     rows = list[dict[str, object]]()
-    right = _outcomes(study)
+    right, learned = _outcomes(study), _learned(whole)
     for key, own in whole[whole["benchmark"].map(asked) > 1].groupby(KEY, sort=False, observed=True):
-        table = own.pivot_table(index=RUN, columns="variant", values="accuracy", observed=True)
-        table = table.loc[_learned(whole, dict(zip(KEY, key, strict=True)), table.index)]
-        if ORIGINAL not in table or not len(table):
+        about = dict(zip(KEY, key, strict=True))
+        student = tuple(about[name] for name in STUDENT)
+        accuracy = dict[tuple[int, int], dict[str, float]]()
+        for *run, variant, value in own[[*RUN, "variant", "accuracy"]].itertuples(index=False):
+            if (*student, *run) in learned:
+                accuracy.setdefault((run[0], run[1]), {})[str(variant)] = float(value)
+        variants = sorted({name for one in accuracy.values() for name in one})
+        if ORIGINAL not in variants:
             continue
-        for group, variants in groups([str(name) for name in table.columns]).items():
-            each = [_run(table.loc[run], right.get((*key, *run)), variants) for run in table.index]
-            rows.append({**dict(zip(KEY, key, strict=True)), **_row(group, variants, each)})
+        for group, some in groups(variants).items():
+            each = [_run(accuracy[run], right.get((*key, *run)), some) for run in sorted(accuracy)]
+            rows.append({**about, **_row(group, some, each)})
     found = pd.DataFrame(rows, columns=list(COLUMNS))
     return found.sort_values(["arm", "benchmark", "dose", "capacity"], kind="stable", ignore_index=True)
 
 
-def _learned(whole: pd.DataFrame, key: Mapping[str, object], runs: pd.Index) -> list[tuple[int, int]]:
-    """The runs whose student had learned the skill at dose 0."""
-    mine = (whole["dose"] == 0) & (whole["variant"] == ORIGINAL)
-    for name in ("arm", "benchmark", "student"):
-        mine &= whole[name] == key[name]
-    before = whole[mine].set_index(RUN)
-    above = before["accuracy"] - before["chance"] >= LEARNED_MARGIN - 1e-12
-    return [run for run in runs if bool(above.get(run, False))]
+def _learned(whole: pd.DataFrame) -> set[tuple[object, ...]]:
+    """The runs whose student had learned the skill at dose 0, by arm, benchmark, student and seeds."""
+    before = whole[(whole["dose"] == 0) & (whole["variant"] == ORIGINAL)]
+    above = before[before["accuracy"] - before["chance"] >= LEARNED_MARGIN - 1e-12]
+    return set(above[[*STUDENT, *RUN]].itertuples(index=False, name=None))
 
 
-def _outcomes(study: StudyFolder) -> dict[tuple[object, ...], pd.DataFrame]:
-    """By look, the outcomes: a row a problem, a column a variant; empty without the ledger."""
+def _outcomes(study: StudyFolder) -> dict[tuple[object, ...], dict[str, dict[str, bool]]]:
+    """By look and variant, the outcome of every problem; empty without the ledger."""
     if study.ledger is None:
         return {}
     own = study.ledger[study.ledger["benchmark"] != PROBE]
     own = own[own["benchmark"].map(own.groupby("benchmark", observed=True)["variant"].nunique()) > 1]
     place = [item.replace(f"/{variant}/", "/") for item, variant in zip(own["item"], own["variant"], strict=True)]
-    own = own.assign(place=place, right=own["verdict"].eq("right"))
-    looks = own.groupby([*KEY, *RUN], sort=False, observed=True)
-    return {(*key[:-2], *map(int, map(str, key[-2:]))): look.pivot(index="place", columns="variant", values="right")
-            for key, look in looks}  # fmt: skip
+    found = dict[tuple[object, ...], dict[str, dict[str, bool]]]()
+    columns = (own[name].tolist() for name in (*KEY, *RUN, "variant"))
+    for *look, variant, problem, right in zip(*columns, place, own["verdict"].eq("right").tolist(), strict=True):
+        found.setdefault(tuple(look), {}).setdefault(variant, {})[problem] = right
+    return found
 
 
-def _run(accuracy: pd.Series, right: pd.DataFrame | None, variants: tuple[str, ...]) -> list[float]:
-    """``SHARES`` of one run."""
-    original, perturbed = float(accuracy[ORIGINAL]), float(accuracy[list(variants)].mean())
+def _run(
+    accuracy: Mapping[str, float], right: Mapping[str, Mapping[str, bool]] | None, variants: tuple[str, ...]
+) -> list[float]:
+    """``SHARES`` of one run, over the problems that were asked in all variants."""
+    original = accuracy.get(ORIGINAL, np.nan)
+    perturbed = float(np.mean([accuracy[name] for name in variants if name in accuracy] or [np.nan]))
     drop = float(performance_drop_rate(perturbed, original))
     if right is None:
         return [original, perturbed, drop, *[np.nan] * 4]
-    right_SI = right[[ORIGINAL, *variants]].dropna().to_numpy(bool).T
+    asked = [right.get(name, {}) for name in (ORIGINAL, *variants)]
+    both_asked = set.intersection(*map(set, asked))
+    right_SI = np.array([[own[problem] for problem in sorted(both_asked)] for own in asked], bool)
     worst = worst_of_s(right_SI)
     both = float((right_SI[1:] & right_SI[0]).mean())
     lost = float(performance_drop_rate(worst, right_SI[0].mean()))

@@ -9,8 +9,8 @@ Shape suffixes: I ledger rows, C cells by depth.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from forgetting.analysis import metrics
 from forgetting.analysis.metrics import Floats, Status
 from forgetting.record.schema import RUN_KEY, ScoreRow
+
+K = TypeVar("K", bound=Hashable)
 
 PROBE = "probe"
 RUN_COLUMNS = [*RUN_KEY, "capacity", "dose", "dose_tokens", "stream_samples"]
@@ -52,8 +54,8 @@ def score_rows(
     if not len(ledger):
         return []
     counts = _counts(ledger, ledger if base is None else base)
-    by_depth_I, cells = _numbered(_keys(ledger, [*CELL, "depth"]))
-    wholes_C, wholes = _numbered(cell[:-1] for cell in cells)
+    by_depth_I, cells = numbered(_keys(ledger, [*CELL, "depth"]))
+    wholes_C, wholes = numbered(cell[:-1] for cell in cells)
     found: list[ScoreRow] = []
     for names, number_I, keys in ((CELL, wholes_C[by_depth_I], wholes), ([*CELL, "depth"], by_depth_I, cells)):
         sums = {name: np.bincount(number_I, weights=values_I) for name, values_I in counts.items()}
@@ -76,9 +78,9 @@ def _keys(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[Any, ...]
     return zip(*(frame[name].tolist() for name in names), strict=True)
 
 
-def _numbered(keys: Iterable[tuple[Any, ...]]) -> tuple[NDArray[np.int64], list[tuple[Any, ...]]]:
+def numbered(keys: Iterable[K]) -> tuple[NDArray[np.int64], list[K]]:
     """Which of the different keys each is; and these, in the order in which they first come."""
-    numbers: dict[tuple[Any, ...], int] = {}
+    numbers: dict[K, int] = {}
     found = [numbers.setdefault(key, len(numbers)) for key in keys]
     return np.array(found), list(numbers)
 

@@ -66,5 +66,5 @@ def budget(given: Namespace) -> int:
         output.mkdir(parents=True, exist_ok=True)
         write_atomically(output / "budget.csv", frame.to_csv(index=False, float_format="%.6g"))
         drawn = {"budget": budget_curve(frame, f"{benchmark.short_name()} against thinking budget, {student.name}")}
-        drawing.save(drawn, drawing.vectors(drawn), output)
+        drawing.save(drawn, drawing.vectors(drawn), output, pictures=True)
     return 0

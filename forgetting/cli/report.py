@@ -11,8 +11,9 @@ from forgetting.errors import UsageError
 
 REPORT = """Rebuild every view of finished studies from their records: figures, TensorBoard events, report.html.
 
-With --index a table of all studies in a folder is written as well, with --paper a page that has the paper's tables,
-figures and claims beside what was measured; either alone where no study is named."""
+Figures are SVG; with --png also PNG, which later reports of the folder draw anew. With --index a table of all
+studies in a folder is written as well, with --paper a page that has the paper's tables, figures and claims beside
+what was measured; either alone where no study is named."""
 
 EXAMPLES = "  forgetting report runs/*\n  forgetting report --index results\n  forgetting report --paper results\n"
 
@@ -21,6 +22,7 @@ def parser() -> ArgumentParser:
     """The options of ``forgetting report``."""
     command = arguments.parser("report [--index DIR] [--paper DIR] [FOLDER ...]", REPORT, EXAMPLES)
     command.add_argument("folders", nargs="*", type=str, default=None, metavar="FOLDER", help="studies' folders")
+    command.add_argument("--png", action="store_true", help="figures as PNG as well")
     command.add_argument(
         "--index", type=str, metavar="DIR", help="write DIR/README.md, a row for each study that is in DIR"
     )
@@ -44,11 +46,11 @@ def report(given: Namespace) -> int:
         read_record(study)
         folders.check_writable(study, "folder")
 
-    from forgetting.report.build import build_views
+    from forgetting.report.build import PICTURES, VIEWS, build_views
 
     for study in studies:
         with shown(study):
-            written = build_views(study)
+            written = build_views(study, (*VIEWS, PICTURES) if given.png else VIEWS)
         sys.stdout.write("".join(f"{path}\n" for path in written))
     if index is not None:
         from forgetting.report.index import write_index

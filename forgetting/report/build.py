@@ -16,6 +16,7 @@ from forgetting.record.places import check_plain, clear
 from forgetting.record.seals import SEAL, file_hash, write_sealed
 
 VIEWS = ("curves", "figures", "tensorboard", "html")
+PICTURES = "png"  # every figure as PNG too
 TABLES = (CURVES_FILE, WELL_FORMED_FILE)
 PLACES = (*TABLES, *BRANCH_FILES, "figures", "tensorboard", "report.html")
 
@@ -33,8 +34,8 @@ def write_views(study: StudyFolder, what: Iterable[str] = VIEWS, into: Path | No
     """
     wanted, target = tuple(what), into or study.folder
     for name in wanted:
-        if name not in VIEWS:
-            raise unknown("view", name, VIEWS)
+        if name not in (*VIEWS, PICTURES):
+            raise unknown("view", name, (*VIEWS, PICTURES))
     check_plain(*(target / name for name in PLACES))
     if into is None:
         clear(target)
@@ -98,13 +99,13 @@ def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Pa
         for name, table in branch_tables(study).items():
             write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
             paths.append(target / name)
-    if "figures" in wanted or "html" in wanted:
+    if {"figures", "html", PICTURES} & {*wanted}:
         from forgetting.report import drawing, figures
 
         drawn = figures.figures(study)
         vector = drawing.vectors(drawn)
-        if "figures" in wanted:
-            paths += drawing.save(drawn, vector, target / "figures")
+        if {"figures", PICTURES} & {*wanted}:
+            paths += drawing.save(drawn, vector, target / "figures", PICTURES in wanted)
         if "html" in wanted:
             from forgetting.report import html
 

@@ -96,6 +96,8 @@ def _stack(ax: Axes, own: pd.DataFrame, share: str, doses: list[int]) -> None:
     ax.set_xticks(list(keep), [tables.short_dose(doses[place]) for place in keep])
     ax.set_xlim(-0.5, len(doses) - 0.5)
     ax.set_ylim(0, 1)
+    drawing.place_label(ax.xaxis)
+    drawing.place_label(ax.yaxis)
     ax.set_xlabel("dose (contaminating samples)")
     if not shown.any():
         ax.annotate(f"fewer than {FEWEST_WRONG} wrong", (0.03, 0.9), xycoords="axes fraction", fontsize=7.5)

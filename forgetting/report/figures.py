@@ -69,6 +69,8 @@ def perturbation(study: StudyFolder, arm: ArmCurves) -> Figure | None:
             ax.set_title(f"{skill}, " + ("dose 0" if look == 0 else f"dose {max(int(c.dose[-1]) for c in some):,}"))
             ax.set_ylim(-0.03, 1.03)
         row[0].set_ylabel("accuracy")
+        for ax in row:
+            drawing.place_label(ax.yaxis)
     drawing.legend(figure, axes, drawing.students(study))
     return figure
 
@@ -88,6 +90,7 @@ def retention_against_plasticity(study: StudyFolder, arm: ArmCurves) -> Figure |
         for curve in tables.main_curves(arm, skill):
             share = learnt[learnt["student"] == curve.student].set_index("dose")["share"].reindex(curve.dose)
             drawing.line(ax, study, curve, share.to_numpy(float))
+        drawing.place_label(ax.xaxis)
         ax.set_title(skill)
         ax.set_xlabel("share of the achievable fall in\nNLL of the contaminating task")
     drawing.retention_axes(axes)

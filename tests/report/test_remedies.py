@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from forgetting.analysis.fronts import NEVER
 from forgetting.errors import UsageError
 from forgetting.record.files import write_json
-from forgetting.report import remedies
+from forgetting.report import drawing, remedies
 from forgetting.report.build import build_views
 from forgetting.report.result import Result, load
 from tests.report.conftest import synthetic_record, write_study
@@ -76,7 +76,8 @@ def test_every_view_has_it(built: Path, result: Result) -> None:
     events = EventAccumulator(str(built / "tensorboard" / "study")).Reload()
     assert events.Tags()["images"] == ["front/dialogue"]
     image = events.Images("front/dialogue")[0]
-    assert image.encoded_image_string == (built / "figures" / "front-dialogue.png").read_bytes()
+    figure = remedies.front(result, "dialogue")
+    assert figure is not None and image.encoded_image_string == drawing.png(figure)
     assert image.width > image.height > 100
 
 
@@ -98,6 +99,7 @@ def test_levels_can_be_asked_for(result: Result) -> None:
         result.front([1.0, 2.0])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_study_without_remedies_has_none_of_it(small_folder: Path, tmp_path: Path) -> None:
     plain = load(small_folder)
     assert remedies.tables(plain) == {} == remedies.drawn(plain)
