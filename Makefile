@@ -22,7 +22,7 @@ simulate: install  ## run the quick study (ARGS='--seeds 3' adds arguments)
 	$(BIN)/forgetting simulate $(ARGS)
 
 test: dev  ## run the fast tests
-	$(PYTEST) --dist loadfile -m "not slow" $(ARGS)
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 slow: dev  ## run the slow tests
 	$(PYTEST) -m slow $(ARGS)

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import forgetting
 from forgetting.record.schema import LEDGER_COLUMNS, ScoreRow
 
@@ -95,13 +93,14 @@ def imported(name: str, *, run_time: bool, inner: bool) -> set[str]:
     return names
 
 
-def own(name: str, **which: bool) -> set[str]:
+@cache
+def own(name: str, **which: bool) -> frozenset[str]:
     """The package's modules among a module's imports."""
-    found = set()
+    found = set[str]()
     for full in imported(name, **which):
         if full.split(".")[0] == "forgetting":
             found.add(full if full in modules() else full.rpartition(".")[0])
-    return found - {name}
+    return frozenset(found - {name})
 
 
 def area(name: str) -> str:
@@ -124,16 +123,11 @@ def test_the_document_shows_these_layers() -> None:
     assert text.partition("<!-- LAYERS -->\n")[2].partition("\n<!-- /LAYERS -->")[0] == layers_table()
 
 
-@pytest.mark.parametrize("name", modules())
-def test_imports_go_downward(name: str) -> None:
-    if not area(name):
-        return
-    for other in own(name, run_time=False, inner=True):
-        if not area(other):
-            continue
-        assert LAYER[area(other)] <= LAYER[area(name)], f"{name} imports {other}, which lies above it"
-        if {area(name), area(other)} <= FAMILIES:
-            assert area(name) == area(other), f"{name} imports {other}, a part of another family"
+def test_imports_go_downward() -> None:
+    below = [(n, other) for n in modules() if area(n) for other in own(n, run_time=False, inner=True) if area(other)]
+    assert [f"{n} imports {o}, which lies above it" for n, o in below if LAYER[area(o)] > LAYER[area(n)]] == []
+    parts = [(n, other) for n, other in below if {area(n), area(other)} <= FAMILIES]
+    assert [f"{n} imports {o}, a part of another family" for n, o in parts if area(n) != area(o)] == []
 
 
 def test_one_name_one_thing() -> None:
@@ -179,45 +173,53 @@ def torch_free() -> list[str]:
     return [n for n in modules() if any(f"{n}.".startswith(f"forgetting.{free}.") for free in TORCH_FREE)]
 
 
-@pytest.mark.parametrize("name", torch_free())
-def test_modules_without_torch(name: str) -> None:
-    reached, todo = set(), [name]
+def test_modules_without_torch() -> None:
+    """Nor what they import, however far that is followed."""
+    reached, todo = set(), torch_free()
     while todo:
         one = todo.pop()
         heavy = {full for full in imported(one, run_time=True, inner=False) if full.split(".")[0] in HEAVY}
-        assert not heavy, f"by way of {one}"
+        assert not heavy, f"{one}, or what imports it, is not free of torch"
         reached.add(one)
         todo += own(one, run_time=True, inner=False) - reached
 
 
 def test_importing_them_all_brings_no_torch() -> None:
-    code = f"import importlib, sys\nfor n in {torch_free()}: importlib.import_module(n)\n"
+    views = [name for name in torch_free() if area(name) in ("analysis", "report")]
+    code = f"import importlib, sys\nfor n in {views}: importlib.import_module(n)\n"
+    code += "assert not {'transformers', 'tensorflow', 'matplotlib.pyplot'} & {*sys.modules}\n"
+    code += f"for n in {torch_free()}: importlib.import_module(n)\n"
     code += f"print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("name", modules())
-def test_nothing_that_is_loaded_can_run_code(name: str) -> None:
+def test_nothing_that_is_loaded_can_run_code() -> None:
+    for name in modules():
+        check_calls(name)
+
+
+def check_calls(name: str) -> None:
     for node in ast.walk(tree(name)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             roots = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             bad = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-            assert not bad & {r.split(".")[0] for r in roots}
+            assert not bad & {r.split(".")[0] for r in roots}, f"{name}, line {node.lineno}"
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
         given = {k.arg: ast.unparse(k.value) for k in node.keywords}
         runs_code = {"exec", "eval", "compile", "__import__", "os.system", "os.popen"}
         allowed = {"exec", "compile"} if name == RUNS_PROGRAMS else set()
-        assert called not in runs_code - allowed, f"line {node.lineno}"
-        assert given.get("shell") != "True", f"line {node.lineno}"
-        assert given.get("trust_remote_code") != "True", f"line {node.lineno}"
-        assert given.get("allow_pickle") != "True", f"line {node.lineno}"
+        where = f"{name}, line {node.lineno}"
+        assert called not in runs_code - allowed, where
+        assert given.get("shell") != "True", where
+        assert given.get("trust_remote_code") != "True", where
+        assert given.get("allow_pickle") != "True", where
         if called.endswith("torch.load"):
-            assert given.get("weights_only") == "True", f"line {node.lineno}"
+            assert given.get("weights_only") == "True", where
         if called in {"yaml.load", "yaml.unsafe_load"}:
-            assert given.get("Loader", "").endswith("Loader"), f"line {node.lineno}"
+            assert given.get("Loader", "").endswith("Loader"), where
 
 
 def test_nothing_imports_the_file_that_runs_programs() -> None:
@@ -272,10 +274,14 @@ def test_the_record_is_documented() -> None:
         assert f"`{name}`" in text, name
 
 
-@pytest.mark.parametrize("name", modules())
-def test_public_things_have_docstrings(name: str) -> None:
+def test_public_things_have_docstrings() -> None:
     """Modules, classes, functions, and methods that override nothing of a family's contract."""
-    assert ast.get_docstring(tree(name)), "the module says not what goes in and what comes out"
+    for name in modules():
+        check_docstrings(name)
+
+
+def check_docstrings(name: str) -> None:
+    assert ast.get_docstring(tree(name)), f"{name} says not what goes in and what comes out"
     inherited = {"samples", "batches", "loss", "items", "grade", "prepare", "mix", "penalty", "after_step", "batch"}
     inherited |= {"pull", "rate", "at_look", "kept", "memory_samples", "answers"}
     inherited |= {"problem", "item", "keep", "own_test_split"}  # of benchmarks._text.TextBenchmark
@@ -283,9 +289,11 @@ def test_public_things_have_docstrings(name: str) -> None:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name.startswith("_"):
             continue
         law = area(name) == "testing" and node.name.startswith("test_") if isinstance(node, ast.FunctionDef) else False
+        if ast.get_docstring(node):
+            continue
         if isinstance(node, ast.FunctionDef) and (node.name in inherited or law or _is_nested(name, node)):
             continue
-        assert ast.get_docstring(node), f"{node.name}, line {node.lineno}"
+        raise AssertionError(f"{name}: {node.name}, line {node.lineno}, has no docstring")
 
 
 def _is_nested(name: str, node: ast.FunctionDef) -> bool:

@@ -27,7 +27,7 @@ def test_texts_come_back_from_their_tokens(given_texts: list[str]) -> None:
     assert rows == [words()(text, add_special_tokens=False)["input_ids"] for text in given_texts]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from(["how", "many", "zebra", EOS, " ", "  ", "\t", "\x1f"])).map("".join), max_size=6)
 )

@@ -20,7 +20,7 @@ from forgetting.testing.small import needs_data, words
 from forgetting.world.failures import CLASSES
 from forgetting.world.splits import SPLITS
 
-TRAINING_SAMPLES = 12_000
+TRAINING_SAMPLES = 4_000
 
 
 SURFACE = ("rephrased", "renamed", "reordered", "distractor", "functional", "reformatted")

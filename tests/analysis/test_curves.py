@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from typing import Any
 
 import matplotlib
@@ -138,13 +136,3 @@ def test_plot_draws_the_curve_with_its_band() -> None:
     assert ax.lines[0].get_ydata() == pytest.approx(curve.retention) and len(ax.collections) == 1
     assert MADE["large"]["maths"].plot(ax) is ax and len(ax.lines) == 2
     matplotlib.pyplot.close("all")
-
-
-def test_analysis_needs_no_torch() -> None:
-    modules = "analysis.metrics analysis.statistics analysis.scores analysis.curves analysis.study_folder "
-    modules += "report.tables report.terminal report.figures report.tensorboard report.html report.build report.result"
-    code = "import sys, importlib\n"
-    code += f"for name in {modules.split()!r}: importlib.import_module('forgetting.' + name)\n"
-    code += "heavy = {'torch', 'lightning', 'transformers', 'tensorflow', 'matplotlib.pyplot'} & set(sys.modules)\n"
-    code += "assert not heavy, heavy"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

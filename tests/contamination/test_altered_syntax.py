@@ -39,7 +39,7 @@ def test_forms_differ_in_the_prompt_alone(dialect: str) -> None:
         assert bare.prompt in {"def f ( x ) :", "def g ( x ) :"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.sampled_from(DIALECTS))
 def test_the_answer_is_the_training_program_of_the_prompt_in_the_dialect(seed: int, dialect: str) -> None:
     sample = next(AlteredSyntax("unmarked", dialect).samples(generator(seed)))

@@ -208,8 +208,13 @@ def label(part: Part) -> str:
 
 
 def every(family: str) -> pytest.MarkDecorator:
-    """Run a test for every part of a family."""
-    return pytest.mark.parametrize("part", [pytest.param(part, id=label(part)) for part in parts(family)])
+    """Run a test for every part of a family; with further settings of a part that was there it is a slow one."""
+    met, found = set[type[Part]](), []
+    for part in parts(family):
+        marks = [pytest.mark.slow] if type(part) in met else []
+        found.append(pytest.param(part, id=label(part), marks=marks))
+        met.add(type(part))
+    return pytest.mark.parametrize("part", found)
 
 
 def models() -> dict[str, Callable[[int], Model]]:

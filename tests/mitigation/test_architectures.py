@@ -14,12 +14,13 @@ from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.seeds import generator
 from forgetting.testing.small import differing, samples, weights
+from tests.conftest import cases
 from tests.contracts.members import MODELS, every
 from tests.mitigation.tuning import fitted
 
 
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out")  # peft says so of GPT-2, and sets it
-@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+@pytest.mark.parametrize("architecture", cases(["gpt2", "llama"], "gpt2"))
 @every("mitigation")
 def test_it_trains_and_looks(part: Mitigation, architecture: str) -> None:
     original = cast(Contamination, registry.build("contamination", "original"))

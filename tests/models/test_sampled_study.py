@@ -23,6 +23,7 @@ from forgetting.report.result import Result
 from forgetting.resume import resume
 from forgetting.study.fingerprints import evaluation_form, study_fingerprint
 from forgetting.study.study import construct
+from tests.conftest import cases
 from tests.contracts.members import DATA
 from tests.models.natural import checkpoint, corpora, study
 
@@ -84,7 +85,7 @@ def test_the_report_and_the_folder_show_it(result: Result) -> None:
     assert {"student", "arm", "seed", "dose", "benchmark", "skill"} <= set(shown.columns)
 
 
-@pytest.mark.parametrize("lost", ["last dose", "every part of it"])
+@pytest.mark.parametrize("lost", cases(["last dose", "every part of it"], "last dose"))
 def test_an_interrupted_study_goes_on_to_the_same_answers(result: Result, tmp_path: Path, lost: str) -> None:
     again = tmp_path / result.folder.name
     shutil.copytree(result.folder, again)

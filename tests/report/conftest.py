@@ -17,6 +17,7 @@ import pytest
 from forgetting.analysis.scores import score_rows
 from forgetting.record.files import jsonl, write_json
 from forgetting.record.schema import ADDED, LEDGER_COLUMNS
+from forgetting.report import figures
 
 STUDENTS = {"10k": 10_016, "34k": 34_240, "100k": 101_376}
 DOSES = (0, 20, 80, 320, 1280)
@@ -124,3 +125,9 @@ def small_folder(synthetic_ledger: pd.DataFrame, tmp_path_factory: pytest.TempPa
         synthetic_ledger["student"] != "100k"
     )
     return write_study(tmp_path_factory.mktemp("small") / "synthetic", synthetic_ledger[small])
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is not about figures, which take longer than all else of a page."""
+    monkeypatch.setattr(figures, "figures", lambda study: {})

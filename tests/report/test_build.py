@@ -35,8 +35,10 @@ def built(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_that_is_no_sweep_does_not_wait_for_what_thresholds_need(small_folder: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from forgetting.report.result import load; "
-        f"r = load(Path({str(small_folder)!r})); r.report(Path({str(tmp_path)!r}) / 'views', ('figures', 'html')); "
-        "r.summary(); print([m for m in ('scipy.stats', 'torch') if m in sys.modules])"
+        f"r = load(Path({str(small_folder)!r})); at = Path({str(tmp_path)!r}) / 'views'; "
+        "r.report(at, ('tensorboard',)); "
+        "assert not {'tensorflow', 'matplotlib'} & {*sys.modules}; r.report(at, ('figures', 'html')); r.summary(); "
+        "print([m for m in ('scipy.stats', 'torch', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -155,6 +157,7 @@ def test_rebuilding_gives_the_same_files(built: Path) -> None:
     assert not [p for p in built.rglob("*") if p.name.endswith(".tmp")]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_without_its_ledger_still_has_curves_and_views(built: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -191,6 +194,7 @@ def test_a_result_is_what_the_folder_holds(built: Path) -> None:
     assert "<table" in result._repr_html_()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_can_be_put_elsewhere(built: Path, tmp_path: Path) -> None:
     result = load(built)
     assert result.report(tmp_path / "for a colleague.html").read_text().startswith("<!doctype html>")
@@ -251,6 +255,7 @@ def test_an_unknown_arm_gives_the_nearest(small_folder: Path) -> None:
         load(small_folder).arm("dialog")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_optional_keys_may_be_missing_and_text_from_the_record_is_escaped(small_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(small_folder, tmp_path / "s")
     benchmarks = json.loads((tmp_path / "s" / "record.json").read_text())["benchmarks"]

@@ -158,8 +158,7 @@ MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
 
 @pytest.mark.parametrize(
     "moment",
-    cases(MOMENTS, "before looking at dose 40", "ledger of dose 40 written, scores not", "a step after dose 20",
-          "everything done but the mark"),
+    cases(MOMENTS, "ledger of dose 40 written, scores not", "a step after dose 20", "everything done but the mark"),
 )  # fmt: skip
 def test_an_interrupted_run_that_is_resumed_equals_one_that_was_not(
     moment: str, whole: RunFolder, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -191,7 +190,7 @@ def test_a_run_interrupted_again_and_again(
     assert attempts > 1
 
 
-@pytest.mark.parametrize("written", [0, 1, 2])
+@pytest.mark.parametrize("written", cases([0, 1, 2], 1))
 def test_a_ledger_that_is_ahead_of_the_checkpoint_is_cut_back(
     written: int, whole: RunFolder, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +228,9 @@ def test_a_checkpoint_of_another_run_is_not_taken_up(whole: RunFolder, store: St
     assert_same(found, run(study, tmp_path / "afresh", store))
 
 
-@pytest.mark.parametrize(("keep", "left"), [("last", ["last.safetensors"]), ("none", [])])
+@pytest.mark.parametrize(
+    ("keep", "left"), [("last", ["last.safetensors"]), pytest.param("none", [], marks=pytest.mark.slow)]
+)
 def test_what_is_kept_does_not_change_what_is_measured(
     keep: Any, left: list[str], whole: RunFolder, store: Store, tmp_path: Path
 ) -> None:
@@ -339,7 +340,7 @@ def test_a_run_that_draws_is_the_same_every_time(jitter: Study, store: Store, tm
     assert after[0] == states[0] and torch.equal(after[1], states[1])
 
 
-@pytest.mark.parametrize("moment", ["before looking at dose 40", "a step after dose 20"])
+@pytest.mark.parametrize("moment", cases(["before looking at dose 40", "a step after dose 20"], "a step after dose 20"))
 def test_a_run_that_draws_is_resumed_with_its_draws(
     moment: str, jitter: Study, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,7 +115,7 @@ MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
 }
 
 
-@pytest.mark.parametrize("moment", cases(MOMENTS, "some snapshots of dose 40 taken", "some runs complete"))
+@pytest.mark.parametrize("moment", cases(MOMENTS, "some snapshots of dose 40 taken"))
 def test_an_interrupted_stack_that_is_resumed_equals_one_that_was_not(
     moment: str, study: Study, whole: Runs, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +202,7 @@ def separate(study: Study, store: Store, tmp_path_factory: pytest.TempPathFactor
     return made
 
 
-@pytest.mark.parametrize("endings", cases(ENDINGS, (None, 20, 40), (20, 40, 20)))
+@pytest.mark.parametrize("endings", cases(ENDINGS, (None, 20, 40)))
 def test_a_run_that_ends_early_leaves_the_stack_as_it_ends_alone_and_the_others_go_on(
     endings: tuple[int | None, ...], study: Study, store: Store, separate: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
@@ -244,7 +244,7 @@ LEAVING: dict[str, tuple[Any, str, int, bool]] = {
 }
 
 
-@pytest.mark.parametrize("moment", cases(LEAVING, "before it is complete", "some snapshots without it taken"))
+@pytest.mark.parametrize("moment", cases(LEAVING, "some snapshots without it taken"))
 def test_a_stack_that_was_killed_where_a_run_left_it_goes_on_as_if_nothing_had_been(
     moment: str, study: Study, store: Store, left: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from forgetting.study.study import Study, construct
 from forgetting.testing.small import differing, words
 from forgetting.training import fit
 from forgetting.training.checkpoints import SnapshotWriter, last
+from tests.conftest import cases
 from tests.contracts.small import spec
 
 
@@ -134,7 +135,7 @@ class Killed(Exception):
     """As if the process had been killed at this place."""
 
 
-@pytest.mark.parametrize("snapshots_before", [1, 2, 3])
+@pytest.mark.parametrize("snapshots_before", cases([1, 2, 3], 2))
 def test_an_interrupted_training_is_resumed_bit_for_bit(
     study: Study, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshots_before: int
 ) -> None:

@@ -107,7 +107,7 @@ MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
 }
 
 
-@pytest.mark.parametrize("moment", cases(MOMENTS, "some snapshots of step 8 taken", "one is stored"))
+@pytest.mark.parametrize("moment", cases(MOMENTS, "some snapshots of step 8 taken"))
 def test_students_that_were_interrupted_are_those_that_were_not(
     moment: str, study: Study, whole: list[dict[str, Tensor]], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

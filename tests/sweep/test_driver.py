@@ -65,7 +65,15 @@ def undisturbed(own: SweepSpace, search: Search, stop: Stop) -> tuple[list[Any],
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize(("method", "every"), [("grid", 1), ("level_set", 2)])
+@pytest.mark.parametrize(
+    ("method", "every"),
+    [
+        ("grid", 3),
+        ("level_set", 20),
+        pytest.param("grid", 1, marks=pytest.mark.slow),
+        pytest.param("level_set", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_at_any_write_and_continued_nothing_is_lost_or_done_twice(
     method: Method, every: int, after: bool
 ) -> None:

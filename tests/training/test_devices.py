@@ -19,6 +19,7 @@ from forgetting.contamination.original import Original
 from forgetting.seeds import generator
 from forgetting.spec import Machine
 from forgetting.testing.small import model
+from tests.conftest import cases
 from tests.training.several import run
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,9 @@ def two_processes(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
+LAYOUTS: list[dict[str, Any]] = [{"micro_batches": 2}, {"micro_batches": 3}, {"activation_checkpointing": True}]
+
+
 def worst(weights: dict[str, Any], other: Any) -> float:
     """The largest difference between weights, where 1 is a typical weight."""
     state = other.state()
@@ -54,7 +58,7 @@ def worst(weights: dict[str, Any], other: Any) -> float:
     return max(float((torch.tensor(values) - state[name]).abs().max()) for name, values in weights.items())
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", cases([1, 2, 3, 5], 3))
 def test_pieces_add_up_to_their_batch(count: int) -> None:
     """The mean of the pieces' gradients is the batch's gradient; with five pieces of three rows two are empty."""
     student = model(0)
@@ -73,7 +77,7 @@ def test_pieces_add_up_to_their_batch(count: int) -> None:
         torch.testing.assert_close(p.grad, grad, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("settings", [{"micro_batches": 2}, {"micro_batches": 3}, {"activation_checkpointing": True}])
+@pytest.mark.parametrize("settings", cases(LAYOUTS, *LAYOUTS[1:]))
 def test_a_layout_changes_no_loss(settings: dict[str, Any]) -> None:
     plain, one = run(Machine())
     other, two = run(Machine(**settings))

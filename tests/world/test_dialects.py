@@ -65,7 +65,7 @@ def test_examples(program: str, dialect: str, text: str) -> None:
     assert from_dialect(text, dialect) == program
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.one_of(world_programs(), wider_programs))
 def test_every_rewrite_can_be_undone_and_is_read_in_no_other_dialect(program: str) -> None:
     texts = {dialect: to_dialect(program, dialect) for dialect in DIALECTS}
@@ -76,7 +76,7 @@ def test_every_rewrite_can_be_undone_and_is_read_in_no_other_dialect(program: st
     assert to_standard(program) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(world_programs())
 def test_rewrites_stay_inside_the_vocabulary(program: str) -> None:
     known = set(words())
@@ -91,14 +91,14 @@ WORD_LISTS = st.one_of(
 ).map(" ".join)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.one_of(WORD_LISTS, st.text(max_size=40)))
 def test_reading_never_raises_and_what_is_read_is_written_so(text: str) -> None:
     for dialect, program in readings(text).items():
         assert to_dialect(program, dialect) == " ".join(text.split())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(world_programs(), st.sampled_from(DIALECTS), st.randoms(use_true_random=False))
 def test_a_damaged_program_is_another_program_or_none(program: str, dialect: str, rng: random.Random) -> None:
     tokens = to_dialect(program, dialect).split()

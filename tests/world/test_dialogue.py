@@ -45,7 +45,7 @@ def test_the_answer_follows_from_the_prompt() -> None:
         assert len(fixed) >= 2, exchange.key
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(1, 4))
 def test_a_dialogue_has_its_turns_and_calls_the_user_by_name(seed: int, turns: int) -> None:
     sample = draw(generator(seed), turns)

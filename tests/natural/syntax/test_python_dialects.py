@@ -27,7 +27,7 @@ def said(source: str, dialect: str) -> str | None:
         return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(LIBRARY))
 def test_keywords_are_undone_letter_by_letter(source: str) -> None:
     changed = to_dialect(source, "keywords")
@@ -36,7 +36,7 @@ def test_keywords_are_undone_letter_by_letter(source: str) -> None:
     assert not names & set(KEYWORDS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(LIBRARY))
 def test_braces_are_undone_to_the_same_tree(source: str) -> None:
     changed = said(source, "braces")
@@ -45,7 +45,7 @@ def test_braces_are_undone_to_the_same_tree(source: str) -> None:
         assert changed.split("\n")[0].startswith(("def ", "async def "))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(LIBRARY), st.sampled_from(sorted(DIALECTS)))
 def test_a_dialect_is_deterministic_and_another_text(source: str, dialect: str) -> None:
     changed = said(source, dialect)
