@@ -58,12 +58,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        begin = time.monotonic()
+        begin, mark = time.monotonic(), commit()
         found = flips(Path(place), given.flips, given.seed, given.minutes)
     bad = [dataclasses.asdict(f) for own in found.values() for f in own if f.found in ("unclear", "silent")]
     kinds = collections.Counter(f"{Path(f.file).suffix or f.file} {f.found}" for own in found.values() for f in own)
     whole = {
-        "commit": commit(), "seed": given.seed, "flips": sum(map(len, found.values())), "failures": bad,
+        "commit": mark, "seed": given.seed, "flips": sum(map(len, found.values())), "failures": bad,
         "seconds": round(time.monotonic() - begin), "processor_seconds": round(time.process_time()),
         "by_folder": {name: counts(own) for name, own in found.items()}, "by_kind": dict(sorted(kinds.items())),
     }  # fmt: skip
