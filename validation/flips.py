@@ -2,8 +2,9 @@
 
 Four folders are made: a study and a sweep, each finished and cut off in the middle. Then, again and again, one of them
 is copied, one bit at a random place of a random file of a random kind is flipped, and the folder is gone on with and
-read. A flip is *noticed* (one line that names the file), *harmless* (the same scores and record as without it), or a
-failure: *unclear* (noticed, but not by such a line) or *silent* (other numbers).
+read; figures and page, which nothing reads, are drawn in the four folders only. A flip is *noticed* (one line that
+names the file), *harmless* (the same scores and record as without it), or a failure: *unclear* (noticed, but not by
+such a line) or *silent* (other numbers).
 
     python validation/flips.py --flips 300 --output results/validation/flips.json
 """
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,6 +31,8 @@ from forgetting import load
 from forgetting.executors import executor_of
 from forgetting.record.files import write_json
 from forgetting.record.provenance import commit
+from forgetting.report import first_views
+from forgetting.report.build import write_views
 from forgetting.resume import resume
 from forgetting.simulate import run_study
 from forgetting.spec import Doses, Evaluation, Ladder, Optimiser, Spec
@@ -50,16 +54,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop then, and say how many there were")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        begin = time.monotonic()
-        found = flips(Path(place), given.flips, given.seed)
+        begin, mark = time.monotonic(), commit()
+        found = flips(Path(place), given.flips, given.seed, given.minutes)
     bad = [dataclasses.asdict(f) for own in found.values() for f in own if f.found in ("unclear", "silent")]
     kinds = collections.Counter(f"{Path(f.file).suffix or f.file} {f.found}" for own in found.values() for f in own)
     whole = {
-        "commit": commit(), "seed": given.seed, "flips": sum(map(len, found.values())), "failures": bad,
-        "seconds": round(time.monotonic() - begin),
+        "commit": mark, "seed": given.seed, "flips": sum(map(len, found.values())), "failures": bad,
+        "seconds": round(time.monotonic() - begin), "processor_seconds": round(time.process_time()),
         "by_folder": {name: counts(own) for name, own in found.items()}, "by_kind": dict(sorted(kinds.items())),
     }  # fmt: skip
     print(json.dumps(whole, indent=1))
@@ -68,22 +73,26 @@ def main() -> None:
     sys.exit(bool(bad))
 
 
-def flips(place: Path, count: int, seed: int) -> dict[str, list[Flip]]:
-    """Flips in each of the four folders, in turn."""
+def flips(place: Path, count: int, seed: int, minutes: float = 1e6) -> dict[str, list[Flip]]:
+    """Flips in each of the four folders, in turn, until there were so many or the time is up."""
+    end = time.monotonic() + 60 * minutes
     rng, made, found = random.Random(seed), folders(place / "pristine"), collections.defaultdict[str, list[Flip]](list)
     expected = {}
     for name, (pristine, numbers) in made.items():
         work = place / "unharmed" / name / pristine.name
         shutil.copytree(pristine, work)
         expected[name] = numbers(work)
-    for number in range(count):
-        name = list(made)[number % len(made)]
-        pristine, numbers = made[name]
-        work = place / "work" / pristine.name
-        found[name].append(flip_once(pristine, work, rng, numbers, expected[name]))
-        last = found[name][-1]
-        if last.found in ("unclear", "silent") or number % 20 == 0:
-            sys.stderr.write(f"{number}: {name}, {last}\n")
+    with mock.patch.object(first_views, "write_views", lambda study: write_views(study, ["curves"])):
+        for number in range(count):
+            if time.monotonic() > end:
+                break
+            name = list(made)[number % len(made)]
+            pristine, numbers = made[name]
+            work = place / "work" / pristine.name
+            found[name].append(flip_once(pristine, work, rng, numbers, expected[name]))
+            last = found[name][-1]
+            if last.found in ("unclear", "silent") or number % 20 == 0:
+                sys.stderr.write(f"{number}: {name}, {last}\n")
     return dict(found)
 
 

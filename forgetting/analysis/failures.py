@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from forgetting import registry
 from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.metrics import Floats
@@ -130,11 +131,10 @@ def made_again(value: Any, study: StudyFolder) -> Benchmark | None:
     settings = {k: v for k, v in value.items() if k != "name"} if isinstance(value, dict) else {}
     if any(k != "seed" and type(v) is int and v > len(asked) for k, v in settings.items()):
         return None  # so that making the items takes no longer than the ledger is long
-    lists = {k: tuple(v) for k, v in settings.items() if isinstance(v, list)}
     try:
-        benchmark = kind(**settings | lists)
+        benchmark = cast(Benchmark, registry.build("benchmarks", {**settings, "name": name}))
         made = {item.id: item.problem for item in benchmark.items("test", ORIGINAL)}
-    except (TypeError, UsageError):  # settings that this version has not
+    except UsageError:  # settings that this version has not, or of another kind
         return None
     return benchmark if asked == made else None
 

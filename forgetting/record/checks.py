@@ -28,12 +28,13 @@ RECORD = {  # what views rely on
         "name": NAME, "contamination": maybe(*PART), "mitigation": maybe(*PART), "rate_policy": maybe(TEXT),
         "shift": maybe(NUMBER), "rate_multiple": maybe(NUMBER), "replay": maybe(NUMBER), "rates": maybe({ANY: RATE}),
         "doses": maybe([WHOLE]), "not_reached": maybe([WHOLE]),
-        "phases": maybe([{"task": NAME, "dose": WHOLE}]), "tasks": maybe([NAME]),
+        "phases": maybe([{"task": NAME, "dose": WHOLE}]), "tasks": maybe([NAME]), "floor": maybe(NUMBER),
     }]),
     "students": maybe([{
         "name": NAME, "capacity": maybe(WHOLE), "capacity_non_embedding": maybe(WHOLE), "branch": maybe(NAME),
         "trunk": maybe(NAME), "trunk_stages": maybe(WHOLE), "taught": maybe({ANY: [TAUGHT]}),
     }]),
+    "spec": maybe({"evaluation": maybe({"benchmarks": maybe([PART]), "max_new_tokens": maybe(WHOLE)})}),
     "seeds": maybe({
         "distillation": maybe([WHOLE]), "contamination": maybe([WHOLE]), "shared_students": maybe(FLAG),
         "checkpoints": maybe(FLAG),

@@ -99,6 +99,7 @@ def _small(text: str, styles: dict[str, str], shapes: dict[str, str]) -> str:
     """One figure without prologue, metadata, namespaces, names that nothing refers to, and needless digits."""
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'<style type="text/css">.*?</style>', "", text, flags=re.DOTALL)
+    text = re.sub(r">[^<]+<", lambda said: said[0].replace('"', "&quot;"), text)  # names would be read as attributes
     end = text.index(">")
     text = re.sub(r'\s(xmlns(:\w+)?|version|width|height)="[^"]*"', "", text[:end]) + text[end:]
     text = text.replace("xlink:href", "href")

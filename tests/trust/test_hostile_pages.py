@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from forgetting import registry
 from forgetting.callbacks.watching import Watching
@@ -15,6 +17,7 @@ from forgetting.errors import UsageError
 from forgetting.models.checkpoint import looks_like_one
 from forgetting.own_model import given
 from forgetting.record.seals import write_sealed
+from forgetting.report import drawing, inline_svg
 from forgetting.report.index import write_index
 from forgetting.report.paper import page_of
 from tests.report.conftest import synthetic_record, write_study
@@ -50,6 +53,19 @@ def test_verdicts_and_tables_of_others_are_words_in_the_page_of_the_paper(result
     with pytest.raises(UsageError, match=r"claims\.json: not readable as verdicts \(control characters"):
         page_of(results, Path("../results"))
     (study / "claims.json").unlink()
+
+
+@pytest.mark.drawn
+@pytest.mark.parametrize("rule", ["}body{background:url(http://elsewhere/)}", "}*{display:none"])
+def test_a_name_in_a_figure_is_no_style_of_the_page(rule: str) -> None:
+    name = f'a style="{rule}" d="M 1.11" x="2.22" href="#m0" id="3"'
+    figure = Figure()
+    ax = figure.add_subplot(title=name)
+    ax.plot([1, 2], [1, 2], marker="o", label=name)
+    ax.legend()
+    drawn, (style, shapes) = inline_svg.inline({"figure": drawing.svg(figure)})
+    assert rule not in style and rule not in shapes
+    assert html.unescape(drawn["figure"]).count(name) == 4  # title, legend, and two tooltips
 
 
 @pytest.mark.parametrize("name", ["orderings.csv", "branch_table.csv"])
