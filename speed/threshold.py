@@ -43,14 +43,36 @@ WIDTH, MOST_RUNS, EVERY = 0.25, 140, 7
 WAY = "to the target, rate x .5"
 
 
-def located(runs: pd.DataFrame, level: float, items: float) -> bool:
-    """Whether these runs know the threshold well enough."""
+def decades(runs: pd.DataFrame, level: float, items: float) -> float:
+    """How wide the interval is that these runs give; infinite where the threshold is not located."""
     variance = runs["variance"] if "variance" in runs else np.full(len(runs), 1 / items)
     found = estimate_threshold(
         np.log10(runs["capacity"].to_numpy(float)), runs["retention"], variance, axis="capacity", level=level,
         students=np.arange(len(runs)),
     )  # fmt: skip
-    return found.located and found.decades <= WIDTH
+    return found.decades if found.located else float("inf")
+
+
+def located(runs: pd.DataFrame, level: float, items: float) -> bool:
+    """Whether these runs know the threshold well enough."""
+    return decades(runs, level, items) <= WIDTH
+
+
+def widths(runs: pd.DataFrame, level: float, repetitions: int) -> list[dict[str, Any]]:
+    """By students a size: the median width of the interval, and in how many draws it was wide enough at most."""
+    found, most = [], int(runs.groupby("capacity").size().min())
+    for k in sorted({1, 2, 4, most}):
+        drawn = []
+        for n in range(1 if k == most else repetitions):
+            rng = seeds.generator(n, "threshold", "widths", str(level))
+            shuffled = runs.sample(frac=1, random_state=rng)
+            own = shuffled[shuffled.groupby("capacity").cumcount() < k]
+            drawn.append(decades(own, level, float(runs["items"].iloc[0])))
+        row = {"students a size": k, "runs": k * runs["capacity"].nunique(), "draws": len(drawn)}
+        row |= {"median decades": round(float(np.median(drawn)), 3), "narrowest": round(min(drawn), 3)}
+        found.append(row | {f"within {WIDTH}": sum(one <= WIDTH for one in drawn)})
+        print(level, found[-1], flush=True)
+    return found
 
 
 def ours_needed(runs: pd.DataFrame, level: float, rng: np.random.Generator) -> int | None:
@@ -110,6 +132,7 @@ def main() -> None:
     options_of.add_argument("--dose", type=int, default=1280)
     options_of.add_argument("--levels", type=float, nargs="+", default=[0.9, 0.5])
     options_of.add_argument("--repetitions", type=int, default=5)
+    options_of.add_argument("--widths", action="store_true", help="only how wide intervals are, by students a size")
     options_of.add_argument("--student", default="34k", help="the rung whose runs are timed")
     options_of.add_argument("--loops", nargs="+", default=list(LOOPS), choices=list(LOOPS))
     options = options_of.parse_args()
@@ -118,6 +141,13 @@ def main() -> None:
     runs["retention"] = pd.to_numeric(runs["retention"])
     if options.tiny:
         options.levels, options.repetitions = [0.5], 1
+    if options.widths:
+        found = {f"{level:g}": widths(runs, level, options.repetitions) for level in options.levels}
+        ladder = np.diff(np.log10(np.sort(runs["capacity"].unique().astype(float))))
+        what = "how wide the 90% interval by students of the measured sweep is, in decades, by students a size"
+        head = {"what": what, "folder": options.folder.name, "arm": options.arm, "dose": options.dose}
+        write(options.output, head | {"steps_of_the_ladder": ladder.round(3).tolist(), "widths": found})
+        return
     most = EVERY if options.tiny else MOST_RUNS
     counts = {f"{level:g}": needed(runs, level, options.repetitions, most) for level in options.levels}
     doses = Doses(dose=64, first=32) if options.tiny else Doses(dose=options.dose, first=160)
