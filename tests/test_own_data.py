@@ -85,6 +85,20 @@ def test_a_table_of_two_columns_and_others_by_name(tmp_path: Path) -> None:
     assert {s.turns for s in pool(tmp_path / "mine.jsonl", 30, field="chat")} == set(TURNS)
 
 
+@pytest.mark.parametrize(
+    ("name", "mark"), [("s.csv", ";"), ("t.csv", "\t"), ("c.csv", ","), ("t.tsv", "\t"), ("s.csv.gz", ";")]
+)
+def test_a_table_is_parted_by_what_its_first_line_has(name: str, mark: str, tmp_path: Path) -> None:
+    text = f"question{mark}answer\n" + "".join(f"Is it {n}?{mark}It is; {n}.\n" for n in range(5)).replace("; ", " ")
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert {s.answer.strip() for s in pool(tmp_path / name, 20)} <= {f"It is {n}." for n in range(5)}
+
+
+def test_whole_characters_may_be_written_in_halves(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text("".join(f'{{"question": "{n}", "answer": "\\ud83c\\udf75"}}\n' for n in range(5)))
+    assert {s.answer.strip() for s in pool(tmp_path / "r.jsonl", 9)} == {"🍵"}
+
+
 def test_the_extra_input_of_an_instruction_is_asked_too(tmp_path: Path) -> None:
     lines(tmp_path / "r.jsonl", [{"instruction": "Translate.", "input": "Hund", "output": "dog"}])
     assert pool(tmp_path / "r.jsonl", 1)[0].turns == (("user", "Translate.\n\nHund"), ("assistant", "dog"))
@@ -169,6 +183,14 @@ WRONG: list[tuple[str, Any, str]] = [
     ("number.json", "[1, 2, 3]", "row 1: is no object, but a number"),
     ("nothing.json", "[]", "it has no rows"),
     ("two.json", '{"train": [{"text": "a"}], "test": [{"text": "b"}]}', "holds several lists of rows"),
+    ("by_column.json", '{"question": ["a", "b"], "answer": ["c", "d"]}', "holds columns, not rows"),
+    (
+        "by_number.json",
+        '{"prompt": {"0": "a", "1": "b"}, "completion": {"0": "c", "1": "d"}}',
+        "holds columns, not rows",
+    ),
+    ("half.jsonl", '{"text": "\\udc80 tea"}\n' * 11, "line 1: has half a character"),
+    ("half.json", '[{"text": "\\uD83D tea"}]', "row 1: has half a character"),
     ("lists.jsonl", [[1, 2]], "line 1: is no object, but a list"),
     ("texts.jsonl", ["a", "b"], "line 1: is no object, but a text"),
     ("twice.csv", "text,text\na,b\n", "must begin with the names of its columns, each once"),

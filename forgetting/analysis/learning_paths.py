@@ -162,11 +162,16 @@ def method(arm: Settings, arms: Iterable[Settings]) -> str:
     own = mitigation(arm)
     same = [known for known in map(mitigation, arms) if known["name"] == own["name"]]
     words = [
-        str(value)
+        value if isinstance(value, str) else "+".join(value)
         for key, value in own.items()
-        if key != "name" and isinstance(value, str) and len({str(known.get(key)) for known in same}) > 1
+        if key != "name" and _is_words(value) and len({str(known.get(key)) for known in same}) > 1
     ]
     return " ".join([str(own["name"]), *filter(None, words), *(["random"] if own.get("random") is True else [])])
+
+
+def _is_words(value: Any) -> bool:
+    """Whether a setting is a word or a list of words."""
+    return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(one, str) for one in value))
 
 
 def floor_of(contamination: Any) -> float:

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from forgetting.cli import arguments, folders
 from forgetting.cli.simulate import STORE_HELP, resume_command, store_of, training
-from forgetting.spec import LoggerName, PartValue
+from forgetting.spec import Device, LoggerName, PartValue, Precision
 
 CHECK = """What does fine-tuning a model on data of one's own cost, from which dose on, and is it within noise?
 
@@ -38,10 +38,13 @@ def parser() -> ArgumentParser:
     command.add_argument("--minutes", type=float, help="what it may take, by formula (default: 30)")
     command.add_argument("--dose", type=int, help="samples trained on at the end (default: by the data's size)")
     command.add_argument("--learning_rate", type=float, help="of all weights (default: by the model's size)")
+    command.add_argument("--batch_size", type=int, help="samples a step (default: 8, from a dose of 2,000 on 32)")
     what = "what may slow forgetting (default: none; lora from 1,000,000,000 parameters on)"
     command.add_argument("--mitigation", type=PartValue, metavar="NAME", help=what)
     command.add_argument("--seeds", type=int, help="orders of the data, a run each (default: 1)")
     command.add_argument("--max_new_tokens", type=int, help="longest answer (default: by the benchmarks)")
+    command.add_argument("--precision", type=Precision, help="float32 or bfloat16_mixed (default: float32)")
+    command.add_argument("--device", type=Device, help="auto, cpu or gpu (default: auto)")
     command.add_argument("--name", type=str, help="names the study's folder (default: check)")
     what = "where scores are sent to beside the record: wandb, mlflow (default: nowhere)"
     command.add_argument("--loggers", type=list[LoggerName], metavar="NAMES", help=what)
@@ -58,7 +61,8 @@ def check(given: Namespace) -> int:
     options = given.as_dict()
     workers, output = arguments.workers_of(given), Path(options.get("output") or arguments.OUTPUT)
     store, quiet = store_of(given), bool(options.get("quiet"))
-    wished = "benchmarks original minutes dose learning_rate mitigation seeds max_new_tokens name loggers".split()
+    wished = "benchmarks original minutes dose learning_rate batch_size mitigation seeds max_new_tokens".split()
+    wished += "precision device name loggers".split()
     wishes = {name: options[name] for name in wished if options.get(name) is not None}
 
     from forgetting.executors.bars import print_early

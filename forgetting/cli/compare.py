@@ -8,6 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting.cli import arguments
+from forgetting.spec import Device
 
 COMPARE = """What the second of two measurements lost and gained against the first, item by item: counts, McNemar's
 exact p, and the difference of accuracies with its 95% interval. Both are checkpoints (asked here), studies or runs of
@@ -31,6 +32,7 @@ def parser() -> ArgumentParser:
     )
     command.add_argument("--max_new_tokens", type=int, help="longest answer of checkpoints (default: 256)")
     command.add_argument("--dtype", type=str, help="weights of checkpoints: float32, bfloat16, float16")
+    command.add_argument("--device", type=Device, help="where checkpoints are asked: auto, cpu, gpu (default: auto)")
     command.add_argument("--arm", type=str, help="of studies: the arm of A (default: those of the same name)")
     command.add_argument("--other_arm", type=str, help="of studies: the arm of B (default: as that of A)")
     command.add_argument("--dose", type=int, help="of studies: at which dose (default: the last that both measured)")

@@ -112,10 +112,10 @@ def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[Text
     datasets = _datasets()
     try:
         if path.is_dir() and not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
-            loaded = datasets.load_dataset(str(path), split=split, streaming=streaming)
+            loaded = _split_of(datasets.load_dataset(str(path), streaming=streaming), split, path, field)
         elif path.is_dir():
             found = datasets.load_from_disk(str(path))  # memory-mapped, so there is nothing to stream
-            loaded = found[split] if isinstance(found, datasets.DatasetDict) else found
+            loaded = _split_of(found, split, path, field) if isinstance(found, dict) else found
         else:
             loaded = _files(str(path), path, field, streaming)
     except UsageError:
@@ -123,6 +123,13 @@ def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[Text
     except Exception as error:
         raise UsageError(f"{field}: cannot read {str(path)!r}: {_first_line(error)}") from error
     return _plain(loaded, f"{field}: cannot read {str(path)!r}")
+
+
+def _split_of(found: Any, split: str, path: Path, field: str) -> Any:
+    """The split of a folder. No other one stands in for it: items of a test would be trained on."""
+    if split not in found:
+        raise UsageError(f"{field}: {str(path)!r} has the splits {', '.join(found)}, not {split!r}; name a file in it")
+    return found[split]
 
 
 def _plain(loaded: Any, trouble: str) -> Iterator[TextRow]:

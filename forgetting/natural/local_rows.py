@@ -22,6 +22,7 @@ from forgetting.record.reading import MOST_JSON, bounded_lines, opened
 TEXT, TABLES, PARQUET = (".jsonl", ".ndjson", ".json", ".txt", ".md"), (".csv", ".tsv"), ".parquet"
 SUFFIXES = (*TEXT, *TABLES, PARQUET)
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+HALF = "\\ud"  # how JSON writes half a character
 HEAD = 8192  # bytes that tell what a file is
 
 
@@ -58,7 +59,8 @@ def numbered_rows(path: Path, field: str) -> Iterator[Numbered]:
                 return
             lines = bounded_lines(text, trouble)
             if kind in TABLES:
-                yield from _table(lines, "\t" if kind == ".tsv" else ",", trouble)
+                first = next(lines)
+                yield from _table(chain([first], lines), _delimiter(first, kind), trouble)
             elif kind in (".txt", ".md"):
                 yield from _paragraphs(lines)
             else:
@@ -94,7 +96,7 @@ def _whole(text: io.TextIOWrapper, trouble: str) -> str:
 def _json(text: str, trouble: str) -> Iterator[Numbered]:
     """One JSON value that holds the rows, or JSON lines under that name."""
     try:
-        yield from _list(_held(json.loads(text), trouble), trouble)
+        yield from _list(_held(json.loads(text), trouble), trouble, halves=HALF in text.lower())
     except json.JSONDecodeError as error:
         if not error.msg.startswith("Extra data"):
             raise UsageError(f"{trouble} is no JSON: {_said(error)}") from None
@@ -110,7 +112,19 @@ def _lines(lines: Iterable[str]) -> Iterator[Numbered]:
         except (ValueError, RecursionError) as error:
             yield f"line {number}", Bad(f"is no JSON: {_said(error)}")
             continue
-        yield f"line {number}", row if isinstance(row, dict) else Bad(f"is no object, but {_kind(row)}")
+        yield f"line {number}", _object(row, halves=HALF in line.lower())
+
+
+def _object(row: Any, *, halves: bool) -> dict[str, Any] | Bad:
+    """A row as it can be used; ``halves``: its text has escapes that may be half a character."""
+    if not isinstance(row, dict):
+        return Bad(f"is no object, but {_kind(row)}")
+    try:
+        if halves:
+            json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return Bad("has half a character (a surrogate without its other half)")
+    return row
 
 
 def _said(error: BaseException) -> str:
@@ -121,6 +135,8 @@ def _held(whole: Any, trouble: str) -> Any:
     """The list of rows that an object holds; an object without any is one row."""
     if not isinstance(whole, dict):
         return whole
+    if len(whole) > 1 and _are_columns(list(whole.values())):
+        raise UsageError(f"{trouble} holds columns, not rows; save it with an object a row (pandas: orient='records')")
     lists = [v for v in whole.values() if isinstance(v, list) and v and all(isinstance(one, dict) for one in v)]
     rows = [v for v in lists if not any({"role", "from"} & set(one) for one in v)]
     if len(rows) > 1:
@@ -128,11 +144,24 @@ def _held(whole: Any, trouble: str) -> Any:
     return rows[0] if rows else [whole]
 
 
-def _list(found: Any, trouble: str) -> Iterator[Numbered]:
+def _are_columns(values: list[Any]) -> bool:
+    """Whether an object's values are columns: lists of plain values, or objects by number, all of one length."""
+    lists = all(isinstance(v, list) and v and not any(isinstance(one, dict) for one in v) for v in values)
+    by_number = all(isinstance(v, dict) and v and all(key.isdecimal() for key in v) for v in values)
+    return (lists or by_number) and len({len(v) for v in values}) == 1
+
+
+def _list(found: Any, trouble: str, *, halves: bool) -> Iterator[Numbered]:
     if not isinstance(found, list):
         raise UsageError(f"{trouble} must hold rows, got {_kind(found)}")
     for number, row in enumerate(found, 1):
-        yield f"row {number}", row if isinstance(row, dict) else Bad(f"is no object, but {_kind(row)}")
+        yield f"row {number}", _object(row, halves=halves)
+
+
+def _delimiter(head: str, kind: str) -> str:
+    """What parts the fields: of a .csv what its first line has, for some programs write semicolons or tabs."""
+    found = "\t" if kind == ".tsv" else ","
+    return found if found in head else next((one for one in ";\t" if one in head), found)
 
 
 def _table(lines: Iterable[str], delimiter: str, trouble: str) -> Iterator[Numbered]:

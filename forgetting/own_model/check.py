@@ -17,7 +17,7 @@ from forgetting.own_model.check_plan import CheckPlan, Wishes, planned
 from forgetting.own_model.page import before, page
 from forgetting.record.store import Store
 from forgetting.simulate import carry_out
-from forgetting.spec import LoggerName, PartValue
+from forgetting.spec import Device, LoggerName, PartValue, Precision
 from forgetting.study.fingerprints import study_fingerprint
 
 if TYPE_CHECKING:
@@ -59,9 +59,12 @@ def check(
     minutes: float = 30.0,
     dose: int | None = None,
     learning_rate: float | None = None,
+    batch_size: int | None = None,
     mitigation: PartValue | None = None,
     seeds: int = 1,
     max_new_tokens: int | None = None,
+    precision: Precision = "float32",
+    device: Device = "auto",
     name: str = "check",
     loggers: Sequence[LoggerName] = (),
     output: str | Path = "runs",
@@ -80,9 +83,12 @@ def check(
         minutes: what the study may take by the formulas of ``--estimate``; items, doses and control follow from it
         dose: samples trained on at the end; by default by the data's size
         learning_rate: of all weights; by default by the model's size
+        batch_size: samples a step; by default 8, from a dose of 2,000 on 32
         mitigation: by default none, or adapters (lora) from a thousand million parameters on
         seeds: orders of the data, a run each
         max_new_tokens: longest answer; by default by the benchmarks
+        precision: ``float32``, or ``bfloat16_mixed``: weights in fp32, trained with in bfloat16
+        device: where it is trained and measured: ``auto`` (on a GPU where there is one), ``cpu``, ``gpu``
         name: names the study's folder
         loggers: where scores are sent to beside the record: ``wandb``, ``mlflow``
         output: the folder that holds study folders
@@ -96,7 +102,7 @@ def check(
     several: Any = tuple(benchmarks) if isinstance(benchmarks, list | tuple) else benchmarks
     wishes = Wishes(
         several, original, minutes, dose, learning_rate, mitigation, seeds, max_new_tokens, name, workers,
-        tuple(loggers),
+        tuple(loggers), batch_size, precision, device,
     )  # fmt: skip
     place: Any = str | os.PathLike
     folder, kept = Path(checked(output, place, "output")), checked(store, place | None, "store")

@@ -30,7 +30,18 @@ from forgetting.own_model.given import (
     student_of,
     without_template,
 )
-from forgetting.spec import Doses, Evaluation, Ladder, LoggerName, Machine, Optimiser, PartValue, Spec
+from forgetting.spec import (
+    Device,
+    Doses,
+    Evaluation,
+    Ladder,
+    LoggerName,
+    Machine,
+    Optimiser,
+    PartValue,
+    Precision,
+    Spec,
+)
 from forgetting.study import handed
 from forgetting.study.study import Study, construct
 
@@ -56,17 +67,25 @@ class Wishes:
     name: str = "check"
     workers: int | None = None
     loggers: tuple[LoggerName, ...] = ()
+    batch_size: int | None = None
+    precision: Precision = "float32"
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
+        self.machine()
         plain = type(self.minutes) in (int, float) and 0 < self.minutes < float("inf")
         require(plain, "minutes", "a number above 0", self.minutes)
-        for name, most in (("dose", STREAM_CAP), ("max_new_tokens", 100_000)):
+        for name, most in (("dose", STREAM_CAP), ("max_new_tokens", 100_000), ("batch_size", STREAM_CAP)):
             value = getattr(self, name)
             whole = value is None or (type(value) is int and 1 <= value <= most)
             require(whole, name, f"a whole number from 1 to {most:,}", value)
         rate = self.learning_rate
         fits = rate is None or (type(rate) in (int, float) and 0 < rate < 1)
         require(fits, "learning_rate", "a number above 0 and below 1", rate)
+
+    def machine(self) -> Machine:
+        """How the runs are laid out. ``UsageError`` for what is no precision, device or logger."""
+        return Machine(loggers=self.loggers, precision=self.precision, device=self.device)
 
 
 @dataclass(frozen=True)
@@ -128,7 +147,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
         probe_items=held_out,
         **_doses(samples, wishes),
     )
-    machine, name, side_by_side = this_machine()
+    machine, name, side_by_side = this_machine(wishes.device)
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
     costs = Costs(weights, tokens, answers, machine, slots, adapters_only)
@@ -150,7 +169,8 @@ def _doses(samples: int, wishes: Wishes) -> dict[str, Any]:
     passes = PASSES if samples < FEW_ROWS else 1
     dose = min(MOST_DOSE, round_down((1 - HELD_OUT) * samples * passes)) if samples else WITHOUT_END
     dose = wishes.dose or dose
-    return {"dose": dose, "batch_size": 32 if dose >= 2_000 else 8, "fixed": ("dose",) if wishes.dose else ()}
+    size = wishes.batch_size or (32 if dose >= 2_000 else 8)
+    return {"dose": dose, "batch_size": size, "fixed": ("dose",) if wishes.dose else ()}
 
 
 def _spec(
@@ -175,7 +195,7 @@ def _spec(
             batch_size=extent.batch_size, learning_rate=rate, warmup_steps=min(20, max(1, round(steps / 20)))
         ),
         evaluation=Evaluation(benchmarks=asked, **how),
-        machine=Machine(loggers=wishes.loggers),
+        machine=wishes.machine(),
         keep="none" if natural else "last",
         seeds=wishes.seeds,
     )

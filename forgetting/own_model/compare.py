@@ -15,7 +15,7 @@ from forgetting.contracts import Benchmark
 from forgetting.errors import UsageError, checked, require
 from forgetting.models import checkpoint
 from forgetting.record.schema import RUN_KEY
-from forgetting.spec import Evaluation, PartValue
+from forgetting.spec import Device, Evaluation, Machine, PartValue
 from forgetting.study.run import RunKey
 
 KINDS = "two checkpoints, two studies (or runs of them), or two sample logs of lm-eval"
@@ -31,6 +31,7 @@ def compare(
     dose: int | None = None,
     max_new_tokens: int = 256,
     dtype: str = "float32",
+    device: Device = "auto",
 ) -> Comparison:
     """What the second measurement lost and gained against the first, item by item.
 
@@ -44,6 +45,7 @@ def compare(
         dose: of studies: where they are compared, by default at the last dose that both measured
         max_new_tokens: of checkpoints: the longest answer, in tokens
         dtype: and how their weights are held
+        device: and where they are asked: ``auto`` (on a GPU where there is one), ``cpu``, ``gpu``
 
     Raises:
         UsageError: they are not of one kind, or share no item; one line says which
@@ -59,7 +61,8 @@ def compare(
     if kinds[0] == "sample log":
         return _logs(*paths)
     several = benchmarks if isinstance(benchmarks, list | tuple) else (cast(PartValue, benchmarks),)
-    return _checkpoints(paths, several, Evaluation(max_new_tokens=max_new_tokens), dtype)
+    how = Evaluation(max_new_tokens=max_new_tokens)
+    return _checkpoints(paths, several, how, dtype, Machine(device=device))
 
 
 def _kind(path: str) -> str:
@@ -110,7 +113,7 @@ def _logs(first: str, second: str) -> Comparison:
 
 
 def _checkpoints(
-    sources: Sequence[str], benchmarks: Sequence[PartValue], evaluation: Evaluation, dtype: str
+    sources: Sequence[str], benchmarks: Sequence[PartValue], evaluation: Evaluation, dtype: str, machine: Machine
 ) -> Comparison:
     """Both asked everything, one after the other, by the evaluator of every study."""
     built = [cast(Benchmark, registry.build("benchmarks", b, "benchmarks")) for b in benchmarks if b]
@@ -121,14 +124,16 @@ def _checkpoints(
     for student in students:
         student.folder()
 
-    import torch
-
     from forgetting.evaluation.evaluator import Evaluator
+    from forgetting.training.devices import check_there
+    from forgetting.training.fit import place
+
+    check_there(machine)
 
     frames: list[Any] = []
     for student in students:
         model = student.load()
-        model.network.to("cuda" if torch.cuda.is_available() else "cpu")
+        place(model.network, machine)
         rows = Evaluator(model, built, [], "", evaluation).measure(model, perturbed=False)
         frames.append(rows.assign(distillation_seed=0, seed=0))
         del model

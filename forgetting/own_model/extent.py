@@ -11,6 +11,7 @@ from typing import Any, cast
 from forgetting import registry
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.contracts import Benchmark
+from forgetting.spec import Device
 from forgetting.study.estimates import CORE, GPU, GPUS, ParameterCounts, asking_seconds, training_seconds
 
 ITEMS = (200, 150, 100, 70, 50, 30, 20)  # of each benchmark that does not say how many itself
@@ -140,15 +141,15 @@ def within(extent: Extent, costs: Costs, minutes: float) -> Extent:
     return extent
 
 
-def this_machine() -> tuple[GPU, str, bool]:
+def this_machine(device: Device = "auto") -> tuple[GPU, str, bool]:
     """What a run is carried out on: rates by the data sheet, its name, and whether runs have one each (cores)."""
     import torch
 
-    if not torch.cuda.is_available():
+    if device == "cpu" or not torch.cuda.is_available():
         return CORE, "one core of a processor", True
-    device = torch.cuda.get_device_name().lower()
-    known = next((name for name in GPUS if name in device), "a100")
-    return GPUS[known], known if known in device else f"{known} (in place of {device})", False
+    card = torch.cuda.get_device_name().lower()
+    known = next((name for name in GPUS if name in card), "a100")
+    return GPUS[known], known if known in card else f"{known} (in place of {card})", False
 
 
 def _shots(value: Any) -> int:

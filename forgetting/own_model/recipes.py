@@ -48,7 +48,7 @@ def recipe(study: Study, folder: Path) -> str:
     frozen = list(memory) if arm.mitigation.short_name() == "freezing" else []
     lines = _trl(study, frozen, chat=chat)
     if not frozen:  # its own freezing counts layers from the output, and leaves out the embedding
-        write_atomically(folder / FACTORY, _factory(study, student.source, folder))
+        write_atomically(folder / FACTORY, _factory(study, student.folder().absolute(), folder))
         lines.append(f"LLaMA-Factory: llamafactory-cli train {shlex.quote(str(folder / FACTORY))}")
     settings = arm.mitigation.settings()
     return "\n".join(lines + (AVERAGE.format(**settings).splitlines() if settings["name"] == "wise_ft" else []))
@@ -108,15 +108,19 @@ def _trl(study: Study, frozen: Sequence[str], *, chat: bool) -> list[str]:
     return lines
 
 
-def _factory(study: Study, source: str, folder: Path) -> str:
-    """The file that ``llamafactory-cli train`` takes; without ``template`` it uses the tokenizer's own."""
+def _factory(study: Study, checkpoint: Path, folder: Path) -> str:
+    """The file that ``llamafactory-cli train`` takes; without ``template`` it uses the tokenizer's own.
+
+    The checkpoint is the folder that was measured: variables and revisions of a source mean nothing there.
+    """
     import yaml
 
     (arm,) = study.arms
     settings = arm.mitigation.settings()
     lora = settings["name"] == "lora"
     values: dict[str, Any] = {
-        "model_name_or_path": source, "stage": "sft", "do_train": True, "finetuning_type": "lora" if lora else "full",
+        "model_name_or_path": str(checkpoint), "stage": "sft", "do_train": True,
+        "finetuning_type": "lora" if lora else "full",
         "dataset_dir": str(folder), "dataset": "advised", "cutoff_len": NO_LIMIT, "output_dir": str(folder / "tuned"),
         **_shared(study),
     }  # fmt: skip

@@ -28,6 +28,8 @@ def handed(value: Any, field: str) -> Any:
         return dataclasses.asdict(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if _is_splits(value):
+        raise UsageError(f"{field}: must be one data set, got the splits {', '.join(value)}; give one of them")
     if isinstance(value, Mapping):
         return {name: handed(one, field) for name, one in value.items()}
     rows = _rows(value)
@@ -41,10 +43,16 @@ def several(value: Any, field: str) -> tuple[Any, ...]:
     return (handed(value, field),)
 
 
+def _is_splits(value: Any) -> bool:
+    """Whether a value is a ``DatasetDict`` of ``datasets``, or a mapping of data sets by hand."""
+    sets = list(value.values()) if isinstance(value, Mapping) else []
+    return bool(sets) and all(hasattr(one, "column_names") and hasattr(one, "features") for one in sets)
+
+
 def _rows(value: Any) -> Sequence[Any] | None:
     """The rows of a data set in memory; None where the value is none. Mappings with a name or a source are settings."""
     if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a pandas frame
-        return list(value.to_dict("records"))
+        return list(value.astype(object).where(value.notna(), None).to_dict("records"))  # missing values are null
     if hasattr(value, "column_names") and hasattr(value, "to_list"):  # a data set of ``datasets``
         return list(value.to_list()) if not isinstance(value.column_names, dict) else None
     plain = isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetting.analysis.learning_paths import Compared, LearningPath, floor_of
+from forgetting.analysis.learning_paths import Compared, LearningPath, floor_of, method
 
 LEVELS = np.linspace(-3.0, 3.0, 25)
 numbers = st.floats(-3, 3, allow_nan=False, width=32)
@@ -100,3 +100,15 @@ def test_reading_a_record_imports_nothing_that_it_names(strange: Any) -> None:
 
 def test_the_floor_is_the_contaminations_own() -> None:
     assert floor_of({"name": "dialogue", "turns": 1}) == 0.0 == floor_of("dialogue")
+
+
+def test_modules_tell_methods_apart_and_numbers_do_not() -> None:
+    parts: list[dict[str, Any]] = [
+        {"name": "module_rate", "modules": ["mlp"], "multiple": 0.1},
+        {"name": "module_rate", "modules": ["mlp"], "multiple": 0.5},
+        {"name": "module_rate", "modules": ["attention", "embedding"], "multiple": 0.1},
+    ]
+    arms = [{"name": str(n), "mitigation": part} for n, part in enumerate(parts)]
+    named = [method(arm, arms) for arm in arms]
+    assert named == ["module_rate mlp", "module_rate mlp", "module_rate attention+embedding"]
+    assert method(arms[0], arms[:2]) == "module_rate"

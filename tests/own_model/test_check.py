@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import forgetting
+from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError
-from forgetting.own_model import at_hand, check_plan
+from forgetting.own_model import at_hand, check_plan, page
 from forgetting.own_model.check import CheckResult
+from forgetting.spec import Machine
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.study import construct
 from tests.conftest import Outcome
@@ -81,6 +83,27 @@ def test_what_a_plan_says_of_a_checkpoint(told: Callable[..., Outcome], here: Pa
     assert "more than --minutes 0.0001" in whole and "control: left out" in whole
     assert "gsm8k: not at hand" in whole
     assert not (here / "runs").exists()
+
+
+def test_knobs_are_those_of_the_study(here: Path) -> None:
+    corpora(here)
+    checkpoint(here / "tiny")
+    wishes = check_plan.Wishes(benchmarks="sums", batch_size=4, precision="bfloat16_mixed", device="cpu")
+    spec = check_plan.planned("tiny", "dialogues.jsonl", wishes).study.spec
+    assert (spec.fine_tuning.batch_size, spec.machine) == (4, Machine(precision="bfloat16_mixed", device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("after", "said", "todo"),
+    [
+        (1.0, "held-out samples", "give benchmarks"),
+        (1.95, "hardly learned", "raise --dose"),
+        (2.1, "worse than before", "a lower --learning_rate"),
+    ],
+)
+def test_what_the_page_says_of_the_new_task(after: float, said: str, todo: str) -> None:
+    assert page._new_task(9, 2.0, after).endswith(said)
+    assert todo in page._next([], (9, 2.0, after), StudyFolder(Path(), {}))
 
 
 def test_from_python_the_study_is_an_ordinary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,15 @@ def test_frozen_weights_are_named(here: Path) -> None:
     assert not (folder / FACTORY).exists() and "LLaMA-Factory" not in text
 
 
+def test_the_checkpoint_is_named_by_the_folder_that_was_measured(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS", str(here))
+    texts = corpora(here)
+    checkpoint(here / "mine")
+    plan = planned("$MODELS/mine", texts["dialogues"], {"maths": 0.9}, benchmarks=[GSM8K], dose=40)
+    recipe(construct(plan.chosen(plan.study.arms[0].name, 1.0)), here / "advice")
+    assert yaml.safe_load((here / "advice" / FACTORY).read_text())["model_name_or_path"] == str(here / "mine")
+
+
 def test_what_needs_a_loss_of_its_own_has_none(here: Path) -> None:
     text, folder = advised(here, {"name": "kl_to_base", "inputs": "replayed"})
     assert text == "" and not folder.exists()

@@ -55,6 +55,12 @@ def test_rows_that_no_file_can_hold() -> None:
         several(pd.DataFrame({"a": []}), "contamination")
     with pytest.raises(UsageError, match=r"^contamination: must be rows of texts"):
         several([{"question": object(), "answer": "b"}], "contamination")
+    both = datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS), test=datasets.Dataset.from_list(ROWS))
+    with pytest.raises(UsageError, match=r"^contamination: must be one data set, got the splits train, test; give one"):
+        several(both, "contamination")
+    holes = several(pd.DataFrame({"question": ["a"] * 20, "answer": ["b"] * 9 + [float("nan")] * 11}), "contamination")
+    with pytest.raises(UsageError, match="line 10: 'answer' is null"):
+        Conversations(source=holes[0]["source"]).check()
     frame = several(pd.DataFrame({"a": ["x"], "b": ["y"]}), "contamination")
     with pytest.raises(UsageError, match="there are a, b"):
         Conversations(source=frame[0]["source"]).check()
