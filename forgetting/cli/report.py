@@ -50,7 +50,7 @@ def report(given: Namespace) -> int:
 
     for study in studies:
         with shown(study):
-            written = build_views(study, (*VIEWS, PICTURES) if given.png else VIEWS)
+            written = build_views(study, (*VIEWS, PICTURES) if given.get("png") else VIEWS)
         sys.stdout.write("".join(f"{path}\n" for path in written))
     if index is not None:
         from forgetting.report.index import write_index
