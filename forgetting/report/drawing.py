@@ -11,7 +11,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -195,15 +195,14 @@ def dose_axis(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
     ax.set_xlim(-0.12 * float(positive[0]), float(positive[-1]) * 1.15)
 
 
-def place_label(axis: Axis) -> None:
+def place_label(axis: XAxis | YAxis) -> None:
     """Put an axis label beside tick labels of one line, of four figures at most.
 
     To find the place by itself matplotlib lays out every tick label once more, a quarter of the time of drawing.
     """
-    across, (ax, figure) = axis.axis_name == "x", (axis.axes, axis.get_figure())
-    assert figure is not None
-    shift = ScaledTranslation(*((0, -0.28) if across else (-0.43, 0)), figure.dpi_scale_trans)  # inches
-    axis.set_label_coords(*((0.5, 0) if across else (0, 0.5)), transform=ax.transAxes + shift)
+    across, figure = isinstance(axis, XAxis), axis.axes.figure
+    shift = ScaledTranslation(0 if across else -0.43, -0.28 if across else 0, figure.dpi_scale_trans)  # inches
+    axis.set_label_coords(0.5 if across else 0, 0 if across else 0.5, transform=axis.axes.transAxes + shift)
 
 
 def retention_axes(axes: Any) -> None:

@@ -20,6 +20,7 @@ from forgetting.sandbox import confinement, pool
 from forgetting.sandbox.limits import Limits, Outcome
 from forgetting.sandbox.policy import Policy, policy
 from forgetting.sandbox.pool import Asserts, Calls, Sandbox, Script
+from tests.conftest import cases
 from tests.sandbox.hostile import HOSTILE, SOME_OF_EACH_KIND, WANTS_IMPORT
 from tests.sandbox.image import image
 
@@ -187,12 +188,12 @@ def gains_nothing(sandbox: Sandbox, name: str, folder: Path) -> None:
     assert [v.passed for v in sandbox.run([Asserts(SQUARE, "f", "assert f(3) == 9")] * 2)] == [True, True]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", cases(HOSTILE, *SOME_OF_EACH_KIND))
 def test_a_hostile_program_gains_nothing(whole: Sandbox, name: str, tmp_path: Path) -> None:
     gains_nothing(whole, name, tmp_path)
 
 
-@pytest.fixture(scope="module", params=["bubblewrap", "container"])
+@pytest.fixture(scope="module", params=["bubblewrap", pytest.param("container", marks=pytest.mark.slow)])
 def wrapped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A sandbox inside bubblewrap or a container, where the machine lets one be."""
     words = request.param
