@@ -1,6 +1,6 @@
 """What a sweep will cost on this machine, before it runs: runs, operations, time and disk, from a few measured seconds.
 
-Seconds of the parts come from ``measured``. Rounds of random points are laid on the executor's slots, so that waiting
+Seconds of the parts come from ``pace``. Rounds of random points are laid on the executor's slots, so that waiting
 at the end of a round counts; a run that several targets ask for is made once. To the first run of each student is added
 what makes it, of so many steps as it may take at most: one that reaches its target sooner costs less. Matched rates
 take pilots, of half the number that they may. Starting workers counts once, and so do the views, these in proportion
@@ -23,7 +23,7 @@ from forgetting.study.fingerprints import fingerprint, student_form
 from forgetting.study.run import Run
 from forgetting.study.students import Student
 from forgetting.sweep.layout import Sweep
-from forgetting.sweep.measured import PILOTS, Measured, laid, measure
+from forgetting.sweep.pace import PILOTS, Pace, laid, measure
 from forgetting.sweep.search_space import length, run_flops
 
 DRAWS = 40
@@ -57,9 +57,7 @@ class _Work:
     ``known`` are seconds of runs as such, which are the same in every draw.
     """
 
-    def __init__(
-        self, sweep: Sweep, measured: Measured, missing: Mapping[str, Student], known: dict[Run, float]
-    ) -> None:
+    def __init__(self, sweep: Sweep, measured: Pace, missing: Mapping[str, Student], known: dict[Run, float]) -> None:
         self.sweep, self.measured, self.known = sweep, measured, known
         self.missing, self.made, self.matched = set(missing), set[Run](), set[tuple[str, str]]()
 
@@ -191,7 +189,7 @@ def _missing_students(sweep: Sweep, store: Store) -> Iterator[tuple[str, Student
             yield mark, student
 
 
-def _written(sweep: Sweep, measured: Measured, missing: dict[str, Student]) -> float:
+def _written(sweep: Sweep, measured: Pace, missing: dict[str, Student]) -> float:
     """Seconds in which the teacher writes the answers of the pools: of a shared one once, else of each seed's own."""
     if not missing or measured.lessons is None:
         return 0.0

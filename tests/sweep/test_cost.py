@@ -11,7 +11,7 @@ from forgetting.record.store import Store
 from forgetting.spec import Doses, Fit, Ladder, Matching, Optimiser, Until
 from forgetting.sweep.cost import _duration, estimate_cost, show
 from forgetting.sweep.layout import construct_sweep
-from forgetting.sweep.measured import Lessons, Measured, at, laid, small_sweep
+from forgetting.sweep.pace import Pace, TeachingPace, at, laid, small_sweep
 from forgetting.sweep.sweep_spec import Search, Stop, SweepSpec, Target
 from tests.sweep.small import study_spec, sweep_spec
 
@@ -36,7 +36,7 @@ def test_durations_in_words(seconds: float, text: str) -> None:
 
 def test_the_start_the_wait_at_the_end_of_rounds_and_the_views_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six runs of 4 s (three looks of 1 s, and 1 s) in rounds of three on two workers: 2 x (4 + 4), not 24 / 2."""
-    measured = Measured(FREE, SECOND, SECOND, start=7.0, views=2.0, look_bytes=1e6)
+    measured = Pace(FREE, SECOND, SECOND, start=7.0, views=2.0, look_bytes=1e6)
     monkeypatch.setattr("forgetting.sweep.cost.measure", lambda *_: measured)
     spec = sweep_spec(study_spec(doses=Doses(dose=80, first=40)), search=Search(round_size=3, startup_runs=2))
     with executor_of({"name": "processes", "workers": 2}) as executor:
@@ -53,9 +53,9 @@ def test_seconds_between_sizes_and_beyond_them() -> None:
     assert at(known, 120_000) == pytest.approx(4 * 160 / 80)
 
 
-def _distilling(monkeypatch: pytest.MonkeyPatch, spec: SweepSpec, lessons: Lessons, store: Path) -> float:
+def _distilling(monkeypatch: pytest.MonkeyPatch, spec: SweepSpec, lessons: TeachingPace, store: Path) -> float:
     """Seconds of a sweep on one worker, in which nothing costs anything but looks of a second and lessons."""
-    measured = Measured(FREE, SECOND, FREE, start=0.0, views=0.0, look_bytes=1.0, lessons=lessons)
+    measured = Pace(FREE, SECOND, FREE, start=0.0, views=0.0, look_bytes=1.0, lessons=lessons)
     monkeypatch.setattr("forgetting.sweep.cost.measure", lambda *_: measured)
     with executor_of("inline") as executor:
         return estimate_cost(construct_sweep(spec), executor, store).seconds
@@ -69,7 +69,7 @@ def test_students_are_counted_with_their_checks_and_the_pool_that_is_written_onc
     fit = Fit(samples=640, pool=300, shared_pool=500, until=until)
     ladder = Ladder(students=("14k", "50k"), fresh_students=True, distilling=fit)
     spec = sweep_spec(study_spec(ladder=ladder, doses=Doses(dose=80, first=40)), stop=Stop(runs=4))
-    lessons = Lessons(({10_000: 0.01, 1_000_000: 0.01},), pooled=0.02, written=0.1)
+    lessons = TeachingPace(({10_000: 0.01, 1_000_000: 0.01},), pooled=0.02, written=0.1)
     once = 4 * 3 + 500 * 0.1  # three looks a run
     assert _distilling(monkeypatch, spec, lessons, tmp_path) == pytest.approx(once + 4 * (6.4 + 10 + 1 + 1), abs=0.01)
 
@@ -81,7 +81,7 @@ def test_rates_that_are_matched_take_pilots_on_students_of_their_own(
     ladder = Ladder(students=("14k", "50k"), fresh_students=True, distilling=Fit(samples=64, pool=64))
     matched = Optimiser(learning_rate=4e-3, rate_policy="matched_plasticity")
     study = study_spec(ladder=ladder, fine_tuning=matched, seeds=1, doses=Doses(dose=80, first=40))
-    lessons, spec = Lessons((FREE,), 0.0, 0.0), sweep_spec(study, stop=Stop(runs=2))
+    lessons, spec = TeachingPace((FREE,), 0.0, 0.0), sweep_spec(study, stop=Stop(runs=2))
     assert _distilling(monkeypatch, spec, lessons, tmp_path) == pytest.approx(2 * 3 + 4, abs=0.01)
 
 
@@ -89,7 +89,7 @@ def test_a_run_that_two_targets_ask_for_is_made_once(monkeypatch: pytest.MonkeyP
     study = study_spec(doses=Doses(dose=80, first=40), shifts=(0.5, 1.0))
     targets = (Target(levels=(0.5,), shifts=(1.0,)), Target(levels=(0.5,), dose=40, shifts=(1.0,)))
     seconds = [
-        _distilling(monkeypatch, sweep_spec(study, targets=targets[:count]), Lessons((FREE,), 0.0, 0.0), tmp_path)
+        _distilling(monkeypatch, sweep_spec(study, targets=targets[:count]), TeachingPace((FREE,), 0.0, 0.0), tmp_path)
         for count in (1, 2)
     ]
     assert seconds == pytest.approx([6 * 3, 6 * 3], abs=0.01)

@@ -46,30 +46,30 @@ STEPS, FEW, POOL = 40, 8, 10  # steps of distillation, and batches of their pool
 ASKED = {"name": "lookup", "item_count": 8}  # of students that learned nothing, whose answers would not end
 PILOTS = 0.5  # of the most that a rate may take: what the sweeps of section 4.2 took
 
-Sizes = Mapping[int, float]  # parameters to seconds
+SecondsBySize = Mapping[int, float]  # parameters to seconds
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TeachingPace:
     """Seconds of distillation: by stage of a sample taught; of one of the pool, drawn and encoded; of an answer."""
 
-    sample: tuple[Sizes, ...]
+    sample: tuple[SecondsBySize, ...]
     pooled: float
     written: float
 
 
 @dataclass(frozen=True)
-class Measured:
+class Pace:
     """Seconds on this machine by size: of a sample trained on, of a look, of everything else in a run."""
 
-    sample: Sizes
-    look: Sizes
-    rest: Sizes
+    sample: SecondsBySize
+    look: SecondsBySize
+    rest: SecondsBySize
     start: float  # workers started and warm
     views: float
     look_bytes: float
     share: float = 1.0  # of a core that a worker had
-    lessons: Lessons | None = None
+    lessons: TeachingPace | None = None
 
     def trained(self, student: Student, samples: float, longer: float = 1.0) -> float:
         """Seconds of fine-tuning on samples that are so many times longer than those that were measured."""
@@ -99,7 +99,7 @@ class Measured:
         return seconds + self.looks(student, 1)  # it is measured before it is stored
 
 
-def at(seconds: Sizes, parameters: float) -> float:
+def at(seconds: SecondsBySize, parameters: float) -> float:
     """Seconds at a size."""
     sizes = sorted(seconds)
     inside = min(max(parameters, sizes[0]), sizes[-1])
@@ -116,7 +116,7 @@ def laid(seconds: Sequence[float], slots: int) -> float:
     return max(ends)
 
 
-def measure(sweep: Sweep, executor: Executor, store: Store, missing: bool) -> Measured:
+def measure(sweep: Sweep, executor: Executor, store: Store, missing: bool) -> Pace:
     """Run the small sweep and read its seconds; of the runs of one student, the fastest had a warm worker."""
     small = small_sweep(sweep, executor.slots, store)
     doses = small.study.doses
@@ -145,7 +145,7 @@ def measure(sweep: Sweep, executor: Executor, store: Store, missing: bool) -> Me
     views *= share * (1 + (places - 1) / figures)
     size_of_look = float(np.mean([row[3] for row in best.values()]))
     lessons = _lessons(sweep.study, executor, store) if missing else None
-    return Measured(sample, look, rest, start, views, size_of_look, share, lessons)
+    return Pace(sample, look, rest, start, views, size_of_look, share, lessons)
 
 
 def small_sweep(sweep: Sweep, slots: int, store: Store) -> SweepSpec:
@@ -197,7 +197,7 @@ def _own_seconds(marker: Mapping[str, Any]) -> dict[str, float]:
     return {stage: min(wall, marker["processor_seconds"][stage]) for stage, wall in marker["wall_seconds"].items()}
 
 
-def _lessons(study: Study, executor: Executor, store: Store) -> Lessons | None:
+def _lessons(study: Study, executor: Executor, store: Store) -> TeachingPace | None:
     """A few steps of distillation; None where the teacher is missing too, which would have to be trained first."""
     from forgetting.executors.tasks import StudentTask, common_of
     from forgetting.stages.lesson import lesson
@@ -212,6 +212,7 @@ def _lessons(study: Study, executor: Executor, store: Store) -> Lessons | None:
         shutil.copytree(home, own.root / home.name)
 
         def taught(student: Student, seed: int, steps: int) -> list[float]:
+            """Seconds of each stage of so many steps."""
             small = construct(_cut(study.spec, steps))
             task = StudentTask(student.name, seed).to_plain(common_of(small, own))
             executor.submit(task, lambda *_: None).result()
@@ -236,7 +237,7 @@ def _lessons(study: Study, executor: Executor, store: Store) -> Lessons | None:
         }
         for stage, each in enumerate(study.stages)
     )
-    return Lessons(sample, drawn + fixed / fit.pool, max(first[0] - few[0], 0.0) / fit.pool)
+    return TeachingPace(sample, drawn + fixed / fit.pool, max(first[0] - few[0], 0.0) / fit.pool)
 
 
 def _cut(spec: Spec, steps: int) -> Spec:
