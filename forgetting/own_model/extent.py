@@ -101,8 +101,8 @@ class Extent:
         return self.most_tokens or max(LONGEST.get(name, LONG) for name in names)
 
     def first(self) -> int:
-        """The first dose after 0."""
-        return max(1, math.ceil(self.dose / self.span))
+        """The first dose after 0: a step at least, for a part of one says nothing."""
+        return max(min(self.batch_size, self.dose), math.ceil(self.dose / self.span))
 
     def doses(self) -> list[int]:
         """All doses, 0 and the last one included."""

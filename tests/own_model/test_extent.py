@@ -65,6 +65,7 @@ def test_doses_run_to_the_last_one() -> None:
     assert EXTENT.doses() == [0, 250, 500, 1000, 2000, 4000]
     assert dataclasses.replace(EXTENT, ratio=4.0).doses() == [0, 250, 1000, 4000]
     assert dataclasses.replace(EXTENT, dose=1).doses() == [0, 1]
+    assert dataclasses.replace(EXTENT, dose=65, ratio=4.0, batch_size=8).doses() == [0, 8, 32, 65]  # no part of a step
 
 
 def test_items_are_filled_in_where_a_benchmark_leaves_them_open() -> None:
