@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 
 from forgetting import load
-from forgetting.analysis.failures import OF_THE_WORLD, made_again
 from forgetting.analysis.record_reading import shown
 from forgetting.cli import main
 from forgetting.errors import UsageError
@@ -97,18 +96,9 @@ def test_names_in_curves(study: Path, capsys: pytest.CaptureFixture[str], name: 
 
 
 GOOD_NAMES = [
-    "a$b",
-    "$x^2$",
-    "$frac{",
-    "<script>alert(1)",
-    "[bold]a",
-    "a|b",
-    "&amp;",
-    "%s",
-    "{{ 7*7 }}",
-    ":smile:",
+    "a$b", "$x^2$", "$frac{", "<script>alert(1)", "[bold]a", "a|b", "&amp;", "%s", "{{ 7*7 }}", ":smile:",
     "\u4e2d\u6587",
-]
+]  # fmt: skip
 
 
 @pytest.mark.drawn
@@ -169,19 +159,6 @@ def test_wrong_types(study: Path, capsys: pytest.CaptureFixture[str], what: str)
     record = copy.deepcopy(synthetic_record()) | WRONG[what]
     (study / "record.json").write_text(json.dumps(record))
     assert str(study) in one_line(study, capsys)
-
-
-ITEMS = [1e12, 10**12, True, "many", [10**9], None]
-
-
-@pytest.mark.parametrize("value", ITEMS)
-@pytest.mark.parametrize("name", OF_THE_WORLD)
-def test_items_that_a_record_asks_for_are_at_most_as_many_as_its_answers(study: Path, name: str, value: Any) -> None:
-    """Answers of an older study are classed by making its items again."""
-    result = load(study)
-    result.record["benchmarks"][name] = {"version": OF_THE_WORLD[name].version}
-    for setting in ("items_per_depth", "items_per_form", "depths", "seed", "no_setting"):
-        assert made_again({"name": name, setting: value}, result) is None
 
 
 BYTES: dict[str, Callable[[Path], Any]] = {

@@ -19,6 +19,7 @@ import pytest
 
 from forgetting import load
 from forgetting.analysis.curves import COLUMNS, Curves
+from forgetting.analysis.failures import OF_THE_WORLD, made_again
 from forgetting.analysis.study_folder import ArmCurves
 from forgetting.errors import UsageError
 from forgetting.record.files import RunFolder
@@ -145,6 +146,19 @@ def test_a_sweep_s_file(study: Path) -> None:
         assert refused(path, sweep, lambda: read_sweep(result)) > 300
     finally:
         path.unlink()
+
+
+ITEMS = [1e12, 10**12, True, "many", [10**9], None]
+
+
+@pytest.mark.parametrize("value", ITEMS)
+@pytest.mark.parametrize("name", OF_THE_WORLD)
+def test_items_that_a_record_asks_for_are_at_most_as_many_as_its_answers(study: Path, name: str, value: Any) -> None:
+    """Answers of an older study are classed by making its items again."""
+    result = load(study)
+    result.record["benchmarks"][name] = {"version": OF_THE_WORLD[name].version}
+    for setting in ("items_per_depth", "items_per_form", "depths", "seed", "no_setting"):
+        assert made_again({"name": name, setting: value}, result) is None
 
 
 WAY = {
