@@ -76,7 +76,8 @@ def unbiased(
     data, grid_G = best.rows, x_GD[:, 0]
     truth_M = best.mean(data.x_MD)
     rising_G = optimize.isotonic_regression(mean_G, weights=weight_G).x
-    truth_M[near_M] += np.interp(data.x_MD[near_M, 0], grid_G, rising_G - mean_G)
+    apart_G = rising_G - (best.mean(x_GD) - level)  # the mean is one over hyperparameters, the process at their mode
+    truth_M[near_M] += np.interp(data.x_MD[near_M, 0], grid_G, apart_G)
     rng = seeds.generator(seed, "bias")
     drawn_BM = truth_M + rng.standard_normal((SAMPLES, len(truth_M))) * np.sqrt(best.noise_M)
     if data.student_M is not None and best.student_sd is not None:
