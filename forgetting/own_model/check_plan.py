@@ -127,7 +127,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     if original is not None:
         look_at(original, "original")
     first = construct(spec(extent, 1e-5, "none"))
-    source, said = without_template(first.students[0], first.arms[0].contamination, source)
+    base = is_base(first.students[0])
+    source, said = without_template(first.arms[0].contamination, source, base=base)
     first = construct(spec(extent, 1e-5, "none"))
     check_own(first)
     contamination = first.arms[0].contamination
@@ -137,7 +138,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     weights = parameter_counts(first.students[0])
     parameters = weights.parameters
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
-    if is_base(first.students[0]):
+    if base:
         extra, left_out = shown_how(extra, SHOTS)
         notes += left_out
     extent = dataclasses.replace(

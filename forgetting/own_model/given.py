@@ -113,9 +113,12 @@ def shown_how(benchmarks: Sequence[dict[str, Any]], shots: int) -> tuple[list[di
     return found, notes
 
 
-def without_template(student: Any, part: Contamination, source: Any) -> tuple[Any, list[str]]:
-    """The source, and a line if it must be another: without a chat template one answer of a dialogue is learned."""
-    if not is_base(student) or not isinstance(part, Conversations) or "turns" in source:
+def without_template(part: Contamination, source: Any, *, base: bool) -> tuple[Any, list[str]]:
+    """The source, and a line if it must be another: without a chat template one answer of a dialogue is learned.
+
+    ``base`` is what ``is_base`` says of the student; it reads the tokenizer, which of large vocabularies takes seconds.
+    """
+    if not base or not isinstance(part, Conversations) or "turns" in source:
         return source, []
     line = "the tokenizer has no chat template, so that of each dialogue only the last answer is learned"
     return {**part.settings(), "turns": "last"}, [line]

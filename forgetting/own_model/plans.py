@@ -20,6 +20,7 @@ from forgetting.own_model.given import (
     STAND_IN,
     adapters_at_hand,
     default_rate,
+    is_base,
     look_at,
     parameters_of,
     source_of,
@@ -131,7 +132,7 @@ def planned(
     part = look_at(source, "data")
     notes = list[str]()
     if natural:
-        source, said = without_template(checkpoint.from_value(value, "model"), part, source)
+        source, said = without_template(part, source, base=is_base(checkpoint.from_value(value, "model")))
         part, notes = cast(Contamination, registry.build("contamination", source, "data")), [*notes, *said]
     base, usual = spec or Spec(), Spec()
     notes += _not_taken(base)
