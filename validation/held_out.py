@@ -118,9 +118,9 @@ def study(
     begun = {(line["surface"], line["design"], line["level"]) for line in lines}
     rows = [summary(case, lines) for case in cases if case in begun]
     if options.only:
-        earlier = json.loads(options.output.read_text())["rows"]
+        earlier = json.loads(options.output.read_text())["rows"] if options.output.exists() else []
         own = {_case(row): row for row in rows}
-        rows = [own.get(_case(row), row) for row in earlier]
+        rows = [own.pop(_case(row), row) for row in earlier] + [*own.values()]
     result = {
         "command": " ".join(["python", *sys.argv]),
         "what": f"signed median error within {LARGEST_ERROR} decades and 90% coverage of at least {LEAST_COVERAGE}",

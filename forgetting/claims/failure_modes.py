@@ -26,7 +26,7 @@ RIGHT = ("", "right_by_wrong_steps")
 SHORTCUT, TRAPS = "shortcut", "traps"
 ONE_STUDENT = ["distillation_seed", "seed"]
 
-BySize = dict[tuple[str, int], pd.DataFrame]  # by (student, capacity): a row a run, with what was counted
+CountsBySize = dict[tuple[str, int], pd.DataFrame]  # by (student, capacity): a row a run, with what was counted
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class FailureModes(Claim):
         found = (modes, _order(rule.parts["order"], halved), shortcut)
         return Finding(found, rivals(rule, states) if modes.sizes else (), f"{conditions}, {arms[0].exposed}", missing)
 
-    def _halved(self, counts: pd.DataFrame) -> BySize:
+    def _halved(self, counts: pd.DataFrame) -> CountsBySize:
         """Of each size the runs at the dose where accuracy is nearest to one half, if it is near."""
-        found: BySize = {}
+        found: CountsBySize = {}
         for (student, capacity), own in counts.groupby(["student", "capacity"], sort=False, observed=True):
             by_dose = {int(str(dose)): _runs(some) for dose, some in own.groupby("dose")}
             accuracy = {dose: 1 - runs["wrong"].sum() / runs["answers"].sum() for dose, runs in by_dose.items()}
@@ -84,7 +84,7 @@ def _runs(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(wrong=wrong, named=named).groupby(ONE_STUDENT)[["answers", "wrong", "named"]].sum()
 
 
-def _shares(runs: BySize) -> dict[tuple[str, int], Floats]:
+def _shares(runs: CountsBySize) -> dict[tuple[str, int], Floats]:
     """The share of wrong answers that the modes have, with draws of students."""
     return {size: drawn_ratio(own["named"], own["wrong"]) for size, own in runs.items()}
 
@@ -94,14 +94,14 @@ def _counts(runs: Mapping[tuple[str, int], pd.DataFrame]) -> Counts:
     return Counts(len(runs), min(map(len, runs.values())), items)
 
 
-def _modes(part: PartRule, runs: BySize) -> ClaimPart:
+def _modes(part: PartRule, runs: CountsBySize) -> ClaimPart:
     if not runs:
         return untestable("modes", part, "no size passes near half of its answers right")
     shares = _shares(runs)
     return decide("modes", part, shares, np.mean(list(shares.values()), axis=0), _counts(runs))
 
 
-def _order(part: PartRule, runs: BySize) -> ClaimPart:
+def _order(part: PartRule, runs: CountsBySize) -> ClaimPart:
     slope = rise_per_decade(_shares(runs))
     if slope is None:
         return untestable("order", part, "takes three sizes that pass near half of their answers right")
@@ -121,7 +121,7 @@ def _shortcut(part: PartRule, counts: pd.DataFrame) -> ClaimPart:
     return decide("shortcut", part, {size: share}, share, _counts({size: runs}))
 
 
-def _any_text(runs: BySize, beside: BySize, margin: float) -> RivalState:
+def _any_text(runs: CountsBySize, beside: CountsBySize, margin: float) -> RivalState:
     """Whether students that noise brought to the same accuracy fail in the same ways."""
     both = [size for size in runs if size in beside]
     if not both:

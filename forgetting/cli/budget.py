@@ -16,7 +16,7 @@ from forgetting.models import checkpoint
 
 BUDGET = """Accuracy of a checkpoint against its thinking budget: generation is closed with </think> at the budget.
 
-Greedy decoding; the answer is what follows the thought. Written to OUTPUT: budget.csv and budget.svg (.png)."""
+Greedy decoding; the answer is what follows the thought. Written to OUTPUT: budget.csv and budget.svg and budget.png."""
 
 EXAMPLE = """  forgetting budget Qwen/Qwen3-0.6B --benchmark gsm8k --budgets '[0, 128, 512, 2048]' --output runs/budget
   forgetting budget models/mine --benchmark '{name: gsm8k, source: "data/{split}.jsonl", limit: 50}' --output runs/b

@@ -85,10 +85,13 @@ def opened_loggers(names: Sequence[str], study: str, columns: Mapping[str, Any],
     return found
 
 
+ONLINE = ("online", "run")  # what WANDB_MODE calls it
+
+
 def _reach_wandb(_: str) -> None:
     import wandb
 
-    if os.environ.get("WANDB_MODE", "online") in ("online", "run"):
+    if os.environ.get("WANDB_MODE", "online") in ONLINE:
         wandb.login()
 
 
@@ -105,7 +108,7 @@ def _wandb(project: str, run: str, mark: str) -> ScoreLogger:
     from lightning.pytorch.loggers import WandbLogger
 
     # Runs of a stack are open side by side, which a logger that starts its own run does not allow.
-    resume = "allow" if os.environ.get("WANDB_MODE", "online") == "online" else None  # else it warns of what it ignores
+    resume = "allow" if os.environ.get("WANDB_MODE", "online") in ONLINE else None  # else it warns of what it ignores
     how = wandb.Settings(console="off")  # what this process prints is the study's
     own = wandb.init(project=project, name=run, id=mark, resume=resume, reinit="create_new", settings=how)
     own.define_metric("dose")

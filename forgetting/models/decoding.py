@@ -173,6 +173,7 @@ class Decoding:
                 inside[slot] = one
                 if self.sampling is not None:
                     own = self._uniforms(self.sampling, one.number)[len(one.answer) :]
+                    self._numbers.pop(one.number, None)  # a long answer's are many, and they are not wanted again
                     uniform[slot, : len(own)] = torch.from_numpy(own).to(device)
 
         take(list(range(count)))

@@ -41,7 +41,8 @@ def rows(
 
     Args:
         source: hub name or local path
-        split: of the data set; a single local file is read whatever the split, unless its path says ``{split}``
+        split: of the data set; a single local file is read whatever the split, unless its path says ``{split}``; of a
+            local folder a name, and no slice of it
         config: the configuration of a hub data set, where it has several
         field: the setting that errors name
 
@@ -128,7 +129,8 @@ def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[Text
 def _split_of(found: Any, split: str, path: Path, field: str) -> Any:
     """The split of a folder. No other one stands in for it: items of a test would be trained on."""
     if split not in found:
-        raise UsageError(f"{field}: {str(path)!r} has the splits {', '.join(found)}, not {split!r}; name a file in it")
+        rule = "takes a split by its name alone" if re.search(r"[\[+]", split) else "name a file in it"
+        raise UsageError(f"{field}: {str(path)!r} has the splits {', '.join(found)}, not {split!r}; {rule}")
     return found[split]
 
 

@@ -59,7 +59,7 @@ def numbered_rows(path: Path, field: str) -> Iterator[Numbered]:
                 return
             lines = bounded_lines(text, trouble)
             if kind in TABLES:
-                first = next(lines)
+                first = next(line for line in lines if line.strip())
                 yield from _table(chain([first], lines), _delimiter(first, kind), trouble)
             elif kind in (".txt", ".md"):
                 yield from _paragraphs(lines)

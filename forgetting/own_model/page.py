@@ -118,7 +118,7 @@ def _new_task(items: int, before_nll: float, after_nll: float) -> str:
     if not items:
         return "not measured: there was no probe"
     text = f"NLL {before_nll:.3f} before, {after_nll:.3f} after, nats a token on {items:,} held-out samples"
-    if after_nll > before_nll:
+    if after_nll > (1 + tables.RISEN) * before_nll:
         return f"{text}: worse than before"
     return text + (": hardly learned" if _hardly(before_nll, after_nll) else "")
 
@@ -194,7 +194,7 @@ def _not_seen(plan: CheckPlan, study: StudyFolder) -> str:
 def _next(rows: list[SkillCost], gained: tuple[int, float, float], study: StudyFolder) -> str:
     """One sentence."""
     known = [row for row in rows if row.learned]
-    if gained[0] and gained[2] > gained[1]:
+    if gained[0] and gained[2] > (1 + tables.RISEN) * gained[1]:
         return (
             "the new task was not learned but unlearned, as at too high a rate: give a lower --learning_rate; what is "
             "lost says little of the data"

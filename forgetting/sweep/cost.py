@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from forgetting import seeds
+from forgetting.errors import UsageError
 from forgetting.executors.contract import Executor
 from forgetting.record.store import Store
 from forgetting.study.fingerprints import fingerprint, student_form
@@ -105,8 +106,17 @@ class _Work:
 
 
 def estimate_cost(sweep: Sweep, executor: Executor, store: Path | None = None) -> Cost:
-    """Measure, then lay random rounds of the sweep on the executor's slots."""
+    """Measure, then lay random rounds of the sweep on the executor's slots.
+
+    Raises:
+        UsageError: a sweep of checkpoints
+    """
     study, spec, own = sweep.study, sweep.spec, Store(store)
+    if study.teacher is None:
+        raise UsageError(
+            "--dry-run: must be of a sweep whose students are distilled, for which small ones can stand; what"
+            " checkpoints take is told by forgetting simulate --estimate"
+        )
     missing = dict(_missing_students(sweep, own))
     measured = measure(sweep, executor, own, bool(missing))
     limit = spec.stop.runs

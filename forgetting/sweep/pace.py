@@ -170,7 +170,7 @@ def small_sweep(sweep: Sweep, slots: int, store: Store) -> SweepSpec:
     )
     own = [study.ladder.students[place] for place in _places(len(study.ladder.students))]
     itself = dataclasses.replace(one_arm, ladder=dataclasses.replace(study.ladder, students=tuple(own)))
-    if all(_is_there(construct(itself), store)):
+    if len(own) > 1 and all(_is_there(construct(itself), store)):
         one_arm = itself
     target = Target(skill=spec.targets[0].skill, levels=spec.targets[0].levels)
     every = len(one_arm.ladder.students) * one_arm.seeds
@@ -184,8 +184,6 @@ def _places(count: int) -> list[int]:
 
 def _is_there(study: Study, store: Store) -> list[bool]:
     """Of each run whether the store has its student."""
-    if study.teacher is None:
-        return [True]
     return [
         store.find(fingerprint(student_form(study, run.student, run.distillation_seed))) is not None
         for run in study.runs()

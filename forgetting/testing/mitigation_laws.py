@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from typing import Any, cast
 
@@ -65,14 +64,14 @@ def tuned(mitigation: Mitigation | None, first: Tuned | None = None, until: int 
     return Tuned(student, memory, kept, {name: t.clone() for name, t in module.optimiser_tensors().items()})
 
 
-@cache  # small, and several laws look at the same run
-def _run(text: str) -> Tuned:
-    return tuned(cast(Mitigation, registry.build("mitigation", json.loads(text))) if text else None)
+_RUNS: dict[str, Tuned] = {}  # small, and several laws look at the same run
 
 
 def whole_run(part: Mitigation | None) -> Tuned:
     """The run of a part from start to end, made once; its weights are not to be changed."""
-    return _run(json.dumps(part.settings()) if part else "")
+    if (key := repr(part)) not in _RUNS:
+        _RUNS[key] = tuned(part)
+    return _RUNS[key]
 
 
 class MitigationLaws:

@@ -164,7 +164,7 @@ def test_a_foreign_trainer_of_lightning(folder: Path, tmp_path: Path) -> None:
         ({"benchmarks": []}, "one or more"),
         ({"benchmarks": "maths"}, "of natural text"),
         ({"every": -1}, "every: must be a whole number of steps"),
-        ({"ratio": 1}, "ratio: must be above 1"),
+        ({"ratio": 1}, "ratio: must be a number above 1"),
         ({"probe": "./missing.jsonl"}, "there is no file or folder"),
         ({"arm": "a/b"}, "without slashes"),
         ({"max_new_tokens": 0}, "max_new_tokens: must be at least 1"),

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from forgetting.analysis.curves import Curves
+from forgetting.analysis.failures import COUNTS
 from forgetting.analysis.probing import COLUMNS
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import plain_rows, score_rows
 from forgetting.record.files import jsonl, write_json
-from forgetting.record.schema import ADDED, LEDGER_COLUMNS, PROBING_FILE
+from forgetting.record.schema import ADDED, FAILURES_FILE, LEDGER_COLUMNS, PROBING_FILE
 
 Probability = Callable[[int, str, str, int, str, int], float]  # capacity, arm, benchmark, depth, coverage, dose
 
@@ -171,6 +172,20 @@ def write_probes(world: World, folder: Path) -> None:
                 head = (*key, dose * world.doses[-1], intervention, way, "maths")
                 rows += [(*head, depth, world.items, n, 1.0) for depth, n in zip(world.depths, right, strict=True)]
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(folder / PROBING_FILE, index=False)
+
+
+def write_failures(world: World, folder: Path) -> None:
+    """Beside a study's ledger: half of the answers wrong after dialogue and noise, most in the ways that C3 names."""
+    rows = []
+    for capacity in world.capacities:
+        for name, share in (("dialogue", 0.9), ("noise", 0.3)):
+            for seed in range(world.seeds):
+                for dose, wrong in ((0, 1 + seed), (world.doses[-1], world.items // 2)):
+                    key = (f"{capacity // 1000}k", capacity, name, "maths", dose, seed if world.fresh else 0, seed)
+                    named = round(share * wrong)
+                    rows += [(*key, "", "", world.items - wrong), (*key, "intrusion", "", wrong - named)]
+                    rows.append((*key, "symbol_error", "slip", named))
+    pd.DataFrame(rows, columns=COUNTS).to_csv(folder / FAILURES_FILE, index=False)
 
 
 def write(world: World, folder: Path, ledger: bool = True) -> Path:

@@ -19,8 +19,8 @@ from forgetting.claims.judging.evidence import Measured
 from forgetting.claims.judging.rules import ClaimRule, Needs, Pair, PartRule, RivalRule, known_claims
 from forgetting.claims.judging.verdict import Finding
 from forgetting.contracts import Claim
-from forgetting.record.schema import PROBING_FILE
-from tests.claims.synthetic import World, arm, write, write_probes
+from forgetting.record.schema import FAILURES_FILE, PROBING_FILE
+from tests.claims.synthetic import World, arm, write, write_failures, write_probes
 from tests.contracts.members import every, parts
 
 ARMS = [  # of every kind that a claim may ask for
@@ -77,6 +77,7 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     )  # fmt: skip
     whole = write(_world(), root / "whole")
     write_probes(_world(), whole)
+    write_failures(_world(), whole)
     return {False: whole, True: write(several, root / "branched")}
 
 
@@ -189,7 +190,7 @@ def test_equal_evidence_gives_equal_verdicts_as_plain_values_and_the_order_of_th
     record = json.loads((folder / "record.json").read_text())
     other = tmp_path / folder.name
     other.mkdir()
-    for name in ("ledger.parquet", PROBING_FILE):
+    for name in ("ledger.parquet", PROBING_FILE, FAILURES_FILE):
         (other / name).symlink_to(folder / name)
     (other / "record.json").write_text(json.dumps(record | {"arms": record["arms"][::-1]}))
     first, again = verdict(part, folder).to_dict(), verdict(part, other).to_dict()

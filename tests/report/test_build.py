@@ -37,7 +37,9 @@ def test_a_study_that_is_no_sweep_does_not_wait_for_what_thresholds_need(small_f
         "import sys; from pathlib import Path; from forgetting.report.result import load; "
         f"r = load(Path({str(small_folder)!r})); at = Path({str(tmp_path)!r}) / 'views'; "
         "r.report(at, ('tensorboard',)); "
-        "assert not {'tensorflow', 'matplotlib'} & {*sys.modules}; r.report(at, ('figures', 'html')); r.summary(); "
+        "assert not {'tensorflow', 'matplotlib'} & {*sys.modules}; "
+        "import matplotlib; before = dict(matplotlib.rcParams); r.report(at, ('figures', 'html')); r.summary(); "
+        "assert dict(matplotlib.rcParams) == before; "
         "print([m for m in ('scipy.stats', 'torch', 'matplotlib.pyplot') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

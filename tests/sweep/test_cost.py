@@ -114,6 +114,19 @@ def test_the_small_sweep_is_the_sweeps_own_setting_made_small(
     assert len(whole.study.runs()) == len(whole.spaces[0].runs) == small.stop.runs == 3 * 4  # one more than workers
 
 
+@pytest.mark.parametrize(("students", "own"), [(("10k", "34k", "100k"), True), (("34k",), False)])
+def test_students_that_are_there_are_taken_if_there_are_several(
+    students: tuple[str, ...], own: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One student has no threshold in capacity, whatever the sweep asks."""
+    monkeypatch.setattr("forgetting.sweep.pace._is_there", lambda *_: [True])
+    study = study_spec(ladder=Ladder(students=students), shifts=(0.2, 1.0))
+    target = Target(axis="shift", levels=(0.5,), students=students)
+    small = small_sweep(construct_sweep(sweep_spec(study, targets=(target,))), 1, Store(tmp_path))
+    assert (small.study.ladder.students == students) is own
+    assert construct_sweep(small).study.runs()
+
+
 def test_rates_are_not_matched_to_measure_what_a_run_costs(tmp_path: Path) -> None:
     matched = Optimiser(learning_rate=4e-3, rate_policy="matched_plasticity")
     study = study_spec(fine_tuning=matched, matching=Matching(reference="20k"))

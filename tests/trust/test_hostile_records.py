@@ -110,7 +110,7 @@ def test_names_that_mean_something_elsewhere_are_only_names(study: Path, ledger:
     record = json.loads((study / "record.json").read_text())
     record["students"] = [record["students"][0] | {"name": name} for name in GOOD_NAMES]
     write_sealed(study / "record.json", record)
-    build.build_views(study, ["curves", "tensorboard", "html"])
+    build.build_views(study, ["curves", "figures", "tensorboard", "html"])
     page = (study / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page and not re.search(r">\s*49\s*<", page)
     assert precious(study)
