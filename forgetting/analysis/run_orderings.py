@@ -155,10 +155,10 @@ def _relearned(study: StudyFolder) -> Iterator[Row]:
     effects = probe_effects(study)
     names = skill_names(study.scores)
     own = effects[(effects["probe"] == "relearning, 50") & effects["arm"].isin(arms)]
-    for row in own[own["benchmark"].map(names) == "maths"].itertuples():
-        verdict = "pass" if row.low > MOST_BACK else "fail" if row.high < MOST_BACK else "open"
-        ends = {"value": row.net, "low": row.low, "high": row.high, "students": row.students}
-        yield head | {"of": row.student, "verdict": verdict} | ends
+    for row in own[own["benchmark"].map(names) == "maths"].to_dict("records"):
+        verdict = "pass" if row["low"] > MOST_BACK else "fail" if row["high"] < MOST_BACK else "open"
+        ends = {"value": row["net"], "low": row["low"], "high": row["high"], "students": row["students"]}
+        yield head | {"of": row["student"], "verdict": verdict} | ends
 
 
 def _early(study: StudyFolder) -> Iterator[Row]:

@@ -73,7 +73,7 @@ class FailureModes(Claim):
             accuracy = {dose: 1 - runs["wrong"].sum() / runs["answers"].sum() for dose, runs in by_dose.items()}
             dose = min(accuracy, key=lambda one: abs(accuracy[one] - 0.5))
             if abs(accuracy[dose] - 0.5) <= self.near:
-                found[str(student), int(capacity)] = by_dose[dose]
+                found[str(student), int(str(capacity))] = by_dose[dose]
         return dict(sorted(found.items(), key=lambda pair: pair[0][1]))
 
 
