@@ -53,7 +53,7 @@ def study(rung: str, way: dict[str, Any], samples: int, shared: int) -> Study:
 
 def written(of: Study, store: Store, seed: int) -> float:
     """Processor seconds in which the teacher answers the pool; the answers are kept in the store."""
-    mentor = mentor_of(teacher(of, store, silent), store)
+    mentor = mentor_of(teacher(of, store, silent), store, of.spec.machine)
     own = lesson(of, of.students[0], seed)
     model, start = own.untaught(mentor), time.process_time()
     next(iter(own.stage.method.batches(model, mentor, own.plan())))

@@ -7,6 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+TIMES = (
+    "wall_seconds",
+    "processor_seconds",
+    "created",
+    "sha256",
+)  # differ from one making to another, or follow from them
 KEY = ["student", "arm", "seed", "dose", "benchmark", "variant", "item"]
 # What is there when a command has come that far, the furthest first.
 STUDY_STATES = (
@@ -68,7 +74,7 @@ def by_ladder(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"doubled": 0}
     for entry in sorted(path.parent for path in folder.glob("*/*/manifest.json")):
         about = json.loads((entry / "manifest.json").read_text())
-        plain = {name: value for name, value in about.items() if name not in ("wall_seconds", "created", "sha256")}
+        plain = {name: value for name, value in about.items() if name not in TIMES}
         name = str(entry.relative_to(folder))
         found[name] = _hash(json.dumps(plain, sort_keys=True))
         found[f"{name} on disk"] = {
