@@ -82,7 +82,7 @@ class _Work:
 
     def _student(self, student: Student, seed: int) -> float:
         study = self.sweep.study
-        if self.measured.lessons is None or study.teacher is None:
+        if self.measured.lessons is None:
             return 0.0
         mark = fingerprint(student_form(study, student, seed))
         if mark not in self.missing:
@@ -187,8 +187,6 @@ def _duration(seconds: float) -> str:
 def _missing_students(sweep: Sweep, store: Store) -> Iterator[tuple[str, Student]]:
     """The students that the sweep may need and the store lacks, by fingerprint, those of pilots among them."""
     study = sweep.study
-    if study.teacher is None:
-        return
     wanted = [(run.student, run.distillation_seed) for own in sweep.spaces for run in own.runs]
     wanted += [(run.student, run.distillation_seed) for run in sweep.controls()]
     if any(study.is_matched(arm) for own in sweep.spaces for arm in own.arms.values()):
