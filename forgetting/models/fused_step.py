@@ -4,8 +4,8 @@ A few dozen rows of one token are so little to compute that the number of operat
 begins, decides how long they take. So the products with the weights are torch's, and all else is numpy's on the same
 memory: a step takes about a third of the time (``speed/on_policy.py``). Equal to the block's to within rounding.
 
-Shape suffixes: B rows, D hidden size, H heads that turn (queries, then keys), K heads of keys, G queries a head of keys, E
-head size, T places that are seen, I features between the feed-forward's products, M features.
+Shape suffixes: B rows, D hidden size, H heads that turn (queries, then keys), K heads of keys, G queries for each of
+them, E head size, T places that are seen, I features between the feed-forward's products, M features.
 """
 
 from __future__ import annotations
