@@ -13,7 +13,20 @@ from typing import Any
 
 import pandas as pd
 from evaluation import Exam
-from measuring import bare, batches, begin, device, in_turns, parser, ratio, spread, stream, student_folder, timed, write
+from measuring import (
+    bare,
+    batches,
+    begin,
+    device,
+    in_turns,
+    parser,
+    ratio,
+    spread,
+    stream,
+    student_folder,
+    timed,
+    write,
+)
 
 from forgetting import registry, seeds
 from forgetting.contracts import Contamination, Intervention, Model
