@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from forgetting.analysis.failures import COUNTS
 from forgetting.analysis.probing import COLUMNS
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import plain_rows, score_rows
+from forgetting.claims import ClaimVerdict, Rules, judge, read_rules
 from forgetting.record.files import jsonl, write_json
 from forgetting.record.schema import ADDED, FAILURES_FILE, LEDGER_COLUMNS, PROBING_FILE
 
@@ -209,3 +211,15 @@ def write(world: World, folder: Path, ledger: bool = True) -> Path:
         Curves().to_frame().to_csv(folder / "curves.csv", index=False)
         (folder / "ledger.parquet").unlink()
     return folder
+
+
+@cache
+def rules() -> Rules:
+    """The package's rules, read once."""
+    return read_rules()
+
+
+def verdicts(claims: tuple[str, ...], *paths: Path) -> dict[str, ClaimVerdict]:
+    """These claims alone judged, by the package's rules: all others would cost ten times as much."""
+    mine = {name: rules().claims[name] for name in claims}
+    return {found.claim: found for found in judge(paths, dataclasses.replace(rules(), claims=mine))}

@@ -13,13 +13,14 @@ from statsmodels.stats.multitest import multipletests
 from forgetting.claims import ClaimVerdict, judge
 from forgetting.claims.judging.decision import combine
 from forgetting.errors import UsageError
+from tests.claims.synthetic import verdicts
 
 Make = Callable[..., Path]
 Arm = Callable[..., dict[str, Any]]
 
 
 def verdict(claim: str, *paths: Path) -> ClaimVerdict:
-    return next(v for v in judge(paths) if v.claim == claim)
+    return verdicts((claim,), *paths)[claim]
 
 
 def outcomes(judged: ClaimVerdict) -> dict[str, str]:
@@ -276,6 +277,7 @@ def test_larger_students_that_forget_more(study: Make, make_arm: Arm) -> None:
     assert found.rivals[1].state == "explains"
 
 
+@pytest.mark.slow
 def test_an_order_that_the_rate_makes(study: Make, make_arm: Arm) -> None:
     arms = [*shifts(make_arm), make_arm("wide", "dialogue", shift=0.5, rate_policy="inverse_width")]
     found = ladder(study, arms, lambda place: 0.05 if place < 0.55 else 0.98)
