@@ -36,16 +36,16 @@ COLUMNS = (
     "worst_drop_low",
     "worst_drop_high",
 )
-WORDS = "words"
+WORDS, RENUMBERED = "words", "renumbered"
 OTHER_DEPTHS = "novel_pair"  # starts at depth 2, so that the original accuracy of all depths is no comparison
 
 
 def groups(variants: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """By name, the variants of each group: each by itself, all devices, other words, several devices at once."""
     single = [name for name in variants if name not in (ORIGINAL, OTHER_DEPTHS)]
-    words = [name for name in single if name.startswith(f"{WORDS}_")]
-    found = {name: (name,) for name in single if "-" not in name and name not in words}
-    many = {"devices": [name for name in single if name in DEVICES], WORDS: words}
+    numbered = {kind: [name for name in single if name.startswith(f"{kind}_")] for kind in (WORDS, RENUMBERED)}
+    found = {name: (name,) for name in single if "-" not in name and name not in sum(numbered.values(), [])}
+    many = {"devices": [name for name in single if name in DEVICES], **numbered}
     for number in (2, 3):
         many[f"{number} at once"] = [name for name in single if name.count("-") == number - 1 and "-" in name]
     return found | {name: tuple(own) for name, own in many.items() if len(own) > 1}
