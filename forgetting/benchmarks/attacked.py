@@ -2,8 +2,8 @@
 
 A candidate keeps the problem, and tests solve each anew from its text. Candidates are other ordinary names and things
 (``words_1`` to ``words_4``), and one, two or three devices of ``world/maths.py`` at once (``renamed-distractor``);
-``rephrased`` and ``reordered`` do not go together. ``renumbered_1`` to ``renumbered_4`` are no attack but its reference:
-the same operations on other numbers. ``analysis/robustness.py`` takes the worst of each kind.
+``rephrased`` and ``reordered`` do not go together. ``renumbered_1`` to ``_4`` are no attack but its reference: the same
+operations on other numbers. ``analysis/robustness.py`` takes the worst of each kind.
 """
 
 from __future__ import annotations

@@ -1,0 +1,249 @@
+"""Mixed logit by Laplace's approximation: answers in, effects of dose and wording and how they scatter out.
+
+logit P(right) = X beta + u_problem + v_student + w_student * slope, with u, v, w normal around 0 and independent. The
+marginal likelihood is approximated as in Bates et al. (arXiv 1406.5823, spherical effects, penalised iteratively
+reweighted least squares) and maximised over beta and the three standard deviations. Problems are many and, given the
+students, independent, so that only a system of the size of the students' effects is ever solved.
+
+A weak normal prior on beta (``PRIOR_SD``, in logits) keeps estimates finite where all answers of a cell are right.
+
+Shapes: N answers, P fixed effects, I problems, F students' effects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
+
+from forgetting.analysis.curves import ORIGINAL
+from forgetting.analysis.metrics import LEARNED_MARGIN, Z_95, Floats
+from forgetting.analysis.robustness import OTHER_DEPTHS, groups, place
+from forgetting.analysis.scores import PROBE
+from forgetting.analysis.study_folder import StudyFolder
+
+Ints = NDArray[np.int64]
+Deviations = tuple[float, float, float]  # of problems, students, students' slopes
+
+PRIOR_SD = 10.0
+MOST_STEPS, CLOSE, SLACK = 100, 1e-9, 1e-10
+KEY = ["arm", "benchmark", "student", "capacity"]
+COLUMNS = (
+    *KEY, "dose", "term", "estimate", "standard_error", "low", "high",
+    "sd_problem", "sd_student", "sd_student_dose", "students", "problems", "answers", "converged",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MixedFit:
+    """A fitted model: ``beta_P`` with its covariance given the standard deviations."""
+
+    beta_P: Floats
+    covariance_PP: Floats
+    deviations: Deviations
+    log_likelihood: float  # of Laplace's approximation, with the prior
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is fitted: ``slope_N`` is what each student has an own effect of; all 0 for a model without."""
+
+    X_NP: Floats
+    right_N: Floats
+    problem_N: Ints
+    student_N: Ints
+    slope_N: Floats
+    prior_sd: float = PRIOR_SD
+
+
+def fit(answers: Answers) -> MixedFit:
+    """Maximise the approximate likelihood; without variation of the slope its deviation is 0."""
+    inner, n = _Inner(answers), answers.X_NP.shape[1]
+
+    def deviations(log_sd: Floats) -> Deviations:
+        one, two, *three = np.exp(np.clip(log_sd, -6, 3))
+        return float(one), float(two), float(three[0]) if three else 0.0
+
+    begin = np.full(3 if answers.slope_N.any() else 2, -0.5)
+    rough = minimize(lambda log_sd: -inner.both(deviations(log_sd)), begin, method="Nelder-Mead",
+                     options={"xatol": 0.05, "fatol": 0.05})  # fmt: skip
+    inner.both(deviations(rough.x))
+    centre_P, scale_PP = inner.beta_P, np.linalg.cholesky(inner.covariance(inner.beta_P, deviations(rough.x)))
+
+    def cost(x: Floats) -> float:
+        return -inner.given(centre_P + scale_PP @ x[:n], deviations(x[n:]))
+
+    # In units of its standard errors beta is about a sphere, so that few steps do.
+    found = minimize(
+        cost, np.concatenate([np.zeros(n), rough.x]), method="L-BFGS-B", options={"ftol": 1e-7, "gtol": 1e-2}
+    )
+    best, beta_P = deviations(found.x[n:]), centre_P + scale_PP @ found.x[:n]
+    value = inner.given(beta_P, best)
+    return MixedFit(beta_P, inner.covariance(beta_P, best), best, value, bool(found.success))
+
+
+class _Inner:
+    """The penalised least squares within: modes of the students' and problems' effects for given deviations.
+
+    Modes are in units of their deviations. Students' effects are S intercepts, then S slopes.
+    """
+
+    def __init__(self, answers: Answers) -> None:
+        self.of = answers
+        self.problems, self.students = int(answers.problem_N.max()) + 1, int(answers.student_N.max()) + 1
+        self.pair_N = answers.problem_N * self.students + answers.student_N
+        self.beta_P = np.zeros(answers.X_NP.shape[1])
+        self.problem_I, self.student_F = np.zeros(self.problems), np.zeros(2 * self.students)
+        self.known_N = np.zeros(len(answers.right_N))
+
+    def given(self, beta_P: Floats, deviations: Deviations) -> float:
+        """The approximate log likelihood of these effects and deviations."""
+        self.beta_P = np.asarray(beta_P, float)
+        return self._solve(deviations, free=False)
+
+    def both(self, deviations: Deviations) -> float:
+        """The same at the best effects jointly with the modes, where ``beta_P`` then stands: a good place to start."""
+        return self._solve(deviations, free=True)
+
+    def covariance(self, beta_P: Floats, deviations: Deviations) -> Floats:
+        """Of beta, given the deviations."""
+        self.given(beta_P, deviations)
+        n = len(self.beta_P)
+        return np.asarray(np.linalg.inv(self._system(deviations, free=True)[0])[:n, :n])
+
+    def _linear(self, deviations: Deviations) -> Floats:
+        problem, *own = deviations
+        scaled_IS = self.student_F.reshape(2, self.students) * np.array(own)[:, None]
+        of = self.of
+        students_N = scaled_IS[0][of.student_N] + scaled_IS[1][of.student_N] * of.slope_N
+        return np.asarray(self.known_N + problem * self.problem_I[of.problem_N] + students_N)
+
+    def _sums(self, values_N: Floats, deviations: Deviations) -> tuple[Floats, Floats]:
+        """Of a value of each answer, its sums over each problem's and each student's effects: ``[I]`` and ``[F]``."""
+        problem, student, slope = deviations
+        at, weighed = self.of.student_N, values_N * self.of.slope_N
+        own = (d * np.bincount(at, v, self.students) for d, v in ((student, values_N), (slope, weighed)))
+        return problem * np.bincount(self.of.problem_N, values_N, self.problems), np.concatenate(list(own))
+
+    def _system(self, deviations: Deviations, free: bool) -> tuple[Floats, Floats, Floats]:
+        """Curvature of (beta where it is free, students) without the problems; the problems' own; what couples them."""
+        problem, student, slope = deviations
+        of, at = self.of, self.of.student_N
+        p_N = expit(self._linear(deviations))
+        weight_N = p_N * (1 - p_N)
+        own_I = 1 + problem**2 * np.bincount(of.problem_N, weight_N, self.problems)
+        slopes_N = weight_N * of.slope_N
+        pairs = [np.bincount(self.pair_N, v, self.problems * self.students) for v in (weight_N, slopes_N)]
+        scaled = [problem * d * v.reshape(self.problems, -1) for d, v in zip((student, slope), pairs, strict=True)]
+        cross, curved = np.hstack(scaled), (weight_N, slopes_N, slopes_N * of.slope_N)
+        one, two, three = (np.diag(np.bincount(at, v, self.students)) for v in curved)
+        full = np.block([[student**2 * one, student * slope * two], [student * slope * two, slope**2 * three]])
+        full += np.eye(len(full))
+        if free:
+            sums = [self._sums(weight_N * column, deviations) for column in of.X_NP.T]
+            beside = np.stack([by_student for _, by_student in sums])
+            fixed = (of.X_NP.T * weight_N) @ of.X_NP + np.eye(len(sums)) / of.prior_sd**2
+            full = np.block([[fixed, beside], [beside.T, full]])
+            cross = np.hstack([np.stack([by_problem for by_problem, _ in sums], axis=1), cross])
+        return full - cross.T @ (cross / own_I[:, None]), own_I, cross
+
+    def _penalised(self, deviations: Deviations) -> float:
+        linear_N = self._linear(deviations)
+        fitted = float(log_expit(np.where(self.of.right_N > 0, linear_N, -linear_N)).sum())
+        squares = float(self.problem_I @ self.problem_I + self.student_F @ self.student_F)
+        return fitted - 0.5 * squares - 0.5 * float(self.beta_P @ self.beta_P) / self.of.prior_sd**2
+
+    def _solve(self, deviations: Deviations, free: bool) -> float:
+        of, moved = self.of, len(self.beta_P) if free else 0
+        self.known_N = of.X_NP @ self.beta_P
+        value = self._penalised(deviations)
+        for _ in range(MOST_STEPS):
+            system, own_I, cross = self._system(deviations, free)
+            rest_N = of.right_N - expit(self._linear(deviations))
+            slope_I, slope_F = self._sums(rest_N, deviations)
+            slope_I, slope = slope_I - self.problem_I, slope_F - self.student_F
+            if free:
+                slope = np.concatenate([of.X_NP.T @ rest_N - self.beta_P / of.prior_sd**2, slope])
+            step = np.linalg.solve(system, slope - cross.T @ (slope_I / own_I))
+            step_I = (slope_I - cross @ step) / own_I
+            before, size = (self.beta_P, self.student_F, self.problem_I), 1.0
+            while True:  # halved until it does not get worse
+                self.beta_P = before[0] + size * step[:moved] if free else before[0]
+                self.student_F, self.problem_I = before[1] + size * step[moved:], before[2] + size * step_I
+                self.known_N = of.X_NP @ self.beta_P if free else self.known_N
+                now = self._penalised(deviations)
+                if now >= value - SLACK or size < SLACK:
+                    break
+                size /= 2
+            gained, value = now - value, now
+            if gained < CLOSE:
+                break
+        system, own_I, _ = self._system(deviations, free=False)
+        return value - 0.5 * float(np.log(own_I).sum() + np.linalg.slogdet(system)[1])
+
+
+def mixed_logit(study: StudyFolder, dose: int | None = None, slopes: bool = True) -> pd.DataFrame:
+    """``right ~ after x wording + (1|problem) + (1|student) + (0 + after|student)``, one row a term of each fit.
+
+    One fit for each arm, benchmark and size with several variants and two students or more that had learned the skill:
+    answers at dose 0 and at ``dose``. Terms are in logits against the original wording at dose 0: ``after``, each group
+    of wordings (several at once are one), and ``after:`` group, what that wording loses more than the original. Bounds
+    are 95% by the normal distribution, given the standard deviations; ``answers`` are those of the fit.
+
+    Args:
+        study: with its ledger
+        dose: the dose that is compared with 0; left out: each arm's last
+        slopes: whether students differ in how much they lose; without, intervals are of these very students
+    """
+    if study.ledger is None:
+        return pd.DataFrame(columns=list(COLUMNS))
+    own = study.ledger[(study.ledger["benchmark"] != PROBE) & (study.ledger["variant"] != OTHER_DEPTHS)]
+    rows = list[dict[str, object]]()
+    for key, some in own.groupby(KEY, sort=False, observed=True):
+        after = int(some["dose"].max()) if dose is None else dose
+        rows += _fitted(dict(zip(KEY, key, strict=True)) | {"dose": after}, some[some["dose"].isin((0, after))], slopes)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _fitted(head: dict[str, object], own: pd.DataFrame, slopes: bool) -> list[dict[str, object]]:
+    """The rows of one fit; none where there is nothing to compare."""
+    run = own["distillation_seed"].astype(str) + "/" + own["seed"].astype(str)
+    start = own[(own["dose"] == 0) & (own["variant"] == ORIGINAL)]
+    right = start["verdict"].eq("right").groupby(run[start.index]).mean()
+    own = own[run.isin(right.index[right >= LEARNED_MARGIN - 1e-12])]
+    of_group = {name: group for group, some in _groups(own).items() for name in some}
+    if not of_group or own["dose"].nunique() < 2 or run[own.index].nunique() < 2:
+        return []
+    group = own["variant"].map(of_group | {ORIGINAL: ORIGINAL})
+    after_N = own["dose"].gt(0).to_numpy(float)
+    names = list(dict.fromkeys(of_group.values()))
+    wording = {name: group.eq(name).to_numpy(float) for name in names}
+    columns = {"original": np.ones(len(own)), "after": after_N, **wording}
+    columns |= {f"after:{name}": after_N * wording[name] for name in names}
+    problem_N, problems = pd.factorize(pd.Series(place(own["item"], own["variant"])))
+    student_N, students = pd.factorize(run[own.index])
+    found = fit(
+        Answers(
+            np.column_stack(list(columns.values())), own["verdict"].eq("right").to_numpy(float),
+            problem_N.astype(np.int64), student_N.astype(np.int64), after_N * slopes,
+        )
+    )  # fmt: skip
+    counts = {"students": len(students), "problems": len(problems), "answers": len(own), "converged": found.converged}
+    spread = dict(zip(("sd_problem", "sd_student", "sd_student_dose"), found.deviations, strict=True))
+    error_P = np.sqrt(np.diag(found.covariance_PP))
+    return [
+        {**head, "term": term, "estimate": value, "standard_error": error, "low": value - Z_95 * error,
+         "high": value + Z_95 * error, **spread, **counts}
+        for term, value, error in zip(columns, found.beta_P, error_P, strict=True)
+    ]  # fmt: skip
+
+
+def _groups(own: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Every variant in one group: devices each by itself, several at once and other words together."""
+    found = groups([str(name) for name in own["variant"].unique()])
+    return {name: some for name, some in found.items() if name != "devices"}
