@@ -8,7 +8,7 @@ are many and, given the students, independent, so that only a system of the size
 
 A weak normal prior on beta (``PRIOR_SD``, in logits) keeps estimates finite where all answers of a cell are right.
 
-Shapes: N answers, P fixed effects, I problems, F students' effects.
+Shapes: N answers, P fixed effects, I problems, S students, F = 2 S students' effects.
 """
 
 from __future__ import annotations
@@ -85,12 +85,22 @@ class _Inner:
     """
 
     def __init__(self, answers: Answers) -> None:
-        self.of = answers
+        self.prior_sd, self.beta_P = answers.prior_sd, np.zeros(answers.X_NP.shape[1])
         self.problems, self.students = int(answers.problem_N.max()) + 1, int(answers.student_N.max()) + 1
-        self.pair_N = answers.problem_N * self.students + answers.student_N
-        self.beta_P = np.zeros(answers.X_NP.shape[1])
         self.problem_I, self.student_F = np.zeros(self.problems), np.zeros(2 * self.students)
-        self.known_N = np.zeros(len(answers.right_N))
+        # Answers of one student to one problem in one cell of the design count together: rows R, cells C.
+        cells, cell_N = np.unique(np.column_stack([answers.X_NP, answers.slope_N]), axis=0, return_inverse=True)
+        self.X_CP, self.slope_C = cells[:, :-1], cells[:, -1]
+        sizes = (len(cells), self.problems, self.students)
+        key_N = np.ravel_multi_index((cell_N.ravel(), answers.problem_N, answers.student_N), sizes)
+        key_R, row_N = np.unique(key_N, return_inverse=True)
+        self.cell_R, self.problem_R, self.student_R = np.unravel_index(key_R, sizes)
+        self.count_R = np.bincount(row_N).astype(float)
+        self.right_R = np.bincount(row_N, answers.right_N)
+        self.slope_R = self.slope_C[self.cell_R]
+        self.by_problem_R = self.problem_R * len(cells) + self.cell_R
+        self.by_student_R = self.student_R * len(cells) + self.cell_R
+        self.pair_R = self.problem_R * self.students + self.student_R
 
     def given(self, beta_P: Floats, deviations: Deviations) -> float:
         """The approximate log likelihood of these effects and deviations."""
@@ -110,63 +120,64 @@ class _Inner:
     def _linear(self, deviations: Deviations) -> Floats:
         problem, *own = deviations
         scaled_IS = self.student_F.reshape(2, self.students) * np.array(own)[:, None]
-        of = self.of
-        students_N = scaled_IS[0][of.student_N] + scaled_IS[1][of.student_N] * of.slope_N
-        return np.asarray(self.known_N + problem * self.problem_I[of.problem_N] + students_N)
+        students_R = scaled_IS[0][self.student_R] + scaled_IS[1][self.student_R] * self.slope_R
+        return np.asarray(
+            (self.X_CP @ self.beta_P)[self.cell_R] + problem * self.problem_I[self.problem_R] + students_R
+        )
 
-    def _sums(self, values_N: Floats, deviations: Deviations) -> tuple[Floats, Floats]:
-        """Of a value of each answer, its sums over each problem's and each student's effects: ``[I]`` and ``[F]``."""
-        problem, student, slope = deviations
-        at, weighed = self.of.student_N, values_N * self.of.slope_N
-        own = (d * np.bincount(at, v, self.students) for d, v in ((student, values_N), (slope, weighed)))
-        return problem * np.bincount(self.of.problem_N, values_N, self.problems), np.concatenate(list(own))
+    def _cells(self, values_R: Floats) -> tuple[Floats, Floats]:
+        """Sums of a value of each row by problem and cell, and by student and cell."""
+        n, by_problem, by_student = len(self.X_CP), self.by_problem_R, self.by_student_R
+        return (
+            np.bincount(by_problem, values_R, self.problems * n).reshape(-1, n),
+            np.bincount(by_student, values_R, self.students * n).reshape(-1, n),
+        )
 
     def _system(self, deviations: Deviations, free: bool) -> tuple[Floats, Floats, Floats]:
         """Curvature of (beta where it is free, students) without the problems; the problems' own; what couples them."""
         problem, student, slope = deviations
-        of, at = self.of, self.of.student_N
-        p_N = expit(self._linear(deviations))
-        weight_N = p_N * (1 - p_N)
-        own_I = 1 + problem**2 * np.bincount(of.problem_N, weight_N, self.problems)
-        slopes_N = weight_N * of.slope_N
-        pairs = [np.bincount(self.pair_N, v, self.problems * self.students) for v in (weight_N, slopes_N)]
+        p_R = expit(self._linear(deviations))
+        weight_R = self.count_R * p_R * (1 - p_R)
+        weight_IC, weight_SC = self._cells(weight_R)
+        own_I = 1 + problem**2 * weight_IC.sum(axis=1)
+        pairs = [
+            np.bincount(self.pair_R, v, self.problems * self.students) for v in (weight_R, weight_R * self.slope_R)
+        ]
         scaled = [problem * d * v.reshape(self.problems, -1) for d, v in zip((student, slope), pairs, strict=True)]
-        cross, curved = np.hstack(scaled), (weight_N, slopes_N, slopes_N * of.slope_N)
-        one, two, three = (np.diag(np.bincount(at, v, self.students)) for v in curved)
+        cross = np.hstack(scaled)
+        one, two, three = (np.diag(weight_SC @ self.slope_C**power) for power in range(3))
         full = np.block([[student**2 * one, student * slope * two], [student * slope * two, slope**2 * three]])
         full += np.eye(len(full))
         if free:
-            sums = [self._sums(weight_N * column, deviations) for column in of.X_NP.T]
-            beside = np.stack([by_student for _, by_student in sums])
-            fixed = (of.X_NP.T * weight_N) @ of.X_NP + np.eye(len(sums)) / of.prior_sd**2
+            sloped_CP = self.slope_C[:, None] * self.X_CP
+            beside = np.vstack([student * (weight_SC @ self.X_CP), slope * (weight_SC @ sloped_CP)]).T
+            fixed = (self.X_CP.T * weight_SC.sum(axis=0)) @ self.X_CP + np.eye(len(beside)) / self.prior_sd**2
             full = np.block([[fixed, beside], [beside.T, full]])
-            cross = np.hstack([np.stack([by_problem for by_problem, _ in sums], axis=1), cross])
+            cross = np.hstack([problem * (weight_IC @ self.X_CP), cross])
         return full - cross.T @ (cross / own_I[:, None]), own_I, cross
 
     def _penalised(self, deviations: Deviations) -> float:
-        linear_N = self._linear(deviations)
-        fitted = float(log_expit(np.where(self.of.right_N > 0, linear_N, -linear_N)).sum())
+        linear_R = self._linear(deviations)
+        fitted = self.right_R @ log_expit(linear_R) + (self.count_R - self.right_R) @ log_expit(-linear_R)
         squares = float(self.problem_I @ self.problem_I + self.student_F @ self.student_F)
-        return fitted - 0.5 * squares - 0.5 * float(self.beta_P @ self.beta_P) / self.of.prior_sd**2
+        return float(fitted) - 0.5 * squares - 0.5 * float(self.beta_P @ self.beta_P) / self.prior_sd**2
 
     def _solve(self, deviations: Deviations, free: bool) -> float:
-        of, moved = self.of, len(self.beta_P) if free else 0
-        self.known_N = of.X_NP @ self.beta_P
-        value = self._penalised(deviations)
+        moved, value = len(self.beta_P) if free else 0, self._penalised(deviations)
+        problem, student, slope_sd = deviations
         for _ in range(MOST_STEPS):
             system, own_I, cross = self._system(deviations, free)
-            rest_N = of.right_N - expit(self._linear(deviations))
-            slope_I, slope_F = self._sums(rest_N, deviations)
-            slope_I, slope = slope_I - self.problem_I, slope_F - self.student_F
-            if free:
-                slope = np.concatenate([of.X_NP.T @ rest_N - self.beta_P / of.prior_sd**2, slope])
+            rest_IC, rest_SC = self._cells(self.right_R - self.count_R * expit(self._linear(deviations)))
+            slope_I = problem * rest_IC.sum(axis=1) - self.problem_I
+            own = np.concatenate([student * rest_SC.sum(axis=1), slope_sd * (rest_SC @ self.slope_C)]) - self.student_F
+            fixed = rest_SC.sum(axis=0) @ self.X_CP - self.beta_P / self.prior_sd**2
+            slope = np.concatenate([fixed, own]) if free else own
             step = np.linalg.solve(system, slope - cross.T @ (slope_I / own_I))
             step_I = (slope_I - cross @ step) / own_I
             before, size = (self.beta_P, self.student_F, self.problem_I), 1.0
             while True:  # halved until it does not get worse
                 self.beta_P = before[0] + size * step[:moved] if free else before[0]
                 self.student_F, self.problem_I = before[1] + size * step[moved:], before[2] + size * step_I
-                self.known_N = of.X_NP @ self.beta_P if free else self.known_N
                 now = self._penalised(deviations)
                 if now >= value - SLACK or size < SLACK:
                     break

@@ -52,12 +52,13 @@ def test_close_to_quadrature() -> None:
     """Problems alone: the likelihood of each is an integral over one number, by 60 nodes of Gauss and Hermite."""
     answers = drawn((0.9, 0, 0), 60, 1, 40, seed=2)
     node, weight = np.polynomial.hermite_e.hermegauss(60)
+    after_N = answers.X_NP[:, 1].astype(int)
+    right = np.zeros((60, 2))
+    np.add.at(right, (answers.problem_N, after_N), answers.right_N)
 
     def cost(x: np.ndarray) -> float:
-        linear = (answers.X_NP @ x[:2])[:, None] + np.exp(x[2]) * node
-        each = log_expit(np.where(answers.right_N[:, None] > 0, linear, -linear))
-        whole = np.zeros((60, 60))
-        np.add.at(whole, answers.problem_N, each)
+        linear = np.array([[x[0]], [x[0] + x[1]]]) + np.exp(x[2]) * node
+        whole = right @ log_expit(linear) + (40 - right) @ log_expit(-linear)
         return -float(np.log(np.exp(whole) @ (weight / np.sqrt(2 * np.pi))).sum())
 
     exact, found = minimize(cost, [1, -1, 0]).x, fit(answers)
