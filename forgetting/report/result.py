@@ -153,6 +153,20 @@ class Result(StudyFolder):
             )
         return kept_keywords(self)
 
+    def composition(self) -> pd.DataFrame:
+        """Whether the whole is what its parts give, acc(AB) / (acc(A) acc(B)): see ``analysis.composition_index``.
+
+        ``UsageError`` for a study without the benchmark ``composition`` and without depths of a skill that was learned.
+        """
+        from forgetting.analysis.composition_index import composition_index
+
+        found = composition_index(self)
+        if found.empty:
+            raise UsageError(
+                "composition: needs the benchmark composition, or several depths, of a skill that was learned"
+            )
+        return found
+
     def verifier_rates(self) -> pd.DataFrame:
         """How many right and wrong answers an exact check of steps lets pass: see ``analysis.verifier_rates``."""
         from forgetting.analysis.verifier_rates import verifier_rates
