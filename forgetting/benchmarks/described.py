@@ -153,8 +153,10 @@ def _foreign(
         other = rng.choice([o for o, op in OPERATIONS.items() if op.kind == kind and o not in problem.operations])
         number = (constant or rng.choice(code.CONSTANTS)) if OPERATIONS[other].takes_constant else 0
         found = code.CodeProblem((*problem.steps[:place], (other, number), *problem.steps[place + 1 :]))
+        if found.split() != split or not code.is_sensible(found.operations):
+            continue
         tests, own = hidden_tests(found), hidden_tests(problem)
-        if found.split() != split or not code.is_sensible(found.operations) or not tests or not own:
+        if not tests or not own:
             continue
         crossed = ((problem, tests), (found, own))
         if all(
