@@ -69,10 +69,11 @@ def _of_depths(own: pd.DataFrame) -> list[dict[str, object]]:
     rows = list[dict[str, object]]()
     for key, some in own.groupby(KEY, sort=False, observed=True):
         by = some.pivot_table(index=RUN, columns="depth", values="accuracy", observed=True)
-        by.columns = pd.Index([f"depth {int(depth)}" for depth in by.columns])
+        depths = by.columns.to_numpy(int)
+        by.columns = pd.Index([f"depth {depth}" for depth in depths])
         if not {"depth 1", "depth 2"} <= set(by):
             continue
-        expected = {name: by["depth 1"] ** int(name.split()[1]) for name in by if name != "depth 1"}
+        expected = {f"depth {depth}": by["depth 1"] ** depth for depth in depths if depth > 1}
         rows += _rows(key, by, expected, "depth 2")
     return rows
 

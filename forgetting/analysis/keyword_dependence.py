@@ -45,7 +45,7 @@ def keyword_dependence(study: StudyFolder) -> pd.DataFrame:
     table = table.join(_conflicts(study))
     start = table.xs(0, level="dose")
     learned = start.index[start[ORIGINAL] - start["chance"] >= LEARNED_MARGIN - 1e-12]
-    table = table[table.index.droplevel("dose").isin(learned)]
+    table = table[table.reset_index("dose").index.isin(learned)]
     for name in {*ACCURACIES.values(), OTHER_WORDING, "own_aside", "other_aside"} - set(table):
         table[name] = np.nan
     above = table[ORIGINAL] - table["chance"]

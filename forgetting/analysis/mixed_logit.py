@@ -127,11 +127,10 @@ class _Inner:
 
     def _cells(self, values_R: Floats) -> tuple[Floats, Floats]:
         """Sums of a value of each row by problem and cell, and by student and cell."""
-        n, by_problem, by_student = len(self.X_CP), self.by_problem_R, self.by_student_R
-        return (
-            np.bincount(by_problem, values_R, self.problems * n).reshape(-1, n),
-            np.bincount(by_student, values_R, self.students * n).reshape(-1, n),
-        )
+        n = len(self.X_CP)
+        by_problem = np.bincount(self.by_problem_R, values_R, self.problems * n).astype(float)
+        by_student = np.bincount(self.by_student_R, values_R, self.students * n).astype(float)
+        return by_problem.reshape(-1, n), by_student.reshape(-1, n)
 
     def _system(self, deviations: Deviations, free: bool) -> tuple[Floats, Floats, Floats]:
         """Curvature of (beta where it is free, students) without the problems; the problems' own; what couples them."""
@@ -222,17 +221,17 @@ def _fitted(head: dict[str, object], own: pd.DataFrame, slopes: bool) -> list[di
     if not of_group or own["dose"].nunique() < 2 or run[own.index].nunique() < 2:
         return []
     group = own["variant"].map(of_group | {ORIGINAL: ORIGINAL})
-    after_N = own["dose"].gt(0).to_numpy(float)
+    after_N = own["dose"].gt(0).to_numpy().astype(float)
     names = list(dict.fromkeys(of_group.values()))
-    wording = {name: group.eq(name).to_numpy(float) for name in names}
+    wording = {name: group.eq(name).to_numpy().astype(float) for name in names}
     columns = {"original": np.ones(len(own)), "after": after_N, **wording}
     columns |= {f"after:{name}": after_N * wording[name] for name in names}
     problem_N, problems = pd.factorize(pd.Series(place(own["item"], own["variant"])))
     student_N, students = pd.factorize(run[own.index])
     found = fit(
         Answers(
-            np.column_stack(list(columns.values())), own["verdict"].eq("right").to_numpy(float),
-            problem_N.astype(np.int64), student_N.astype(np.int64), after_N * slopes,
+            np.column_stack(list(columns.values())), own["verdict"].eq("right").to_numpy().astype(float),
+            problem_N.astype(np.int64), student_N.astype(np.int64), slopes * after_N,
         )
     )  # fmt: skip
     counts = {"students": len(students), "problems": len(problems), "answers": len(own), "converged": found.converged}

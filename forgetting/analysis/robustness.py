@@ -87,9 +87,9 @@ def group_shares(study: StudyFolder) -> pd.DataFrame:
                 accuracy.setdefault((run[0], run[1]), {})[str(variant)] = float(value)
         variants = sorted({name for one in accuracy.values() for name in one})
         for group, some in groups(variants).items() if ORIGINAL in variants else ():
-            for run in sorted(accuracy):
-                each = _run(accuracy[run], right.get((*key, *run)), some)
-                rows.append((*key, *run, group, len(some), *each))
+            for seeds in sorted(accuracy):
+                each = _run(accuracy[seeds], right.get((*key, *seeds)), some)
+                rows.append((*key, *seeds, group, len(some), *each))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -123,7 +123,7 @@ def half_doses(shares: pd.DataFrame) -> pd.DataFrame:
     """
     student = [*STUDENT, "capacity", *RUN]
     halves = {
-        (*key, group, int(candidates)): [_half(own, name) for name in ("original", "worst")]
+        (*key, group, candidates): [_half(own, name) for name in ("original", "worst")]
         for (*key, group, candidates), own in shares.groupby([*student, *GROUP], sort=False, observed=True)
         if own["dose"].nunique() > 2 and own["worst"].notna().all()
     }  # fmt: skip

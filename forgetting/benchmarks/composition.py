@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 from forgetting.benchmarks.maths import Maths
@@ -81,7 +81,7 @@ def _wholes(seed: int, split: Split, novel: bool, count: int) -> tuple[Whole, ..
         return _draw(rng, split, orders[order]), maths.draw_surface(rng, 2)
 
     kinds = [index % len(orders) for index in range(count)]
-    return tuple(distinct[kind].draw(lambda kind=kind: make(kind)) for kind in kinds)
+    return tuple(distinct[kind].draw(partial(make, kind)) for kind in kinds)
 
 
 def _draw(rng: random.Random, split: Split, operations: tuple[str, ...]) -> maths.MathsProblem:

@@ -74,7 +74,10 @@ def robustness_figure(arm: ArmCurves, own: pd.DataFrame) -> Figure:
     """Relative drop against parameters: a row a benchmark, a column a dose; the worst of several candidates dashed."""
     benchmarks, doses = list(dict.fromkeys(own["benchmark"])), sorted({own["dose"].min(), own["dose"].max()})
     figure, axes = drawing.grid(
-        len(benchmarks) * len(doses), len(doses), f"What perturbed wordings cost\n{arm.title}", foot=0.6
+        len(benchmarks) * len(doses),
+        len(doses),
+        f"What perturbed wordings cost\n{arm.title}",
+        foot=1.05,
     )
     places = [(name, dose) for name in benchmarks for dose in doses]
     for ax, (benchmark, dose) in zip(axes.flat, places, strict=True):
@@ -88,8 +91,8 @@ def robustness_figure(arm: ArmCurves, own: pd.DataFrame) -> Figure:
         ax.set_xlabel("parameters")
         _sizes(ax, own["capacity"].to_numpy(float))
     for row in axes:
-        row[0].set_ylabel("1 - perturbed / original")
-    drawing.legend(figure, axes, [], 4)
+        row[0].set_ylabel("relative drop")
+    drawing.legend(figure, axes, [], 2)
     return figure
 
 
