@@ -2,7 +2,8 @@
 
 A candidate keeps the problem, and tests solve each anew from its text. Candidates are other ordinary names and things
 (``words_1`` to ``words_4``), and one, two or three devices of ``world/maths.py`` at once (``renamed-distractor``);
-``rephrased`` and ``reordered`` do not go together. ``analysis/robustness.py`` takes the worst of each kind.
+``rephrased`` and ``reordered`` do not go together. ``renumbered_1`` to ``_4`` are no attack but its reference: the same
+operations on other numbers. ``analysis/robustness.py`` takes the worst of each kind.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from forgetting.benchmarks.maths import Maths
 from forgetting.contracts import Benchmark, Failure, Grade, Item, Split
 from forgetting.errors import unknown
 from forgetting.world import maths
-from forgetting.world.splits import from_seed
+from forgetting.world.splits import from_seed, problem_hash
 
 BESIDE, LAST = ("renamed", "distractor"), ("rephrased", "reordered")
 WORDS = tuple(f"words_{number}" for number in range(1, 5))
+RENUMBERED = tuple(f"renumbered_{number}" for number in range(1, 5))
 PAIRS = ("renamed-distractor", *(f"{one}-{other}" for one in BESIDE for other in LAST))
 TRIPLES = tuple(f"renamed-distractor-{other}" for other in LAST)
 
@@ -41,7 +43,7 @@ class Attacked(Benchmark):
     version: ClassVar[int] = 1
     skill: ClassVar[str] = "maths"
     chance: ClassVar[float] = 0.0
-    variants: ClassVar[tuple[str, ...]] = ("original", *WORDS, *BESIDE, *LAST, *PAIRS, *TRIPLES)
+    variants: ClassVar[tuple[str, ...]] = ("original", *WORDS, *BESIDE, *LAST, *PAIRS, *TRIPLES, *RENUMBERED)
 
     def __post_init__(self) -> None:
         Maths(self.items_per_depth, self.depths, self.seed)  # checks them
@@ -54,10 +56,14 @@ class Attacked(Benchmark):
         rng = from_seed(self.seed, "benchmarks/attacked", split, variant)
         found = []
         for item, problem, surface in plain:
-            own = _worded(rng, surface, variant)
-            text = item.prompt if variant == "original" else maths.prompt(problem, own)
-            identifier = item.id.replace("maths/original/", f"attacked/{variant}/")
-            found.append(replace(item, id=identifier, prompt=text, variant=variant))
+            own = replace(item, id=item.id.replace("maths/original/", f"attacked/{variant}/"), variant=variant)
+            if variant in RENUMBERED:
+                other = _renumbered(rng, split, problem)
+                own = replace(own, answer=maths.answer(other), problem=problem_hash(other.canonical()))
+                own = replace(own, prompt=maths.prompt(other, surface))
+            elif variant != "original":
+                own = replace(own, prompt=maths.prompt(problem, _worded(rng, surface, variant)))
+            found.append(own)
         return found
 
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
@@ -69,6 +75,13 @@ class Attacked(Benchmark):
         return Maths().failure(item, answer, grade, ended=ended)
 
 
+def _renumbered(rng: random.Random, split: Split, problem: maths.MathsProblem) -> maths.MathsProblem:
+    """Another problem with the same operations; there is one, since ``Maths`` asks no problem without."""
+    while True:
+        if other := maths.renumber(rng, split, problem):
+            return other
+
+
 def _worded(rng: random.Random, surface: maths.Surface, variant: str) -> maths.Surface:
     """The candidate's surface; with words, other names and things than the original's."""
     if variant in WORDS:
@@ -76,6 +89,6 @@ def _worded(rng: random.Random, surface: maths.Surface, variant: str) -> maths.S
             other = maths.draw_surface(rng, len(surface.wordings))
             if (other.name, other.thing) != (surface.name, surface.thing):
                 return replace(surface, name=other.name, thing=other.thing)
-    for device in variant.split("-") if variant != "original" else ():
+    for device in variant.split("-"):
         surface = maths.perturb(rng, surface, device)
     return surface

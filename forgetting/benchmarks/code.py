@@ -59,6 +59,11 @@ class Code(Benchmark):
             item for depth in self.depths for item in _items(self.seed, split, variant, depth, self.items_per_depth)
         ]
 
+    def twins(self, split: Split = "test") -> list[tuple[Item, code.CodeProblem, code.CodeSurface]]:
+        """The original items with the problem and the wording behind each."""
+        behind = (one for depth in self.depths for one in _twins(self.seed, split, depth, self.items_per_depth))
+        return [(item, one.problem, one.surface) for item, one in zip(self.items(split), behind, strict=True)]
+
     def grade(self, items: Sequence[Item], answers: Sequence[str]) -> list[Grade]:
         """Right where the program passes all tests; right in a dialect where its translation does."""
         return [_grade(item, answer) for item, answer in zip(items, answers, strict=True)]

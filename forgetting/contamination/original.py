@@ -28,6 +28,7 @@ class Original(Contamination):
         lookup: share of facts
         classification: share of categories
         maths_depth_shares: shares of the depths 1, 2, ... among word problems
+        described: of programs, the share asked by description in place of the keyword, under names as in ``described``
     """
 
     maths: float = 0.35
@@ -36,6 +37,7 @@ class Original(Contamination):
     lookup: float = 0.06
     classification: float = 0.06
     maths_depth_shares: tuple[float, ...] = training.MATHS_DEPTH_SHARES
+    described: float = 0.0
 
     def __post_init__(self) -> None:
         for skill, share in self._shares().items():
@@ -46,6 +48,7 @@ class Original(Contamination):
         field = "original.maths_depth_shares"
         require(1 <= len(depths) <= MAX_DEPTH, field, f"1 to {MAX_DEPTH} shares", depths)
         require(all(map(_is_share, depths)), field, "shares from 0 to 1", depths)
+        require(_is_share(self.described), "original.described", "a share from 0 to 1", self.described)
         require(isclose(sum(depths), 1, abs_tol=1e-9), field, "shares that sum to 1", depths)
 
     def _shares(self) -> dict[str, float]:
@@ -53,7 +56,7 @@ class Original(Contamination):
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         """Samples of the train split with gold answers."""
-        return training.samples(from_numpy(rng), self._shares(), self.maths_depth_shares)
+        return training.samples(from_numpy(rng), self._shares(), self.maths_depth_shares, self.described)
 
 
 def _is_share(value: float) -> bool:

@@ -102,6 +102,34 @@ class Result(StudyFolder):
             raise UsageError("robustness: needs perturbed variants (evaluation.perturbed) of a skill that was learned")
         return kept_robustness(self)
 
+    def half_doses(self) -> pd.DataFrame:
+        """Whether robustness goes before accuracy, by size and group: see ``analysis.robustness.half_doses``.
+
+        ``UsageError`` for a study without perturbed variants along the dose, or without its ledger.
+        """
+        from forgetting.report.robustness_views import kept_half_doses
+
+        if kept_half_doses(self).empty:
+            raise UsageError("half_doses: needs perturbed variants at every dose (evaluation.perturbed) and the ledger")
+        return kept_half_doses(self)
+
+    def mixed_logit(self, dose: int | None = None, slopes: bool = True) -> pd.DataFrame:
+        """Effects of dose and wording beside the scatter of problems and students: see ``analysis.mixed_logit``.
+
+        Args:
+            dose: the dose that is compared with 0; left out: each arm's last
+            slopes: whether students differ in how much they lose
+
+        Raises:
+            UsageError: a study without its ledger, without perturbed variants at that dose, or of one student a size
+        """
+        from forgetting.analysis.mixed_logit import mixed_logit
+
+        found = mixed_logit(self, dose, slopes)
+        if found.empty:
+            raise UsageError("mixed_logit: needs the ledger, perturbed variants at that dose and students of one size")
+        return found
+
     def table_1(self, arm: str | None = None, group: str = "devices") -> pd.DataFrame:
         """The paper's table 1 of one arm (the first): by size and dose original, perturbed and drop in per cent."""
         from forgetting.analysis.robustness import table_1
@@ -111,6 +139,33 @@ class Result(StudyFolder):
         if group not in set(found["group"]):
             raise unknown("group", group, list(dict.fromkeys(map(str, found["group"]))))
         return table_1(found, name, group)
+
+    def keyword_dependence(self) -> pd.DataFrame:
+        """Whether students read the keyword or the description: see ``analysis.keyword_dependence``.
+
+        ``UsageError`` for a study without tasks by description.
+        """
+        from forgetting.report.keyword_views import kept_keywords
+
+        if kept_keywords(self).empty:
+            raise UsageError(
+                "keyword_dependence: needs tasks by description (evaluation.perturbed of code or described)"
+            )
+        return kept_keywords(self)
+
+    def composition(self) -> pd.DataFrame:
+        """Whether the whole is what its parts give, acc(AB) / (acc(A) acc(B)): see ``analysis.composition_index``.
+
+        ``UsageError`` for a study without the benchmark ``composition`` and without depths of a skill that was learned.
+        """
+        from forgetting.analysis.composition_index import composition_index
+
+        found = composition_index(self)
+        if found.empty:
+            raise UsageError(
+                "composition: needs the benchmark composition, or several depths, of a skill that was learned"
+            )
+        return found
 
     def verifier_rates(self) -> pd.DataFrame:
         """How many right and wrong answers an exact check of steps lets pass: see ``analysis.verifier_rates``."""

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from forgetting.analysis.robustness import COLUMNS, groups, robustness, table_1
-from forgetting.analysis.scores import PROBE
+from forgetting.analysis.mixed_logit import mixed_logit
+from forgetting.analysis.robustness import group_shares, half_doses, robustness, table_1
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import drawing, tables
 from forgetting.report.topic import Topic
@@ -31,10 +31,28 @@ FEWEST_SIZES = 2
 def kept_robustness(study: StudyFolder) -> pd.DataFrame:
     """The table of a study's perturbed variants, made once for all views; empty where there are none."""
     if "robustness" not in study.kept:
-        graded = study.scores[study.scores["benchmark"] != PROBE]
-        told = len(groups([str(name) for name in graded["variant"].unique()])) > 0
-        study.kept["robustness"] = robustness(study) if told else pd.DataFrame(columns=list(COLUMNS))
+        study.kept["robustness"] = robustness(_shares(study))
     return study.kept["robustness"]
+
+
+def kept_half_doses(study: StudyFolder) -> pd.DataFrame:
+    """The half-doses of accuracy and robustness, made once; empty without perturbed variants along the dose."""
+    if "half_doses" not in study.kept:
+        study.kept["half_doses"] = half_doses(_shares(study))
+    return study.kept["half_doses"]
+
+
+def kept_mixed_logit(study: StudyFolder) -> pd.DataFrame:
+    """The mixed logit at each arm's last dose, made once; empty without a ledger or with one student a size."""
+    if "mixed_logit" not in study.kept:
+        study.kept["mixed_logit"] = mixed_logit(study)
+    return study.kept["mixed_logit"]
+
+
+def _shares(study: StudyFolder) -> pd.DataFrame:
+    if "group_shares" not in study.kept:
+        study.kept["group_shares"] = group_shares(study)
+    return study.kept["group_shares"]
 
 
 def drawn(study: StudyFolder) -> dict[str, Figure]:
@@ -56,7 +74,10 @@ def robustness_figure(arm: ArmCurves, own: pd.DataFrame) -> Figure:
     """Relative drop against parameters: a row a benchmark, a column a dose; the worst of several candidates dashed."""
     benchmarks, doses = list(dict.fromkeys(own["benchmark"])), sorted({own["dose"].min(), own["dose"].max()})
     figure, axes = drawing.grid(
-        len(benchmarks) * len(doses), len(doses), f"What perturbed wordings cost\n{arm.title}", foot=0.6
+        len(benchmarks) * len(doses),
+        len(doses),
+        f"What perturbed wordings cost\n{arm.title}",
+        foot=1.05,
     )
     places = [(name, dose) for name in benchmarks for dose in doses]
     for ax, (benchmark, dose) in zip(axes.flat, places, strict=True):
@@ -70,8 +91,8 @@ def robustness_figure(arm: ArmCurves, own: pd.DataFrame) -> Figure:
         ax.set_xlabel("parameters")
         _sizes(ax, own["capacity"].to_numpy(float))
     for row in axes:
-        row[0].set_ylabel("1 - perturbed / original")
-    drawing.legend(figure, axes, [], 4)
+        row[0].set_ylabel("relative drop")
+    drawing.legend(figure, axes, [], 2)
     return figure
 
 
@@ -103,7 +124,9 @@ def _sizes(ax: Axes, capacities: np.ndarray) -> None:
 
 def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
     every, title = kept_robustness(study), "Original, perturbed and drop in per cent: "
-    return {f"{title}{arm}": table_1(every, arm) for arm in study.arm_names} | {"Every group of wordings": every}
+    found = {f"{title}{arm}": table_1(every, arm) for arm in study.arm_names} | {"Every group of wordings": every}
+    found |= {"Half-doses of robustness and of accuracy": kept_half_doses(study)}
+    return found | {"Mixed logit of dose and wording": kept_mixed_logit(study)}
 
 
 TOPIC = Topic(
@@ -113,7 +136,10 @@ TOPIC = Topic(
         "Per cent: means over students that had learned the skill; perturbed is the mean over rephrased, renamed, "
         "reordered and distractor, where the benchmark has them. Worst: share of problems right in the original and "
         "in every wording of the group; both: mean share right in the original and one wording; agreement: mean over "
-        "pairs of wordings of the share with the same outcome."
+        "pairs of wordings of the share with the same outcome. Half-doses: where the worst of a group, and accuracy, "
+        "stay below half of what they were at dose 0; later is log2 of one over the other by student, and beside it "
+        "less the same of as many renumbered problems. Mixed logit: right ~ after x wording + (1|problem) + "
+        "(1|student) + (0 + after|student), in logits against the original wording at dose 0."
     ),
     captions={
         "robustness": (

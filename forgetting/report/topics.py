@@ -12,6 +12,7 @@ from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import (
     answering_views,
     branch_views,
+    keyword_views,
     probe_views,
     remedies,
     replay_views,
@@ -28,6 +29,7 @@ TOPICS = (
     probe_views.TOPIC,
     answering_views.TOPIC,
     robustness_views.TOPIC,
+    keyword_views.TOPIC,
 )
 
 

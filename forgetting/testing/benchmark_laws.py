@@ -24,6 +24,7 @@ TRAINING_SAMPLES = 4_000
 
 
 SURFACE = ("rephrased", "renamed", "reordered", "distractor", "functional", "reformatted")
+SURFACE += ("both", "twice", "own_aside", "other_aside", "conflict", "conflict_turned", "crossed")
 
 
 def everything(part: Benchmark) -> list[Item]:

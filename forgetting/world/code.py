@@ -20,6 +20,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal
 
 from forgetting.contracts import Sample, Split
 from forgetting.world.code_operations import OPERATIONS, RARE, Value
@@ -199,26 +200,26 @@ def header(surface: CodeSurface) -> str:
     return f"def {surface.function} ( {surface.variable} ) :"
 
 
+def phrases(problem: CodeProblem, surface: CodeSurface, form: Literal["plain", "other", "functional"]) -> list[str]:
+    """The operations told one by one: by keyword, in another wording with the keyword, or by what they do."""
+    return [
+        getattr(OPERATIONS[name], form).replace("{k}", str(constant)).replace("{x}", surface.variable)
+        for name, constant in problem.steps
+    ]
+
+
 def describe(problem: CodeProblem, surface: CodeSurface) -> str:
     """The prompt: the description and the header."""
-    device, variable = surface.device, surface.variable
-    phrases = []
-    for name, constant in problem.steps:
-        operation = OPERATIONS[name]
-        form = (
-            operation.other
-            if device == "rephrased"
-            else operation.functional
-            if device == "functional"
-            else operation.plain
-        )
-        phrases.append(form.replace("{k}", str(constant)).replace("{x}", variable))
+    device = surface.device
+    told = phrases(
+        problem, surface, "other" if device == "rephrased" else "functional" if device == "functional" else "plain"
+    )
     if device == "rephrased":
-        text = f"now {' and '.join(phrases)} ."
+        text = f"now {' and '.join(told)} ."
     elif device == "reordered":
-        text = f"{' , after '.join(reversed(phrases))} : write ."
+        text = f"{' , after '.join(reversed(told))} : write ."
     else:
-        text = f"write : {' , '.join(phrases)} ."
+        text = f"write : {' , '.join(told)} ."
     if surface.aside:
         text = f"{surface.aside} {text}" if surface.aside_first else f"{text} {surface.aside}"
     return f"{text} {header(surface)}"
@@ -240,13 +241,23 @@ def program(problem: CodeProblem, surface: CodeSurface) -> str:
     )
 
 
-def sample(rng: random.Random) -> Sample:
-    """A training sample, with an exposure name in a quarter of the cases and then perhaps with a device."""
+def sample(rng: random.Random, described: float = 0.0) -> Sample:
+    """A training sample, with an exposure name in a quarter of the cases and then perhaps with a device.
+
+    ``described``: the share of samples that are told by what the operations do, under a name of the benchmarks.
+    """
     problem = draw(rng, "train")
+    if described and rng.random() < described:
+        surface = perturb(rng, draw_surface(rng), "functional")
+        return _sample(problem, surface)
     exposure = rng.random() < EXPOSURE_SHARE
     surface = draw_surface(rng, exposure=exposure)
     if exposure and (which := int(rng.random() * (len(DEVICES) + 1))) < len(DEVICES):
         surface = perturb(rng, surface, DEVICES[which])
+    return _sample(problem, surface)
+
+
+def _sample(problem: CodeProblem, surface: CodeSurface) -> Sample:
     return Sample(
         describe(problem, surface), program(problem, surface), "code", len(problem.steps), "-".join(problem.operations)
     )

@@ -15,13 +15,19 @@ MATHS_DEPTH_SHARES = (0.22, 0.26, 0.28, 0.14, 0.10)
 
 
 def samples(
-    rng: random.Random, shares: Mapping[str, float], maths_depth_shares: Sequence[float] = MATHS_DEPTH_SHARES
+    rng: random.Random,
+    shares: Mapping[str, float],
+    maths_depth_shares: Sequence[float] = MATHS_DEPTH_SHARES,
+    described: float = 0.0,
 ) -> Iterator[Sample]:
-    """An endless mixture by ``shares`` (skill to share, summing to 1); answers are gold."""
+    """An endless mixture by ``shares`` (skill to share, summing to 1); answers are gold.
+
+    ``described``: the share of programming tasks that are told by what the operations do (``world/code.py``).
+    """
     depth_ends = list(accumulate(maths_depth_shares))[:-1]
     makers: dict[str, Callable[[], Sample]] = {
         "maths": lambda: maths.sample(rng, 1 + bisect(depth_ends, rng.random())),
-        "code": lambda: code.sample(rng),
+        "code": lambda: code.sample(rng, described),
         "traps": lambda: traps.sample(rng),
         "lookup": lambda: simple.draw_lookup(rng, "train").sample(),
         "classification": lambda: simple.draw_classification(rng, "train").sample(),

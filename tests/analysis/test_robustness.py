@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from forgetting.analysis.robustness import groups, robustness, table_1
+from forgetting.analysis import robustness as measured
+from forgetting.analysis.robustness import group_shares, groups, half_doses, table_1
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from tests.claims.synthetic import World, arm, write
 
@@ -22,6 +24,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         items=400, wobble=0.0, variants=variants,
     )  # fmt: skip
     return write(world, tmp_path_factory.mktemp("robust") / "study")
+
+
+def robustness(study: StudyFolder) -> pd.DataFrame:
+    return measured.robustness(group_shares(study))
 
 
 def test_drops_and_worst(folder: Path) -> None:
@@ -57,8 +63,40 @@ def test_without_a_ledger_accuracies_remain(folder: Path) -> None:
 
 
 def test_groups() -> None:
-    names = ["original", "words_1", "words_2", "renamed", "distractor", "renamed-distractor", "renamed-rephrased"]
+    names = [
+        "original",
+        "words_1",
+        "words_2",
+        "renumbered_1",
+        "renumbered_2",
+        "renamed",
+        "distractor",
+        "renamed-distractor",
+        "renamed-rephrased",
+    ]
     assert groups(names) == {
         "renamed": ("renamed",), "distractor": ("distractor",), "devices": ("renamed", "distractor"),
-        "words": ("words_1", "words_2"), "2 at once": ("renamed-distractor", "renamed-rephrased"),
+        "words": ("words_1", "words_2"),
+        "renumbered": ("renumbered_1", "renumbered_2"), "2 at once": ("renamed-distractor", "renamed-rephrased"),
     }  # fmt: skip
+
+
+def test_half_doses_by_hand() -> None:
+    dose, later = [0, 100, 200, 400], {"devices": (0.4, 0.2, 0.1, 0.1), "renumbered": (0.8, 0.8, 0.4, 0.3)}
+    rows = [
+        {"arm": "a", "benchmark": "maths", "skill": "maths", "student": "s", "capacity": 10, "dose": at, "seed": seed,
+         "distillation_seed": seed, "group": group, "candidates": 4, "worst": own,
+         "original": 0.9 if at < 400 else 0.36}
+        for seed in (0, 1) for group, worst in later.items() for at, own in zip(dose, worst, strict=True)
+    ]  # fmt: skip
+    table = half_doses(pd.DataFrame(rows)).set_index("group")
+    row = table.loc["devices"]
+    assert (row["students"], row["reached"]) == (2, 2)
+    assert (row["accuracy_dose"], row["robustness_dose"]) == pytest.approx((200 * 2 ** (5 / 6), 100))
+    assert row["later"] == pytest.approx(-11 / 6) and table.loc["renumbered"]["later"] == pytest.approx(-5 / 6)
+    assert row["later_than_reference"] == pytest.approx(-1)
+    assert row["later_than_reference_low"] == pytest.approx(-1)
+    assert np.isnan(table.loc["renumbered"]["later_than_reference"])
+    whole = pd.DataFrame(rows).assign(original=0.9)
+    assert half_doses(whole)["reached"].eq(0).all() and half_doses(whole)["later"].isna().all()
+    assert half_doses(whole[whole["dose"] <= 100]).empty and half_doses(whole.assign(worst=np.nan)).empty
