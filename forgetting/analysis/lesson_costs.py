@@ -1,4 +1,4 @@
-"""What it cost to teach students that branch from one trunk: a record in, operations and seconds by student out.
+"""What it cost to take students from their trunk to a skill: a record in, operations and seconds by student out.
 
 With N parameters of the student and M of the teacher, 6 N operations a token trained on and 2 N a token read or written
 (arXiv 2001.08361): a student that writes its answers reads their prompts too, a teacher that is asked at every step
@@ -31,13 +31,14 @@ def lesson_costs(record: dict[str, Any], lengths: Lengths) -> pd.DataFrame:
 
     These are ``gold``, ``off_policy`` at sequence level and ``on_policy``.
 
-    ``student`` and ``teacher`` are operations, of all stages together; ``processor_seconds`` is of training with what
-    was written for it, NaN where a stage's is not known; ``arrived`` says that the last stage reached its target.
+    ``student`` and ``teacher`` are operations, of all stages after the trunk; ``processor_seconds`` is of training with
+    what was written for it, NaN where a stage's is not known; ``arrived`` says that the last stage reached its target.
     """
     rows = []
     for student in (one for one in record.get("students", []) if "branch" in one):
         size = int(student["capacity"])
-        for seed, taught in student.get("taught", {}).items():
+        for seed, stages in student.get("taught", {}).items():
+            taught = stages[int(student.get("trunk_stages", 1)) :]
             if not taught or any("samples" not in one for one in taught):
                 continue
             costs = [_stage(one, size, lengths) for one in taught]

@@ -21,12 +21,12 @@ from forgetting.contracts import Claim
 
 @dataclass(frozen=True)
 class DistillationCost(Claim):
-    """C13: to teach a student by distillation takes about a tenth of what it takes without a teacher, to equal skill.
+    """C13: to take a student to a skill by distillation costs about a tenth of what it costs without a teacher.
 
     Args:
-        full: name of the branch that learns gold answers, from the untaught student on
+        full: name of the branch that learns gold answers
         off_policy: name of the branch that learns the teacher's answers
-        on_policy: name of the branch that, once it can, learns from the teacher on its own answers
+        on_policy: name of the branch that learns from the teacher on its own answers
         teacher: parameters of the teacher
         prompt_tokens: mean tokens of a prompt of the original distribution
         answer_tokens: mean tokens of its answers, the end counted
