@@ -148,6 +148,7 @@ def _students(world: World) -> list[dict[str, Any]]:
             stages = [{"method": "off_policy", "steps": 10, "samples": 320}, own]
             found.append({
                 "name": f"{capacity // 1000}k-{branch}", "branch": branch, "trunk": f"{capacity // 1000}k",
+                "capacity": capacity,
                 "trunk_stages": 1, "taught": {str(seed): stages for seed in range(world.seeds)},
             })  # fmt: skip
     return found
