@@ -41,18 +41,18 @@ def longer(name: str, rule: PartRule, both: pd.DataFrame, step: Step, items: int
     """The mean over trunks of log2 of the dose that halves, the other less the one, against its margin."""
     if both.empty:
         return untestable(name, rule, f"no trunk on which {step[0]} and {step[1]} arrived and lost half")
-    return over_trunks(name, rule, both["log2_half_dose"], items)
+    return over_trunks(name, rule, both, "log2_half_dose", items)
 
 
-def over_trunks(name: str, rule: PartRule, values: pd.Series, items: int) -> ClaimPart:
-    """The mean of a number, which has the index ``KEYS``, over trunks, against its margin."""
+def over_trunks(name: str, rule: PartRule, table: pd.DataFrame, column: str, items: int) -> ClaimPart:
+    """The mean of a column of a table, which has the index ``KEYS``, over trunks, against its margin."""
     by_size: dict[tuple[str, int], Floats] = {}
-    for (trunk, capacity), own in values.groupby(level=["trunk", "capacity"], sort=False):
-        known = own.to_numpy(float)
+    for (trunk, capacity), own in table.groupby(level=["trunk", "capacity"], sort=False):
+        known = own[column].to_numpy(float)
         seeds = own.index.get_level_values("distillation_seed").astype(str)
         draws = bootstrap_weights(list(seeds), "trunks") @ known / len(known)
         by_size[str(trunk), int(str(capacity))] = np.concatenate([[known.mean()], draws])
-    fewest = int(values.groupby(level="trunk").size().min())
+    fewest = int(table.groupby(level="trunk").size().min())
     return decide(name, rule, by_size, np.mean(list(by_size.values()), axis=0), Counts(len(by_size), fewest, items))
 
 

@@ -58,7 +58,7 @@ class DistillationCost(Claim):
         parts = tuple(
             untestable(name, rule.parts[name], f"no trunk on which {ways[name]} and {self.full} arrived")
             if ratios[name].empty
-            else over_trunks(name, rule.parts[name], ratios[name]["all"], items)
+            else over_trunks(name, rule.parts[name], ratios[name], "all", items)
             for name in self.parts
         )
         tested = [part for part in parts if part.sizes]
