@@ -18,7 +18,7 @@ UNTAUGHT, WRITTEN, ASKED = "gold", "off_policy", "on_policy"
 
 
 @dataclass(frozen=True)
-class Lengths:
+class SampleLengths:
     """Mean tokens of a sample of the original distribution, and of a teacher's parameters."""
 
     prompt: float
@@ -26,7 +26,7 @@ class Lengths:
     teacher: int
 
 
-def lesson_costs(record: dict[str, Any], lengths: Lengths) -> pd.DataFrame:
+def lesson_costs(record: dict[str, Any], lengths: SampleLengths) -> pd.DataFrame:
     """One row a student and seed of methods whose cost is known.
 
     These are ``gold``, ``off_policy`` at sequence level and ``on_policy``.
@@ -56,7 +56,7 @@ def lesson_costs(record: dict[str, Any], lengths: Lengths) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _stage(taught: dict[str, Any], size: int, lengths: Lengths) -> tuple[float, float] | None:
+def _stage(taught: dict[str, Any], size: int, lengths: SampleLengths) -> tuple[float, float] | None:
     """Operations of student and teacher in one stage; None of a method that is not known."""
     samples, method = int(taught["samples"]), taught["method"]
     answer = float(taught.get("notes", {}).get("answer_tokens", lengths.answer))
@@ -70,7 +70,7 @@ def _stage(taught: dict[str, Any], size: int, lengths: Lengths) -> tuple[float, 
     return None
 
 
-def _writing(taught: list[dict[str, Any]], lengths: Lengths) -> float:
+def _writing(taught: list[dict[str, Any]], lengths: SampleLengths) -> float:
     """Operations of a teacher that writes an answer to each sample of the one pool that all stages draw from."""
     stages = [one for one in taught if one["method"] == WRITTEN]
     samples = sum(int(one["samples"]) for one in stages)

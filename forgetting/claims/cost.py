@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from forgetting.analysis.branches import mean_with_interval
-from forgetting.analysis.lesson_costs import Lengths, lesson_costs
+from forgetting.analysis.lesson_costs import SampleLengths, lesson_costs
 from forgetting.claims._branches import KEYS, fewest_items, not_arrived, over_trunks
 from forgetting.claims.judging.decision import Counts, untestable
 from forgetting.claims.judging.evidence import Measured
@@ -47,7 +47,7 @@ class DistillationCost(Claim):
     def judge(self, study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
         """log10 of each way's operations over those of full training, on seeds on which both arrived."""
         conditions, known = f"{pair.skill}, before any contamination", study.benchmark(pair.skill)
-        costs = lesson_costs(study.record, Lengths(self.prompt_tokens, self.answer_tokens, self.teacher))
+        costs = lesson_costs(study.record, SampleLengths(self.prompt_tokens, self.answer_tokens, self.teacher))
         full = costs[(costs["branch"] == self.full) & costs["arrived"]].set_index(KEYS)
         if full.empty or not known:
             why = f"takes branches, among them {self.full}, whose stages say how many samples they took"

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from forgetting import registry, seeds
-from forgetting.analysis.lesson_costs import Lengths, lesson_costs
+from forgetting.analysis.lesson_costs import SampleLengths, lesson_costs
 from forgetting.batching import prompt_tokens
 from forgetting.claims.cost import DistillationCost
 from forgetting.models.ladder import architecture
 from forgetting.world.tokenizer import tokenizer
 from forgetting.world.vocabulary import vocabulary
 
-LENGTHS = Lengths(prompt=10, answer=20, teacher=1000)
+LENGTHS = SampleLengths(prompt=10, answer=20, teacher=1000)
 
 
 def student(branch: str, *stages: dict[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from forgetting.analysis.statistics import holm
 from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, UNTESTABLE, Counts, combine
 from forgetting.claims.judging.evidence import Measured
 from forgetting.claims.judging.rules import ClaimRule, Pair, Rules, read_rules
-from forgetting.claims.judging.verdict import ClaimVerdict, Finding
+from forgetting.claims.judging.verdict import ClaimVerdict, Finding, Rival
 from forgetting.errors import require
 
 WITHOUT_ITEMS = "without items: intervals from counts, template clustering not counted"
@@ -58,7 +59,7 @@ def _best(rule: ClaimRule, studies: list[Measured]) -> tuple[list[Measured], Fin
 def _by_parts(
     rule: ClaimRule, ranked: list[tuple[Measured, Finding]]
 ) -> tuple[list[Measured], Finding, tuple[str, ...]]:
-    """Each part, and each rival, from the first study that tested it; nothing is pooled."""
+    """Each part from the study that tests it best; nothing is pooled."""
     used: list[tuple[Measured, Finding]] = []
     parts = []
     for place in range(len(rule.parts)):
@@ -69,15 +70,21 @@ def _by_parts(
             used.append(chosen)
     if not used:
         return [ranked[0][0]], ranked[0][1], ()
-    states = [[own.rivals[place] for _, own in used] for place in range(len(rule.rivals))]
     whole = Finding(
         tuple(parts),
-        tuple(next((one for one in own if one.state != "open"), own[0]) for own in states),
+        tuple(_rival([(study.name, own.rivals[place]) for study, own in used]) for place in range(len(rule.rivals))),
         "; ".join(dict.fromkeys(own.conditions for _, own in used)),
         tuple(dict.fromkeys(f"{study.name}: {need}" for study, own in used for need in own.missing)),
         tuple(dict.fromkeys(note for _, own in used for note in own.notes)),
     )
     return [study for study, _ in used], whole, ()
+
+
+def _rival(states: list[tuple[str, Rival]]) -> Rival:
+    """What several studies say of one rival: it explains if it does in one, else is excluded if it is in one."""
+    state = next((name for name in ("explains", "excluded") if any(one.state == name for _, one in states)), "open")
+    said = "; ".join(f"{study}: {one.evidence}" for study, one in states if one.state == state)
+    return replace(states[0][1], state=state, evidence=said)
 
 
 def _rank_of_part(finding: Finding, place: int) -> tuple[int, ...]:
