@@ -146,9 +146,11 @@ def _students(world: World) -> list[dict[str, Any]]:
     for capacity in world.capacities:
         for branch in world.branches:
             end = {"why": "cap", "accuracy": 0.8} if branch in world.late else {"why": "reached", "accuracy": 0.95}
-            stages = [{"method": "off_policy", "steps": 10}, {"method": branch, "steps": 20, "moved": 0.1, **end}]
+            own = {"method": branch, "steps": 20, "samples": 640, "pool": 320, "moved": 0.1, **end}
+            stages = [{"method": "off_policy", "steps": 10, "samples": 320}, own]
             found.append({
                 "name": f"{capacity // 1000}k-{branch}", "branch": branch, "trunk": f"{capacity // 1000}k",
+                "capacity": capacity,
                 "trunk_stages": 1, "taught": {str(seed): stages for seed in range(world.seeds)},
             })  # fmt: skip
     return found

@@ -41,7 +41,7 @@ def test_dialogue_that_costs_maths(study: Make, make_arm: Arm) -> None:
     (part,) = found.parts
     assert found.verdict == "supported" and not found.exploratory and found.missing == ()
     assert part.low < 0.35 / 0.95 < part.high and part.low > 0.3
-    assert (found.sizes, found.seeds, found.items, found.rules_version) == (3, 5, 500, 4)
+    assert (found.sizes, found.seeds, found.items, found.rules_version) == (3, 5, 500, 5)
     assert [effect.capacity for effect in part.by_size] == [10_000, 30_000, 100_000]
     assert all(effect.low < 0.35 / 0.95 < effect.high for effect in part.by_size)
     assert {rival.name: rival.state for rival in found.rivals} == {"noise": "open", "rate": "open"}

@@ -70,7 +70,7 @@ def _world() -> World:
 def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """A study that has every kind of arm, and one of students that branch from one trunk."""
     root = tmp_path_factory.mktemp("claims")
-    branches = {"off_policy": 1.0, "on_policy": 1.5, "multi_stage": 3.0}
+    branches = {"off_policy": 1.0, "on_policy": 1.5, "multi_stage": 3.0, "process": 1.2, "gold": 1.0}
     several = dataclasses.replace(
         _world(), branches=branches, arms=ARMS[:1], doses=(0, 250, 2000, 16_000, 128_000, 1_024_000),
         benchmarks=("maths",), capacities=(10_000,), depths=(2,),
