@@ -62,9 +62,12 @@ def test_choice(others: list[Prospect], arm: str, verdict: str) -> None:
 
 def test_where_nothing_is_told_the_advice_says_what_whole_runs_of_others_kept() -> None:
     dim, words = way("dim", 0.0, 0.0, 1.0, told=False, harm=0.5), {"plain": "plain tuning", "dim": "KL"}
-    sure = Advice("m", "d", KEEP, {}, Choice("plain", "falls_short"), (PLAIN, dim), words)
+    ways = tuple(dataclasses.replace(one, so_far={"maths": 1.0, "code": 1.0}) for one in (PLAIN, dim))
+    sure = Advice(
+        "m", "d", {"maths": 0.95, "code": 0.9}, {}, Choice("plain", "falls_short"), ways, words, 99, budget="2"
+    )
     untold = dataclasses.replace(sure, choice=Choice("dim", "cannot_tell"))
-    assert "replay of half of all samples" in str(untold) and "replay of half" not in str(sure)
+    assert "whole runs of others" in str(untold) and "whole runs" not in str(sure)
 
 
 def test_every_skill_that_is_wanted_counts() -> None:
