@@ -170,18 +170,23 @@ def by_rules(ends: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(found: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
-    """A row a rule, contamination and size: mean regret with its interval over students, and the worst."""
+    """A row a rule, contamination and size, and over all of these: mean regret, its interval, and the worst.
+
+    An interval is over students, of which there may be one a size: then sizes have no row of their own.
+    """
     rows = []
     tables = [(f"pilots of {share:g}, forecast without the {out}", own, "regret")
               for (out, share), own in found.groupby(["without", "pilots"], sort=False)]  # fmt: skip
     for name, frame, column in [*tables, *((rule, rules, rule) for rule in rules.columns if rule not in HEAD)]:
-        whole = frame.groupby(["size", "student"])[column].mean()
-        parts = [("all", "all", whole.to_numpy(float), frame[column])]
-        parts += [(*key, own[column].to_numpy(float), own[column]) for key, own in frame.groupby(HEAD[:2], sort=False)]
-        for source, size, values, every in parts:
+        parts: list[tuple[str, str, pd.DataFrame]] = [("all", "all", frame)]
+        parts += [(str(source), "all", own) for source, own in frame.groupby("contamination", sort=False)]
+        cells = frame.groupby(HEAD[:2], sort=False)
+        parts += [(*key, own) for key, own in cells if rules["student"].nunique() > 1]
+        for source, size, own in parts:
+            values = own.groupby(["size", "student"])[column].mean().to_numpy(float)
             mean, low, high = mean_interval(values)
             row = {"rule": name, "contamination": source, "size": size, "students": int(np.isfinite(values).sum())}
-            rows.append(row | {"regret": mean, "low": low, "high": high, "worst": float(every.max())})
+            rows.append(row | {"regret": mean, "low": low, "high": high, "worst": float(own[column].max())})
     return pd.DataFrame(rows)
 
 
@@ -218,18 +223,18 @@ def page(
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Mean regret of each rule with its interval, by contamination and size."""
-    own = table[table["contamination"] != "all"]
-    rules, cells = list(dict.fromkeys(own["rule"])), list(own.groupby(["contamination", "size"], sort=False))
-    drawn = Figure(figsize=(8, 1.2 + 0.3 * len(rules)), layout="constrained")
+    """Mean regret of each rule with its interval, a panel a contamination."""
+    own = table[(table["contamination"] != "all") & (table["size"] == "all")]
+    rules, cells = list(dict.fromkeys(own["rule"])), list(own.groupby("contamination", sort=False))
+    drawn = Figure(figsize=(4.5 + 2.5 * len(cells), 1.2 + 0.3 * len(rules)), layout="constrained")
     axes = drawn.subplots(1, len(cells), sharey=True, squeeze=False)[0]
-    for ax, ((source, size), cell) in zip(axes, cells, strict=True):
-        found = cell.set_index("rule").reindex(rules)
+    for ax, (source, cell) in zip(axes, cells, strict=True):
+        one = cell.set_index("rule").reindex(rules)
         place = np.arange(len(rules))
-        ax.hlines(place, found["low"], found["high"], color="0.5")
-        ax.plot(found["regret"], place, "o", color="black", markersize=4)
+        ax.hlines(place, one["low"], one["high"], color="0.5")
+        ax.plot(one["regret"], place, "o", color="black", markersize=4)
         ax.axvline(GOOD, color="0.8", zorder=0)
-        ax.set_title(f"{source.replace('_', ' ')}, {size}", fontsize=9)
+        ax.set_title(f"{str(source).replace('_', ' ')} ({one['students'].max():.0f} students)", fontsize=9)
         ax.set_xlim(-0.05, 1.05)
     axes[0].set_yticks(np.arange(len(rules)), rules, fontsize=8)
     axes[0].invert_yaxis()
