@@ -164,6 +164,11 @@ class StudyFolder:
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
 
     @cached_property
+    def skill_names(self) -> dict[str, str]:
+        """By benchmark of the scores, the name of its curves."""
+        return skill_names(self.scores)
+
+    @cached_property
     def arm_names(self) -> tuple[str, ...]:
         """The arms in the record's order."""
         listed = [str(arm["name"]) for arm in self.record.get("arms", [])]
