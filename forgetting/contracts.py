@@ -638,6 +638,7 @@ class Claim(Part):
     parts: ClassVar[tuple[str, ...]]  # the statistics, all of which a supported claim takes
     rivals: ClassVar[tuple[str, ...]] = ()  # other explanations
     of_branches: ClassVar[bool] = False  # judged on students that branch from one trunk, which are no sizes
+    parts_apart: ClassVar[bool] = False  # each part is a question of its own, and may come from a study of its own
 
     @abstractmethod
     def judge(self, study: Any, rule: Any, pair: Any) -> Any:

@@ -56,7 +56,7 @@ class Exam:
     """Items with their prompts, and both ways to have them answered."""
 
     def __init__(self, folder: Path, per_depth: int, max_new_tokens: int) -> None:
-        self.model, self.max_new_tokens = load(folder), max_new_tokens
+        self.folder, self.model, self.max_new_tokens = folder, load(folder), max_new_tokens
         self.model.network.to(device())
         parts = [registry.build("benchmarks", {"name": n, "items_per_depth": per_depth}) for n in ("maths", "code")]
         benchmarks = [b for b in parts if isinstance(b, Benchmark)]

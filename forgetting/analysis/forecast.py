@@ -19,6 +19,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from forgetting import seeds
-from forgetting.analysis.curves import ORIGINAL, skill_names
+from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.learning_paths import Settings, mitigation, multiple
 from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.record_reading import part_name
@@ -46,6 +47,7 @@ LEFT = FEATURES.index("log_left")
 FEWEST, FEWEST_SOURCES = 20, 4  # past runs; contaminations from which another is foretold
 NEAREST = 300  # past runs that a factor is of
 FITTED, MOST = 400, 1_500  # past runs, drawn by chance, that scales are fitted to and that are conditioned on at most
+Root = tuple[Floats, bool]  # a lower Cholesky factor as ``cho_solve`` takes it
 PAST = ["student", "source", "method", "arm", "skill"]  # what a row is of
 
 
@@ -60,19 +62,20 @@ def past_runs(studies: Iterable[StudyFolder], early: float = EARLY) -> pd.DataFr
     return _rows(studies, early, 0)
 
 
-def runs_so_far(study: StudyFolder, planned: int, early: float = EARLY) -> pd.DataFrame:
-    """The same of runs that are to go on to the ``planned`` dose, or did: without their outcome."""
+def runs_so_far(study: StudyFolder, planned: int, early: float = EARLY, arm: str | None = None) -> pd.DataFrame:
+    """The same of runs that are to go on to the ``planned`` dose, or did: without their outcome; of one arm, or all."""
     require(planned >= 1, "planned", "1 or more", planned)
-    return _rows([study], early, planned).drop(columns="outcome")
+    return _rows([study], early, planned, arm).drop(columns="outcome")
 
 
-def _rows(studies: Iterable[StudyFolder], early: float, planned: int) -> pd.DataFrame:
+def _rows(studies: Iterable[StudyFolder], early: float, planned: int, only: str | None = None) -> pd.DataFrame:
     """``planned`` 0: the last dose of each run."""
     require(0 < early < 1, "early", "above 0 and below 1", early)
     rows: list[dict[str, Any]] = []
     for study in studies:
-        arms, names = {arm["name"]: arm for arm in study.record.get("arms", [])}, skill_names(study.scores)
+        arms, names = {arm["name"]: arm for arm in study.record.get("arms", [])}, study.skill_names
         whole = study.scores[study.scores["depth"].isna()]
+        whole = whole if only is None else whole[whole["arm"] == only]
         runs = whole.groupby(["student", "arm", "distillation_seed", "seed"], observed=True)
         for (student, arm, seed, _), own in runs:
             settings = arms.get(arm, {})
@@ -174,6 +177,10 @@ class Forecaster:
         first = cls(x_NF, y_N, centre, spread, theta, none, none, source_N, filled)
         return dataclasses.replace(first, apart_N=first._apart(student_N), apart_sources_N=first._apart(source_N))
 
+    @cached_property
+    def _root(self) -> Root:
+        return _root(self.x_NF, self.log_theta)
+
     def _apart(self, group_N: NDArray[np.str_]) -> Floats:
         """How many standard deviations each run lies from what the other groups foretell; 1 for a single group.
 
@@ -181,7 +188,7 @@ class Forecaster:
         2006, 5.4.2, for groups).
         """
         apart_N = np.ones(len(self.y_N))
-        inverse_NN = linalg.cho_solve(_root(self.x_NF, self.log_theta), np.eye(len(self.y_N)))
+        inverse_NN = linalg.cho_solve(self._root, np.eye(len(self.y_N)))
         weight_N = inverse_NN @ (self.y_N - self.y_N.mean())
         for name in np.unique(group_N) if len(np.unique(group_N)) > 1 else ():
             out = group_N == name
@@ -203,7 +210,7 @@ class Forecaster:
         With fewer past contaminations than ``fewest_sources`` nothing is told of another one.
         """
         x = (runs[list(FEATURES)].to_numpy(float) - self.centre_F) / self.spread_F
-        mean, sd = _conditioned(self.x_NF, self.y_N, x, self.log_theta)
+        mean, sd = _conditioned(self.x_NF, self.y_N, x, self.log_theta, self._root)
         mean, sources = np.clip(mean, 0, 1), np.unique(self.source_N)
         known = runs["source"].isin(sources).to_numpy(bool)
         by_left = {left: self._factors(left) for left in np.unique(x[:, LEFT])}
@@ -227,16 +234,16 @@ def _kernel(a: Floats, b: Floats, log_theta: Floats) -> Floats:
     return np.asarray(np.exp(2 * log_theta[-2] - np.maximum(squares, 0.0) / 2))
 
 
-def _conditioned(x: Floats, y: Floats, at: Floats, log_theta: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of an outcome, its noise included."""
-    root, middle = _root(x, log_theta), float(y.mean())
+def _conditioned(x: Floats, y: Floats, at: Floats, log_theta: Floats, root: Root) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of an outcome, its noise included, by the ``_root`` of ``x``."""
+    middle = float(y.mean())
     across = linalg.solve_triangular(root[0], _kernel(x, at, log_theta), lower=True)
     mean = middle + across.T @ linalg.solve_triangular(root[0], y - middle, lower=True)
     return mean, np.sqrt(math.exp(2 * log_theta[-2]) + math.exp(2 * log_theta[-1]) - (across**2).sum(axis=0))
 
 
-def _root(x: Floats, log_theta: Floats) -> tuple[Floats, bool]:
-    """The lower Cholesky factor of the Gram matrix with the noise, as ``cho_solve`` takes it."""
+def _root(x: Floats, log_theta: Floats) -> Root:
+    """Of the Gram matrix with the noise."""
     gram = _kernel(x, x, log_theta) + math.exp(2 * log_theta[-1]) * np.eye(len(x))
     return np.asarray(np.linalg.cholesky(gram), np.float64), True
 

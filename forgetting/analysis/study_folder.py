@@ -110,6 +110,11 @@ class StudyFolder:
         return self._table(PROBING_FILE, table_checks.check_probing, ["intervention"])
 
     @cached_property
+    def protection(self) -> pd.DataFrame:
+        """What protected modules keep more than their controls, by size; empty where ``protection.py`` judged none."""
+        return self._table("protection.csv", table_checks.check_protection)
+
+    @cached_property
     def ledger(self) -> pd.DataFrame | None:
         """The greedy answers, one row per (run, dose, item); None in a folder without its ledger."""
         return None if self.every_row is None else plain_rows(self.every_row)
@@ -157,6 +162,11 @@ class StudyFolder:
             if path is not None:
                 table_checks.check_scores(rows, path)
         return pd.DataFrame(rows, columns=list(ScoreRow.__dataclass_fields__))
+
+    @cached_property
+    def skill_names(self) -> dict[str, str]:
+        """By benchmark of the scores, the name of its curves."""
+        return skill_names(self.scores)
 
     @cached_property
     def arm_names(self) -> tuple[str, ...]:

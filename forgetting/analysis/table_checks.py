@@ -18,7 +18,7 @@ from forgetting.record.field_kinds import MISSING, NONE, NUMBER, TEXT, WHOLE, ch
 from forgetting.record.schema import ScoreRow
 
 COUNTED = ("capacity", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples", "depth", "items", "seeds",
-           "well_formed", "right", "answers", "samples", "k")  # fmt: skip
+           "well_formed", "right", "answers", "samples", "k", "students")  # fmt: skip
 RUN = ("student", "arm", "capacity", "dose", "distillation_seed", "seed", "benchmark")
 _KINDS: dict[str, Any] = {"str": TEXT, "int": WHOLE, "float": NUMBER, "None": NONE}
 SCORE_ROW = {
@@ -82,6 +82,17 @@ def check_ways(table: pd.DataFrame, path: Path) -> None:
 def check_passing(table: pd.DataFrame, path: Path) -> None:
     """``UsageError`` unless the rows of ``passing.csv`` have their columns, each of its kind."""
     _check_kinds(table, ("answering", "skill"), ("k", "value", "low", "high", "items", "samples"), path)
+
+
+def check_protection(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``protection.csv`` have their columns, each of its kind."""
+    texts, numbers = ("size", "skill", "against"), ("students", "area", "low", "high")
+    check_columns(table, (*texts, *numbers), path)
+    for name in numbers:
+        check_numbers(table, name, path)
+    check_names(table["size"].unique(), "size", path)
+    for name in texts:
+        check_words(table[name].unique(), name, path)
 
 
 def _check_kinds(table: pd.DataFrame, texts: Sequence[str], numbers: Sequence[str], path: Path) -> None:

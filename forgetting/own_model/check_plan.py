@@ -150,7 +150,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     )
     machine, name, side_by_side = this_machine(wishes.device)
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
-    adapters_only = registry.settings_of("mitigation", mitigation).get("name") == "lora"
+    adapters_only = registry.settings_of("mitigation", mitigation).get("name") in ("lora", "o_lora")
     costs = Costs(weights, tokens, answers, machine, slots, adapters_only)
     chosen = within(extent, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)

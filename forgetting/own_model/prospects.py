@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from forgetting.analysis import metrics
-from forgetting.analysis.curves import ORIGINAL, skill_names
+from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.forecast import Forecast, Forecaster, method_of, runs_so_far
 from forgetting.analysis.learning_paths import floor_of
 from forgetting.analysis.metrics import Floats
@@ -100,9 +100,8 @@ def _pilot(study: StudyFolder, arm: str, skills: Sequence[str]) -> Pilot:
 
 
 def _looks(study: StudyFolder, rows: pd.DataFrame, skill: str) -> pd.DataFrame:
-    names = skill_names(study.scores)
     own = rows[(rows["variant"] == ORIGINAL) & (rows["benchmark"] != PROBE)]
-    return own[own["benchmark"].map(names) == skill].sort_values("dose")
+    return own[own["benchmark"].map(study.skill_names) == skill].sort_values("dose")
 
 
 def _against(plain: Pilot, own: Pilot, skills: Sequence[str]) -> tuple[float, float, dict[str, float]]:
@@ -129,8 +128,7 @@ def _forecast(
 ) -> dict[str, Forecast]:
     """Retention of each skill at a dose that is still to come."""
     last = float(study.scores["dose"].max())
-    runs = runs_so_far(study, math.ceil(dose), min(0.999, last / dose))
-    runs = runs[runs["arm"] == arm]
+    runs = runs_so_far(study, math.ceil(dose), min(0.999, last / dose), arm)
     found = dict(zip(runs["skill"], forecaster.forecast(runs) if len(runs) else (), strict=True))
     kept = dict[str, Forecast]()
     for skill in skills:

@@ -97,19 +97,25 @@ def _student_record(study: Study, run: Run, store: Store) -> tuple[dict[str, Any
 
 
 def _taught(study: Study, run: Run, store: Store) -> list[dict[str, Any]]:
-    """By stage of a run's student: the method, steps, why it ended, accuracy on validation items, seconds, notes."""
+    """By stage of a run's student: the method, steps, samples, their pool, why it ended, accuracy on validation items,
+    seconds (wall; of the processor those of training), notes.
+    """
     found = []
     for number, stage in enumerate(study.stages_of(run.student), 1):
         home = store.find(fingerprint(student_form(study, run.student, run.distillation_seed, stages=number)))
         made = manifest(home) if home is not None else {}  # of a store that was cleared meanwhile only the end is known
         until, seconds = made.get("until", {}), made.get("wall_seconds", {})
-        checks = until.get("checks", [])
+        checks, fit = until.get("checks", []), stage.fit
+        steps, processor = until.get("steps", -(-fit.samples // fit.batch_size)), made.get("processor_seconds", {})
         found.append({
             "method": stage.method.short_name(),
-            "steps": until.get("steps", -(-stage.fit.samples // stage.fit.batch_size)),
+            "steps": steps,
+            "samples": min(fit.samples, steps * fit.batch_size),
+            "pool": fit.pool,
             **({"why": until["why"], "accuracy": checks[-1][1]} if checks else {}),
             **({"moved": made["moved"]} if "moved" in made else {}),
             "seconds": seconds,
+            **({"processor_seconds": processor["training"]} if "training" in processor else {}),
             **({"notes": made["notes"]} if "notes" in made else {}),
         })  # fmt: skip
     return found

@@ -65,6 +65,7 @@ def test_it_is_the_same_rule_after_a_journey_as_plain_values(maths: Rule) -> Non
     assert Rule.of(json.loads(json.dumps(maths.to_plain()))) == maths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks", [1, 3])
 @pytest.mark.parametrize("level", [0.5, 0.9])
 def test_runs_at_the_level_are_ended_less_often_than_alpha(tmp_path: Path, level: float, looks: int) -> None:

@@ -16,6 +16,7 @@ from forgetting.analysis.forecast import (
     LEAST,
     Forecaster,
     _conditioned,
+    _root,
     _some,
     mean_of_the_size,
     past_runs,
@@ -43,7 +44,8 @@ def test_conditioning_is_the_textbook_formula() -> None:
     draw = np.random.default_rng(0)
     x, y, at = draw.normal(size=(12, 2)), draw.normal(size=12), draw.normal(size=(5, 2))
     scales, amplitude, noise = np.array([0.7, 2.0]), 0.4, 0.1
-    mean, sd = _conditioned(x, y, at, np.log([*scales, amplitude, noise]))
+    theta = np.log([*scales, amplitude, noise])
+    mean, sd = _conditioned(x, y, at, theta, _root(x, theta))
 
     def k(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.array([[amplitude**2 * math.exp(-(((p - q) / scales) ** 2).sum() / 2) for q in b] for p in a])
@@ -60,7 +62,8 @@ def test_a_group_left_out_is_foretold_as_by_the_others_alone() -> None:
     found = known._apart(student)
     for name in np.unique(student):
         out = student == name
-        mean, sd = _conditioned(known.x_NF[~out], known.y_N[~out], known.x_NF[out], known.log_theta)
+        x_NF, y_N = known.x_NF[~out], known.y_N[~out]
+        mean, sd = _conditioned(x_NF, y_N, known.x_NF[out], known.log_theta, _root(x_NF, known.log_theta))
         assert found[out] == pytest.approx(np.abs(known.y_N[out] - np.clip(mean, 0, 1)) / sd, rel=1e-6)
 
 

@@ -89,6 +89,7 @@ ANOTHER = {
 NO_MUTANT_FAILS = {"HumanEval/162": "the codec's name is read with its punctuation left out"}
 
 
+@pytest.mark.slow
 def test_canonical_solutions_pass_and_mutants_fail() -> None:
     part = HumanEval(source=source("HumanEval.jsonl.gz"))
     items = part.items()

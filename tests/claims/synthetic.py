@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from forgetting.analysis.failures import COUNTS
 from forgetting.analysis.probing import COLUMNS
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import plain_rows, score_rows
+from forgetting.claims import ClaimVerdict, Rules, judge, read_rules
 from forgetting.record.files import jsonl, write_json
 from forgetting.record.schema import ADDED, FAILURES_FILE, LEDGER_COLUMNS, PROBING_FILE
 
@@ -144,9 +146,11 @@ def _students(world: World) -> list[dict[str, Any]]:
     for capacity in world.capacities:
         for branch in world.branches:
             end = {"why": "cap", "accuracy": 0.8} if branch in world.late else {"why": "reached", "accuracy": 0.95}
-            stages = [{"method": "off_policy", "steps": 10}, {"method": branch, "steps": 20, "moved": 0.1, **end}]
+            own = {"method": branch, "steps": 20, "samples": 640, "pool": 320, "moved": 0.1, **end}
+            stages = [{"method": "off_policy", "steps": 10, "samples": 320}, own]
             found.append({
                 "name": f"{capacity // 1000}k-{branch}", "branch": branch, "trunk": f"{capacity // 1000}k",
+                "capacity": capacity,
                 "trunk_stages": 1, "taught": {str(seed): stages for seed in range(world.seeds)},
             })  # fmt: skip
     return found
@@ -209,3 +213,15 @@ def write(world: World, folder: Path, ledger: bool = True) -> Path:
         Curves().to_frame().to_csv(folder / "curves.csv", index=False)
         (folder / "ledger.parquet").unlink()
     return folder
+
+
+@cache
+def rules() -> Rules:
+    """The package's rules, read once."""
+    return read_rules()
+
+
+def verdicts(claims: tuple[str, ...], *paths: Path) -> dict[str, ClaimVerdict]:
+    """These claims alone judged, by the package's rules: all others would cost ten times as much."""
+    mine = {name: rules().claims[name] for name in claims}
+    return {found.claim: found for found in judge(paths, dataclasses.replace(rules(), claims=mine))}

@@ -29,7 +29,7 @@ def test_what_it_prints(command: Any, results: str, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     done = command("claims", results)
     assert done.status == 0 and done.err == ""
-    assert "rules version 4" in done.out and "C5: supported (exploratory)" in done.out
+    assert "rules version 5" in done.out and "C5: supported (exploratory)" in done.out
     assert "missing   items per cell: 80 of 500" in done.out
     assert "C8: not testable at these sizes" in done.out and "no joint arm" in done.out
     assert "Zones of the measured ladder" in done.out and "retained" in done.out
@@ -44,7 +44,7 @@ def test_json_on_the_screen_and_in_a_file(command: Any, results: str, here: Path
     judged = {verdict["claim"]: verdict for verdict in printed}
     assert judged["C4"]["verdict"] == "not_testable" and judged["C4"]["reason"] == "no branches of one trunk"
     first = judged["C5"]
-    assert first["verdict"] == "supported" and first["rules_version"] == 4 and first["exploratory"] is True
+    assert first["verdict"] == "supported" and first["rules_version"] == 5 and first["exploratory"] is True
     assert first["parts"][0]["by_size"][0]["capacity"] == 10_000
     assert judged["C6"]["p"] is None and judged["C9"]["zones"][0]["zone"] == "retained"
 

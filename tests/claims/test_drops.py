@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from forgetting.claims import ClaimVerdict, judge, read_rules
-from forgetting.claims.judging.rules import Rules
+from forgetting.claims import ClaimVerdict
+from tests.claims.synthetic import verdicts
 
 DEVICES = ("rephrased", "renamed", "reordered", "distractor")
 Costs = dict[str, Callable[[int], float]]
@@ -25,9 +25,7 @@ def found(study: Callable[..., Path], make_arm: Callable[..., dict[str, Any]]) -
             lambda *look: 0.9, [make_arm("high", "dialogue", shift=0.5)], capacities=(10_000, 30_000, 90_000),
             doses=(0, 1000), variants=variants, name=f"study{next(number)}", **given,
         )  # fmt: skip
-        rules = read_rules()
-        (verdict,) = judge([path], Rules(2, rules.level, 2, {claim: rules.claims[claim]}))
-        return verdict
+        return verdicts((claim,), path)[claim]
 
     return of
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from forgetting.analysis.failures import COUNTS
-from forgetting.claims import ClaimVerdict, judge
-from tests.claims.synthetic import World, arm, write
+from forgetting.claims import ClaimVerdict
+from tests.claims.synthetic import World, arm, verdicts, write
 
 SIZES, STUDENTS, ITEMS = (10_000, 30_000, 100_000), 6, 600
 Share = Callable[[int], float]  # of the three modes among wrong answers, by capacity
@@ -39,7 +39,7 @@ def judged(
     write(World(lambda *_: 0.5, made, SIZES, STUDENTS, benchmarks=("maths", "traps"), items=20), folder)
     if counts:
         pd.DataFrame(rows, columns=COUNTS).to_csv(folder / "failures.csv", index=False)
-    return next(one for one in judge([folder]) if one.claim == "C3")
+    return verdicts(("C3",), folder)["C3"]
 
 
 def test_named_modes_that_grow_rarer_with_size_support_it(tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ from statsmodels.stats.multitest import multipletests
 from forgetting.claims import ClaimVerdict, judge
 from forgetting.claims.judging.decision import combine
 from forgetting.errors import UsageError
+from tests.claims.synthetic import verdicts
 
 Make = Callable[..., Path]
 Arm = Callable[..., dict[str, Any]]
 
 
 def verdict(claim: str, *paths: Path) -> ClaimVerdict:
-    return next(v for v in judge(paths) if v.claim == claim)
+    return verdicts((claim,), *paths)[claim]
 
 
 def outcomes(judged: ClaimVerdict) -> dict[str, str]:
@@ -40,7 +41,7 @@ def test_dialogue_that_costs_maths(study: Make, make_arm: Arm) -> None:
     (part,) = found.parts
     assert found.verdict == "supported" and not found.exploratory and found.missing == ()
     assert part.low < 0.35 / 0.95 < part.high and part.low > 0.3
-    assert (found.sizes, found.seeds, found.items, found.rules_version) == (3, 5, 500, 4)
+    assert (found.sizes, found.seeds, found.items, found.rules_version) == (3, 5, 500, 5)
     assert [effect.capacity for effect in part.by_size] == [10_000, 30_000, 100_000]
     assert all(effect.low < 0.35 / 0.95 < effect.high for effect in part.by_size)
     assert {rival.name: rival.state for rival in found.rivals} == {"noise": "open", "rate": "open"}
@@ -276,6 +277,7 @@ def test_larger_students_that_forget_more(study: Make, make_arm: Arm) -> None:
     assert found.rivals[1].state == "explains"
 
 
+@pytest.mark.slow
 def test_an_order_that_the_rate_makes(study: Make, make_arm: Arm) -> None:
     arms = [*shifts(make_arm), make_arm("wide", "dialogue", shift=0.5, rate_policy="inverse_width")]
     found = ladder(study, arms, lambda place: 0.05 if place < 0.55 else 0.98)

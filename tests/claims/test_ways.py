@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from forgetting.claims import ClaimVerdict, judge, read_rules
-from forgetting.claims.judging.rules import Rules
+from forgetting.claims import ClaimVerdict
+from tests.claims.synthetic import verdicts
 
 Make = Callable[..., Path]
 Arm = Callable[..., dict[str, Any]]
@@ -34,9 +34,7 @@ def found(study: Make, make_arm: Arm) -> Callable[..., dict[str, ClaimVerdict]]:
             lambda *look: 0.9 if look[-1] == 0 else 0.5, [make_arm("high", "dialogue", shift=given.pop("shift", 0.5))],
             capacities=(10_000, 20_000, 40_000), **({"ways": added} if added else {}), **given,
         )  # fmt: skip
-        rules = read_rules()
-        mine = {name: rules.claims[name] for name in ("C11", "C12")}
-        return {verdict.claim: verdict for verdict in judge([path], Rules(rules.version, rules.level, 2, mine))}
+        return verdicts(("C11", "C12"), path)
 
     return of
 

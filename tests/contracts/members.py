@@ -115,6 +115,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "trim", "by": "random"},
         {"name": "gate", "budget": 1e-4, "every": 2, "pool": 8},
         {"name": "growth", "times": 2.0, "only_new": True},
+        {"name": "o_lora", "rank": 2, "every": 2},
     ),
     "answering": (
         {"name": "sampled", "samples": 3, "ks": (1, 2), "temperature": 1.3},

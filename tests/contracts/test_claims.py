@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from forgetting import registry
-from forgetting.claims import ClaimVerdict, Rules, judge, read_rules
+from forgetting.claims import ClaimVerdict, Rules, judge
 from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, UNTESTABLE
 from forgetting.claims.judging.evidence import Measured
 from forgetting.claims.judging.rules import ClaimRule, Needs, Pair, PartRule, RivalRule, known_claims
 from forgetting.claims.judging.verdict import Finding
 from forgetting.contracts import Claim
 from forgetting.record.schema import FAILURES_FILE, PROBING_FILE
-from tests.claims.synthetic import World, arm, write, write_failures, write_probes
+from tests.claims.synthetic import World, arm, rules, write, write_failures, write_probes
 from tests.contracts.members import every, parts
 
 ARMS = [  # of every kind that a claim may ask for
@@ -70,7 +70,7 @@ def _world() -> World:
 def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """A study that has every kind of arm, and one of students that branch from one trunk."""
     root = tmp_path_factory.mktemp("claims")
-    branches = {"off_policy": 1.0, "on_policy": 1.5, "multi_stage": 3.0}
+    branches = {"off_policy": 1.0, "on_policy": 1.5, "multi_stage": 3.0, "process": 1.2, "gold": 1.0}
     several = dataclasses.replace(
         _world(), branches=branches, arms=ARMS[:1], doses=(0, 250, 2000, 16_000, 128_000, 1_024_000),
         benchmarks=("maths",), capacities=(10_000,), depths=(2,),
@@ -108,7 +108,7 @@ def lacking(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def rule_of(part: Claim) -> ClaimRule:
     """The package's entry with this part's settings, or one made up for somebody else's claim."""
-    own = read_rules().claims.get(part.identifier)
+    own = rules().claims.get(part.identifier)
     if own is not None:
         return dataclasses.replace(own, claim=part)
     statistics = {name: PartRule(name, "shape" if name == "shape" else "above", 0.0) for name in part.parts}
@@ -130,11 +130,11 @@ def findings(part: Claim, folder: Path) -> list[Finding]:
 
 def test_the_package_has_a_rule_for_every_claim_with_its_defaults() -> None:
     """One file and one entry: neither stands without the other."""
-    rules = read_rules().claims
+    known = rules().claims
     own = [registry.part_class("claims", name)() for name in registry.names("claims")]
-    assert {part.identifier for part in own if isinstance(part, Claim)} == set(rules) == set(known_claims())
-    assert len(rules) == len(own)
-    for rule in rules.values():
+    assert {part.identifier for part in own if isinstance(part, Claim)} == set(known) == set(known_claims())
+    assert len(known) == len(own)
+    for rule in known.values():
         assert rule.claim == type(rule.claim)()
         assert tuple(rule.parts) == rule.claim.parts and tuple(rule.rivals) == rule.claim.rivals
         assert not {f.name for f in dataclasses.fields(ClaimRule)} & {f.name for f in dataclasses.fields(rule.claim)}

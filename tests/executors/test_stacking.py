@@ -110,6 +110,7 @@ def test_a_wrong_stack_is_one_line(value: Any) -> None:
         stack_of(value)
 
 
+@pytest.mark.slow
 def test_the_peak_is_linear_in_the_replicas_and_predicted_within_15_percent() -> None:
     """Predicted from stacks of 2 and 4, as before a run; measured: every storage alive at once in two steps."""
     rung, data = architecture("10k"), batch(32)

@@ -66,6 +66,7 @@ def test_a_second_study_gives_the_same_ledger(
     assert again.folder.name == result.folder.name
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on(result: Result, folder: Path, texts: dict[str, str], tmp_path: Path) -> None:
     """From a folder in which one run is complete and the other one stopped after its second dose."""
     made = study(folder, texts, tmp_path)

@@ -131,6 +131,7 @@ def test_students_move_towards_their_teacher(
         assert method.loss(taught, mentor, batch) < 0.8 * method.loss(untaught, mentor, batch)
 
 
+@pytest.mark.slow
 def test_checkpoints_are_distilled_further(
     pupil: Path, teacher: Path, texts: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,6 +204,7 @@ def ledgers(folder: Path, machine: Machine) -> list[pd.DataFrame]:
     return found
 
 
+@pytest.mark.slow
 def test_a_stack_of_runs_goes_through_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted = Noted()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -52,6 +52,7 @@ def result(folder: Path, texts: dict[str, str], tmp_path_factory: pytest.TempPat
     return study(folder, texts, output, benchmarks=[GSM8K, humaneval], evaluation=EVALUATION)
 
 
+@pytest.mark.slow
 def test_answers_at_dose_0_are_those_of_the_checkpoint_and_the_table_follows_from_them(
     result: Result, folder: Path
 ) -> None:

@@ -57,6 +57,7 @@ def likelihood(own: HuggingFaceModel, before: str, after: str) -> float:
     return total
 
 
+@pytest.mark.slow
 @needed
 def test_scores_are_those_of_the_models_own_probabilities(folder: Path) -> None:
     own = model(4)
@@ -69,6 +70,7 @@ def test_scores_are_those_of_the_models_own_probabilities(folder: Path) -> None:
     assert not own.network.training and math.isfinite(choice.value)
 
 
+@pytest.mark.slow
 @needed
 def test_a_limit(folder: Path) -> None:
     assert measure_tasks(model(4), ["capitals_choice"], folder=folder, limit=2)[0].items == 2
@@ -83,6 +85,7 @@ def test_written_text_stops_where_the_task_says() -> None:
         _answers(own, [("maths", {"do_sample": True, "temperature": 0.7})], 4)
 
 
+@pytest.mark.slow
 @needed
 def test_an_unknown_task_and_missing_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"^lm-eval\.tasks: unknown name 'capital_choice'; `lm-eval ls tasks` lists"):

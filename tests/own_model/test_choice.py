@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from forgetting.analysis.forecast import Forecast
 from forgetting.analysis.shipped_runs import shipped_runs
 from forgetting.errors import UsageError
+from forgetting.own_model.advice import Advice
 from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
-from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, flips, halved, ranked
+from forgetting.own_model.choice import MOST_TIMES, Choice, Prospect, choose, flips, halved, ranked
 from forgetting.own_model.prospects import NOTHING_OLD, Pilot, _against
 
 KEEP = {"maths": 0.95}
@@ -56,6 +58,16 @@ PLAIN = way("plain", 0.3, 0.1, 0.5)
 def test_choice(others: list[Prospect], arm: str, verdict: str) -> None:
     found = choose([PLAIN, *others], KEEP)
     assert (found.arm, found.verdict) == (arm, verdict)
+
+
+def test_where_nothing_is_told_the_advice_says_what_whole_runs_of_others_kept() -> None:
+    dim, words = way("dim", 0.0, 0.0, 1.0, told=False, harm=0.5), {"plain": "plain tuning", "dim": "KL"}
+    ways = tuple(dataclasses.replace(one, so_far={"maths": 1.0, "code": 1.0}) for one in (PLAIN, dim))
+    sure = Advice(
+        "m", "d", {"maths": 0.95, "code": 0.9}, {}, Choice("plain", "falls_short"), ways, words, 99, budget="2"
+    )
+    untold = dataclasses.replace(sure, choice=Choice("dim", "cannot_tell"))
+    assert "whole runs of others" in str(untold) and "whole runs" not in str(sure)
 
 
 def test_every_skill_that_is_wanted_counts() -> None:

@@ -32,6 +32,7 @@ def built(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_study_that_is_no_sweep_does_not_wait_for_what_thresholds_need(small_folder: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from forgetting.report.result import load; "
@@ -149,6 +150,7 @@ def test_every_point_of_a_curve_has_a_tooltip_with_its_interval(built: Path) -> 
         assert f"34k, dose {dose:,}: {value:.3f} ({low:.3f} to {high:.3f})" in text
 
 
+@pytest.mark.slow
 def test_rebuilding_gives_the_same_files(built: Path) -> None:
     before = {p: p.read_bytes() for p in built.rglob("*") if p.is_file() and "tfevents" not in p.name}
     events = {p.parent for p in built.rglob("*tfevents*")}

@@ -115,6 +115,7 @@ MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", cases(MOMENTS, "some snapshots of dose 40 taken"))
 def test_an_interrupted_stack_that_is_resumed_equals_one_that_was_not(
     moment: str, study: Study, whole: Runs, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -244,6 +245,7 @@ LEAVING: dict[str, tuple[Any, str, int, bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", cases(LEAVING, "some snapshots without it taken"))
 def test_a_stack_that_was_killed_where_a_run_left_it_goes_on_as_if_nothing_had_been(
     moment: str, study: Study, store: Store, left: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

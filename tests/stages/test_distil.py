@@ -51,6 +51,7 @@ def made(study: Study, store: Store) -> dict[str, Path]:
     }
 
 
+@pytest.mark.slow
 def test_every_fit_and_every_look_is_on_the_device_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def note(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", cases(["sequence", "word"], "word"))
 def test_the_first_twenty_losses_of_every_student_are_those_of_separate_ones(
     level: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -107,6 +108,7 @@ MOMENTS: dict[str, tuple[Any, str, int, bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", cases(MOMENTS, "some snapshots of step 8 taken"))
 def test_students_that_were_interrupted_are_those_that_were_not(
     moment: str, study: Study, whole: list[dict[str, Tensor]], store: Store, monkeypatch: pytest.MonkeyPatch

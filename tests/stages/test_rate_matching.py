@@ -153,6 +153,7 @@ def test_fresh_students_have_their_rate_from_one_outside_the_study() -> None:
     assert pilot_form(more, more.students[0], more.pilot_arm(more.arms[0]), 4e-3) == form
 
 
+@pytest.mark.slow
 def test_pilots_are_kept_and_made_anew_they_are_the_same(study: Study, store: Store, tmp_path: Path) -> None:
     first = rate_matching.matched(study, study.students[1], study.arms[0], store)
     kept = {path.parent.name for path in store.root.glob("*/manifest.json")}

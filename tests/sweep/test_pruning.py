@@ -59,12 +59,14 @@ def test_a_sweep_ends_hopeless_runs_marks_them_and_says_so(pruned: Path) -> None
     assert all(flops[run] < max(flops.values()) for run in ended)
 
 
+@pytest.mark.slow
 def test_it_repeats_itself_and_goes_on_where_it_was_interrupted(pruned: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         go(SPEC, tmp_path, Counting(interrupt_at=2))
     assert findings(go(SPEC, tmp_path)[0]) == findings(pruned)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_after_its_last_look_is_not_trained_on(
     pruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

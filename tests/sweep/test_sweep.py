@@ -61,6 +61,7 @@ def _whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return go(sweep_spec(), tmp_path_factory.mktemp("whole"))[0]
 
 
+@pytest.mark.slow
 def test_views_that_a_kill_cut_short_are_made_again(whole: Path, tmp_path: Path) -> None:
     """Killed after the page, before the events and what views add to the record; a lock and half a file are left."""
     folder = tmp_path / whole.name
@@ -79,6 +80,7 @@ def test_views_that_a_kill_cut_short_are_made_again(whole: Path, tmp_path: Path)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in whole.iterdir())
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_at_its_first_step_is_no_study(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +235,7 @@ def test_hours_are_counted_over_interruptions(tmp_path: Path) -> None:
     assert target["ended"] == f"budget: {kept:g} hours"
 
 
+@pytest.mark.slow
 def test_hours_are_kept_after_each_round_for_a_driver_that_is_killed_outright(tmp_path: Path) -> None:
     kept: list[float] = []
 
@@ -247,6 +250,7 @@ def test_hours_are_kept_after_each_round_for_a_driver_that_is_killed_outright(tm
     assert kept == sorted(kept)
 
 
+@pytest.mark.slow
 def test_another_level_is_another_search_of_the_same_runs(tmp_path: Path) -> None:
     folder, first = go(sweep_spec(), tmp_path)
     other, second = go(sweep_spec(targets=(Target(levels=(0.6,)),)), tmp_path)

@@ -2,20 +2,21 @@
 
 The study that judges a claim is chosen by what it measured, never by what came out: most parts tested, fewest needs
 missing, then most seeds, sizes and items in the first part, then the order given. What the others say stands in the
-verdict's notes.
+verdict's notes. Of a claim whose parts are questions of their own (``parts_apart``) each part is judged so by itself.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from forgetting.analysis.statistics import holm
 from forgetting.claims.judging.decision import OPEN, OPPOSES, SUPPORTS, UNTESTABLE, Counts, combine
 from forgetting.claims.judging.evidence import Measured
 from forgetting.claims.judging.rules import ClaimRule, Pair, Rules, read_rules
-from forgetting.claims.judging.verdict import ClaimVerdict, Finding
+from forgetting.claims.judging.verdict import ClaimVerdict, Finding, Rival
 from forgetting.errors import require
 
 WITHOUT_ITEMS = "without items: intervals from counts, template clustering not counted"
@@ -39,9 +40,12 @@ def judge(paths: Iterable[Path | str], rules: Rules | Path | str | None = None) 
     ]
 
 
-def _best(rule: ClaimRule, studies: list[Measured]) -> tuple[Measured, Finding, tuple[str, ...]]:
+def _best(rule: ClaimRule, studies: list[Measured]) -> tuple[list[Measured], Finding, tuple[str, ...]]:
+    """The studies that judge, what they say, and what the others found."""
     found = [(study, _finding(study, rule, pair)) for study in studies for pair in rule.pairs]
     ranked = sorted(found, key=lambda one: _rank(one[1]), reverse=True)
+    if rule.claim.parts_apart:
+        return _by_parts(rule, ranked)
     (study, finding), others = ranked[0], ranked[1:]
     notes = []
     for other, own in others:
@@ -49,7 +53,43 @@ def _best(rule: ClaimRule, studies: list[Measured]) -> tuple[Measured, Finding, 
             if part.outcome != UNTESTABLE:
                 effect = f"{part.value:+.2f} [{part.low:+.2f}, {part.high:+.2f}] {part.outcome}"
                 notes.append(f"also in {other.name} ({own.conditions}): {part.name} {effect}")
-    return study, finding, tuple(notes)
+    return [study], finding, tuple(notes)
+
+
+def _by_parts(
+    rule: ClaimRule, ranked: list[tuple[Measured, Finding]]
+) -> tuple[list[Measured], Finding, tuple[str, ...]]:
+    """Each part from the study that tests it best; nothing is pooled."""
+    used: list[tuple[Measured, Finding]] = []
+    parts = []
+    for place in range(len(rule.parts)):
+        tested = [one for one in ranked if one[1].parts[place].outcome != UNTESTABLE]
+        chosen = max(tested, key=lambda one: _rank_of_part(one[1], place), default=ranked[0])
+        parts.append(chosen[1].parts[place])
+        if tested and chosen not in used:
+            used.append(chosen)
+    if not used:
+        return [ranked[0][0]], ranked[0][1], ()
+    whole = Finding(
+        tuple(parts),
+        tuple(_rival([(study.name, own.rivals[place]) for study, own in used]) for place in range(len(rule.rivals))),
+        "; ".join(dict.fromkeys(own.conditions for _, own in used)),
+        tuple(dict.fromkeys(f"{study.name}: {need}" for study, own in used for need in own.missing)),
+        tuple(dict.fromkeys(note for _, own in used for note in own.notes)),
+    )
+    return [study for study, _ in used], whole, ()
+
+
+def _rival(states: list[tuple[str, Rival]]) -> Rival:
+    """What several studies say of one rival: it explains if it does in one, else is excluded if it is in one."""
+    state = next((name for name in ("explains", "excluded") if any(one.state == name for _, one in states)), "open")
+    said = "; ".join(f"{study}: {one.evidence}" for study, one in states if one.state == state)
+    return replace(states[0][1], state=state, evidence=said)
+
+
+def _rank_of_part(finding: Finding, place: int) -> tuple[int, ...]:
+    part = finding.parts[place]
+    return -len(finding.missing), part.seeds, part.sizes, part.items
 
 
 def _finding(study: Measured, rule: ClaimRule, pair: Pair) -> Finding:
@@ -74,14 +114,14 @@ def _counts(finding: Finding) -> Counts:
 
 
 def _verdict(
-    name: str, rules: Rules, study: Measured, finding: Finding, others: tuple[str, ...], outcome: str, p: float
+    name: str, rules: Rules, studies: list[Measured], finding: Finding, others: tuple[str, ...], outcome: str, p: float
 ) -> ClaimVerdict:
     rule, n = rules.claims[name], _counts(finding)
     verdict, reason = _decision(finding, outcome, p, rules.level)
     notes, missing = finding.notes + others, finding.missing
     if outcome != UNTESTABLE:
         missing += tuple(f"part {part.name}: {part.note}" for part in finding.parts if part.outcome == UNTESTABLE)
-    if not study.with_items and outcome != UNTESTABLE:
+    if not all(study.with_items for study in studies) and outcome != UNTESTABLE:
         notes = (WITHOUT_ITEMS, *notes)
     return ClaimVerdict(
         claim=name,
@@ -90,7 +130,7 @@ def _verdict(
         verdict=verdict,
         exploratory=bool(missing),
         reason=reason,
-        study=study.name,
+        study=", ".join(study.name for study in studies),
         conditions=finding.conditions,
         sizes=n.sizes,
         seeds=n.seeds,

@@ -46,6 +46,7 @@ def test_it_is_pava_weighted_by_runs(sizes: list[tuple[float, int]]) -> None:
     assert fit.fit_C == pytest.approx(_pava([v for v, _ in sizes], [n for _, n in sizes]), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.5, 0.8])
 def test_coverage(level: float) -> None:
     rng, p = np.random.default_rng(0), expit(4 * (X - 4.7))

@@ -57,6 +57,7 @@ def test_equal_forgetting_is_a_straight_line() -> None:
     assert all(math.isnan(v) for v in (*fit.low.values(), *fit.high.values(), *fit.slope[1:]))
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_coefficients() -> None:
     rng, (dose, capacity, replay, run) = np.random.default_rng(0), _looks()
     covered = np.zeros(4)

@@ -51,6 +51,7 @@ def test_quiet_studies_are_named(truth: str, verdict: str, winner: str) -> None:
         assert found.width_low <= found.width_decades <= found.width_high
 
 
+@pytest.mark.slow
 def test_the_errors_of_the_rule() -> None:
     """A small run of validation/shape_rule.py, with its limits and room for 100 studies."""
     for truth, verdict in (("constant", "constant"), ("line", "trend"), ("wide", "trend"), ("step", "step")):

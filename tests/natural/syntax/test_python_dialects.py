@@ -53,6 +53,7 @@ def test_a_dialect_is_deterministic_and_another_text(source: str, dialect: str) 
     assert dialect not in RESTORE or changed != source
 
 
+@pytest.mark.slow
 def test_how_much_of_the_library_each_dialect_can_say() -> None:
     shares = {d: sum(said(s, d) is not None for s in LIBRARY) / len(LIBRARY) for d in DIALECTS}
     assert shares["keywords"] == 1.0 and shares["braces"] > 0.98 and shares["calls"] > 0.98, shares

@@ -11,6 +11,7 @@ from forgetting.natural.twins.python import Problem, functional, reformatted, re
 from tests.real import source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "least"), [("renamed", 160), ("functional", 30), ("reformatted", 140)])
 def test_canonical_solutions_pass_in_every_form(variant: str, least: int) -> None:
     part = HumanEval(source=source("HumanEval.jsonl.gz"))

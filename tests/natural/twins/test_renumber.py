@@ -41,6 +41,7 @@ def worth(text: str) -> float:
     return float(eval(text.replace(",", "")))
 
 
+@pytest.mark.slow
 def test_yield_on_the_real_test_set() -> None:
     kept, counts = real()
     assert len(kept) + sum(counts.values()) == 1_319
@@ -105,6 +106,7 @@ def test_what_was_larger_stays_larger() -> None:
         assert [new[i] for i in order] == sorted(new), (original, twin)
 
 
+@pytest.mark.slow
 def test_the_page_has_the_counts_of_the_benchmark() -> None:
     from forgetting.benchmarks.gsm8k import GSM8K
 

@@ -52,6 +52,7 @@ def test_a_distractor_comes_before_the_question_with_a_new_number(seed: int) -> 
     assert not set(re.findall(r"\d+", added)) & set(re.findall(r"\d+", QUESTION))
 
 
+@pytest.mark.slow
 def test_counts_on_the_real_test_set() -> None:
     counts = Counter[str]()
     for index, row in enumerate(rows(source("gsm8k-test.jsonl.gz"), split="test")):

@@ -272,6 +272,7 @@ def test_hparams_are_written_once_for_the_whole_sweep(built: Path) -> None:
     assert len(runs) == 140 + 1  # and what is of the study
 
 
+@pytest.mark.slow
 def test_the_report_is_rebuilt_without_torch(built: Path) -> None:
     before = (built / "report.html").read_bytes()
     script = (
