@@ -37,7 +37,7 @@ def drawn(study: StudyFolder) -> dict[str, Figure]:
 def keyword_figure(benchmark: str, own: pd.DataFrame) -> Figure:
     """A row an arm at its last dose, above them dose 0; a colour a size; another wording with the keyword is hollow."""
     title = f"Keyword or description: {benchmark}, by students"
-    figure, axes = drawing.grid(len(MEASURES), len(MEASURES), title, below=0.8, sharey="row", foot=0.4)
+    figure, axes = drawing.grid(len(MEASURES), len(MEASURES), title, below=0.8, sharey="row", foot=0.6)
     start = own[(own["dose"] == 0) & (own["arm"] == own["arm"].iloc[0])].assign(row="dose 0")
     last = own[own["dose"] == own.groupby("arm")["dose"].transform("max")]
     rows = pd.concat([start, last.assign(row=[f"{a}, {d:,}" for a, d in zip(last["arm"], last["dose"], strict=True)])])
@@ -48,10 +48,13 @@ def keyword_figure(benchmark: str, own: pd.DataFrame) -> Figure:
             _points(ax, some, name, height, COLOURS[number % len(COLOURS)], str(student))
         ax.set_title(about)
         ax.set_xlabel(axis)
-        ax.set_yticks(list(places.values()), list(places))
+        ax.set_yticks([])
+        ax.set_ylim(min(places.values()) - 0.5, 0.7)
+        for row, place in places.items():
+            ax.text(0.02, place + 0.3, row, transform=ax.get_yaxis_transform(), fontsize=7, color=drawing.LEVEL_COLOUR)
     axes.flat[1].axvline(0.5, color=drawing.LEVEL_COLOUR, linewidth=0.9)
     axes.flat[0].axvline(0, color=drawing.LEVEL_COLOUR, linewidth=0.9)
-    drawing.legend(figure, axes, [])
+    drawing.legend(figure, axes, [], 2)
     return figure
 
 

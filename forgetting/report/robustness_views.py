@@ -76,7 +76,7 @@ def robustness_figure(arm: ArmCurves, own: pd.DataFrame) -> Figure:
     figure, axes = drawing.grid(
         len(benchmarks) * len(doses),
         len(doses),
-        f"What perturbed wordings cost\n{arm.title}",
+        f"What perturbed wordings cost: 1 - perturbed / original\n{arm.title}",
         foot=1.05,
     )
     places = [(name, dose) for name in benchmarks for dose in doses]
@@ -90,8 +90,6 @@ def robustness_figure(arm: ArmCurves, own: pd.DataFrame) -> Figure:
         ax.set_title(f"{benchmark}, dose {dose:,}")
         ax.set_xlabel("parameters")
         _sizes(ax, own["capacity"].to_numpy(float))
-    for row in axes:
-        row[0].set_ylabel("relative drop")
     drawing.legend(figure, axes, [], 2)
     return figure
 
