@@ -51,7 +51,7 @@ class MixedFit:
 
 
 @dataclass(frozen=True)
-class Answers:
+class LogitData:
     """What is fitted: ``slope_N`` is what each student has an own effect of; all 0 for a model without."""
 
     X_NP: Floats
@@ -62,7 +62,7 @@ class Answers:
     prior_sd: float = PRIOR_SD
 
 
-def fit(answers: Answers) -> MixedFit:
+def fit(answers: LogitData) -> MixedFit:
     """Maximise the approximate likelihood; without variation of the slope its deviation is 0."""
     inner = _Inner(answers)
 
@@ -84,11 +84,11 @@ class _Inner:
     Modes are in units of their deviations. Students' effects are S intercepts, then S slopes.
     """
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: LogitData) -> None:
         self.prior_sd, self.beta_P = answers.prior_sd, np.zeros(answers.X_NP.shape[1])
         self.problems, self.students = int(answers.problem_N.max()) + 1, int(answers.student_N.max()) + 1
         self.problem_I, self.student_F = np.zeros(self.problems), np.zeros(2 * self.students)
-        # Answers of one student to one problem in one cell of the design count together: rows R, cells C.
+        # LogitData of one student to one problem in one cell of the design count together: rows R, cells C.
         cells, cell_N = np.unique(np.column_stack([answers.X_NP, answers.slope_N]), axis=0, return_inverse=True)
         self.X_CP, self.slope_C = cells[:, :-1], cells[:, -1]
         sizes = (len(cells), self.problems, self.students)
@@ -229,7 +229,7 @@ def _fitted(head: dict[str, object], own: pd.DataFrame, slopes: bool) -> list[di
     problem_N, problems = pd.factorize(pd.Series(place(own["item"], own["variant"])))
     student_N, students = pd.factorize(run[own.index])
     found = fit(
-        Answers(
+        LogitData(
             np.column_stack(list(columns.values())), own["verdict"].eq("right").to_numpy().astype(float),
             problem_N.astype(np.int64), student_N.astype(np.int64), slopes * after_N,
         )

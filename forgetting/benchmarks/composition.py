@@ -68,16 +68,16 @@ class Composition(Benchmark):
         return Maths().failure(item, answer, grade, ended=ended)
 
 
-Whole = tuple[maths.MathsProblem, maths.Surface]
+WholeProblem = tuple[maths.MathsProblem, maths.Surface]
 
 
 @lru_cache(maxsize=16)
-def _wholes(seed: int, split: Split, novel: bool, count: int) -> tuple[Whole, ...]:
+def _wholes(seed: int, split: Split, novel: bool, count: int) -> tuple[WholeProblem, ...]:
     rng = from_seed(seed, "benchmarks/composition", split, int(novel))
-    distinct = [Distinct[Whole](lambda w: w[0], lambda w: maths.prompt(*w)) for _ in NOVEL]
+    distinct = [Distinct[WholeProblem](lambda w: w[0], lambda w: maths.prompt(*w)) for _ in NOVEL]
     orders = NOVEL if novel else tuple(pair[::-1] for pair in NOVEL)
 
-    def make(order: int) -> Whole:
+    def make(order: int) -> WholeProblem:
         return _draw(rng, split, orders[order]), maths.draw_surface(rng, 2)
 
     kinds = [index % len(orders) for index in range(count)]

@@ -10,12 +10,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from statsmodels.api import Logit
 
-from forgetting.analysis.mixed_logit import Answers, _Inner, fit, mixed_logit
+from forgetting.analysis.mixed_logit import LogitData, _Inner, fit, mixed_logit
 from forgetting.analysis.study_folder import open_study
 from tests.claims.synthetic import World, arm, write
 
 
-def drawn(deviations: tuple[float, float, float], problems: int, students: int, times: int, seed: int) -> Answers:
+def drawn(deviations: tuple[float, float, float], problems: int, students: int, times: int, seed: int) -> LogitData:
     """Every student answers every problem so many times before and after; beta is (1, -1)."""
     rng = np.random.default_rng(seed)
     shape = (problems, students, 2, times)
@@ -24,7 +24,7 @@ def drawn(deviations: tuple[float, float, float], problems: int, students: int, 
     linear = 1 - after + u[problem] + v[student] + w[student] * after
     X = np.column_stack([np.ones(len(after)), after]).astype(float)
     right = (rng.random(len(after)) < expit(linear)).astype(float)
-    return Answers(X, right, problem, student, after * float(deviations[2] > 0), prior_sd=1e3)
+    return LogitData(X, right, problem, student, after * float(deviations[2] > 0), prior_sd=1e3)
 
 
 def test_the_likelihood_is_the_plain_formula() -> None:
@@ -85,7 +85,7 @@ def test_known_parameters_come_back() -> None:
 
 def test_students_that_differ_widen_the_interval_of_the_dose() -> None:
     answers = drawn((1, 0.5, 1.5), 30, 8, 1, seed=5)
-    flat = Answers(answers.X_NP, answers.right_N, answers.problem_N, answers.student_N, 0 * answers.slope_N)
+    flat = LogitData(answers.X_NP, answers.right_N, answers.problem_N, answers.student_N, 0 * answers.slope_N)
     assert fit(answers).covariance_PP[1, 1] > 2 * fit(flat).covariance_PP[1, 1]
 
 
