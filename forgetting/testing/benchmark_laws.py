@@ -21,10 +21,10 @@ from forgetting.world.failures import CLASSES
 from forgetting.world.splits import SPLITS
 
 TRAINING_SAMPLES = 4_000
-
-
-SURFACE = ("rephrased", "renamed", "reordered", "distractor", "functional", "reformatted")
-SURFACE += ("both", "twice", "own_aside", "other_aside", "conflict", "conflict_turned", "crossed")
+SURFACE = (
+    *("rephrased", "renamed", "reordered", "distractor", "functional", "reformatted"),
+    *("both", "twice", "own_aside", "other_aside", "conflict", "conflict_turned", "crossed"),
+)
 
 
 def everything(part: Benchmark) -> list[Item]:
