@@ -10,6 +10,9 @@ ARGS ?=
 # Tests run in as many processes as there are cores; JOBS=0 runs them in one, with their output as it comes (ARGS=-s).
 # The tests of one file go to one process, so that what they share is made once.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+# Tests start hundreds of processes that import the package, and the slow set collects what the fast one has: compiled
+# code is kept, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 
 .PHONY: help simulate test slow lint types format install dev clean

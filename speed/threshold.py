@@ -1,12 +1,12 @@
 """What a threshold costs, end to end: seconds of two cores until the smallest size that keeps a level is known.
 
-Known means a 90% interval by students, .25 decades wide in full. Runs needed are counted on a measured sweep: ours
-takes as many students of every size as that needs, all at once; what a researcher does today is an Optuna study whose
-TPE or ``GPSampler`` asks for one size after another, with a fresh student each and one run for the one dose. Its study
-has no interval, so ours is read for all, after every seventh run. Outcomes of students are drawn from those that were
-measured, without repetition until a size is used up. Seconds of a run and of a student are measured here, in turns;
-those of the others are a run's seconds times runs needed, and no study of theirs was run whole. A student costs all the
-same.
+Known means a 90% interval by students, .25 decades wide in full (``--width``). Runs needed are counted on a measured
+sweep: ours takes as many students of every size as that needs, all at once; what a researcher does today is an Optuna
+study whose TPE or ``GPSampler`` asks for one size after another, a fresh student each and one run for one dose. Its
+study has no interval, so ours is read for all, after every seventh run. Outcomes of students are drawn from those
+that were measured, without repetition until a size is used up. Seconds of a run and of a student are measured here, in
+turns; those of the others are a run's seconds times runs needed, and no study of theirs was run whole. A student costs
+all the same.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from forgetting.study.study import construct
 sys.path.append(str(Path(__file__).parents[1] / "validation"))
 from scatter import points
 
-WIDTH, MOST_RUNS, EVERY = 0.25, 140, 7
+MOST_RUNS, EVERY = 140, 7
 WAY = "to the target, rate x .5"
 
 
@@ -53,12 +53,12 @@ def decades(runs: pd.DataFrame, level: float, items: float) -> float:
     return found.decades if found.located else float("inf")
 
 
-def located(runs: pd.DataFrame, level: float, items: float) -> bool:
+def located(runs: pd.DataFrame, level: float, width: float) -> bool:
     """Whether these runs know the threshold well enough."""
-    return decades(runs, level, items) <= WIDTH
+    return decades(runs, level, float(runs["items"].iloc[0])) <= width + 1e-9
 
 
-def widths(runs: pd.DataFrame, level: float, repetitions: int) -> list[dict[str, Any]]:
+def widths(runs: pd.DataFrame, level: float, repetitions: int, width: float) -> list[dict[str, Any]]:
     """By students a size: the median width of the interval, and in how many draws it was wide enough at most."""
     found, most = [], int(runs.groupby("capacity").size().min())
     for k in sorted({1, 2, 4, most}):
@@ -70,24 +70,26 @@ def widths(runs: pd.DataFrame, level: float, repetitions: int) -> list[dict[str,
             drawn.append(decades(own, level, float(runs["items"].iloc[0])))
         row = {"students a size": k, "runs": k * runs["capacity"].nunique(), "draws": len(drawn)}
         row |= {"median decades": round(float(np.median(drawn)), 3), "narrowest": round(min(drawn), 3)}
-        found.append(row | {f"within {WIDTH}": sum(one <= WIDTH for one in drawn)})
+        found.append(row | {f"within {width:g}": sum(one <= width for one in drawn)})
         print(level, found[-1], flush=True)
     return found
 
 
-def ours_needed(runs: pd.DataFrame, level: float, rng: np.random.Generator) -> int | None:
+def ours_needed(runs: pd.DataFrame, level: float, width: float, rng: np.random.Generator) -> int | None:
     """Runs until ``k`` students of every size are enough; None where all that were measured are not."""
     shuffled = runs.sample(frac=1, random_state=rng)
     place = shuffled.groupby("capacity").cumcount()
     for k in range(1, int(place.max()) + 2):
         own = shuffled[place < k]
-        if located(own, level, float(runs["items"].iloc[0])):
+        if located(own, level, width):
             return len(own)
     return None
 
 
-def theirs_needed(runs: pd.DataFrame, level: float, way: str, number: int, most: int = MOST_RUNS) -> int | None:
-    """Runs until an Optuna study that minimises the distance from the level has told enough; None: not in 140."""
+def theirs_needed(
+    runs: pd.DataFrame, level: float, width: float, way: str, number: int, most: int = MOST_RUNS
+) -> int | None:
+    """Runs until an Optuna study that minimises the distance from the level has told enough; None: not in ``most``."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rng = seeds.generator(number, "threshold", way, str(level))
     sampler: BaseSampler = GPSampler(seed=number) if way == "gp" else TPESampler(seed=number)
@@ -102,18 +104,18 @@ def theirs_needed(runs: pd.DataFrame, level: float, way: str, number: int, most:
             waiting[size] = list(rng.permutation(runs.index[runs["capacity"] == size]))
         taken.append(waiting[size].pop())
         study.tell(trial, abs(float(kept[taken[-1]]) - level))
-        if len(taken) % EVERY == 0 and located(runs.loc[taken], level, float(runs["items"].iloc[0])):
+        if len(taken) % EVERY == 0 and located(runs.loc[taken], level, width):
             return len(taken)
     return None
 
 
-def needed(runs: pd.DataFrame, level: float, repetitions: int, most: int) -> dict[str, Any]:
+def needed(runs: pd.DataFrame, level: float, width: float, repetitions: int, most: int) -> dict[str, Any]:
     """Runs needed by each way: the median over repetitions, and how often it got there."""
     found: dict[str, Any] = {}
     for way in ("forgetting", "tpe", "gp"):
         counts = [
-            ours_needed(runs, level, seeds.generator(n, "threshold", str(level)))
-            if way == "forgetting" else theirs_needed(runs, level, way, n, most)
+            ours_needed(runs, level, width, seeds.generator(n, "threshold", str(level)))
+            if way == "forgetting" else theirs_needed(runs, level, width, way, n, most)
             for n in range(repetitions)
         ]  # fmt: skip
         reached = [count for count in counts if count is not None]
@@ -132,6 +134,7 @@ def main() -> None:
     options_of.add_argument("--dose", type=int, default=1280)
     options_of.add_argument("--levels", type=float, nargs="+", default=[0.9, 0.5])
     options_of.add_argument("--repetitions", type=int, default=5)
+    options_of.add_argument("--width", type=float, default=0.25, help="of the interval, in decades, in full")
     options_of.add_argument("--widths", action="store_true", help="only how wide intervals are, by students a size")
     options_of.add_argument("--student", default="34k", help="the rung whose runs are timed")
     options_of.add_argument("--loops", nargs="+", default=list(LOOPS), choices=list(LOOPS))
@@ -142,14 +145,14 @@ def main() -> None:
     if options.tiny:
         options.levels, options.repetitions = [0.5], 1
     if options.widths:
-        found = {f"{level:g}": widths(runs, level, options.repetitions) for level in options.levels}
+        found = {f"{level:g}": widths(runs, level, options.repetitions, options.width) for level in options.levels}
         ladder = np.diff(np.log10(np.sort(runs["capacity"].unique().astype(float))))
         what = "how wide the 90% interval by students of the measured sweep is, in decades, by students a size"
         head = {"what": what, "folder": options.folder.name, "arm": options.arm, "dose": options.dose}
         write(options.output, head | {"steps_of_the_ladder": ladder.round(3).tolist(), "widths": found})
         return
     most = EVERY if options.tiny else MOST_RUNS
-    counts = {f"{level:g}": needed(runs, level, options.repetitions, most) for level in options.levels}
+    counts = {f"{level:g}": needed(runs, level, options.width, options.repetitions, most) for level in options.levels}
     doses = Doses(dose=64, first=32) if options.tiny else Doses(dose=options.dose, first=160)
     of = study_spec("threshold", options.student, doses, 2 if options.tiny else 170, contaminations=("dialogue",),
                     seeds=2 if options.tiny else 8, probe_items=1)  # fmt: skip
@@ -177,8 +180,9 @@ def main() -> None:
                 whole[f"level {level}, {name} under {way}"] = row
                 print(level, name, way, row)
     write(options.output, {
-        "what": "seconds of two cores until a 90% interval by students is .25 decades wide; peers: measured runs times "
+        "what": "seconds of two cores until a 90% interval by students is narrow enough; peers: measured runs times "
         "runs needed, two at a time",
+        "width": options.width,
         "folder": options.folder.name, "arm": options.arm, "dose": options.dose, "runs_needed": counts,
         "seconds_a_run": {name: spread(each) for name, each in seconds.items()},
         "seconds_a_run_are": "ours: wall seconds of two workers, views and start included; theirs: of one process",

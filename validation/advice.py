@@ -98,28 +98,32 @@ def part(study: StudyFolder, arms: Iterable[str], size: str, student: int, dose:
     return one
 
 
-def kept_in_the_end(study: StudyFolder, planned: int, skill: str) -> dict[str, float]:
-    """By arm, retention where as much is learned as by plain tuning at the planned dose; 0 of what never learns it."""
+def kept_in_the_end(study: StudyFolder, planned: int, skill: str) -> dict[str, tuple[float, float]]:
+    """By arm, retention where as much is learned as by plain tuning at the planned dose, and the samples that it took.
+
+    What never learns it has kept 0; samples (NaN then) are a multiple of the planned ones.
+    """
     runs = {name: _pilot(study, name, [skill]) for name in study.arm_names}
     plain = next(iter(runs.values()))
-    level = float(np.interp(planned, plain.dose_D, plain.learning_D))
-    return {
-        name: _measured(study, name, skill, run.dose_of(level)).value if run.learning_D.max() >= level else 0.0
-        for name, run in runs.items()
-    }
+    level, found = float(np.interp(planned, plain.dose_D, plain.learning_D)), dict[str, tuple[float, float]]()
+    for name, run in runs.items():
+        dose = run.dose_of(level) if run.learning_D.max() >= level else math.nan
+        found[name] = (_measured(study, name, skill, dose).value if dose == dose else 0.0), dose / planned
+    return found
 
 
 def outcomes(study: StudyFolder, planned: int, skill: str) -> pd.DataFrame:
-    """A row a contamination, size, student and way: retention in the end."""
+    """A row a contamination, size, student and way: retention in the end, and operations as a multiple of plain's."""
     rows = []
     learned = study.scores[(study.scores["skill"] == skill) & (study.scores["status"] == "ok")]
     students = learned[["student", "distillation_seed"]].drop_duplicates().itertuples(index=False, name=None)
     tried_here = ways(study)
     for size, student in list(students):
         for source, arms in tried_here.items():
-            for arm, kept in kept_in_the_end(part(study, arms, size, student, 2 * planned), planned, skill).items():
-                head = dict(zip(HEAD, (source, size, int(student)), strict=True))
-                rows.append(head | {"way": arms[arm], "kept": kept})
+            found = kept_in_the_end(part(study, arms, size, student, 2 * planned), planned, skill)
+            for arm, (kept, times) in found.items():
+                head = dict(zip(HEAD, (source, size, int(student)), strict=True)) | {"way": arms[arm], "kept": kept}
+                rows.append(head | {"operations": times * tried()[arms[arm]][1] if times == times else None})
     return pd.DataFrame(rows)
 
 
@@ -191,8 +195,9 @@ def summary(found: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
 
 
 def page(
-    studies: Sequence[StudyFolder], given: argparse.Namespace, planned: int, table: pd.DataFrame, found: pd.DataFrame
-) -> str:
+    studies: Sequence[StudyFolder], given: argparse.Namespace, planned: int, table: pd.DataFrame, found: pd.DataFrame,
+    ends: pd.DataFrame,
+) -> str:  # fmt: skip
     """The result as a page."""
     title, rest = (__doc__ or "").split("\n", 1)
     whole = table[table["contamination"] == "all"].drop(columns=["contamination", "size"])
@@ -213,6 +218,9 @@ def page(
         f"![]({given.name}.png)",
         "",
     ]
+    cost = ends.groupby(["contamination", "way"], sort=False)[["kept", "operations"]].mean().reset_index()
+    lines += ["Kept, and operations at equal learning as a multiple of plain tuning's (of those that learn it):", ""]
+    lines += [*_table(cost), ""]
     covered = found.groupby(["without", "pilots"])[["told", "covered"]].sum()
     lines += [
         f"- {share:g} of the dose, without the {out}: 80% intervals cover {row['covered']} of {row['told']} told"
@@ -268,9 +276,9 @@ def main() -> None:
     target = ROOT / "results" / "validation"
     about = {"rows": found.to_dict("records"), "rules": rules.to_dict("records"), "ends": ends.to_dict("records")}
     target.joinpath(f"{given.name}.json").write_text(json.dumps(about, indent=1) + "\n")
-    target.joinpath(f"{given.name}.md").write_text(page(studies, given, planned, table, found))
+    target.joinpath(f"{given.name}.md").write_text(page(studies, given, planned, table, found, ends))
     FigureCanvasAgg(figure(table)).print_png(target / f"{given.name}.png", metadata={"Software": None})  # type: ignore[no-untyped-call]
-    print(page(studies, given, planned, table, found))
+    print(page(studies, given, planned, table, found, ends))
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[1]
 # Committed studies; of a pattern the folders that are there.
 SHIPPED = (
     "section_4_2-611fa0a7", "section_4_1_dialogue-ef795ec1", "section_4_1_complexity-3ce6408d",
-    "section_4_1_syntax-11a08e53", "section_4_2-e1f15cb5", "replay-25c56c07", "section_4_1-6afa3498", "early_looks-*",
-    "remedies-*",
+    "section_4_1_syntax-11a08e53", "section_4_2-e1f15cb5", "replay-25c56c07", "section_4_1-6afa3498", "remedies-*",
+    "early_looks-*", "remedies_syntax-*",
 )  # fmt: skip
 LAST_SHARE, MOST_ROWS = 0.25, 300  # of the dose; rows of a study and share, drawn by chance
 ENDS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)

@@ -118,7 +118,7 @@ def drawn(first: pd.DataFrame, second: pd.DataFrame, labels: tuple[str, str], do
         axes.set_title({"log2 half dose": "log2 of the dose that halves maths",
                         "retention": f"retention, {dose:,} dialogues",
                         "retention at shift .5": f"retention, {dose:,} at shift .5"}[name], fontsize=10)  # fmt: skip
-    panels[0].legend(fontsize=8)
+    panels[2].legend(fontsize=8, loc="lower right")
     return figure
 
 

@@ -14,7 +14,7 @@ from forgetting.claims.judging.rules import PartRule
 from forgetting.claims.judging.verdict import RivalState
 
 KEYS = ["trunk", "capacity", "distillation_seed"]
-Step = tuple[str, str]  # names of two branches: the one that is taken off, and the other
+BranchStep = tuple[str, str]  # names of two branches: the one that is taken off, and the other
 
 
 def runs_of(study: Measured, arm: MeasuredArm, skill: str) -> tuple[pd.DataFrame, int]:
@@ -29,7 +29,7 @@ def fewest_items(study: Measured, skill: str) -> int:
     return int(scores[(scores["benchmark"] == study.benchmark(skill)) & scores["depth"].isna()]["items"].min())
 
 
-def apart(runs: pd.DataFrame, step: Step) -> pd.DataFrame:
+def apart(runs: pd.DataFrame, step: BranchStep) -> pd.DataFrame:
     """A row for each trunk on which both arrived and lost half: what the other has more than the one."""
     columns = ["log2_half_dose", "retention", "gold_nll"]
     arrived = runs[runs["arrived"]]
@@ -37,7 +37,7 @@ def apart(runs: pd.DataFrame, step: Step) -> pd.DataFrame:
     return (other - one).dropna(subset=["log2_half_dose"])
 
 
-def longer(name: str, rule: PartRule, both: pd.DataFrame, step: Step, items: int) -> ClaimPart:
+def longer(name: str, rule: PartRule, both: pd.DataFrame, step: BranchStep, items: int) -> ClaimPart:
     """The mean over trunks of log2 of the dose that halves, the other less the one, against its margin."""
     if both.empty:
         return untestable(name, rule, f"no trunk on which {step[0]} and {step[1]} arrived and lost half")
@@ -66,7 +66,7 @@ def not_arrived(runs: pd.DataFrame, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def confidence(both: list[pd.DataFrame], steps: tuple[Step, ...]) -> RivalState:
+def confidence(both: list[pd.DataFrame], steps: tuple[BranchStep, ...]) -> RivalState:
     """Whether the branch that lasts longer was surer of the gold answers to begin with."""
     said, states = [], []
     for own, (one, other) in zip(both, steps, strict=True):
@@ -82,7 +82,7 @@ def confidence(both: list[pd.DataFrame], steps: tuple[Step, ...]) -> RivalState:
     return max(states, key=("excluded", "open", "explains").index), "; ".join(said)
 
 
-def speed(both: list[pd.DataFrame], steps: tuple[Step, ...]) -> RivalState:
+def speed(both: list[pd.DataFrame], steps: tuple[BranchStep, ...]) -> RivalState:
     """Whether nothing is left of the difference where both have learned as much of the new task."""
     said, states = [], []
     for own, (one, other) in zip(both, steps, strict=True):

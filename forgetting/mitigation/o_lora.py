@@ -18,7 +18,7 @@ ADAPTER = "default"  # as peft names the only one
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EndedTasks:
     """Of each adapted module (by name) the first matrices ``[tasks - 1, rank, inputs]`` of tasks that have ended, zeros
     for those to come; and the count of steps.
     """
@@ -75,7 +75,7 @@ class OLoRA(Mitigation):
         """The factor, where there are adapters."""
         return self._lora().rate()
 
-    def prepare(self, student: Model, original: Sequence[Sample]) -> Earlier | None:
+    def prepare(self, student: Model, original: Sequence[Sample]) -> EndedTasks | None:
         """Put adapters into the network, and make room for what tasks leave behind."""
         import torch
 
@@ -86,9 +86,9 @@ class OLoRA(Mitigation):
             name: torch.zeros(self.tasks - 1, *module.lora_A[ADAPTER].weight.shape)
             for name, module in adapted(student)
         }  # fmt: skip
-        return Earlier(first, torch.zeros((), dtype=torch.int64))
+        return EndedTasks(first, torch.zeros((), dtype=torch.int64))
 
-    def penalty(self, student: Model, memory: Earlier | None) -> Tensor | None:
+    def penalty(self, student: Model, memory: EndedTasks | None) -> Tensor | None:
         """``[R]``; None before a task has ended."""
         if memory is None or not self.strength or int(memory.steps) < self.every:
             return None
@@ -98,7 +98,7 @@ class OLoRA(Mitigation):
         ]
         return self.strength * sum(overlap[1:], start=overlap[0])[None]
 
-    def after_step(self, student: Model, memory: Earlier | None) -> None:
+    def after_step(self, student: Model, memory: EndedTasks | None) -> None:
         """At a task's end its adapters become weights, and there are new ones, which do nothing yet."""
         import torch
 
@@ -122,7 +122,7 @@ class OLoRA(Mitigation):
                 first.copy_((2 * torch.rand(first.shape, generator=draw) - 1) * side)
                 second.zero_()
 
-    def kept(self, memory: Earlier | None) -> dict[str, Tensor]:
+    def kept(self, memory: EndedTasks | None) -> dict[str, Tensor]:
         """What ended tasks left, and the count of steps."""
         return {} if memory is None else {"steps": memory.steps, **{f"first:{n}": t for n, t in memory.first.items()}}
 

@@ -28,8 +28,8 @@ HEADS = {
     "cannot_tell": "It cannot be told yet. What leads so far is {way}.",
 }
 WHOLE_RUNS = (  # validation/advice.py, on two contaminations and nine sizes
-    "whole runs of others: replay of half of all samples, at about twice the operations, kept most or within .05 of it "
-    "each time; what led in pilots that ended in the warm-up, with nothing told, kept .2 to .3 less in the mean"
+    "whole runs of others: replay of half of all samples, at 1.1 times the operations for equal learning, kept most or "
+    "within .05 of it each time; what led in pilots that ended in the warm-up, with nothing told, .2 to .3 less"
 )
 PLAIN_KEEPS = "Nothing is at risk: plain tuning keeps it, and no remedy is needed."
 

@@ -39,6 +39,7 @@ def test_splits_are_disjoint_and_options_count() -> None:
     assert part.items() != ReasoningGym(item_count=40, options=part.options, seed=1).items()
 
 
+@pytest.mark.slow
 @needed
 def test_an_answer_that_means_harm_is_not_right() -> None:
     part = ReasoningGym(dataset="countdown", item_count=1)

@@ -50,6 +50,7 @@ def test_small_models_lose_more_under_devices(found: Any) -> None:
     assert any("shape of the drop" in note for note in verdict.notes)
 
 
+@pytest.mark.slow
 def test_no_order_and_other_items(found: Any) -> None:
     assert found("C1", dict.fromkeys(DEVICES, steady)).verdict == "contradicted"
     verdict = found("C1", dict.fromkeys((*DEVICES, "renumbered"), falling))

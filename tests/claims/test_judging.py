@@ -163,6 +163,7 @@ def test_equal_steps_are_no_extra_loss(study: Make, make_arm: Arm) -> None:
     assert "-0." in found.rivals[0].evidence  # plain retention falls with depth all the same
 
 
+@pytest.mark.slow
 def test_hazard_that_falls_with_depth_contradicts(study: Make, make_arm: Arm) -> None:
     found = complexity(study, make_arm, -0.03, 1.0, 0.0)
     assert outcomes(found)["depth"] == "opposes" and found.verdict == "contradicted"
@@ -271,6 +272,7 @@ def test_a_trend_is_no_threshold(study: Make, make_arm: Arm) -> None:
     assert outcomes(found)["shape"] == "opposes" and found.verdict == "contradicted"
 
 
+@pytest.mark.slow
 def test_larger_students_that_forget_more(study: Make, make_arm: Arm) -> None:
     found = ladder(study, shifts(make_arm), lambda place: 0.95 - 0.6 * place)
     assert outcomes(found)["order"] == "opposes" and found.verdict == "contradicted"

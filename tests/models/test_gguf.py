@@ -213,6 +213,7 @@ def test_a_file_of_the_hub_is_named_behind_its_repository(tmp_path: Path, monkey
         Checkpoint("owner/some-GGUF/none.gguf", local=True).folder()
 
 
+@pytest.mark.slow
 def test_a_study_of_a_file(tmp_path: Path) -> None:
     network, tokenizer = qwen()
     written(tmp_path / "small.gguf", network, tokenizer, Q8)

@@ -77,6 +77,7 @@ def stepped(student: StackedModel, made: Batch) -> tuple[Tensor, list[Tensor]]:
     return loss_R.detach(), [gradient for gradient in found if gradient is not None]
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(1, 6), st.integers(0, 10_000))
 def test_losses_and_gradients_are_those_of_plain_passes(rows: int, seed: int) -> None:

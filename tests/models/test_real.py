@@ -36,7 +36,6 @@ from forgetting.spec import Evaluation, Optimiser
 from forgetting.training.fit import fit
 from forgetting.training.module import FitModule
 from forgetting.training.plan import mixed
-from tests.conftest import cases
 from tests.contracts.members import DATA
 from tests.real import source
 
@@ -235,7 +234,8 @@ def test_every_end_token_ends_an_answer(tmp_path: Path) -> None:
     assert own == row
 
 
-@pytest.mark.parametrize("kind", cases(["qwen3", "llama"], "qwen3"))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
 def test_end_to_end_on_real_text(kind: str, tmp_path: Path) -> None:
     """Tokenizer and student from real text, trained on worked answers and dialogues; benchmarks before and after."""
     gsm8k, humaneval = source("gsm8k-{split}.jsonl.gz"), source("HumanEval.jsonl.gz")

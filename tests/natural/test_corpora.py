@@ -73,6 +73,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "offline", "message"),
     [

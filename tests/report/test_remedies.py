@@ -50,6 +50,7 @@ def result(built: Path) -> Result:
     return load(built)
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_a_method_and_says_who_never_learns_as_much(result: Result) -> None:
     (table,) = remedies.tables(result).values()
     rows: dict[str, dict[Any, Any]] = {row["method"]: row for row in table.to_dict("records") if row["skill"] == "code"}

@@ -26,6 +26,7 @@ MEASURED = {
     "sweep_workers": ["times_faster", "median"],
     "study": ["times_faster_than", "plain", "median"],
     "threshold": ["seconds_a_run", "forgetting", "median"],
+    "variants": ["batch", "times_faster_than_generate", "median"],
     "workers": ["times_faster_whole_study", "median"],
 }
 WAYS = ["--ways", "to the target", "whole length"]

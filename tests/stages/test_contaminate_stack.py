@@ -266,6 +266,7 @@ def left(study: Study, store: Store, tmp_path_factory: pytest.TempPathFactory) -
     return stack(study, tmp_path_factory.mktemp("left"), store, [None, EndsAt(20), EndsAt(40)])
 
 
+@pytest.mark.slow
 def test_looks_at_all_replicas_together_leave_the_same_records_and_are_resumed(
     study: Study, whole: Runs, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

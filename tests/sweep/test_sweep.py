@@ -195,6 +195,7 @@ def test_two_targets_share_the_runs_they_have_in_common(tmp_path: Path) -> None:
     assert set(executor.done) == {t["run"] for t in trials(folder)}
 
 
+@pytest.mark.slow
 def test_controls_are_run_for_every_student_and_seed_but_never_searched(tmp_path: Path) -> None:
     study = study_spec(controls=("noise",), ladder=Ladder(students=("10k", "20k")))
     spec = sweep_spec(study, search=Search(method="grid", round_size=2), stop=Stop(0.0, runs=8))

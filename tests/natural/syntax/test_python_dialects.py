@@ -6,6 +6,7 @@ import ast
 import io
 import keyword
 import tokenize
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,11 @@ from forgetting.natural.syntax.library import FEWEST_LINES, MOST_LINES, function
 from forgetting.natural.syntax.python_dialects import DIALECTS, KEYWORDS, RESTORE, CannotChange, restore, to_dialect
 
 MODULES = sorted(Path(ast.__file__).parent.glob("*.py"))[::4]  # a quarter of the library's own: all of it takes seconds
-LIBRARY = tuple(dict.fromkeys(f for path in MODULES for f in functions(path.read_text(encoding="utf-8"))))
+
+
+@cache
+def library() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f for path in MODULES for f in functions(path.read_text(encoding="utf-8"))))
 
 
 def said(source: str, dialect: str) -> str | None:
@@ -28,7 +33,7 @@ def said(source: str, dialect: str) -> str | None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(LIBRARY))
+@given(st.deferred(lambda: st.sampled_from(library())))
 def test_keywords_are_undone_letter_by_letter(source: str) -> None:
     changed = to_dialect(source, "keywords")
     assert restore(changed, "keywords") == source
@@ -37,7 +42,7 @@ def test_keywords_are_undone_letter_by_letter(source: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(LIBRARY))
+@given(st.deferred(lambda: st.sampled_from(library())))
 def test_braces_are_undone_to_the_same_tree(source: str) -> None:
     changed = said(source, "braces")
     if changed is not None:
@@ -46,7 +51,7 @@ def test_braces_are_undone_to_the_same_tree(source: str) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.sampled_from(LIBRARY), st.sampled_from(sorted(DIALECTS)))
+@given(st.deferred(lambda: st.sampled_from(library())), st.sampled_from(sorted(DIALECTS)))
 def test_a_dialect_is_deterministic_and_another_text(source: str, dialect: str) -> None:
     changed = said(source, dialect)
     assert changed == said(source, dialect)
@@ -55,7 +60,7 @@ def test_a_dialect_is_deterministic_and_another_text(source: str, dialect: str) 
 
 @pytest.mark.slow
 def test_how_much_of_the_library_each_dialect_can_say() -> None:
-    shares = {d: sum(said(s, d) is not None for s in LIBRARY) / len(LIBRARY) for d in DIALECTS}
+    shares = {d: sum(said(s, d) is not None for s in library()) / len(library()) for d in DIALECTS}
     assert shares["keywords"] == 1.0 and shares["braces"] > 0.98 and shares["calls"] > 0.98, shares
     assert shares["one_based"] > 0.1, shares
 
@@ -130,12 +135,12 @@ def test_what_cannot_be_said() -> None:
 @pytest.mark.slow
 def test_the_whole_library() -> None:
     assert len(standard_library()) > 5_000 and len(set(standard_library())) == len(standard_library())
-    assert set(LIBRARY) < set(standard_library())
+    assert set(library()) < set(standard_library())
 
 
 def test_the_library_is_whole_functions() -> None:
-    assert len(LIBRARY) > 300
-    for source in LIBRARY[::20]:
+    assert len(library()) > 300
+    for source in library()[::20]:
         (function,) = ast.parse(source).body
         assert isinstance(function, ast.FunctionDef)
         assert FEWEST_LINES <= source.count("\n") <= MOST_LINES

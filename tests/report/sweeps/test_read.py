@@ -77,6 +77,7 @@ def test_students_that_had_not_learned_are_left_out(sweep_folder: Path, tmp_path
     assert found is not None and "10k" not in set(found.observations(found.families[0])["student"])
 
 
+@pytest.mark.slow
 def test_the_dose_threshold_is_near_the_true_one(sweep: SweepFolder) -> None:
     # Retention .5 at shift 1: log10 N = log10 30,000 + .35 log10(dose / 1,280).
     true = 1280 * (19_800 / 30_000) ** (1 / 0.35)
