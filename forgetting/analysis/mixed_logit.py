@@ -23,7 +23,7 @@ from scipy.special import expit, log_expit
 
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.metrics import LEARNED_MARGIN, Z_95, Floats
-from forgetting.analysis.robustness import OTHER_DEPTHS, groups, place
+from forgetting.analysis.robustness import OTHER_DEPTHS, PARTS, groups, place
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
 
@@ -203,7 +203,7 @@ def mixed_logit(study: StudyFolder, dose: int | None = None, slopes: bool = True
     """
     if study.ledger is None:
         return pd.DataFrame(columns=list(COLUMNS))
-    own = study.ledger[(study.ledger["benchmark"] != PROBE) & (study.ledger["variant"] != OTHER_DEPTHS)]
+    own = study.ledger[(study.ledger["benchmark"] != PROBE) & ~study.ledger["variant"].isin((OTHER_DEPTHS, *PARTS))]
     rows = list[dict[str, object]]()
     for key, some in own.groupby(KEY, sort=False, observed=True):
         after = int(some["dose"].max()) if dose is None else dose

@@ -45,12 +45,13 @@ HALF_COLUMNS = (
     "later_than_reference", "later_than_reference_low", "later_than_reference_high",
 )  # fmt: skip
 WORDS, RENUMBERED = "words", "renumbered"
+PARTS = ("first", "second", "novel_first", "novel_second")  # of composition: other problems
 OTHER_DEPTHS = "novel_pair"  # starts at depth 2, so that the original accuracy of all depths is no comparison
 
 
 def groups(variants: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """By name, the variants of each group: each by itself, all devices, other words, several devices at once."""
-    single = [name for name in variants if name not in (ORIGINAL, OTHER_DEPTHS)]
+    single = [name for name in variants if name not in (ORIGINAL, OTHER_DEPTHS, *PARTS)]
     numbered = {kind: [name for name in single if name.startswith(f"{kind}_")] for kind in (WORDS, RENUMBERED)}
     found = {
         name: (name,)

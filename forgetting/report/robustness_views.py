@@ -61,7 +61,8 @@ def drawn(study: StudyFolder) -> dict[str, Figure]:
     Controls and other rates apart, as with the other figures of an arm.
     """
     found = {}
-    for name, own in kept_robustness(study).groupby("arm", sort=False):
+    every = kept_robustness(study)
+    for name, own in every[every["group"].isin(list(STYLES))].groupby("arm", sort=False):
         arm = study.arm(str(name))
         main = not tables.is_control(arm) and float(arm.settings.get("rate_multiple", 1)) == 1
         if own["student"].nunique() >= FEWEST_SIZES and main:
