@@ -238,9 +238,8 @@ class StudyFolder:
             return pd.DataFrame(self.record.get("noise_floor", []), columns=list(FLOOR_COLUMNS))
         graded = self.common(self.ledger[(self.ledger["benchmark"] != PROBE) & (self.ledger["variant"] == ORIGINAL)])
         names, rows = skill_names(self.ledger), []
-        for (student, arm, benchmark), own in graded.groupby(
-            ["student", "arm", "benchmark"], sort=False, observed=True
-        ):
+        each = graded.groupby(["student", "arm", "benchmark"], sort=False, observed=True)
+        for (student, arm, benchmark), own in each:
             for dose in sorted({int(own["dose"].min()), int(own["dose"].max())}):
                 rows.append((student, arm, names[str(benchmark)], dose, *_floor(own[own["dose"] == dose])))
         return pd.DataFrame(rows, columns=list(FLOOR_COLUMNS))
