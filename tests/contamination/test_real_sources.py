@@ -42,6 +42,7 @@ def test_a_dialogue_ends_with_its_last_assistant_turn_that_fits() -> None:
     assert sample.answer == " One leaves at nine." and sample.given_turns == 1
 
 
+@pytest.mark.slow
 def test_altered_python_is_head_and_body() -> None:
     for dialect in (*DIALECTS, "none"):
         part = AlteredPython(dialect=dialect, limit=400)

@@ -49,6 +49,7 @@ def test_yield_on_the_real_test_set() -> None:
     assert set(counts) <= {reason.name for reason in Refusal}
 
 
+@pytest.mark.slow
 def test_every_calculation_of_every_twin_is_true_and_ends_in_the_answer() -> None:
     for _, twin in real()[0]:
         steps = ANNOTATION.findall(twin.answer)
