@@ -88,7 +88,7 @@ class _Inner:
         self.prior_sd, self.beta_P = answers.prior_sd, np.zeros(answers.X_NP.shape[1])
         self.problems, self.students = int(answers.problem_N.max()) + 1, int(answers.student_N.max()) + 1
         self.problem_I, self.student_F = np.zeros(self.problems), np.zeros(2 * self.students)
-        # LogitData of one student to one problem in one cell of the design count together: rows R, cells C.
+        # Answers of one student to one problem in one cell of the design count together: rows R, cells C.
         cells, cell_N = np.unique(np.column_stack([answers.X_NP, answers.slope_N]), axis=0, return_inverse=True)
         self.X_CP, self.slope_C = cells[:, :-1], cells[:, -1]
         sizes = (len(cells), self.problems, self.students)

@@ -116,9 +116,8 @@ class OLoRA(Mitigation):
                 first, second = module.lora_A[ADAPTER].weight, module.lora_B[ADAPTER].weight
                 memory.first[name][ended - 1].copy_(first)
                 module.base_layer.weight.add_(module.get_delta_weight(ADAPTER).to(module.base_layer.weight.dtype))
-                side = 1 / math.sqrt(
-                    first.shape[1]
-                )  # of Kaiming's uniform draw as peft makes it, with a slope of sqrt(5)
+                # Kaiming's uniform draw as peft makes it, with a slope of sqrt(5).
+                side = 1 / math.sqrt(first.shape[1])
                 first.copy_((2 * torch.rand(first.shape, generator=draw) - 1) * side)
                 second.zero_()
 
