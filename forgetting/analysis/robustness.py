@@ -16,7 +16,6 @@ import pandas as pd
 
 from forgetting.analysis.consistency import pairwise_agreement, performance_drop_rate, worst_of_s
 from forgetting.analysis.curves import ORIGINAL
-from forgetting.analysis.dose_at import falls_at
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.metrics import LEARNED_MARGIN
 from forgetting.analysis.scores import PROBE
@@ -152,6 +151,8 @@ def half_doses(shares: pd.DataFrame) -> pd.DataFrame:
 
 def _half(own: pd.DataFrame, share: str) -> float:
     """The half-dose of one student's share; infinite where it keeps more than half, or had nothing."""
+    from forgetting.analysis.dose_at import falls_at  # with scipy.stats, which a report of shares does not wait for
+
     own = own.sort_values("dose")
     value = own[share].to_numpy(float)
     return falls_at(own["dose"].to_numpy(float), value / value[0], 0.5) if value[0] > 0 else math.inf
