@@ -83,7 +83,7 @@ def _rows(key: object, by: pd.DataFrame, expected: dict[str, pd.Series], beside:
     found = []
     for name, value in expected.items():
         other = index[name] - index[beside] if name != beside else np.full(len(by), np.nan)
-        row = dict(zip(KEY, key, strict=True)) | {"whole": name, "students": len(by)}  # type: ignore[call-overload]
+        row = dict(zip(KEY, key, strict=True)) | {"whole": name, "students": len(by)}  # type: ignore[call-overload]  # a tuple
         row |= {"accuracy": float(by[name].mean()), "expected": float(value.mean())}
         row |= dict(zip(("index", "low", "high"), mean_interval(index[name]), strict=True))
         found.append(row | dict(zip(("beside", "beside_low", "beside_high"), mean_interval(other), strict=True)))

@@ -61,9 +61,7 @@ def _stage(taught: dict[str, Any], size: int, lengths: SampleLengths) -> tuple[f
     samples, method = int(taught["samples"]), taught["method"]
     answer = float(taught.get("notes", {}).get("answer_tokens", lengths.answer))
     tokens = samples * (lengths.prompt + answer)
-    if method == UNTAUGHT:
-        return 6.0 * size * tokens, 0.0
-    if method == WRITTEN:
+    if method in (UNTAUGHT, WRITTEN):
         return 6.0 * size * tokens, 0.0
     if method == ASKED:
         return (6.0 + 2.0) * size * tokens, 2.0 * lengths.teacher * tokens
