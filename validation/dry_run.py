@@ -54,7 +54,14 @@ def shipped() -> dict[str, Any]:
     return spec_files.read_mapping(QUICK) | {"stop": {"width_decades": 0.0, "runs": 16}}
 
 
-SWEEPS = {"taught": taught, "shipped": shipped}
+def headline() -> dict[str, Any]:
+    """Section 4.2 with every lesson, dose and target that it has, but two sizes with a student each."""
+    spec = spec_files.read_mapping(HEADLINE)
+    ladder = spec["study"]["ladder"] | {"students": ["width-24", "width-32"]}
+    return spec | {"study": spec["study"] | {"name": "dry_run", "ladder": ladder, "seeds": 1}}
+
+
+SWEEPS = {"taught": taught, "shipped": shipped, "headline": headline}
 
 
 def foretold(given: dict[str, Any], store: Path) -> tuple[float, float]:

@@ -61,9 +61,12 @@ class World:
     """Variants of every benchmark in ``ways_arm``: the share of right answers that each takes, by capacity."""
 
 
+Rows = dict[str, Any]  # a look's rows by column: arrays of one length, or one value for all
+
+
 def _ledger(world: World) -> pd.DataFrame:
     rng = np.random.default_rng(7)
-    frames = []
+    looks: list[Rows] = []
     for capacity in world.capacities:
         for one in world.arms:
             for seed in range(world.seeds):
@@ -71,72 +74,101 @@ def _ledger(world: World) -> pd.DataFrame:
                 for dose in doses:
                     ways = one["name"] == world.ways_arm and dose in (world.doses[0], world.doses[-1])
                     for branch, times in world.branches.items() or (("", 1.0),):
-                        own = _look(world, rng, capacity, one["name"], seed, dose, times)
-                        plain = list(own)
-                        if one["name"] == world.ways_arm:
-                            own += [rows for frame in own for rows in _variants(world, frame, seed, dose)]
-                        if ways:
-                            maths = [frame for frame in plain if frame["benchmark"].iloc[0] == "maths"] or plain[:1]
-                            own += _ways(world, pd.concat(maths), seed, dose)
                         named = f"{capacity // 1000}k" + (f"-{branch}" if branch else "")
-                        frames += [frame.assign(student=named) for frame in own]
-    return pd.concat(frames, ignore_index=True)
+                        plain = _look(world, rng, capacity, one["name"], seed, dose, times)
+                        own = list(plain)
+                        if one["name"] == world.ways_arm:
+                            own += [rows for look in plain for rows in _variants(world, look, seed, dose)]
+                        if ways:
+                            own += _ways(world, [rows for rows in plain if rows["benchmark"] == "maths"] or plain[:1],
+                                         seed, dose)  # fmt: skip
+                        looks += [{"student": named, **rows} for rows in own]
+    return _frame(looks)
+
+
+def _frame(looks: list[Rows]) -> pd.DataFrame:
+    """One table of all looks; pandas would take most of its time to put each look's columns in one by one."""
+    columns = list(dict.fromkeys(name for rows in looks for name in rows))
+    lengths = [len(rows["item"]) for rows in looks]
+    found = {}
+    for name in columns:
+        values = [rows.get(name) for rows in looks]
+        found[name] = (
+            np.concatenate(values) if all(isinstance(value, np.ndarray) for value in values)
+            else np.repeat(pd.Series(values), lengths).to_numpy() if not any(map(_many, values))
+            else np.concatenate([np.broadcast_to(v, n) for v, n in zip(values, lengths, strict=True)])
+        )  # fmt: skip
+    return pd.DataFrame(found)
+
+
+def _many(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+@cache
+def _items(benchmark: str, depth: int, count: int) -> Rows:
+    """What is the same at every look."""
+    index = np.arange(count)
+    names = np.array([f"{benchmark}/{depth}/{i:04d}" for i in index], object)
+    return {
+        "benchmark": benchmark, "skill": benchmark, "variant": "original", "item": names, "problem": names,
+        "template": np.array([f"t{depth}-{i}" for i in index // 2], object), "depth": depth,
+        "coverage": np.where(index % 4 == 0, "rare", "common").astype(object), "kind": "",
+        "steps_total": 1, "gold_tokens": 4, "nll_sum": 1.0, "base_ce_sum": 1.0, "kl_sum": 0.1,
+    }  # fmt: skip
 
 
 def _look(
     world: World, rng: np.random.Generator, capacity: int, name: str, seed: int, dose: int, times: float
-) -> list[pd.DataFrame]:
-    frames = []
+) -> list[Rows]:
+    found = []
     luck = world.wobble * (0 if dose == 0 else 1) * rng.standard_normal()
     for benchmark in world.benchmarks:
         for depth in world.depths if benchmark in ("maths", "code") else world.depths[:1]:
             n = world.items
-            index = np.arange(n)
-            coverage = np.where(index % 4 == 0, "rare", "common")
+            items = _items(benchmark, depth, n)
             felt = round(dose / times)
             p = [world.accuracy(capacity, name, benchmark, depth, kind, felt) for kind in ("rare", "common")]
-            p_I = np.clip(np.where(coverage == "rare", *p) + luck, 0, 1)
+            p_I = np.clip(np.where(items["coverage"] == "rare", *p) + luck, 0, 1)
             # At dose 0 arms share the student and so its outcomes.
             source = np.random.default_rng([capacity, seed * world.fresh, depth, len(benchmark)]) if dose == 0 else rng
             right = source.random(n) < p_I
             fallen = source.random((2, n))
             wrong = np.where(fallen[1] < world.unparsed, "unparsed", "wrong")
             wrong = np.where((fallen[0] < world.dialect) & (dose > 0), "right_in_dialect", wrong)
-            frames.append(pd.DataFrame({
+            found.append(items | {
                 "capacity": capacity, "arm": name,
                 "distillation_seed": seed if world.fresh else 0, "seed": seed, "dose": dose,
-                "dose_tokens": 10 * dose, "stream_samples": dose, "benchmark": benchmark, "skill": benchmark,
-                "variant": "original", "item": [f"{benchmark}/{depth}/{i:04d}" for i in index],
-                "problem": [f"{benchmark}/{depth}/{i:04d}" for i in index],
-                "template": [f"t{depth}-{i}" for i in index // 2], "depth": depth, "coverage": coverage,
-                "verdict": np.where(right, "right", wrong), "kind": "", "steps_right": right.astype(int),
-                "steps_total": 1, "gold_tokens": 4, "nll_sum": 1.0, "base_ce_sum": 1.0, "kl_sum": 0.1,
-            }))  # fmt: skip
-    return frames
-
-
-def _variants(world: World, plain: pd.DataFrame, seed: int, dose: int) -> list[pd.DataFrame]:
-    """The items of a look in other wordings."""
-    found = []
-    for number, (name, cost) in enumerate(world.variants.items()):
-        fallen = np.random.default_rng([seed, dose, number, 1]).random(len(plain)) < cost(
-            int(plain["capacity"].iloc[0])
-        )
-        items = [item.replace("/", f"/{name}/", 1) for item in plain["item"]]
-        verdict = np.where(fallen & plain["verdict"].eq("right"), "wrong", plain["verdict"])
-        found.append(plain.assign(variant=name, item=items, verdict=verdict))
+                "dose_tokens": 10 * dose, "stream_samples": dose,
+                "verdict": np.where(right, "right", wrong).astype(object), "steps_right": right.astype(int),
+            })  # fmt: skip
     return found
 
 
-def _ways(world: World, plain: pd.DataFrame, seed: int, dose: int) -> list[pd.DataFrame]:
+def _variants(world: World, plain: Rows, seed: int, dose: int) -> list[Rows]:
+    """The items of a look in other wordings."""
+    found = []
+    for number, (name, cost) in enumerate(world.variants.items()):
+        fallen = np.random.default_rng([seed, dose, number, 1]).random(len(plain["item"])) < cost(plain["capacity"])
+        items = np.array([item.replace("/", f"/{name}/", 1) for item in plain["item"]], object)
+        verdict = np.where(fallen & (plain["verdict"] == "right"), "wrong", plain["verdict"])
+        found.append(plain | {"variant": name, "item": items, "verdict": verdict})
+    return found
+
+
+def _ways(world: World, plain: list[Rows], seed: int, dose: int) -> list[Rows]:
     """Other answers to the items of a look: so many wrong ones more are right, or right ones wrong."""
     found = []
+    right = np.concatenate([rows["verdict"] == "right" for rows in plain])
+    ends = np.cumsum([len(rows["item"]) for rows in plain])[:-1]
     for number, (label, (before, after, tokens)) in enumerate(world.ways.items()):
-        rng = np.random.default_rng([seed, dose, number, len(plain)])
-        more, right = (after if dose else before), plain["verdict"].eq("right").to_numpy()
+        rng = np.random.default_rng([seed, dose, number, len(right)])
+        more = after if dose else before
         share = more / max((~right).mean(), 1e-9) if more > 0 else -more / max(right.mean(), 1e-9)
-        flipped = right ^ ((rng.random(len(plain)) < share) & (right == (more < 0)))
-        found.append(plain.assign(verdict=np.where(flipped, "right", "wrong"), answering=label, generated=tokens))
+        flipped = right ^ ((rng.random(len(right)) < share) & (right == (more < 0)))
+        for rows, own in zip(plain, np.split(flipped, ends), strict=True):
+            verdict = np.where(own, "right", "wrong").astype(object)
+            found.append(rows | {"verdict": verdict, "answering": label, "generated": tokens})
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -38,6 +39,13 @@ CJK, CLEF = "\u4e2d", "\U0001d11e"
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(LIMITS, workers=1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Sandbox]:
+    """For programs that never end: how long they are waited for plays no part."""
+    with Sandbox(dataclasses.replace(LIMITS, wall_seconds=1.5), workers=1) as started:
         yield started
 
 
@@ -92,10 +100,10 @@ def test_a_forged_word_is_a_verdict(sandbox: Sandbox, word: bytes) -> None:
 
 
 @pytest.mark.parametrize("part", [b"\0\0", b"\0\0\0\7v123"])
-def test_half_a_frame_is_not_waited_for(sandbox: Sandbox, part: bytes) -> None:
+def test_half_a_frame_is_not_waited_for(hasty: Sandbox, part: bytes) -> None:
     program = f"{FORGE}write({part!r})\ntime.sleep(1000)"
-    assert verdict(sandbox, Script(program, "", "2")) is Outcome.time_limit
-    assert verdict(sandbox, Asserts(program, "f", "assert f(1) == 2")) is Outcome.time_limit
+    assert verdict(hasty, Script(program, "", "2")) is Outcome.time_limit
+    assert verdict(hasty, Asserts(program, "f", "assert f(1) == 2")) is Outcome.time_limit
 
 
 @pytest.mark.parametrize("length", [2_000_003, 2**31 - 1, 2**32 - 1])
@@ -157,14 +165,14 @@ def test_leniently_true_is_one_as_in_python(sandbox: Sandbox) -> None:
     assert outcomes(sandbox, *jobs) == [Outcome.passed, Outcome.wrong, Outcome.wrong]
 
 
-def test_a_thread_or_a_last_function_that_never_ends_is_the_time_limit(sandbox: Sandbox) -> None:
+def test_a_thread_or_a_last_function_that_never_ends_is_the_time_limit(hasty: Sandbox) -> None:
     waiting = (
         "from threading import *\nThread(target=Event().wait).start()",
         "import atexit, time\natexit.register(time.sleep, 99)",
     )
-    assert outcomes(sandbox, *(Script(text, "", "") for text in waiting)) == [Outcome.time_limit] * 2
+    assert outcomes(hasty, *(Script(text, "", "") for text in waiting)) == [Outcome.time_limit] * 2
     raising = "import atexit, os\natexit.register(os._exit, 3)", "import sys\nsys.modules['threading'] = 1"
-    assert outcomes(sandbox, *(Script(text, "", "") for text in raising)) == [Outcome.runtime_error] * 2
+    assert outcomes(hasty, *(Script(text, "", "") for text in raising)) == [Outcome.runtime_error] * 2
 
 
 def test_a_signal_without_a_name(sandbox: Sandbox) -> None:

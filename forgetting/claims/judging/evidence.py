@@ -205,20 +205,22 @@ class Measured:
 
 def item_cell(rows: pd.DataFrame, student: str, capacity: int, arm: str, chance: float, key: str) -> ItemCell | None:
     """The cell of ledger rows with one answer to each item; ``key`` names the items, of which equal draws are made."""
-    looks = rows.groupby(["distillation_seed", "seed", "dose"], sort=True)
     if not len(rows):
         return None
+    keys = rows[["distillation_seed", "seed", "dose"]].to_numpy(int)
+    looks, look_of = np.unique(keys, axis=0, return_inverse=True)
+    item_of, names = pd.factorize(rows["item"])
+    right_LI = np.zeros((len(looks), len(names)), bool)
+    asked_LI = np.zeros_like(right_LI)
+    right_LI[look_of, item_of] = rows["verdict"].to_numpy(object) == "right"
+    asked_LI[look_of, item_of] = True
     # Items that were asked at every look, in one order, so that one set of draws serves all cells.
-    asked = rows.groupby("item", observed=True).size()
-    items = sorted(map(str, asked.index[asked == looks.ngroups]))
-    templates = rows.drop_duplicates("item").set_index("item")["template"].astype(str)
+    labels, first = names.astype(str), rows["template"].iloc[np.unique(item_of, return_index=True)[1]].astype(str)
+    order = [n for n in np.argsort(labels.to_numpy(object)) if asked_LI[:, n].all()]
     right: dict[tuple[SeedPair, int], NDArray[np.bool_]] = {}
     reached: dict[SeedPair, set[int]] = {}
-    for names, look in looks:
-        distillation, seed, dose = (int(str(value)) for value in names)
-        run = (distillation, seed)
-        verdict = pd.Series(look["verdict"].to_numpy(object) == "right", index=look["item"].astype(str))
-        right[run, dose] = verdict.reindex(items).to_numpy(bool)
-        reached.setdefault(run, set()).add(dose)
+    for (distillation, seed, dose), right_I in zip(looks.tolist(), right_LI[:, order], strict=True):
+        right[(distillation, seed), dose] = right_I
+        reached.setdefault((distillation, seed), set()).add(dose)
     doses = {run: frozenset(found) for run, found in reached.items()}
-    return ItemCell(student, capacity, arm, chance, len(items), doses, right, tuple(templates.loc[items]), key)
+    return ItemCell(student, capacity, arm, chance, len(order), doses, right, tuple(first.iloc[order]), key)
