@@ -35,8 +35,8 @@ settings.register_profile(
 settings.load_profile("default")
 
 
-# Six thousand tests and the packages they import are millions of objects that stay: looking through them again and again
-# takes a fourth of collection, and time of every test after it.
+# Six thousand tests and the packages they import are millions of objects that stay: to look through them again and
+# again takes a fourth of collection, and time of every test after it.
 def pytest_sessionstart() -> None:
     gc.disable()
 
