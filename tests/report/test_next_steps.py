@@ -34,7 +34,9 @@ def test_what_is_lacking_is_what_comes_next(
         lambda _, name, *look: 0.9 if look[-1] == 0 or name == "original" else left, arms, capacities=(10_000,),
         fresh=fresh, items=200,
     )  # fmt: skip
-    found = next_steps(open_study(write(world, tmp_path / "study")))
+    study = open_study(write(world, tmp_path / "study"))
+    study.record["seeds"]["distillation"] = list(range(5)) if fresh else [0]
+    found = next_steps(study)
     assert [step.why for step in found] == whys
     for step in found:
         simulate_parser().parse_args(shlex.split(step.options))
