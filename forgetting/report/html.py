@@ -114,9 +114,12 @@ def _sizes(study: StudyFolder) -> str:
     known = sorted((int(s["capacity"]), str(s["name"])) for s in study.record.get("students", []) if "capacity" in s)
     if not known:
         return ""
+    seeds = study.record.get("seeds", {})
+    fresh = 0 if seeds.get("shared_students", True) else len(seeds.get("distillation", []))
+    each = f"; {fresh} fresh ones of each" if fresh > 1 else ""
     if len(known) > MOST_SIZES:
-        return f" ({known[0][1]} to {known[-1][1]}: {known[0][0]:,} to {known[-1][0]:,} parameters)"
-    return " (" + ", ".join(f"{name}: {size:,}" for size, name in known) + " parameters)"
+        return f" ({known[0][1]} to {known[-1][1]}: {known[0][0]:,} to {known[-1][0]:,} parameters{each})"
+    return f" ({', '.join(f'{name}: {size:,}' for size, name in known)} parameters{each})"
 
 
 def _limit(study: StudyFolder, is_sweep: bool) -> int:
