@@ -19,6 +19,7 @@ import pandas as pd
 from forgetting import load
 from forgetting.analysis.capacity_readings import arm_looks
 from forgetting.analysis.learning_paths import multiple
+from forgetting.errors import run_script
 from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 
@@ -85,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

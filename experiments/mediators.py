@@ -20,7 +20,7 @@ import pandas as pd
 from forgetting import load, registry, seeds
 from forgetting.analysis.branches import AGAINST, mean_with_interval
 from forgetting.contracts import Benchmark, Contamination
-from forgetting.errors import require
+from forgetting.errors import require, run_script
 from forgetting.evaluation.start_point import start_point
 from forgetting.models.checkpoint import load as load_model
 from forgetting.record.store import Store, manifest
@@ -80,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

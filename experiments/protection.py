@@ -27,6 +27,7 @@ import pandas as pd
 from forgetting import Doses, Evaluation, Spec, load, seeds, simulate
 from forgetting.analysis.fronts import POINTS, held_out, levels, mean_interval
 from forgetting.analysis.learning_paths import AS_PLAIN, Compared, compared, mitigation
+from forgetting.errors import run_script
 from forgetting.own_model.gauge import standings
 from forgetting.study.spec_files import load_spec
 from forgetting.study.study import construct
@@ -251,4 +252,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,4 +1,4 @@
-"""The student of ``real_cpu.yaml``: real text in, an ordinary checkpoint out (tokenizer, chat template, safetensors).
+"""The student of ``real_small.yaml``: real text in, an ordinary checkpoint out (tokenizer, chat template, safetensors).
 
 A byte-level BPE tokenizer is trained on GSM8K's training text and on functions of Python's standard library; a Qwen3
 architecture of the ladder is then trained from nothing on GSM8K's worked answers and on those functions, half and half,
@@ -18,7 +18,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from forgetting.training.progress import Progress
 
 from forgetting import losses, seeds
 from forgetting.batching import encode
@@ -28,7 +27,7 @@ from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from forgetting.spec import Fit
-from forgetting.training.fit import fit
+from forgetting.training.fit import Progress, fit
 from forgetting.training.module import FitModule
 from forgetting.training.plan import epochs
 

@@ -610,6 +610,7 @@ class Intervention(Part):
     """
 
     family: ClassVar[str] = "intervention"
+    version: ClassVar[int] = 1  # raised whenever its variants change; from 2 on in the fingerprint
 
     def memory_samples(self) -> int:
         """How many original samples ``variants`` is given."""

@@ -6,9 +6,10 @@ import dataclasses
 import difflib
 import math
 import os
+import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +29,23 @@ def panics_told(what: str) -> Iterator[None]:
         if type(error) is not Exception and type(error).__name__ != "PanicException":  # which is no Exception
             raise
         raise UsageError(f"{what} fails: {' '.join(str(error).split())[:200]}") from error
+
+
+def run_script(main: Callable[[], object]) -> None:
+    """The main function of a script of this repository: bad input is one line on stderr and status 2."""
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(_last_words(str(error)))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(_last_words(f"{error.filename}: cannot be read or written: {error.strerror}"))
+
+
+def _last_words(said: str) -> int:
+    sys.stderr.write(f"{os.path.basename(sys.argv[0])}: {said}\n")
+    return 2
 
 
 def require(condition: bool, field: str, rule: str, value: object) -> None:

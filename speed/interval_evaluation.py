@@ -1,4 +1,6 @@
-"""Interval evaluation: runs of ``section_4_1_dialogue``, 500 items a skill, measured as before and as now, in pairs.
+"""Interval evaluation: runs of 10,000 dialogues and their controls, 500 items a skill, measured as before and as now.
+
+In pairs, on shipped students.
 
 Before: as at commit 343d8ed (``before.py``). Now: the engine as it is. Both sides train the same runs; their ledgers
 are compared row by row.
@@ -26,12 +28,12 @@ from forgetting.evaluation.evaluator import Evaluator
 from forgetting.record.files import RunFolder, write_json
 from forgetting.record.provenance import commit, hardware, versions
 from forgetting.record.store import Store
-from forgetting.spec import Doses, PartValue
+from forgetting.spec import Doses, Evaluation, Ladder, PartValue, Spec
 from forgetting.stages import contaminate
 from forgetting.study.run import Run
-from forgetting.study.spec_files import load_spec
 from forgetting.study.study import Study, construct
 
+STUDENTS = ("10k", "20k", "34k", "100k", "175k")
 BENCHMARKS: tuple[PartValue, ...] = (
     {"name": "maths", "items_per_depth": 166},
     {"name": "code", "items_per_depth": 166},
@@ -76,8 +78,11 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.clock == "cpu":  # one thread: on an idle machine the two clocks agree
         time.perf_counter = time.process_time
-    spec = load_spec("experiments/section_4_1_dialogue.yaml")
-    measured = dataclasses.replace(spec.evaluation, benchmarks=BENCHMARKS)
+    measured = Evaluation(benchmarks=BENCHMARKS, max_new_tokens=48)
+    spec = Spec(
+        name="interval_evaluation", ladder=Ladder(students=STUDENTS), contaminations=("dialogue",),
+        controls=("original", "noise"), doses=Doses(dose=10_000, first=160), keep="none",
+    )  # fmt: skip
     if options.tiny:
         few: tuple[PartValue, ...] = ({"name": "maths", "items_per_depth": 2}, {"name": "lookup", "item_count": 4})
         measured = dataclasses.replace(measured, benchmarks=few, probe_items=1)

@@ -84,6 +84,19 @@ def test_each_command_has_help_with_an_example(name: str, command: Callable[...,
     assert "null" not in outcome.out
 
 
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", ["claims", "simulate"])
+def test_help_is_as_wide_as_the_terminal(
+    name: str, width: int, command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    head = command(name, "--help").out.split("options:")[0]
+    usage, prose = head.split("\n\n", 1)
+    assert usage.startswith(f"usage: forgetting {name} ") and usage.count("[") == usage.count("]") > 1
+    assert width - 40 < max(map(len, prose.splitlines())) <= width and max(map(len, usage.splitlines())) <= width
+    assert all(line.count("[") == line.count("]") for line in usage.splitlines())  # no option is broken
+
+
 def test_help_says_meaning_unit_type_and_default(command: Callable[..., Outcome]) -> None:
     text = " ".join(command("simulate", "--help").out.split())
     assert "the last dose, in contaminating samples (type: a whole number, default:" in text

@@ -33,6 +33,7 @@ from forgetting.analysis.learning_paths import mitigation, multiple
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.shipped_runs import shipped_runs
 from forgetting.analysis.study_folder import StudyFolder
+from forgetting.errors import UsageError, run_script
 from forgetting.own_model.choice import choose
 from forgetting.own_model.plans import planned as plan_of
 from forgetting.own_model.plans import words
@@ -266,6 +267,10 @@ def main() -> None:
     studies: list[StudyFolder] = [load(folder) for folder in given.studies] or [small(Path(given.output))]
     past, planned = shipped_runs(), int(studies[0].scores["dose"].max()) // 2
     own = [outcomes(study, planned, given.skill) for study in studies]
+    for study, ends in zip(studies, own, strict=True):
+        if ends.empty:
+            needs = f"must be of a study that has learned {given.skill}, with three ways or more that advise tries"
+            raise UsageError(f"{study.folder}: {needs}")
     found = pd.DataFrame([
         row for study, ends in zip(studies, own, strict=True)
         for out in HEAD[:3:2] for row in by_pilots(study, planned, past, ends, out, given.skill)
@@ -282,4 +287,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

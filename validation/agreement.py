@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 from forgetting.analysis.study_folder import open_study
 from forgetting.analysis.thresholds.threshold import Threshold
+from forgetting.errors import UsageError, run_script
 from forgetting.record.files import write_atomically
 from forgetting.report import drawing
 from forgetting.report.sweeps import style
@@ -98,6 +99,13 @@ def panel(ax: Axes, sweep: SweepFolder, target: LocatedTarget) -> None:
     ax.set_ylim(-0.05, 1.12)
 
 
+def swept(folder: Path) -> SweepFolder:
+    """The sweep of a folder."""
+    if (found := read_sweep(open_study(folder))) is None:
+        raise UsageError(f"{folder}: must be the folder of a sweep that has ended")
+    return found
+
+
 def main() -> None:
     """Read both folders and write the table and the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,9 +113,9 @@ def main() -> None:
     parser.add_argument("grid", type=Path, help="folder of the grid")
     parser.add_argument("--output", type=Path, default=Path("results/validation"))
     given = parser.parse_args()
-    adaptive, grid = (read_sweep(open_study(folder)) for folder in (given.adaptive, given.grid))
-    if adaptive is None or grid is None:
-        parser.error("both must be folders of sweeps that have ended")
+    adaptive, grid = (swept(folder) for folder in (given.adaptive, given.grid))
+    if [one.conditions for one in adaptive.targets] != [one.conditions for one in grid.targets]:
+        raise UsageError(f"{given.grid}: must have the targets of {given.adaptive}")
     given.output.mkdir(parents=True, exist_ok=True)
     head = HEAD.format(adaptive=given.adaptive, grid=given.grid)
     tail = "\n![Runs and thresholds of both](agreement.png)\n"
@@ -116,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,9 +26,13 @@ from forgetting.analysis.study_folder import StudyFolder, open_study
 ROOT = Path(__file__).parents[1]
 # Committed studies; of a pattern the folders that are there.
 SHIPPED = (
+    "section_4_2-e1f15cb5", "replay-25c56c07", "section_4_1-6afa3498", "remedies-*", "early_looks-*",
+    "remedies_syntax-*",
+)  # fmt: skip
+# Studies of former code that later ones took the place of: their rows stay as they are in the table, with their commit.
+RETIRED = (
     "section_4_2-611fa0a7", "section_4_1_dialogue-ef795ec1", "section_4_1_complexity-3ce6408d",
-    "section_4_1_syntax-11a08e53", "section_4_2-e1f15cb5", "replay-25c56c07", "section_4_1-6afa3498", "remedies-*",
-    "early_looks-*", "remedies_syntax-*",
+    "section_4_1_syntax-11a08e53",
 )  # fmt: skip
 LAST_SHARE, MOST_ROWS = 0.25, 300  # of the dose; rows of a study and share, drawn by chance
 ENDS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
@@ -91,13 +95,15 @@ def shares(study: StudyFolder) -> list[float]:
 
 def ship() -> None:
     """Write the table of the package."""
-    frames, rng = [], seeds.generator(0, "shipped runs")
+    past = shipped_runs()
+    frames, rng = [past[past["study"].isin(RETIRED)]], seeds.generator(0, "shipped runs")
     for folder in [folder for name in SHIPPED for folder in sorted((ROOT / "results").glob(name))]:
         study = open_study(folder)
+        commit = str(study.record["commit"]).split(",")[-1].strip()[:12]  # of a study that was gone on with, the last
         for share in shares(study):
             found = past_runs([study], share)
             found = found.iloc[np.sort(rng.permutation(len(found))[:MOST_ROWS])]
-            frames.append(found.assign(early=share, study=folder.name))
+            frames.append(found.assign(early=share, study=folder.name, commit=commit))
             print(f"{folder.name}: {len(found)} runs to {share:.3g} of the dose", flush=True)
     pd.concat(frames).to_csv(TABLE, index=False, float_format="%.4g", lineterminator="\n")
 
@@ -118,7 +124,8 @@ def main() -> None:
             rows += [summary(name, share, own)] if len(own) else []
             below = most
     rows.append(summary("contamination, told from any two", "a quarter or less", left_out(past, "contamination", 2)))
-    about = {"studies": past.groupby("study").size().to_dict(), "interval": COVERAGE, "rows": rows}
+    retired = past[past["study"].isin(RETIRED)].groupby("study")["commit"].first().to_dict()
+    about = {"studies": past.groupby("study").size().to_dict(), "retired": retired, "interval": COVERAGE, "rows": rows}
     target = ROOT / "results" / "validation"
     (target / "forecast.json").write_text(json.dumps(about, indent=1) + "\n")
     target.joinpath("forecast.md").write_text(page(about))
@@ -132,7 +139,9 @@ def page(about: dict[str, Any]) -> str:
              for row in about["rows"]]  # fmt: skip
     lines = ["| " + " | ".join(line) + " |" for line in (names, ["---"] * len(names), *cells)]
     of = ", ".join(f"{study} ({count})" for study, count in about["studies"].items())
+    gone = ", ".join(f"{study} ({commit})" for study, commit in about["retired"].items())
     made = f"Made by `python validation/forecast.py`, intervals of {about['interval']:.0%}; runs by study: {of}."
+    made += f"\nOf these only the history has the folders of {gone}."
     return "\n".join([f"# {title}", rest, made, "", *lines]) + "\n"
 
 

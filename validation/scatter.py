@@ -26,6 +26,7 @@ from forgetting import seeds
 from forgetting.analysis.level_set.estimate import estimate_threshold
 from forgetting.analysis.metrics import retention_variance
 from forgetting.analysis.study_folder import open_study
+from forgetting.errors import UsageError, run_script
 from forgetting.record.provenance import commit
 
 STUDENTS = (2, 4, 8, 16)
@@ -152,8 +153,11 @@ def main() -> None:
     for arm in given.arms:
         rows = by_size(scores, given.skill, arm, given.dose)
         if not rows:
-            parser.error(f"{given.folder} has no arm {arm}; it has {', '.join(sorted(scores['arm'].unique()))}")
+            known = ", ".join(sorted(scores["arm"].unique()))
+            raise UsageError(f"--arms: must have {given.skill} in {given.folder}, got {arm}; its arms: {known}")
         runs = points(scores, given.skill, arm, given.dose)
+        if min(runs.groupby("capacity").size(), default=0) < 2 or runs["capacity"].nunique() < 2:
+            raise UsageError(f"{given.folder}: must have two sizes of two students or more at dose {given.dose:,}")
         names = [name for name in rows[0] if isinstance(rows[0][name], dict)]
         found["arms"][arm] = {
             "sizes": rows,
@@ -169,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

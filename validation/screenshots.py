@@ -31,7 +31,7 @@ from forgetting.report.tensorboard_link import tensorboard_link
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "results" / "section_4_1-6afa3498"
 SWEEP = ROOT / "results" / "section_4_2-e1f15cb5"
-SMALL = ROOT / "results" / "quick_grid-de5b36d8"  # few runs, so that TensorBoard's lists can be read
+SMALL = next((ROOT / "results").glob("quick_grid-*"))  # few runs, so that TensorBoard's lists can be read
 PLACE = ROOT / "docs" / "screenshots"
 TABS = {"timeseries": "timeseries", "hparams": "hparams", "custom-scalars": "custom_scalars"}
 
@@ -78,7 +78,7 @@ def terminal(browser: str) -> None:
     console.print(load(SMALL).summary())
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "terminal.svg"
-        console.save_svg(str(page), title="forgetting sweep sweeps/quick.yaml")
+        console.save_svg(str(page), title="forgetting sweep sweeps/agreement.yaml --search.method grid")
         take(browser, page.as_uri(), PLACE / "terminal-80.png", (1000, 1500))
 
 

@@ -26,9 +26,11 @@ import matplotlib.pyplot as plt
 from scatter import UNIT, halving_dose, of_arm
 
 from forgetting.analysis.study_folder import open_study
+from forgetting.errors import UsageError, run_script
 
 MARGIN = 0.25
 POLICY = "-constant"
+ARMS = ("dialogue", "dialogue-shift0.5")
 STATISTICS = ("log2 half dose", "retention", "retention at shift .5", "accuracy at dose 0")
 Part = tuple[float, float, float]  # a mean, its variance, the degrees of freedom of that
 
@@ -37,9 +39,11 @@ def students(folder: Path, dose: int) -> pd.DataFrame:
     """One row a student: what is compared."""
     scores = open_study(folder).scores
     names = {str(name).removesuffix(POLICY): str(name) for name in scores["arm"].unique()}
+    if lacking := [name for name in ARMS if name not in names or dose not in set(scores["dose"])]:
+        raise UsageError(f"{folder}: must have the arm {lacking[0]}, measured at dose {dose:,}")
     rows = []
-    mixed = of_arm(scores, "maths", names["dialogue-shift0.5"]).set_index([*UNIT, "dose"])["retention"]
-    for whose, run in of_arm(scores, "maths", names["dialogue"]).groupby(UNIT):
+    mixed = of_arm(scores, "maths", names[ARMS[1]]).set_index([*UNIT, "dose"])["retention"]
+    for whose, run in of_arm(scores, "maths", names[ARMS[0]]).groupby(UNIT):
         half, last, at = halving_dose(run), float(np.log2(run["dose"].max())), run.set_index("dose")
         rows.append({
             **dict(zip(UNIT, whose, strict=True)), "capacity": int(run["capacity"].iloc[0]),
@@ -138,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from forgetting.analysis.consistency import pairwise_agreement, performance_drop_rate, worst_of_s
+from forgetting.analysis.consistency import pairwise_agreement, performance_drop_rate, right_share, worst_of_s
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.metrics import LEARNED_MARGIN
@@ -196,8 +196,8 @@ def _run(
     both_asked = set.intersection(*map(set, asked))
     right_SI = np.array([[own[problem] for problem in sorted(both_asked)] for own in asked], bool)
     worst = worst_of_s(right_SI)
-    both = float((right_SI[1:] & right_SI[0]).mean())
-    lost = float(performance_drop_rate(worst, right_SI[0].mean()))
+    both = right_share(right_SI[1:] & right_SI[0])
+    lost = float(performance_drop_rate(worst, right_share(right_SI[0])))
     return [original, perturbed, drop, worst, lost, both, pairwise_agreement(right_SI)]
 
 

@@ -14,8 +14,11 @@ TABLE = Path(__file__).with_name("past_runs.csv")  # written by validation/forec
 
 
 def shipped_runs() -> pd.DataFrame:
-    """Rows of ``past_runs`` of the committed studies, each at several shares of its dose (column ``early``)."""
-    return pd.read_csv(TABLE)
+    """Rows of ``past_runs`` of the committed studies, each at several shares of its dose (column ``early``).
+
+    ``study`` and ``commit`` say where a row is from: a study that later ones took the place of is in the history only.
+    """
+    return pd.read_csv(TABLE, dtype={"commit": str})
 
 
 @lru_cache(maxsize=1)

@@ -35,13 +35,13 @@ curves and a report are written to a folder. In the embedded world this takes a 
 
 EXAMPLES = """  forgetting simulate                                   the quick study
   forgetting simulate --config experiments/quick.yaml   the same from its file
-  forgetting check models/mine --data chats.jsonl       what one's own fine-tuning costs
-  forgetting sweep sweeps/quick.yaml                    thresholds, with intervals
-  forgetting resume runs/quick-0123abcd                 go on after an interruption
-  forgetting claims results/section_4_*                 verdicts on the paper's claims
-  forgetting advise 34k --data dialogue                 what to do about it, tried
-  forgetting report runs/quick-0123abcd                 rebuild figures and report.html
-  forgetting list contamination                         parts, settings, units, defaults
+  forgetting check models/mine --data chats.jsonl       what your tuning costs
+  forgetting sweep sweeps/quick.yaml                    thresholds
+  forgetting resume runs/quick-0123abcd                 go on where it stopped
+  forgetting claims results/section_4_*                 the paper's claims
+  forgetting advise 34k --data dialogue                 what to do about it
+  forgetting report runs/quick-0123abcd                 figures and report.html
+  forgetting list contamination                         parts and their settings
 """
 
 # A mistake of the code's, or of a part's: one line, and its place on request.

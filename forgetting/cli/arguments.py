@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import sys
+import textwrap
 import typing
 from argparse import SUPPRESS, Action
 from collections.abc import Mapping
@@ -20,14 +22,26 @@ from forgetting.study import settings, spec_files
 from forgetting.sweep.sweep_spec import SweepSpec
 
 OUTPUT = "runs"
+GLUE = "\x01"  # within an option of a usage line, where it is not to be broken
 T = typing.TypeVar("T")
 
 
 class Formatter(DefaultHelpFormatter):
-    """Help that keeps the line breaks of examples, and shows types and defaults as a user would write them."""
+    """Help as wide as the terminal that keeps the lines of examples; types and defaults as a user would write them."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "".join(indent + line for line in text.splitlines(keepends=True))
+        blocks = [
+            block if "\n  " in f"\n{block}" else textwrap.fill(" ".join(block.split()), width, break_on_hyphens=False)
+            for block in text.split("\n\n")
+        ]
+        return textwrap.indent("\n\n".join(blocks), indent)
+
+    def _format_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None) -> str:
+        if usage is None or SUPPRESS in usage:
+            return str(super()._format_usage(usage, actions, groups, prefix))
+        whole = re.sub(r"\[[^]]*\]", lambda option: option[0].replace(" ", GLUE), usage)
+        lines = textwrap.wrap(f"usage: {whole}", self._width, subsequent_indent=" " * 11, break_on_hyphens=False)
+        return "\n".join(lines).replace(GLUE, " ") + "\n\n"
 
     def _expand_help(self, action: Action) -> str:
         original = action.default

@@ -21,7 +21,7 @@ versioned rules file, with Holm's correction over the claims that were judged. A
 inconclusive, or not testable at these sizes; it is marked exploratory where it lacks something that a published one
 takes (5 seeds on fresh students, 500 items a cell, ...), and the lack is named."""
 
-EXAMPLES = """  forgetting claims results/section_4_1_dialogue-ef795ec1
+EXAMPLES = """  forgetting claims results/section_4_1-6afa3498
   forgetting claims results/section_4_* --output verdicts.json
   forgetting claims runs/section_4_2-0123abcd --rules my_rules.yaml --json
 """

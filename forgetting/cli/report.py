@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -51,7 +52,7 @@ def report(given: Namespace) -> int:
     for study in studies:
         with shown(study):
             written = build_views(study, (*VIEWS, PICTURES) if given.get("png") else VIEWS)
-        sys.stdout.write("".join(f"{path}\n" for path in written))
+        sys.stdout.write(_written(study, written))
     if index is not None:
         from forgetting.report.index import write_index
 
@@ -65,3 +66,16 @@ def report(given: Namespace) -> int:
         page.parent.mkdir(exist_ok=True)
         sys.stdout.write(f"{write_paper(paper.resolve(), page)}\n")
     return 0
+
+
+def _written(study: Path, paths: list[Path]) -> str:
+    """What was written of a study: its page first, then each file beside it, and of folders how many."""
+    inside = [path.relative_to(study).parts for path in paths]
+    files = [parts[0] for parts in inside if len(parts) == 1]
+    lines = sorted((str(study / name) for name in files), key=lambda line: not line.endswith("report.html"))
+    for name in dict.fromkeys(parts[0] for parts in inside if len(parts) > 1):
+        count = sum(parts[0] == name for parts in inside)
+        lines.append(f"{study / name}: {count} file{'' if count == 1 else 's'}")
+    if any(parts[0] == "tensorboard" for parts in inside):
+        lines.append(f"tensorboard --logdir {study / 'tensorboard'}")
+    return "".join(f"{line}\n" for line in lines)

@@ -61,9 +61,17 @@ class GoldTraces:
 
     def __init__(self, gold: Encoded, base: Model, batch_items: int, budget: Budget) -> None:
         self.gold, self.base, self.budget = gold, base, budget
-        order = np.argsort(gold.end_P.numpy(), kind="stable")
-        size = rows_together(base.network.config, batch_items, int(gold.end_P.max()))
-        self._chunks = [self._chunk(order[i : i + size]) for i in range(0, len(gold), size)]
+        self.batch_items = batch_items
+        self._laid: list[_Chunk] = []
+
+    def _chunks(self) -> list[_Chunk]:
+        """Laid out at the first reading, when the base is where it is read; the same ones from then on."""
+        if not self._laid:
+            order = np.argsort(self.gold.end_P.numpy(), kind="stable")
+            longest = int(self.gold.end_P.max())
+            size = rows_together(self.base.network.config, self.batch_items, longest, self.base.device)
+            self._laid = [self._chunk(order[i : i + size]) for i in range(0, len(order), size)]
+        return self._laid
 
     def _chunk(self, index: np.ndarray) -> _Chunk:
         batch = self.gold.batch(index, len(index))
@@ -84,7 +92,7 @@ class GoldTraces:
         """
         count = len(self.gold)
         out = {name: np.zeros(count) for name in ("nll_sum", "base_ce_sum", "kl_sum")}
-        for chunk in self._chunks:
+        for chunk in self._chunks():
             self._to(chunk, self.base.device)
             logits, layers = yield Read(chunk.tokens_BT, chunk.places_N, take is not None)
             own = logits.float().log_softmax(-1)

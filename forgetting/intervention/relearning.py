@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from forgetting import seeds
 from forgetting.contracts import Intervention, Model, Sample
@@ -27,9 +27,10 @@ class Relearning(Intervention):
     Each k is learned at every rate from the same start, and the rate that gives most right answers to ``validation``
     other original samples is kept (of equals that with the lower NLL); test items choose nothing. The controls:
 
-    - the *twin*: a student of the same shape with fresh weights, taught everything else of the original distribution
-      for ``twin_steps`` steps on gold answers and not contaminated, given the same k samples, rates and steps. What it
-      learns from them, the tuned student might have learned anew. It answers in the study's other ways too.
+    - the *twin*: a student of the same shape with fresh weights, each run's own (drawn by its samples), taught
+      everything else of the original distribution for ``twin_steps`` steps on gold answers and not contaminated, given
+      the same k samples, rates and steps. What it learns from them, the tuned student might have learned anew. It
+      answers in the study's other ways too.
     - k samples of another skill: what they bring back was no forgetting of this skill.
 
     Labels: ``relearning k=50``, ``relearning k=50 of the twin``, ``relearning k=50 on lookup``, ``twin``.
@@ -51,6 +52,8 @@ class Relearning(Intervention):
     rates: tuple[float, ...] = (5e-4, 1.5e-3, 5e-3, 1.5e-2)
     validation: int = 100
     twin_steps: int = 600
+
+    version: ClassVar[int] = 2  # 2: each run's twin has fresh weights of its own
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.samples, self.samples[1:], strict=False))
@@ -83,7 +86,7 @@ class Relearning(Intervention):
                 raise UsageError(f"relearning.others: must be a skill of the original samples, got {self.others!r}")
             yield f"relearning k={most} on {self.others}", self._best(tuned, other, judged)
         if self.twin_steps:
-            twin = self._twin(tuned, [s for s in samples if s.skill != self.skill])
+            twin = self._twin(tuned, chosen, [s for s in samples if s.skill != self.skill])
             yield TWIN, _weights(twin)
             for k in self.samples:
                 yield f"relearning k={k} of the {TWIN}", self._best(twin, chosen[:k], judged)
@@ -97,14 +100,14 @@ class Relearning(Intervention):
             found.append((_right(student, judged), -rate, _weights(student)))
         return max(found, key=lambda one: one[:2])[2]
 
-    def _twin(self, tuned: Model, samples: Sequence[Sample]) -> Model:
-        """A student of this shape that was never taught the skill."""
+    def _twin(self, tuned: Model, chosen: Sequence[Sample], samples: Sequence[Sample]) -> Model:
+        """A student of this shape that was never taught the skill; the ``chosen`` samples draw its weights."""
         import torch
 
         network: Any = tuned.network
         twin = copy.copy(tuned)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds.integer(0, "twin"))
+            torch.manual_seed(seeds.integer(0, "twin", *(sample.prompt for sample in chosen)))
             twin.network = type(network)(copy.deepcopy(network.config)).to(tuned.device).eval()
         batches = [list(samples[n * TWIN_BATCH :][:TWIN_BATCH]) for n in range(self.twin_steps)]
         if len(batches[-1]) < TWIN_BATCH:

@@ -43,11 +43,17 @@ class _Open:
     number: int  # names its draws, where answers are sampled
 
 
-def rows_together(config: Any, batch_items: int, length: int) -> int:
+def rows_together(config: Any, batch_items: int, length: int, device: torch.device) -> int:
     """Rows of one reading pass over texts of a length: on a CPU so few that what a layer computes stays in the
     processor's cache, elsewhere so few that the keys and values of a pass take ``PASS_BYTES`` at most.
+
+    Args:
+        config: of the network
+        batch_items: at most so many
+        length: tokens of the longest text
+        device: on which the pass is made, whatever else the machine has
     """
-    if not torch.cuda.is_available():
+    if device.type == "cpu":
         return min(batch_items, CPU_ROWS)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -112,7 +118,7 @@ class Decoding:
         with self.model.at_rest():
             if drafted:
                 room = max(one.row.length for one in drafted) + 1 + len(drafted[-1].draft)
-                size = rows_together(self.model.network.config, self.batch_items, room)
+                size = rows_together(self.model.network.config, self.batch_items, room, self.model.device)
                 for start in range(0, len(drafted), size):
                     waiting += self._verified(drafted[start : start + size])
             self._write(sorted(waiting, key=lambda one: one.row.length))

@@ -198,7 +198,7 @@ class HuggingFaceModel(Model):
         with self.at_rest():
             decoding = self.decoding(limit, asked.batch_items, asked.sampling[0] if asked.sampling else None)
             longest = max((len(prompts[i]) + len(given[i]) for i in order), default=1)
-            rows_read = rows_together(self.network.config, asked.batch_items, longest)
+            rows_read = rows_together(self.network.config, asked.batch_items, longest, self.device)
             for start in range(0, len(order), rows_read):
                 chunk = order[start : start + rows_read]
                 rows = [[*prompts[i], *given[i]] for i in chunk]

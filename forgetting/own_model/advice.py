@@ -27,7 +27,7 @@ HEADS = {
     "falls_short": "Nothing that was tried keeps as much as you want. What keeps most is {way}.",
     "cannot_tell": "It cannot be told yet. What leads so far is {way}.",
 }
-WHOLE_RUNS = (  # validation/advice.py, on two contaminations and nine sizes
+WHOLE_RUNS = (  # validation/advice.py, on two contaminations and two sizes
     "whole runs of others: replay of half of all samples, at 1.1 times the operations for equal learning, kept most or "
     "within .05 of it each time; what led in pilots that ended in the warm-up, with nothing told, .2 to .3 less"
 )

@@ -41,7 +41,7 @@ def capacity_figure(
     if skill not in skill_names(study.scores).values():
         return None
     looks = arm_looks(study, arm, skill)
-    if looks["student"].nunique() < FEWEST_SIZES:
+    if looks["capacity"].nunique() < FEWEST_SIZES:
         return None
     doses = sorted(int(d) for d in looks["dose"].unique() if d)
     found = places(study, arm, looks, doses)
@@ -52,7 +52,7 @@ def capacity_figure(
     many = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
     students = "1 student" if many == "1" else f"{many} students"
     title = f"What each size keeps of {skill}, {students} a size\n{study.arm(arm).title}"
-    figure, axes = drawing.grid(len(readings) * len(rows), len(readings), title, below=0.6)
+    figure, axes = drawing.grid(len(readings) * len(rows), len(readings), title, below=0.6, above=0.45, foot=0.05)
     for number, row in enumerate(rows):
         for column, reading in enumerate(readings):
             ax, kind = axes.reshape(len(rows), len(readings))[number, column], KINDS[number]

@@ -15,6 +15,8 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -46,6 +48,8 @@ STYLE: Any = {
 }
 PANEL_WIDTH, PANEL_HEIGHT, COLUMNS = 2.6, 1.9, 3  # inches of a panel's axes; panels in a row
 DOTS_PER_INCH = 130
+EM = STYLE["font.size"] / 72  # inches
+MOST_COLUMNS = 8  # of a legend
 LEVEL_COLOUR = "#6a6a6a"
 
 
@@ -125,15 +129,16 @@ def grid(
     *,
     below: float = 0.5,
     foot: float = 0.3,
+    above: float = 0.28,
     sharey: Literal["all", "row"] = "all",
 ) -> tuple[Figure, Any]:
     """A figure with a panel each in rows of at most ``columns``; panels that are not needed are hidden.
 
     Laid out in inches, since solving for the layout would cost more than drawing; ``below`` is what a panel's tick
-    labels and axis label need, ``foot`` what the legend does.
+    labels and axis label need, ``above`` what its title does, ``foot`` what the legend does.
     """
     columns = min(columns, panels)
-    rows, left, above, gap, head = -(-panels // columns), 0.6, 0.28, 0.3, 0.5
+    rows, left, gap, head = -(-panels // columns), 0.6, 0.3, 0.5
     width = left + columns * PANEL_WIDTH + (columns - 1) * gap + 0.15
     height = head + rows * (above + PANEL_HEIGHT + below) + foot
     figure = Figure(figsize=(max(width, 4.6), height), dpi=DOTS_PER_INCH)
@@ -146,7 +151,7 @@ def grid(
         wspace=gap / PANEL_WIDTH,
         hspace=(above + below) / PANEL_HEIGHT,
     )
-    figure.suptitle(title, x=0.01, y=1 - 0.08 / height, ha="left", va="top", fontsize=10)
+    _title(figure, title)
     for ax in axes.flat[panels:]:
         ax.set_visible(False)
     return figure, axes
@@ -235,16 +240,55 @@ def say_what_is_missing(ax: Axes, found: Sequence[ForgettingCurve]) -> None:
         )
 
 
-def legend(figure: Figure, axes: Any, order: Sequence[str], columns: int = 8) -> None:
-    """One legend for all panels, below them, in the given order."""
+def legend(figure: Figure, axes: Any, order: Sequence[str], columns: int | None = None) -> None:
+    """One legend for all panels, below them, in the given order; in as many rows as long names take.
+
+    ``columns`` are at most so many, in rows for which the figure has room; left out: in a single one. For more rows
+    the figure grows, and names that are longer than it is wide are written smaller.
+    """
     entries: dict[str, Any] = {}
     for ax in axes.flat:
         handles, labels = ax.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
     names = [name for name in order if name in entries] or list(entries)
-    if names:
-        handles = [entries[name] for name in names]
-        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), columns), frameon=False)
+    if not names:
+        return
+    widths = _inches(names)
+    most = min(len(names), columns or MOST_COLUMNS)
+    across = {count: _legend_inches(widths, count) for count in range(1, most + 1)}
+    count = max((n for n, inches in across.items() if inches <= figure.get_figwidth()), default=1)
+    more = -(-len(names) // count) - (-(-len(names) // most) if columns else 1)
+    if more > 0:
+        _grow(figure, more * 1.5 * EM)
+    size = STYLE["font.size"] * min(1.0, figure.get_figwidth() / across[count])
+    handles = [entries[name] for name in names]
+    figure.legend(handles, names, loc="outside lower center", ncols=count, frameon=False, fontsize=size)
+
+
+def _inches(names: Sequence[str]) -> list[float]:
+    """How wide names in a legend are: text, the line before it and the gap between them."""
+    font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
+    points = [text_to_path.get_text_width_height_descent(name, font, ismath=False)[0] for name in names]
+    return [width / 72 + 2.8 * EM for width in points]
+
+
+def _legend_inches(widths: Sequence[float], count: int) -> float:
+    """How wide a legend of so many columns is, which are filled one after the other."""
+    columns = [max(own) for own in np.array_split(widths, count)]
+    return sum(columns) + 2 * EM * (count - 1) + 2.5 * EM
+
+
+def _grow(figure: Figure, more: float) -> None:
+    """Add inches at the foot of a grid; its panels and the title keep their sizes and their places below the top."""
+    width, height = figure.get_size_inches()
+    whole, places = height + more, figure.subplotpars
+    figure.set_size_inches(width, whole)
+    figure.subplots_adjust(bottom=(places.bottom * height + more) / whole, top=(places.top * height + more) / whole)
+    _title(figure, figure.get_suptitle())
+
+
+def _title(figure: Figure, title: str) -> None:
+    figure.suptitle(title, x=0.01, y=1 - 0.08 / figure.get_figheight(), ha="left", va="top", fontsize=10)
 
 
 def short(size: float) -> str:

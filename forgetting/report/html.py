@@ -19,7 +19,7 @@ from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
 from forgetting.record.schema import RUN_KEY
-from forgetting.report import first_screen, inline_svg, tables, topics
+from forgetting.report import first_screen, inline_svg, next_steps, tables, topics
 from forgetting.report.sweeps.read import read_sweep
 
 CAPTIONS = {
@@ -55,6 +55,7 @@ OF_AN_ARM = "retention likelihood readings depth-maths depth-code coverage pertu
 COST_COLUMNS = "skill items dose accuracy_0 accuracy retention low high below_from not_excluded status".split()
 LIMITS = {"study": 1_000_000, "sweep": 2_000_000, "large": 3_000_000}  # bytes of a page; large: above 200 runs
 LARGE = 200  # runs
+MOST_SIZES = 8  # that are all named
 ORDER = "answer sweep-capacity retention sweep-policies sweep-shape readings rates front replay likelihood".split()
 LAST = "sweep-surface sweep-calibration sweep-cost".split()  # of the kinds of figures; all others lie between
 LONG = 40  # characters from which a cell is broken into lines
@@ -79,6 +80,8 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         study=study,
         shapes=shapes,
         first=first_screen.first_screen(study),
+        next=next_steps.next_steps(study),
+        sizes=_sizes(study),
         first_figures=[figure for name, figure in inline.items() if name.startswith("answer-")],
         record=study.record,
         sweep=thresholds,
@@ -104,6 +107,19 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
     )
     return _filled(text, pieces, _limit(study, sweep is not None))
+
+
+def _sizes(study: StudyFolder) -> str:
+    """Of how many parameters the students are, in brackets: all of a few, else from which to which."""
+    known = sorted((int(s["capacity"]), str(s["name"])) for s in study.record.get("students", []) if "capacity" in s)
+    if not known:
+        return ""
+    seeds = study.record.get("seeds", {})
+    fresh = 0 if seeds.get("shared_students", True) else len(seeds.get("distillation", []))
+    each = f"; {fresh} fresh ones of each" if fresh > 1 else ""
+    if len(known) > MOST_SIZES:
+        return f" ({known[0][1]} to {known[-1][1]}: {known[0][0]:,} to {known[-1][0]:,} parameters{each})"
+    return f" ({', '.join(f'{name}: {size:,}' for size, name in known)} parameters{each})"
 
 
 def _limit(study: StudyFolder, is_sweep: bool) -> int:

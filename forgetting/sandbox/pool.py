@@ -31,6 +31,7 @@ from forgetting.sandbox import codec, wire
 from forgetting.sandbox.comparison import same_text
 from forgetting.sandbox.limits import Limits, Outcome, ProgramVerdict
 from forgetting.sandbox.policy import Policy, policy
+from forgetting.sandbox.waiting import waiting
 
 GRACE_SECONDS = 20.0  # beyond the wall limit, for the sandbox's own work on a busy machine
 START_SECONDS = 60.0
@@ -174,7 +175,7 @@ class Sandbox:
 
     def run(self, jobs: Sequence[Job]) -> list[ProgramVerdict]:
         """One verdict for each program, in order. The tests decide; nothing that a program prints can."""
-        with ThreadPoolExecutor(len(self._cells)) as threads:
+        with waiting(), ThreadPoolExecutor(len(self._cells)) as threads:
             return list(threads.map(self._one, jobs))
 
     def close(self) -> None:

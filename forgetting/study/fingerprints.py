@@ -117,7 +117,7 @@ def canonical(study: Study) -> dict[str, Any]:
             "matching": _matching_settings(study) if matched else None,
             "machine": machine_form(study),
             "evaluation": evaluation_form(study),
-            "interventions": [settings_form(one) for one in study.interventions] or None,
+            "interventions": intervention_forms(study),
             "results_version": RESULTS_VERSION,
         }
     )
@@ -203,6 +203,13 @@ def evaluation_form(study: Study) -> dict[str, Any]:
     return {**form, "answering": [settings_form(way) for way in study.answering]} if study.answering else form
 
 
+def intervention_forms(study: Study) -> list[dict[str, Any]] | None:
+    """What is done to finished students: settings, and from the second one on the version."""
+    return [
+        settings_form(one) | ({"version": one.version} if one.version > 1 else {}) for one in study.interventions
+    ] or None
+
+
 def machine_form(study: Study) -> dict[str, Any]:
     """The layout on the machine, on which rounding depends.
 
@@ -226,7 +233,7 @@ def run_form(study: Study, run: Run) -> dict[str, Any]:
             **_some(study.spec, "fine_tuning"),
             "machine": machine_form(study),
             "evaluation": evaluation_form(study),
-            "interventions": [settings_form(one) for one in study.interventions] or None,
+            "interventions": intervention_forms(study),
             "seed": run.seed,
             "results_version": RESULTS_VERSION,
         }

@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from forgetting.sandbox.waiting import waited
+
 
 class Stopwatch:
     """Adds up seconds by stage; a stage inside another is taken out of the outer one.
 
-    Processor seconds are those of the whole process, all its threads: what the stage would take of a core of its own.
+    Processor seconds are those of the whole process, all its threads, and the wall seconds in which it waited for
+    graders in other processes: what the stage would take of a core of its own.
     """
 
     def __init__(self) -> None:
@@ -21,12 +24,12 @@ class Stopwatch:
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Count what happens inside towards ``stage``."""
-        wall, processor = time.perf_counter(), time.process_time()
+        wall, processor = time.perf_counter(), _processor_seconds()
         self._inner.append((0.0, 0.0))
         try:
             yield
         finally:
-            spent = time.perf_counter() - wall, time.process_time() - processor
+            spent = time.perf_counter() - wall, _processor_seconds() - processor
             inner, outer = self._inner.pop(), self._inner[-1]
             for counted, own, apart in zip((self.wall_seconds, self.processor_seconds), spent, inner, strict=True):
                 counted[stage] = counted.get(stage, 0.0) + own - apart
@@ -36,3 +39,7 @@ class Stopwatch:
         """Keep a share of what was counted so far: the rest is somebody else's."""
         for counted in (self.wall_seconds, self.processor_seconds):
             counted.update({stage: seconds * share for stage, seconds in counted.items()})
+
+
+def _processor_seconds() -> float:
+    return time.process_time() + waited()

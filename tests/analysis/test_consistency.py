@@ -28,3 +28,11 @@ def test_right_in_all_variants_is_at_most_right_in_any(variants: int, problems: 
     assert consistency.worst_of_s(right) <= right.mean(axis=1).min()
     flips = [consistency.flip_rate(right[i], right[j]) for i in range(variants) for j in range(i)]
     assert consistency.pairwise_agreement(right) == pytest.approx(1 - np.mean(flips))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_share_of_no_problems_is_not_known_and_nobody_is_warned() -> None:
+    nothing = np.zeros((3, 0), bool)
+    assert np.isnan(consistency.worst_of_s(nothing)) and np.isnan(consistency.pairwise_agreement(nothing))
+    assert np.isnan(consistency.flip_rate([], []))
+    assert np.isnan(consistency.pairwise_agreement([[1, 0]]))  # one variant has no pairs

@@ -62,6 +62,20 @@ def test_without_a_ledger_accuracies_remain(folder: Path) -> None:
     assert one["drop"].to_numpy() == pytest.approx(other["drop"].to_numpy())
 
 
+@pytest.mark.filterwarnings("error")
+def test_problems_that_no_variant_shares_give_no_share_and_no_warning(folder: Path) -> None:
+    """Of a small study a variant may leave out every problem that another has."""
+    whole = open_study(folder)
+    assert whole.ledger is not None
+    first = whole.ledger["item"].str.endswith("0")
+    apart = whole.ledger[first == (whole.ledger["variant"] == "original")]
+    small = StudyFolder(folder, whole.record)
+    small.__dict__.update(scores=whole.scores, every_row=apart, ledger=apart)
+    found = robustness(small)
+    assert found[["worst", "both", "agreement", "worst_drop"]].isna().all(axis=None)
+    assert found["drop"].to_numpy() == pytest.approx(robustness(whole)["drop"].to_numpy())
+
+
 def test_groups() -> None:
     names = [
         "original",

@@ -118,6 +118,19 @@ def test_relearning_keeps_the_rate_that_validation_prefers() -> None:
     assert part.answers_otherwise("twin") and not part.answers_otherwise("relearning k=8")
 
 
+def test_each_run_has_a_twin_of_its_own() -> None:
+    """Twins of one shape are drawn by the run's samples: they differ by more than the one step that each is taught."""
+    part = Relearning(samples=(8,), others="", rates=(1e-9,), steps=1, validation=20, twin_steps=1)
+    base, tuned = pair()
+    twins = []
+    for seed in (0, 1, 0):
+        original = list(islice(Original().samples(generator(seed, "relearning")), part.memory_samples()))
+        twins.append(dict(part.variants(base, tuned, original))["twin"])
+    one, other, again = twins
+    assert not differing(one, again)
+    assert max(float((other[name] - weight).abs().max()) for name, weight in one.items()) > 0.05
+
+
 def test_relearning_says_what_it_lacks() -> None:
     base, tuned = pair()
     with pytest.raises(UsageError, match=r"relearning\.skill"):

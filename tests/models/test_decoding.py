@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting.errors import UsageError
-from forgetting.models import decoding
+from forgetting.models import decoding, huggingface
 from forgetting.models.decodable import check_decodable
 from forgetting.models.decoding import rows_together
 from forgetting.models.decoding_slots import selected
@@ -103,14 +103,30 @@ def test_windows_are_decoded() -> None:
     check_decodable(SimpleNamespace(sliding_window=8, use_sliding_window=False), 9)
 
 
-def test_on_an_accelerator_the_keys_and_values_of_a_pass_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = model(0).network.config
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert rows_together(config, 256, 40) == 256
+def test_on_an_accelerator_the_keys_and_values_of_a_pass_are_bounded() -> None:
+    config, there = model(0).network.config, torch.device("cuda")
+    assert rows_together(config, 256, 40, there) == 256
     heads, size = config.num_key_value_heads, config.head_dim
     longest = decoding.PASS_BYTES // (2 * 4 * config.num_hidden_layers * heads * size * 100)
-    assert rows_together(config, 256, longest) == 100
-    assert rows_together(config, 256, 10**12) == 1
+    assert rows_together(config, 256, longest, there) == 100
+    assert rows_together(config, 256, 10**12, there) == 1
+
+
+def test_a_pass_on_a_processor_is_one_of_a_processor_whatever_else_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With ``machine.device: cpu`` the weights stay there, on a machine with a GPU too."""
+    student, seen = model(0), list[str]()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert rows_together(student.network.config, 256, 10**12, student.device) == decoding.CPU_ROWS
+
+    def counted(config: Any, batch_items: int, length: int, device: torch.device) -> int:
+        seen.append(device.type)
+        return rows_together(config, batch_items, length, device)
+
+    monkeypatch.setattr(huggingface, "rows_together", counted)
+    student.generate([[[5, 9, 4], [7, 2]]], max_new_tokens=2)
+    assert seen == ["cpu"]
 
 
 @pytest.mark.parametrize("pass_bytes", [decoding.PASS_BYTES, 2_000])
@@ -119,7 +135,8 @@ def test_answers_are_the_same_in_passes_as_an_accelerator_has_them(
 ) -> None:
     student, asked = model(0), [[[5, 9, 4], [7, 2], [11, 3, 6, 8]]]
     expected = student.generate(asked, max_new_tokens=8)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for module in (decoding, huggingface):
+        monkeypatch.setattr(module, "rows_together", lambda *given: rows_together(*given[:3], torch.device("cuda")))
     monkeypatch.setattr(decoding, "PASS_BYTES", pass_bytes)
     assert student.generate(asked, max_new_tokens=8) == expected
     assert student.generate(asked, [[[3, 4], [], [5] * 7]], max_new_tokens=8) == expected

@@ -7,10 +7,11 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from forgetting.analysis.study_folder import StudyFolder, open_study
-from forgetting.report import drawing, figures
+from forgetting.report import capacity_views, drawing, figures
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +117,47 @@ def test_drawing_leaves_matplotlib_as_it_was(study: StudyFolder) -> None:
     before = dict(matplotlib.rcParams)
     figure = figures.retention_by_skill(study, study.arm("noise"))
     assert figure is not None and drawing.svg(figure) and dict(matplotlib.rcParams) == before
+
+
+BRANCHES = [f"width-32-{name}" for name in ("off_policy", "on_policy", "several_stages", "own_answers", "rewards")]
+
+
+@pytest.mark.parametrize("names", [["10k", "34k"], BRANCHES, [f"{n}k" for n in range(10, 24)], ["a" * 90, "b"]])
+@pytest.mark.parametrize("panels", [1, 3])
+@drawing.styled
+def test_no_name_in_a_legend_is_cut_and_none_lies_on_a_panel(names: list[str], panels: int) -> None:
+    figure, axes = drawing.grid(panels, 3, "Title\nof two lines")
+    height, at = figure.get_figheight(), axes[0, 0].get_position()
+    for ax in axes.flat:
+        ax.set_xlabel("dose")
+        for name in names:
+            ax.plot([0, 1], [0, 1], label=name)
+    drawing.legend(figure, axes, [])
+    FigureCanvasAgg(figure).draw()
+    (found,) = figure.legends
+    box, whole = found.get_window_extent(), figure.bbox
+    assert [text.get_text() for text in found.get_texts()] == names
+    assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0
+    assert box.y1 <= min(ax.get_tightbbox().y0 for ax in axes.flat)
+    now, grown = axes[0, 0].get_position(), figure.get_figheight()
+    assert now.height * grown == pytest.approx(at.height * height)  # the panel is as it was
+    assert grown == height or names != ["10k", "34k"]  # which fit as they are
+    assert figure.texts[0].get_window_extent().y1 <= whole.y1 or figure.get_suptitle() == ""
+
+
+@drawing.styled
+def test_titles_of_two_lines_keep_their_distance_from_that_of_the_figure(study: StudyFolder) -> None:
+    figure = capacity_views.capacity_figure(study, "dialogue")
+    assert figure is not None
+    FigureCanvasAgg(figure).draw()
+    title = figure.get_tightbbox()
+    panels = max(ax.title.get_window_extent().y1 for ax in figure.axes)
+    lowest = figure.bbox.y1 - figure.dpi * 0.08 - 2 * 1.2 * 10 / 72 * figure.dpi  # two lines of ten points
+    assert title is not None and panels < lowest
+
+
+def test_branches_of_one_size_are_no_sizes(study: StudyFolder) -> None:
+    """Three students of one capacity would be one point: the mean over ways of being taught."""
+    alike = StudyFolder(study.folder, study.record)
+    alike.__dict__.update(scores=study.scores.assign(capacity=10_000), every_row=study.every_row, ledger=study.ledger)
+    assert capacity_views.capacity_figure(alike, "dialogue") is None

@@ -21,6 +21,7 @@ from forgetting.sandbox import confinement, pool
 from forgetting.sandbox.limits import Limits, Outcome
 from forgetting.sandbox.policy import Policy, policy
 from forgetting.sandbox.pool import Asserts, Calls, Sandbox, Script
+from forgetting.sandbox.waiting import waited
 from tests.conftest import cases
 from tests.sandbox.hostile import HOSTILE, SOME_OF_EACH_KIND, WANTS_IMPORT
 from tests.sandbox.image import image
@@ -72,6 +73,14 @@ MATCH = "import re\ndef f(text): return re.match('[aeiou]', text)"
 EMPTY = "from collections import deque\ndef f(x): return deque()"
 KIND = "def f(values, kind): return [v for v in values if not isinstance(v, kind)]"
 SQUARE = "def f(x):\n    return x * x\n"
+
+
+def test_seconds_that_programs_took_are_known_to_the_process_that_waited_for_them(sandbox: Sandbox) -> None:
+    """Its own processor time has none of them; two programs side by side are waited for once."""
+    before, began = waited(), time.process_time()
+    busy = Script("import time\nwhile time.process_time() < .4: pass\nprint(5)", "", "5")
+    assert [verdict.outcome for verdict in sandbox.run([busy, busy])] == [Outcome.passed] * 2
+    assert waited() - before > 0.25 > time.process_time() - began
 
 
 @pytest.mark.parametrize(

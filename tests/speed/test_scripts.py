@@ -34,7 +34,7 @@ ARGUMENTS = {
     "distillation": WAYS,
     "scaling": ["--axes", "dose"],
     "study": ["--loops", "plain", "--workers", "0"],
-    "threshold": [str(SPEED.parent / "results" / "section_4_2-611fa0a7"), "--loops", "plain"],
+    "threshold": [str(SPEED.parent / "results" / "section_4_2-e1f15cb5"), "--loops", "plain"],
 }
 
 

@@ -14,8 +14,16 @@ from hypothesis import strategies as st
 
 from forgetting import registry
 from forgetting.contracts import FAMILIES, Mitigation
+from forgetting.intervention.relearning import Relearning
 from forgetting.spec import Spec
-from forgetting.study.fingerprints import arm_form, fingerprint, settings_form
+from forgetting.study.fingerprints import (
+    arm_form,
+    canonical,
+    fingerprint,
+    run_form,
+    settings_form,
+    study_fingerprint,
+)
 from forgetting.study.spec_files import to_mapping
 from forgetting.study.study import construct
 
@@ -117,6 +125,16 @@ def defaults() -> dict[str, dict[str, Any]]:
             known = {f.name: f.default for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
             found[f"{family}.{name}"] = known
     return dict(json.loads(json.dumps(found)))
+
+
+def test_the_version_of_an_intervention_counts_from_the_second_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = construct(Spec(interventions=("average", "relearning")))
+    before = study_fingerprint(study)
+    assert canonical(study)["interventions"] == [{"name": "average"}, {"name": "relearning", "version": 2}]
+    monkeypatch.setattr(Relearning, "version", 3)
+    assert study_fingerprint(study) != before
+    run = study.runs()[0]
+    assert run_form(study, run)["interventions"] == canonical(study)["interventions"]
 
 
 def test_no_default_has_changed_without_a_new_version() -> None:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from forgetting.sandbox.waiting import waiting
 from forgetting.training.stopwatch import Stopwatch
 
 
@@ -77,3 +78,13 @@ def test_what_is_not_kept_is_taken_from_every_stage(clock: list[float]) -> None:
         clock[0] += 1
     assert watch.wall_seconds == {"training": 7, "evaluation": 3}
     assert watch.processor_seconds == {"training": 3.5, "evaluation": 1.5}
+
+
+def test_waiting_for_a_grader_in_another_process_counts_beside_the_processors_own_seconds(clock: list[float]) -> None:
+    watch = Stopwatch()
+    with watch("evaluation"):
+        clock[0] += 4
+        with waiting():
+            clock[0] += 10
+    assert watch.wall_seconds == {"evaluation": 14}
+    assert watch.processor_seconds == {"evaluation": 2 + 10}  # of the 10 this process itself took 5

@@ -42,8 +42,8 @@ OPEN_REMEDIES = {
 
 
 IN_WORDS = {
-    "below_range": "below the ladder",
-    "above_range": "above the ladder",
+    "below_range": "below all measured",
+    "above_range": "above all measured",
     OPEN_BELOW: "no lower end",
     OPEN_ABOVE: "no upper end",
 }

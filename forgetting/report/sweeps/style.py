@@ -10,13 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from forgetting.report import drawing
 from forgetting.report.drawing import MARKERS
 from forgetting.report.sweeps.read import LocatedTarget
 
 # Okabe and Ito's blue, vermilion, green and purple; one a level, in order.
 LEVEL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 RUN_COLOUR, FIT_COLOUR = "#7a7a7a", "#222222"
-SHORT_NAME = 4  # letters of a name that the room on an axis is meant for: 100k
 
 
 def level_colour(target: LocatedTarget, level: float) -> str:
@@ -24,14 +24,21 @@ def level_colour(target: LocatedTarget, level: float) -> str:
     return LEVEL_COLOURS[target.levels.index(level) % len(LEVEL_COLOURS)]
 
 
+def size_text(parameters: float) -> str:
+    """Parameters in four letters at most: 10k, 237k, 1.2M."""
+    short = drawing.short(parameters)
+    value = float(short[:-1])
+    return f"{value:.0f}{short[-1]}" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + short[-1]
+
+
 def capacity_axis(ax: Axes, capacities: dict[str, int], *, vertical: bool = False, room: float = 0.085) -> None:
-    """A log axis of capacity with the students' names as ticks; names without room are left out."""
+    """A log axis of capacity with the students' sizes as ticks, in the unit that all texts name; those without room are
+    left out.
+    """
     places = sorted(capacities.items(), key=lambda pair: pair[1])
     x = np.log10([capacity for _, capacity in places])
     pad = 0.06 * max(float(np.ptp(x)), 0.1)
     limits = 10 ** (float(x[0]) - pad), 10 ** (float(x[-1]) + pad)
-    if not vertical:
-        room *= max(1.0, max(map(len, capacities)) / SHORT_NAME)
     shown, last = [places[-1]], float(x[-1])
     for place, at in zip(places[-2::-1], x[-2::-1], strict=True):
         if last - at >= room * max(float(np.ptp(x)), 1e-9):
@@ -41,7 +48,7 @@ def capacity_axis(ax: Axes, capacities: dict[str, int], *, vertical: bool = Fals
     (ax.set_yscale if vertical else ax.set_xscale)("log")
     (ax.set_ylim if vertical else ax.set_xlim)(*limits)
     axis.set_major_locator(FixedLocator([capacity for _, capacity in shown]))
-    axis.set_major_formatter(FixedFormatter([name for name, _ in shown]))
+    axis.set_major_formatter(FixedFormatter([size_text(capacity) for _, capacity in shown]))
     axis.set_minor_locator(NullLocator())
     (ax.set_ylabel if vertical else ax.set_xlabel)("capacity (total parameters)")
 

@@ -71,7 +71,7 @@ def test_retention_by_capacity_has_a_panel_a_shift_with_its_threshold(sweep: Swe
     assert figure is not None
     titles = [ax.get_title() for ax in figure.axes if ax.get_visible()]
     assert titles == ["shift 1, 35 runs", "shift 0.5, 35 runs", "shift 0.05, 35 runs"]
-    assert "0.9: below the ladder" in words(figure) and "0.5: below the ladder" in words(figure)
+    assert "0.9: below all measured" in words(figure) and "0.5: below all measured" in words(figure)
     value = next(p.threshold.value for p in target.thresholds if (p.place, p.threshold.level) == (1.0, 0.5))
     diamonds = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
     assert any(float(np.ravel(line.get_xdata())[0]) == value for line in diamonds)
@@ -173,7 +173,7 @@ def test_the_table_of_thresholds_has_value_and_interval_or_verdict_and_remedy(sw
     located = table[table["verdict"] == "located"]
     assert not (located[["threshold", "low", "high"]] == "–").any().any()
     beyond = table[table["place"] == "shift 0.05"]
-    assert set(beyond["verdict"]) == {"below the ladder"} and set(beyond["threshold"]) == {"–"}
+    assert set(beyond["verdict"]) == {"below all measured"} and set(beyond["threshold"]) == {"–"}
     assert beyond["remedy"].str.contains("measure smaller values").all()
 
 
@@ -243,7 +243,7 @@ def test_the_terminal_says_it_in_short(sweep_folder: Path) -> None:
     console = Console(file=io.StringIO(), width=100, color_system=None)
     console.print(terminal.summary(open_study(sweep_folder)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    for said in ("Thresholds · dialogue", "below the ladder", "35 runs of the grid's 35", "Zones", "vulnerable",
+    for said in ("Thresholds · dialogue", "below all measured", "35 runs of the grid's 35", "Zones", "vulnerable",
                  "Step or trend", "measure smaller values", "each distils a fresh student"):  # fmt: skip
         assert said in " ".join(text.split()), said
     assert len(text.splitlines()) < 80
