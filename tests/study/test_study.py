@@ -74,6 +74,8 @@ def another(path: str, value: Any) -> Any:
         return 96_000
     if path.endswith("until.benchmark"):
         return "maths"
+    if path.endswith("ing.original"):
+        return OTHERS["ladder.original"]
     if path.endswith("until.accuracy"):
         return 0.5
     if path == "interventions":
