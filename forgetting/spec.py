@@ -202,9 +202,10 @@ class Ladder:
         """A stage; of a branch with the branches before it, which may teach."""
         own = dict(given)
         require("method" in own, where, "a mapping with its method", given)
-        teacher = own.pop("teacher", "") if teachers is not None else ""
-        if teacher and teacher not in cast(Any, teachers):
-            raise unknown(f"{where}.teacher", str(teacher), [*cast(Any, teachers)] or ["a branch before this one"])
+        teacher = "" if teachers is None else str(own.pop("teacher", ""))
+        require(not teacher or bool(teachers), f"{where}.teacher", "a branch before this one (there is none)", teacher)
+        if teacher and teachers and teacher not in teachers:
+            raise unknown(f"{where}.teacher", teacher, teachers)
         method, known = own.pop("method"), [f.name for f in fields(Fit)]
         for name in own:
             if name not in known:

@@ -1,7 +1,7 @@
 """How students of one trunk learned a new skill, and what is left of the others: a study in, a table out.
 
-A way of learning is a branch whose last stage has samples of its own (``original``). What it keeps is accuracy at dose 0
-on the benchmarks that are not the target of that stage; ways are compared on the same trunk, where both arrived.
+A way of learning is a branch whose last stage has samples of its own (``original``). What it keeps is accuracy at dose
+0 on the benchmarks that are not the target of that stage; ways are compared on the same trunk, where both arrived.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def learned_ways(study: StudyFolder) -> pd.DataFrame:
     """One row for each branch that learned a new skill, seed and benchmark; empty where none did.
 
     ``way`` is the method of the last stage (with ``itself`` where a branch of the same trunk taught it), ``steps`` are
-    those of all stages after the trunk, ``new`` says that ``skill`` is the one that was learned, ``accuracy`` is at dose
-    0. A branch whose stages all have the ladder's samples, such as one at rate 0, is there as the way ``none``.
+    those of all stages after the trunk, ``new`` says that ``skill`` is the one that was learned, ``accuracy`` is at
+    dose 0. A branch whose stages all have the ladder's samples, such as one at rate 0, is there as the way ``none``.
     """
     ladder = study.record.get("spec", {}).get("ladder", {})
     lasts = {str(one["name"]): one["stages"][-1] for one in ladder.get("branches") or ()}

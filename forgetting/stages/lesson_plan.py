@@ -13,7 +13,7 @@ from forgetting.training.plan import MixPlan, SharedPool, epochs
 
 
 def lesson_plan(study: Study, training: Fit, root: int, also: Arm | None = None) -> MixPlan:
-    """Epochs over what the fit is taught, by default the original distribution, and among them all contamination of the arm ``also``."""
+    """Epochs over what the fit is taught, by default the original distribution, and among it that of ``also``."""
     extra = []
     if also is not None:
         last_dose = study.reached(also)[-1]

@@ -12,6 +12,7 @@ from forgetting.analysis.new_skill import kept_apart, learned_ways
 from forgetting.analysis.run_orderings import run_orderings
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.record.schema import ScoreRow
+from tests.analysis.test_run_orderings import probing
 
 TARGET = {"benchmark": {"name": "traps"}, "accuracy": 0.7}
 STAGE = {"original": {"name": "original", "traps": 1.0}, "until": TARGET}
@@ -26,7 +27,7 @@ BRANCHES: dict[str, dict[str, Any]] = {
 
 
 def study(late: tuple[str, int] = ("", 0), **kept: float) -> StudyFolder:
-    """Four trunks; ``kept`` says what each branch keeps of maths, the third trunk a little more, ``late`` who is late."""
+    """Four trunks; ``kept`` says what each branch keeps of maths, on the third a little more; ``late`` who is late."""
     rows, students = list[dict[str, Any]](), []
     for branch in BRANCHES:
         name, taught = f"width-32-{branch}", {}
@@ -47,7 +48,7 @@ def study(late: tuple[str, int] = ("", 0), **kept: float) -> StudyFolder:
     record = {"arms": [arm], "students": students, "spec": {"ladder": {"branches": branches}}}
     found = StudyFolder(Path("simulated"), record)
     found.__dict__ |= {"scores": pd.DataFrame(rows), "ledger": None, "arm_names": ("dialogue",),
-                       "probing": pd.DataFrame(columns=["intervention", "arm"]), "well_formed": pd.DataFrame()}  # fmt: skip
+                       "probing": probing(), "well_formed": pd.DataFrame()}  # fmt: skip
     return found
 
 

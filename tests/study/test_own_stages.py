@@ -43,8 +43,8 @@ def fingerprint_of(branches: list[dict[str, Any]], name: str) -> str:
 
 
 @pytest.mark.parametrize(("branches", "message"), [
-    ([BRANCHES[1]], r"branches\[0\].stages\[0\].teacher: 'gold'"),
-    ([BRANCHES[0], {"name": "own", "stages": [{"method": "on_policy", "teacher": "glod"}]}], "gold"),
+    ([BRANCHES[1]], r"branches\[0\].stages\[0\].teacher: must be a branch before this one"),
+    ([BRANCHES[0], {"name": "own", "stages": [{"method": "on_policy", "teacher": "glod"}]}], "did you mean 'gold'"),
     ([{"name": "own", "stages": [{"method": "gold", "original": "orginal"}]}], "original"),
     ([{"name": "own", "stages": [{"method": "gold", "original": "worked_answers"}]}], "natural text"),
 ])  # fmt: skip

@@ -47,6 +47,8 @@ OTHERS: dict[str, Any] = {
     "matching.dose": 40,
     "ladder.teaching.until.benchmark": "maths",
     "ladder.distilling.until.benchmark": "maths",
+    "ladder.teaching.original": {"name": "original", "described": 0.5},
+    "ladder.distilling.original": {"name": "original", "described": 0.5},
     "ladder.teaching.until.accuracy": 0.5,
     "ladder.distilling.until.accuracy": 0.5,
 }
@@ -74,8 +76,6 @@ def another(path: str, value: Any) -> Any:
         return 96_000
     if path.endswith("until.benchmark"):
         return "maths"
-    if path.endswith("ing.original"):
-        return OTHERS["ladder.original"]
     if path.endswith("until.accuracy"):
         return 0.5
     if path == "interventions":
