@@ -1,7 +1,7 @@
 """How students of one trunk learned a new skill, and what is left of the others: a study in, a table out.
 
 A way of learning is a branch whose last stage has samples of its own (``original``). What it keeps is accuracy at dose
-0 on the benchmarks that are not the target of that stage; ways are compared on the same trunk, where both arrived.
+0 on benchmarks that ask something else than that stage does; ways are compared on the same trunk, where both arrived.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def learned_ways(study: StudyFolder) -> pd.DataFrame:
     if not any(last.get("original") for last in lasts.values()):
         return pd.DataFrame(columns=COLUMNS)
     names, rows = skill_names(study.scores), list[dict[str, Any]]()
-    target = next(part_name(_benchmark(last)) for last in lasts.values() if last.get("original"))
+    target = next(_benchmark(last) for last in lasts.values() if last.get("original"))
+    asked = {part_name(one): one for one in study.record["spec"].get("evaluation", {}).get("benchmarks", ())}
     arm = study.arm_names[0]
     scores = study.scores
     start = scores[(scores["arm"] == arm) & (scores["dose"] == 0) & scores["depth"].isna()]
@@ -46,13 +47,21 @@ def learned_ways(study: StudyFolder) -> pd.DataFrame:
                 "trunk": student.get("trunk", ""), "distillation_seed": int(row["distillation_seed"]),
                 "arrived": bool(taught) and taught[-1].get("why") == "reached",
                 "steps": sum(int(one["steps"]) for one in taught), "skill": names[row["benchmark"]],
-                "new": row["benchmark"] == target, "accuracy": float(row["accuracy"]),
+                "new": _same(target, asked.get(row["benchmark"])), "accuracy": float(row["accuracy"]),
             })  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _benchmark(stage: dict[str, Any]) -> Any:
     return (stage.get("until") or {}).get("benchmark", "")
+
+
+def _same(target: Any, asked: Any) -> bool:
+    """Whether a benchmark asks what the target does; depths that both name must have one in common."""
+    if asked is None or part_name(target) != part_name(asked):
+        return False
+    depths = [set(one["depths"]) for one in (target, asked) if isinstance(one, dict) and one.get("depths")]
+    return len(depths) < 2 or bool(depths[0] & depths[1])
 
 
 def kept_apart(ways: pd.DataFrame, way: str, against: str) -> dict[tuple[str, str], pd.Series]:

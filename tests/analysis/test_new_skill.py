@@ -45,7 +45,9 @@ def study(late: tuple[str, int] = ("", 0), **kept: float) -> StudyFolder:
         students.append({"name": name, "branch": branch, "trunk": "width-32", "trunk_stages": 1, "taught": taught})
     branches = [{"name": name, "stages": [stage]} for name, stage in BRANCHES.items()]
     arm = {"name": "dialogue", "rate_policy": "constant", "contamination": {"name": "dialogue"}, "shift": 1.0}
-    record = {"arms": [arm], "students": students, "spec": {"ladder": {"branches": branches}}}
+    evaluation = {"benchmarks": ["maths", {"name": "traps", "items_per_form": 150}]}
+    spec = {"ladder": {"branches": branches}, "evaluation": evaluation}
+    record = {"arms": [arm], "students": students, "spec": spec}
     found = StudyFolder(Path("simulated"), record)
     found.__dict__ |= {"scores": pd.DataFrame(rows), "ledger": None, "arm_names": ("dialogue",),
                        "probing": probing(), "well_formed": pd.DataFrame()}  # fmt: skip
@@ -76,6 +78,18 @@ def test_the_ordering_is_judged_by_whole_intervals(own: float, rewards: float, v
     found = found[found["ordering"] == "S4"]
     assert tuple(found["verdict"]) == verdicts and set(found["of"]) == {"width-32, maths"}
     assert found["value"].tolist() == pytest.approx([own - 0.4975, rewards - own, rewards - 0.4975])
+
+
+@pytest.mark.parametrize(("depths", "new"), [([6], False), ([3, 6], True), (None, True)])
+def test_other_depths_of_the_target_are_another_skill(depths: list[int] | None, new: bool) -> None:
+    one = study()
+    target = {"name": "maths"} | ({"depths": depths} if depths else {})
+    for branch in one.record["spec"]["ladder"]["branches"]:
+        if "until" in branch["stages"][-1]:
+            branch["stages"][-1] = branch["stages"][-1] | {"until": {"benchmark": target}}
+    one.record["spec"]["evaluation"]["benchmarks"][0] = {"name": "maths", "depths": [1, 2, 3]}
+    ways = learned_ways(one)
+    assert set(ways[ways["skill"] == "maths"]["new"]) == {new} and not ways[ways["skill"] == "traps"]["new"].any()
 
 
 def test_a_study_whose_branches_have_the_samples_of_the_ladder_learned_nothing_new() -> None:
