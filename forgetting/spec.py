@@ -7,8 +7,9 @@ fields when it is made; ``forgetting.study.study`` constructs the parts, the arm
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, cast, get_type_hints
+from typing import Any, Literal, NamedTuple, cast, get_type_hints
 
 from forgetting.errors import check_fields, file_name, require, unknown
 
@@ -101,6 +102,7 @@ class Fit(Optimiser):
         shared_pool: samples that all students share, of which each draws its ``pool``, so that the teacher writes once;
             0: each has a pool of its own
         until: a target at which it stops, in place of ``schedule``
+        original: what it is taught, a source of samples, in place of the ladder's; empty: that
     """
 
     batch_size: int = 64
@@ -112,6 +114,7 @@ class Fit(Optimiser):
     pool: int = 48_000
     shared_pool: int = 0
     until: Until = field(default_factory=Until)
+    original: PartValue = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,6 +124,14 @@ class Fit(Optimiser):
         require(self.pool >= 1, "pool", "at least 1", self.pool)
         rule = f"0, or at least the pool ({self.pool})"
         require(self.shared_pool == 0 or self.shared_pool >= self.pool, "shared_pool", rule, self.shared_pool)
+
+
+class StageSpec(NamedTuple):
+    """A stage of distillation as it is asked for; ``teacher`` is the branch that teaches it, empty: the ladder's."""
+
+    method: PartValue
+    fit: Fit
+    teacher: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,8 @@ class Ladder:
         distillation: how students learn from the teacher; or a list of stages, one after another, each a mapping with
             its ``method`` and those settings of ``distilling`` that differ for it
         branches: ways on from there, each a mapping with its ``name`` and its ``stages``, as in ``distillation``: each
-            capacity is then a trunk, made once, and a student for each branch; empty: the trunk is the student
+            capacity is then a trunk, made once, and a student for each branch; empty: the trunk is the student. A stage
+            may also name an earlier branch as its ``teacher``: that student of the same trunk then teaches
         distilling: how long and at which rate
         seed: root of the teacher's and the students' randomness
         fresh_students: distil a fresh student for each seed (a published verdict) or share one (exploratory)
@@ -163,16 +175,16 @@ class Ladder:
         names = list(self.branch_stages())
         require(len(names) == len(self.branches), "branches", "of different names", [b["name"] for b in self.branches])
 
-    def stages(self) -> list[tuple[PartValue, Fit]]:
+    def stages(self) -> list[StageSpec]:
         """The stages of distillation, of the trunk where there are branches: each one's method and fit."""
         if not isinstance(self.distillation, tuple):
-            return [(self.distillation, self.distilling)]
+            return [StageSpec(self.distillation, self.distilling)]
         require(len(self.distillation) > 0, "distillation", "a method, or at least one stage", self.distillation)
         return [self._stage(f"distillation[{i}]", one) for i, one in enumerate(self.distillation)]
 
-    def branch_stages(self) -> dict[str, list[tuple[PartValue, Fit]]]:
+    def branch_stages(self) -> dict[str, list[StageSpec]]:
         """By branch its own stages."""
-        found = {}
+        found: dict[str, list[StageSpec]] = {}
         for i, given in enumerate(self.branches):
             where = f"branches[{i}]"
             for key in given:
@@ -182,19 +194,25 @@ class Ladder:
             several = isinstance(stages, list | tuple) and len(stages) > 0 and all(isinstance(s, dict) for s in stages)
             require(several, f"{where}.stages", "a list of at least one stage, each a mapping", stages)
             name = file_name(given.get("name"), f"{where}.name")
-            found[name] = [self._stage(f"{where}.stages[{n}]", one) for n, one in enumerate(cast(Any, stages))]
+            earlier = tuple(found)
+            found[name] = [self._stage(f"{where}.stages[{n}]", one, earlier) for n, one in enumerate(cast(Any, stages))]
         return found
 
-    def _stage(self, where: str, given: dict[str, Any]) -> tuple[PartValue, Fit]:
+    def _stage(self, where: str, given: dict[str, Any], teachers: Sequence[str] | None = None) -> StageSpec:
+        """A stage; of a branch with the branches before it, which may teach."""
         own = dict(given)
         require("method" in own, where, "a mapping with its method", given)
+        teacher = "" if teachers is None else str(own.pop("teacher", ""))
+        require(not teacher or bool(teachers), f"{where}.teacher", "a branch before this one (there is none)", teacher)
+        if teacher and teachers and teacher not in teachers:
+            raise unknown(f"{where}.teacher", teacher, teachers)
         method, known = own.pop("method"), [f.name for f in fields(Fit)]
         for name in own:
             if name not in known:
-                raise unknown(where, name, ["method", *known])
+                raise unknown(where, name, ["method", *known, *([] if teachers is None else ["teacher"])])
         if "until" in own:
             own["until"] = from_plain(own["until"], Until, f"{where}.until")
-        return method, replace(self.distilling, **own)
+        return StageSpec(method, replace(self.distilling, **own), teacher)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.learning_paths import mitigation, multiple
 from forgetting.analysis.lost_shares import probe_effects
 from forgetting.analysis.metrics import Status
+from forgetting.analysis.new_skill import kept_apart, learned_ways
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, new_source
@@ -30,6 +31,7 @@ LEAST_LOSS = 0.2  # of retention: with less lost there is nothing whose course c
 MOST_R2 = 0.5  # a predictor explains more than half of the variance, or it does not predict
 MOST_BACK = 0.5  # of the loss
 EQUAL_NLL = 4.0  # of the probe of dialogue, nats a token
+WAYS = {"gold": "gold answers", "rejection": "own right answers", "reward_guided": "policy optimisation"}
 ONE_STUDENT = ["student", "distillation_seed"]
 
 Row = dict[str, Any]
@@ -41,7 +43,7 @@ def run_orderings(study: StudyFolder) -> pd.DataFrame:
     ``value`` with ``low`` and ``high`` is the mean of the statistic over students; ``verdict`` is ``pass`` or ``fail``
     where the whole interval says so, else ``open``.
     """
-    judges = (_replay, _kl_within, _kl_across, _relearned, _early, _larger_syntax)
+    judges = (_replay, _kl_within, _kl_across, _new_skill, _relearned, _early, _larger_syntax)
     return pd.DataFrame([row for judged in judges for row in judged(study)], columns=COLUMNS)
 
 
@@ -144,6 +146,17 @@ def _kl_across(study: StudyFolder) -> Iterator[Row]:
         ladders = _ladders(own[own["dose"] == own["dose"].max()], ["kl", "loss"])
         values = [float(spearmanr(one["kl"], one["loss"]).statistic) for one in ladders if len(one) > 3]
         yield _judged(head, f"{own['student'].nunique()} sizes, dose {own['dose'].max():,}", values, 0.0)
+
+
+def _new_skill(study: StudyFolder) -> Iterator[Row]:
+    """Ways of learning one new skill to the same accuracy, from the same student."""
+    head = {"ordering": "S4", "sources": "2509.04259, 2510.18874, 2507.05386"}
+    ways = learned_ways(study)
+    for way, against in (("rejection", "gold"), ("reward_guided", "rejection"), ("reward_guided", "gold")):
+        for (trunk, skill), own in kept_apart(ways, way, against).items():
+            says = f"a new skill learned by {WAYS[way]} forgets less than by {WAYS[against]}"
+            statistic = f"accuracy in {skill} after {way} minus after {against}, at equal skill in what is new"
+            yield _judged(head | {"says": says, "statistic": statistic}, f"{trunk}, {skill}", own, 0.0)
 
 
 def _relearned(study: StudyFolder) -> Iterator[Row]:

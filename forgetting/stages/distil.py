@@ -58,7 +58,7 @@ def _home(of: Student, folder: Path) -> Home:
 
 def _student(own: Lesson, store: Store, report: Report) -> Path:
     study, method = own.study, own.stage.method
-    mentor = mentor_of(teacher(study, store, report), store, study.spec.machine)
+    mentor = mentor_of(_teacher_of(own, store, report), store, study.spec.machine)
     if own.stages == 1:
         model = own.untaught(mentor)
     else:
@@ -72,6 +72,14 @@ def _student(own: Lesson, store: Store, report: Report) -> Path:
     begin = {name: weight.clone() for name, weight in model.state().items()} if own.stages > 1 else {}
     told = train(model, training, watch, report)
     return own.keep(model, watch, store, **told, **({"moved": _moved(begin, model)} if begin else {}))
+
+
+def _teacher_of(own: Lesson, store: Store, report: Report) -> Home:
+    """Who teaches a stage: the study's teacher, or another student of the same trunk, which is made first."""
+    if not own.stage.taught_by:
+        return teacher(own.study, store, report)
+    by = own.study.taught_in(own.stage.taught_by, own.of)
+    return student(own.study, by, own.distillation_seed, store, report)
 
 
 def _moved(begin: Mapping[str, Tensor], model: HuggingFaceModel) -> float:

@@ -8,12 +8,12 @@ from forgetting import seeds
 from forgetting.contracts import is_held_out
 from forgetting.spec import Fit
 from forgetting.study.arms import Arm
-from forgetting.study.study import Study
+from forgetting.study.study import Study, taught_from
 from forgetting.training.plan import MixPlan, SharedPool, epochs
 
 
 def lesson_plan(study: Study, training: Fit, root: int, also: Arm | None = None) -> MixPlan:
-    """Epochs over the original distribution, and among them all contamination of the arm ``also``."""
+    """Epochs over what the fit is taught, by default the original distribution, and among it that of ``also``."""
     extra = []
     if also is not None:
         last_dose = study.reached(also)[-1]
@@ -22,7 +22,7 @@ def lesson_plan(study: Study, training: Fit, root: int, also: Arm | None = None)
     size = training.shared_pool
     shared = SharedPool(size, seeds.integer(study.spec.ladder.seed, "shared pool")) if size else None
     return epochs(
-        study.original,
+        taught_from(study, training),
         samples=training.samples + len(extra),
         pool=training.pool,
         batch_size=training.batch_size,

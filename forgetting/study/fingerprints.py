@@ -161,7 +161,9 @@ def _branch_forms(study: Study) -> dict[str, Any] | None:
 
 def _stage_form(stage: DistillationStage) -> dict[str, Any]:
     fit = _fit_form(stage.fit, "distilling")
-    return {"distillation": settings_form(stage.method), **({"distilling": fit} if fit else {})}
+    by = [_stage_form(one) for one in stage.taught_by]
+    own = {"distillation": settings_form(stage.method), **({"distilling": fit} if fit else {})}
+    return {**own, **({"taught_by": by} if by else {})}
 
 
 def _fit_form(fit: Fit, name: str) -> dict[str, Any]:
@@ -170,6 +172,8 @@ def _fit_form(fit: Fit, name: str) -> dict[str, Any]:
     if fit.until.benchmark:
         target = cast(Benchmark, registry.build("benchmarks", fit.until.benchmark, f"ladder.{name}.until.benchmark"))
         form["until"]["benchmark"] = {**settings_form(target), "version": target.version, **target.made_by()}
+    if fit.original:
+        form["original"] = settings_form(registry.build("contamination", fit.original))
     return form
 
 

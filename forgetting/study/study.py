@@ -16,7 +16,7 @@ from forgetting import registry
 from forgetting.contracts import Answering, Benchmark, Contamination, Distillation, Intervention, Language
 from forgetting.errors import require, unknown
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.spec import Evaluation, Fit, Ladder, PartValue, Spec
+from forgetting.spec import Evaluation, Fit, Ladder, Spec, StageSpec
 from forgetting.study.arms import Arm, arms_of
 from forgetting.study.run import Run, RunKey
 from forgetting.study.students import Student, check_language, students_of, teacher_of
@@ -26,10 +26,11 @@ PILOT_STUDENTS = 1_000_000  # a seed of distillation that no study gets to from 
 
 @dataclass(frozen=True)
 class DistillationStage:
-    """One stage of how students are taught."""
+    """One stage of how students are taught: by a student of the same trunk that ``taught_by`` made, or the teacher."""
 
     method: Distillation
     fit: Fit
+    taught_by: tuple[DistillationStage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class Study:
     def stages_of(self, student: Student) -> tuple[DistillationStage, ...]:
         """How a student is taught, from its first stage on."""
         return self.branches[student.name].stages if student.name in self.branches else self.stages
+
+    def taught_in(self, stages: Sequence[DistillationStage], like: Student) -> Student:
+        """The student that is taught in these stages, of the capacity of another."""
+        own = (s for s in self.students if self.rung(s) == self.rung(like))
+        return next(s for s in own if self.stages_of(s) == tuple(stages))
 
     def rung(self, student: Student) -> Student:
         """The capacity or checkpoint that a student is made of, by the name that it has in the spec."""
@@ -134,21 +140,29 @@ class Study:
         return tuple(d for d in doses if d / arm.share() <= self.spec.doses.stream_cap)
 
 
-def _stages(given: Sequence[tuple[PartValue, Fit]], where: str, several: bool) -> tuple[DistillationStage, ...]:
+def _stages(
+    given: Sequence[StageSpec], where: str, several: bool, ways: Mapping[str, tuple[DistillationStage, ...]]
+) -> tuple[DistillationStage, ...]:
     fields = [f"{where}[{i}].method" if several else where for i in range(len(given))]
     return tuple(
-        DistillationStage(cast(Distillation, registry.build("distillation", method, field)), fit)
-        for (method, fit), field in zip(given, fields, strict=True)
+        DistillationStage(cast(Distillation, registry.build("distillation", method, field)), fit, ways.get(teacher, ()))
+        for (method, fit, teacher), field in zip(given, fields, strict=True)
     )
 
 
 def _branches(ladder: Ladder, rungs: Sequence[Student], trunk: tuple[DistillationStage, ...]) -> dict[str, Branch]:
     """By name of the student: each rung goes on by each branch."""
-    ways = {
-        name: trunk + _stages(given, f"ladder.branches[{i}].stages", True)
-        for i, (name, given) in enumerate(ladder.branch_stages().items())
-    }
+    ways: dict[str, tuple[DistillationStage, ...]] = {}
+    for i, (name, given) in enumerate(ladder.branch_stages().items()):
+        ways[name] = trunk + _stages(given, f"ladder.branches[{i}].stages", True, ways)
     return {f"{rung.name}-{name}": Branch(name, rung, stages) for rung in rungs for name, stages in ways.items()}
+
+
+def taught_from(study: Study, fit: Fit) -> Contamination:
+    """The source of the samples of a fit."""
+    if not fit.original:
+        return study.original
+    return cast(Contamination, registry.build("contamination", fit.original, "ladder.distilling.original"))
 
 
 def warm_up_note(study: Study) -> str:
@@ -169,7 +183,7 @@ def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
     ladder, teacher = spec.ladder, teacher_of(spec)
     students = students_of(spec, teacher)
-    trunk = _stages(ladder.stages(), "ladder.distillation", isinstance(ladder.distillation, tuple))
+    trunk = _stages(ladder.stages(), "ladder.distillation", isinstance(ladder.distillation, tuple), {})
     branches = _branches(ladder, students, trunk)
     rule = "empty for checkpoints without a teacher"
     require(not (branches and teacher is None), "ladder.branches", rule, [*branches])
@@ -191,6 +205,7 @@ def construct(spec: Spec) -> Study:
     parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
     parts += [("contaminations", arm.contamination) for arm in study.arms]
     parts += [(f"evaluation.benchmarks[{i}]", b) for i, b in enumerate(study.benchmarks)]
+    parts += [("ladder.distilling.original", taught_from(study, stage.fit)) for stage in study.every_stage()]
     check_language(students[0], study.language, parts)
     plain = len(study.every_stage()) == 1 and study.stages[0].method.kind == "imitates"
     if not plain:

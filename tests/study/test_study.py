@@ -47,6 +47,8 @@ OTHERS: dict[str, Any] = {
     "matching.dose": 40,
     "ladder.teaching.until.benchmark": "maths",
     "ladder.distilling.until.benchmark": "maths",
+    "ladder.teaching.original": {"name": "original", "described": 0.5},
+    "ladder.distilling.original": {"name": "original", "described": 0.5},
     "ladder.teaching.until.accuracy": 0.5,
     "ladder.distilling.until.accuracy": 0.5,
 }
