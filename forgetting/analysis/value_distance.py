@@ -1,13 +1,13 @@
 """Are values copied less surely the farther back they stand? A ledger in, copies by distance out.
 
 A written-out answer copies values: numbers of the prompt into its steps, results into later steps, the last result
-behind ``answer``. Copies of word problems and average speeds of the embedded world are looked at whose answer is gold
-up to there, so that each is decided by itself: it is right where the number is. The distance is how many words the value
-stands before the place that it is copied to.
+behind ``answer``. Looked at are copies in word problems and average speeds of the embedded world whose answer is gold
+up to there, so that each is decided by itself: it is right where the number is. The distance is how many words the
+value stands before the place that it is copied to.
 
-Distance comes with other things: the first copy begins the answer, later ones follow steps that went well, deep problems
-have longer prompts. So the slope of a student is taken within cells: copies to the same place of answers of the same
-form and depth differ in distance only by how the steps in between are worded.
+Distance comes with other things: the first copy begins the answer, later ones follow steps that went well, deep
+problems have longer prompts. So the slope of a student is taken within cells: copies to the same place of answers of
+the same form and depth differ in distance only by how the steps in between are worded.
 """
 
 from __future__ import annotations
@@ -184,22 +184,22 @@ def distance_slopes(counts: pd.DataFrame) -> pd.DataFrame:
     the prompt, whose distance varies within cells.
     """
     own = counts[counts["source"] == FROM_PROMPT]
-    runs = own.groupby([*HEAD, *RUN], sort=False, observed=True)
-    by_run = pd.Series({key: _slope(rows) for key, rows in runs}, dtype=float)
-    asked = runs["copies"].sum()
-    if by_run.empty:
+    found = []
+    for key, rows in own.groupby([*HEAD, *RUN], sort=False, observed=True):
+        about = dict(zip([*HEAD, *RUN], key, strict=True))
+        found.append(about | {"slope": _slope(rows), "copies": int(rows["copies"].sum())})
+    if not found:
         return pd.DataFrame(columns=SLOPES)
-    by_run.index = pd.MultiIndex.from_tuples(by_run.index, names=[*HEAD, *RUN])
-    rows_found = []
-    for key, slopes in by_run.groupby(level=HEAD, sort=False):
-        values = slopes.droplevel(HEAD)
-        start = by_run.xs((*key[:-1], 0), level=HEAD) if (*key[:-1], 0) in by_run.droplevel(RUN).index else None
-        change = (values - start.reindex(values.index)) if start is not None else values * np.nan
-        known = int(np.isfinite(values).sum())
-        if known:
-            rows_found.append((*key, FROM_PROMPT, known, int(asked.xs(key, level=HEAD).sum()),
-                               *mean_interval(values.to_numpy(float)), *mean_interval(change.to_numpy(float))))  # fmt: skip
-    return pd.DataFrame(rows_found, columns=SLOPES)
+    runs, of_run = pd.DataFrame(found), [name for name in HEAD if name != "dose"] + RUN
+    start = runs[runs["dose"] == 0].set_index(of_run)["slope"]
+    runs["change"] = runs["slope"] - start.reindex(pd.MultiIndex.from_frame(runs[of_run])).to_numpy(float)
+    table = []
+    for key, looks in runs.groupby(HEAD, sort=False, observed=True):
+        slopes, changes = (looks[name].to_numpy(float) for name in ("slope", "change"))
+        if known := int(np.isfinite(slopes).sum()):
+            ends = (*mean_interval(slopes), *mean_interval(changes))
+            table.append((*key, FROM_PROMPT, known, int(looks["copies"].sum()), *ends))
+    return pd.DataFrame(table, columns=SLOPES)
 
 
 def _slope(rows: pd.DataFrame) -> float:

@@ -30,8 +30,8 @@ class Original(Contamination):
         classification: share of categories
         maths_depth_shares: shares of the depths 1, 2, ... among word problems
         described: of programs, the share asked by description in place of the keyword, under names as in ``described``
-        controls: of average speeds, the share over two equal times, where the mean of the speeds is right; the others are
-            traps. At 10/11 that mean is right ten times as often as wrong
+        controls: of average speeds, the share over two equal times, where the mean of the speeds is right; the others
+            are traps. At 10/11 that mean is right ten times as often as wrong
     """
 
     maths: float = 0.35

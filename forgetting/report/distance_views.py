@@ -1,4 +1,4 @@
-"""Are values copied less surely from far back? Counts of copies in; a figure of each arm and benchmark, and tables, out."""
+"""Are values copied less surely from far back? Counts of copies in; figures by arm and benchmark, and tables, out."""
 
 from __future__ import annotations
 

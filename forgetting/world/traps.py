@@ -128,7 +128,7 @@ def tempting(problem: TrapProblem) -> tuple[int, ...]:
 
 
 def sample(rng: random.Random, controls: float = CONTROL_SHARE) -> Sample:
-    """A training sample: a control, or a trap over equal or unequal distances; ``controls`` is the share of the former."""
+    """A training sample: a control (the share ``controls``), or a trap over equal or unequal distances."""
     place = rng.random()
     if place < controls:
         template = "control"
