@@ -77,7 +77,7 @@ def probed_runs(study: StudyFolder) -> dict[tuple[str, int, str, str], list[Prob
             looks = looks.reindex(depths)
             if last == 0 or (0, "", GREEDY) not in looks or (last, "", GREEDY) not in looks:
                 continue
-            found = _after(pd.DataFrame(looks.xs(last, axis=1, level="dose")))
+            found = _after(pd.DataFrame(looks.xs(last, axis=1, level="dose")), str(key[-1]))
             plain = (own["dose"] == last) & (own["answering"] == GREEDY) & (own["intervention"] == "")
             items = int(own.loc[plain, "items"].sum())
             start = float(looks[0, "", WRONG].to_numpy(float)[1:].mean()) if (0, "", WRONG) in looks else None
@@ -88,9 +88,14 @@ def probed_runs(study: StudyFolder) -> dict[tuple[str, int, str, str], list[Prob
     return runs
 
 
-def _after(looks: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
-    """Accuracies by depth after the last dose, by intervention and way of answering."""
-    return {(str(key[0]), str(key[1])): own.to_numpy(float) for key, own in looks.items() if isinstance(key, tuple)}
+def _after(looks: pd.DataFrame, benchmark: str) -> dict[tuple[str, str], np.ndarray]:
+    """Accuracies by depth after the last dose, by intervention and way of answering.
+
+    A way that was fitted to the benchmark's own skill stands under the name that it has at the default skill.
+    """
+    every = {(str(key[0]), str(key[1])): own.to_numpy(float) for key, own in looks.items() if isinstance(key, tuple)}
+    return every | {(what, way.replace(f" skill={benchmark}", "")): own for (what, way), own in every.items()
+                    if f" skill={benchmark}" in way}  # fmt: skip
 
 
 def _gain(run: Probed, probe: str) -> tuple[float, float] | None:

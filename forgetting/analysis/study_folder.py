@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forgetting.analysis import statistics, table_checks
+from forgetting.analysis import table_checks
 from forgetting.analysis.curves import ORIGINAL, Curves, curves, curves_from_frame, skill_names
 from forgetting.analysis.diverged import COLUMNS as DIVERGED_COLUMNS
 from forgetting.analysis.diverged import diverged
+from forgetting.analysis.noise_floors import floor_of
 from forgetting.analysis.record_reading import CURVES_FILE, REMEDY, part_name, read_ledger, read_record, replayed, shown
 from forgetting.analysis.scores import PROBE, plain_rows, score_rows
 from forgetting.analysis.well_formed import WELL_FORMED_FILE, well_formed_counts
@@ -113,6 +114,11 @@ class StudyFolder:
     def protection(self) -> pd.DataFrame:
         """What protected modules keep more than their controls, by size; empty where ``protection.py`` judged none."""
         return self._table("protection.csv", table_checks.check_protection)
+
+    @cached_property
+    def distances(self) -> pd.DataFrame:
+        """Counts of ``analysis.value_distance``; empty where ``value_distance.py`` wrote none."""
+        return self._table("distances.csv", table_checks.check_distances, ["form"])
 
     @cached_property
     def ledger(self) -> pd.DataFrame | None:
@@ -241,7 +247,7 @@ class StudyFolder:
         each = graded.groupby(["student", "arm", "benchmark"], sort=False, observed=True)
         for (student, arm, benchmark), own in each:
             for dose in sorted({int(own["dose"].min()), int(own["dose"].max())}):
-                rows.append((student, arm, names[str(benchmark)], dose, *_floor(own[own["dose"] == dose])))
+                rows.append((student, arm, names[str(benchmark)], dose, *floor_of(own[own["dose"] == dose])))
         return pd.DataFrame(rows, columns=list(FLOOR_COLUMNS))
 
     @cached_property
@@ -288,13 +294,3 @@ def new_source(arm: Mapping[str, Any], probes: pd.DataFrame) -> str:
         if name in found:
             return name
     return next((name for name in found if name != ORIGINAL), ORIGINAL)
-
-
-def _floor(rows: pd.DataFrame) -> tuple[int, float, float, float, float]:
-    """The noise floor of the first run's items, and the standard deviation of accuracy over runs (NaN for one run)."""
-    right = pd.Series(rows["verdict"].to_numpy(object) == "right", index=rows.index)
-    accuracies = right.groupby([rows["distillation_seed"], rows["seed"]]).mean()
-    first = (rows["distillation_seed"] == accuracies.index[0][0]) & (rows["seed"] == accuracies.index[0][1])
-    floor = statistics.noise_floor(right[first].to_numpy(), [str(p) for p in rows.loc[first, "problem"]])
-    spread = float(accuracies.std()) if len(accuracies) > 1 else float("nan")
-    return floor.items, floor.accuracy, floor.difference, floor.standard_error, spread

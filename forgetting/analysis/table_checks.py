@@ -18,7 +18,7 @@ from forgetting.record.field_kinds import MISSING, NONE, NUMBER, TEXT, WHOLE, ch
 from forgetting.record.schema import ScoreRow
 
 COUNTED = ("capacity", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples", "depth", "items", "seeds",
-           "well_formed", "right", "answers", "samples", "k", "students")  # fmt: skip
+           "well_formed", "right", "answers", "samples", "k", "students", "place", "distance", "copies")  # fmt: skip
 RUN = ("student", "arm", "capacity", "dose", "distillation_seed", "seed", "benchmark")
 _KINDS: dict[str, Any] = {"str": TEXT, "int": WHOLE, "float": NUMBER, "None": NONE}
 SCORE_ROW = {
@@ -71,6 +71,19 @@ def check_probing(table: pd.DataFrame, path: Path) -> None:
         check_words(table[name].unique(), name, path)
     if not (table["right"] <= table["items"]).all() or not (table["items"] > 0).all():
         raise UsageError(f"{path}: column items must be above 0 and at least right")
+
+
+def check_distances(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``distances.csv`` are counts of copies, with names that can be shown."""
+    texts, counts = ("source", "form"), ("depth", "place", "distance", "copies", "right")
+    check_columns(table, (*RUN, *texts, *counts), path)
+    for name in ("capacity", "dose", "distillation_seed", "seed", *counts):
+        check_numbers(table, name, path)
+    check_names(table["benchmark"].unique(), "benchmark", path)
+    for name in texts:
+        check_words(table[name].unique(), name, path)
+    if not (table["right"] <= table["copies"]).all() or not (table["copies"] > 0).all():
+        raise UsageError(f"{path}: column copies must be above 0 and at least right")
 
 
 def check_ways(table: pd.DataFrame, path: Path) -> None:

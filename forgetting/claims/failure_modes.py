@@ -24,6 +24,7 @@ from forgetting.contracts import Claim
 MODES = ("inconsistent_path", "symbol_error", "camouflage")
 RIGHT = ("", "right_by_wrong_steps")
 SHORTCUT, TRAPS = "shortcut", "traps"
+TRAPS_AMONG_ITEMS = 0.5  # the others are controls, in which the mean is right
 ONE_STUDENT = ["distillation_seed", "seed"]
 
 CountsBySize = dict[tuple[str, int], pd.DataFrame]  # by (student, capacity): a row a run, with what was counted
@@ -117,7 +118,7 @@ def _shortcut(part: PartRule, counts: pd.DataFrame) -> ClaimPart:
     tempted = smallest.assign(tempted=smallest["answers"].where(smallest["failure"] == SHORTCUT, 0))
     runs = tempted.groupby(ONE_STUDENT)[["answers", "tempted"]].sum()
     size = (str(smallest["student"].iloc[0]), int(smallest["capacity"].iloc[0]))
-    share = drawn_ratio(runs["tempted"], runs["answers"])
+    share = drawn_ratio(runs["tempted"], TRAPS_AMONG_ITEMS * runs["answers"])
     return decide("shortcut", part, {size: share}, share, _counts({size: runs}))
 
 

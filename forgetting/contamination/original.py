@@ -12,6 +12,7 @@ from forgetting.errors import require
 from forgetting.world import training
 from forgetting.world.maths import MAX_DEPTH
 from forgetting.world.splits import from_numpy
+from forgetting.world.traps import CONTROL_SHARE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,8 @@ class Original(Contamination):
         classification: share of categories
         maths_depth_shares: shares of the depths 1, 2, ... among word problems
         described: of programs, the share asked by description in place of the keyword, under names as in ``described``
+        controls: of average speeds, the share over two equal times, where the mean of the speeds is right; the others
+            are traps. At 10/11 that mean is right ten times as often as wrong
     """
 
     maths: float = 0.35
@@ -38,6 +41,7 @@ class Original(Contamination):
     classification: float = 0.06
     maths_depth_shares: tuple[float, ...] = training.MATHS_DEPTH_SHARES
     described: float = 0.0
+    controls: float = CONTROL_SHARE
 
     def __post_init__(self) -> None:
         for skill, share in self._shares().items():
@@ -49,6 +53,7 @@ class Original(Contamination):
         require(1 <= len(depths) <= MAX_DEPTH, field, f"1 to {MAX_DEPTH} shares", depths)
         require(all(map(_is_share, depths)), field, "shares from 0 to 1", depths)
         require(_is_share(self.described), "original.described", "a share from 0 to 1", self.described)
+        require(_is_share(self.controls), "original.controls", "a share from 0 to 1", self.controls)
         require(isclose(sum(depths), 1, abs_tol=1e-9), field, "shares that sum to 1", depths)
 
     def _shares(self) -> dict[str, float]:
@@ -56,7 +61,7 @@ class Original(Contamination):
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         """Samples of the train split with gold answers."""
-        return training.samples(from_numpy(rng), self._shares(), self.maths_depth_shares, self.described)
+        return training.samples(from_numpy(rng), self._shares(), self.maths_depth_shares, self.described, self.controls)
 
 
 def _is_share(value: float) -> bool:

@@ -384,6 +384,18 @@ class Result(StudyFolder):
 
         return self._probed(module_effects(self))
 
+    def value_distances(self) -> pd.DataFrame:
+        """Right copies of values by how far back they stand; see ``analysis.value_distance``, also for slopes.
+
+        Raises:
+            UsageError: a study without maths or traps, or without its ledger and ``distances.csv``
+        """
+        from forgetting.analysis.value_distance import counts_of, value_distances
+
+        if (counts := counts_of(self)).empty:
+            raise UsageError("value_distances: needs maths or traps, and the ledger or distances.csv")
+        return value_distances(counts)
+
     def _probed(self, found: pd.DataFrame) -> pd.DataFrame:
         if found.empty:
             raise UsageError("probes: needs answering or interventions, and a skill that was learned and then lost")

@@ -12,6 +12,7 @@ from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import (
     answering_views,
     branch_views,
+    distance_views,
     keyword_views,
     probe_views,
     remedies,
@@ -27,6 +28,7 @@ TOPICS = (
     replay_views.TOPIC,
     transfer_views.TOPIC,
     probe_views.TOPIC,
+    distance_views.TOPIC,
     answering_views.TOPIC,
     robustness_views.TOPIC,
     keyword_views.TOPIC,

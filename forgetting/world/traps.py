@@ -127,10 +127,10 @@ def tempting(problem: TrapProblem) -> tuple[int, ...]:
     return tuple({total // 2, (total + 1) // 2})
 
 
-def sample(rng: random.Random) -> Sample:
-    """A training sample: a control, or a trap over equal or unequal distances."""
+def sample(rng: random.Random, controls: float = CONTROL_SHARE) -> Sample:
+    """A training sample: a control (the share ``controls``), or a trap over equal or unequal distances."""
     place = rng.random()
-    if place < CONTROL_SHARE:
+    if place < controls:
         template = "control"
     else:
         template = "harmonic-equal" if rng.random() < EQUAL_SHARE else "harmonic-unequal"

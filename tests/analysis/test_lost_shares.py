@@ -81,6 +81,17 @@ def test_nothing_is_said_where_little_was_lost_or_probes_lack() -> None:
     assert lost_shares(cast(StudyFolder, SimpleNamespace(probing=pd.DataFrame()))).empty
 
 
+def test_a_probe_fitted_to_the_benchmarks_own_skill_is_that_probe() -> None:
+    """Of code, biases are fitted on programs; those fitted on word problems stand beside and say nothing of it."""
+    ways = ("output_biases", "output_biases shuffled=True")
+    renamed = {way: way.replace("output_biases", "output_biases skill=code") for way in ways}
+    own = {(what, renamed.get(way, way)): right for (what, way), right in FULL.items()}
+    made = study(own | {("", "output_biases"): (0, 0), ("", "output_biases shuffled=True"): (0, 0)})
+    made.probing["benchmark"] = "code"
+    of_code, of_maths = (probe_effects(one).set_index("probe")["net"] for one in (made, study(FULL)))
+    assert of_code["biases"] == of_maths["biases"] and of_code["grammar"] == of_maths["grammar"]
+
+
 def test_a_ratio_of_means_has_students_as_units() -> None:
     """Against the closed form where the whole is constant: Student's t of a mean."""
     found = mean([0.1, 0.2, 0.6])

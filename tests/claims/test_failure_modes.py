@@ -33,7 +33,7 @@ def judged(
                     rows += [(*head, "symbol_error", "slip", named // 2), (*head, "camouflage", "", named - named // 2)]
                 if tempted is not None:
                     head = (f"{capacity // 1000}k", capacity, name, "traps", 0, student, student)
-                    mean = round(ITEMS * tempted) + student
+                    mean = round(ITEMS / 2 * tempted) + student  # half of the items are controls
                     rows += [(*head, "shortcut", "", mean), (*head, "", "", ITEMS - mean)]
     made = [arm(name) for name in arms]
     write(World(lambda *_: 0.5, made, SIZES, STUDENTS, benchmarks=("maths", "traps"), items=20), folder)

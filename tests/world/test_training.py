@@ -39,6 +39,17 @@ def test_a_skill_of_share_zero_never_occurs() -> None:
     assert {(sample.skill, sample.depth) for sample in take(only, 0, 200)} == {("maths", 2)}
 
 
+def test_the_mean_of_speeds_may_be_commoner() -> None:
+    """At 10/11 it is right ten times as often as wrong; all else is drawn as ever, and problems are the same ones."""
+    usual, tempting = take(Original(), 3, 20_000), take(Original(controls=10 / 11), 3, 20_000)
+    for samples, share in ((usual, 0.4), (tempting, 10 / 11)):
+        forms = Counter(sample.template for sample in samples if sample.skill == "traps")
+        assert forms["control"] / forms.total() == pytest.approx(share, abs=0.03)
+    assert take(Original(controls=0.4), 3, 500) == usual[:500]
+    known = {sample.prompt.split(" ", 1)[1] for sample in usual if sample.template == "harmonic-equal"}
+    assert known & {sample.prompt.split(" ", 1)[1] for sample in tempting if sample.template == "harmonic-equal"}
+
+
 def test_every_word_of_the_training_text_is_known() -> None:
     text = " ".join(f"{sample.prompt} {sample.answer}" for sample in take(Original(), 1, 20_000))
     assert set(text.split()) <= set(words())
@@ -51,6 +62,7 @@ def test_every_word_of_the_training_text_is_known() -> None:
         {"maths": -0.1, "code": 0.85},
         {"maths": float("nan")},
         {"maths_depth_shares": (0.5, 0.4)},
+        {"controls": 1.5},
         {"maths_depth_shares": ()},
         {"maths_depth_shares": (1.5, -0.5)},
         {"maths_depth_shares": (0.1,) * 7},
