@@ -135,13 +135,13 @@ class PilotRounds:
         advice = Advice(
             self.plan.study.students[0].name, Path(str(source)).name if source else part.short_name(), self.keep,
             standing, planned=self.plan.spec.doses.dose, notes=self._notes(part.short_name()), budget=self.budget,
-            words={arm: words(remedy) for arm, remedy in self.plan.remedies.items()},
+            usual=self.plan.usual, words={arm: words(remedy) for arm, remedy in self.plan.remedies.items()},
         )  # fmt: skip
         self.keep = {skill: level for skill, level in self.keep.items() if standing[skill].learned}
         if not self.keep:
             return advice
         rounds, prospects = self._rounds()
-        choice = choose(prospects, self.keep)
+        choice = choose(prospects, self.keep, self.plan.usual)
         own = next(one for one in prospects if one.arm == choice.arm)
         done = dataclasses.replace(
             advice, keep=self.keep, choice=choice, prospects=tuple(prospects), rounds=tuple(rounds),
@@ -225,11 +225,12 @@ class PilotRounds:
         return done, [latest[name] for name in names if name in latest]
 
     def _going_on(self, found: Sequence[Prospect]) -> list[str]:
-        """The better half; and more replay than was tried, where replay leads and falls short."""
+        """The better half, what would be advised now, and more replay than was tried, where it leads and falls short."""
         left, first = halved(found, self.keep), ranked(found, self.keep)[0]
+        left.append(choose(found, self.keep, self.plan.usual).arm)
         replays = [arm.name for arm in self.plan.study.arms if arm.mitigation.short_name() in REPLAYS]
         if first.arm in replays and not (first.told and first.margin(self.keep) >= 0):
-            left += [name for name in self.plan.reserve if name not in left]
+            left += self.plan.reserve
         return [arm.name for arm in self.plan.study.arms if arm.name in left]
 
     def _many(self, allowance: Allowance, spent: float, costs: Sequence[float], speed: Speed) -> int:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from forgetting import registry
 from forgetting.analysis.learning_paths import REPLAYS
-from forgetting.contracts import Benchmark, Contamination
+from forgetting.contracts import Benchmark, Contamination, Mitigation
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint
 from forgetting.models.checkpoint import Checkpoint
@@ -54,8 +54,10 @@ WITHOUT: tuple[PartValue, ...] = tuple(
     for share in (0.05, 0.2, 0.5)
 )
 ALWAYS: tuple[PartValue, ...] = ({"name": "wise_ft", "alpha": 0.7},)
+# Replay of half the stream is what whole runs of others speak for (`whole_runs.csv`), so it is tried from the first; of
+# what the model writes itself, which takes long, only after the next smaller share has led and falls short.
+HALF = 0.5
 # Operations of a step, as a multiple of plain tuning's: the forward and the backward pass are 1 and 2 thirds of one.
-RESERVE = 0.5  # the share of replay that is tried only after the next smaller one has led and falls short
 PASSES = {"kl_to_base": 7 / 3, "lora": 2 / 3}
 
 
@@ -77,9 +79,14 @@ class Planned:
         return {arm.name: value for arm, value in zip(self.study.arms, self.spec.mitigations, strict=True)}
 
     @property
+    def usual(self) -> str:
+        """The arm that is advised where pilots tell nothing; empty without original data."""
+        return next((a.name for a in self.study.arms if _half(a.mitigation, "replay")), "")
+
+    @property
     def reserve(self) -> list[str]:
         """The arms that are not tried at first."""
-        return [a.name for a in self.study.arms if a.mitigation.settings().get("share") == RESERVE]
+        return [a.name for a in self.study.arms if _half(a.mitigation, "self_replay")]
 
     def costs(self) -> dict[str, float]:
         """By arm, operations of a sample of the new task and of what is replayed with it, plain tuning's being 1."""
@@ -109,6 +116,10 @@ class Planned:
 
 def _cap(dose: int) -> int:
     return max(50_000, 2 * dose)
+
+
+def _half(remedy: Mitigation, name: str) -> bool:
+    return remedy.short_name() == name and remedy.settings()["share"] == HALF
 
 
 def planned(

@@ -165,4 +165,4 @@ def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(he
     names = [arm.mitigation.short_name() for arm in own.study.arms]
     assert own.own_original and names[0] == "none" and names.count("replay") == 4 and "self_replay" not in names
     assert own.spec.fine_tuning.learning_rate == 1e-3 and own.spec.doses.dose == 64
-    assert len(own.reserve) == 1 and own.costs()[own.reserve[0]] == 2
+    assert own.reserve == [] and own.costs()[own.usual] == 2 and plan.usual == ""
