@@ -1,12 +1,12 @@
-"""A checkpoint that can do something, for trying `forgetting advise` where no published model is at hand: text in, an
+r"""A checkpoint that can do something, for trying `forgetting advise` where no published model is at hand: text in, an
 ordinary checkpoint out (tokenizer, chat template, safetensors), and the problems that it was taught as a user's own data.
 
 Word problems of one step with worked answers in GSM8K's form are written in plain English, and a student of the ladder's
 shape is trained from nothing on them and on GSM8K's own worked answers, four to one. Equal arguments give equal files.
 
     FORGETTING_DATA=data python experiments/advice_student.py models/word-problems
-    forgetting advise models/word-problems --data '{source: data/dialogue-sgd-10k.jsonl.gz, most_characters: 250}' \\
-        --original '{name: worked_answers, source: models/word-problems/problems-train.jsonl}' \\
+    forgetting advise models/word-problems --data '{source: data/dialogue-sgd-10k.jsonl.gz, most_characters: 250}' \
+        --original '{name: worked_answers, source: models/word-problems/problems-train.jsonl}' \
         --benchmarks '[{name: gsm8k, source: "models/word-problems/problems-{split}.jsonl", limit: 200}]' --keep maths:.95
 """
 
@@ -73,4 +73,6 @@ if __name__ == "__main__":
     given.folder.mkdir(parents=True, exist_ok=True)
     fitting = Fit(samples=given.samples, pool=10_000, batch_size=32)
     original = taught_on(given.folder, given.seed)
-    make(given.folder, rung=given.rung, vocabulary=given.vocabulary, training=fitting, seed=given.seed, original=original)
+    make(
+        given.folder, rung=given.rung, vocabulary=given.vocabulary, training=fitting, seed=given.seed, original=original
+    )

@@ -40,9 +40,7 @@ ORIGINAL = Mixture(
 )
 
 
-def make(
-    folder: Path, *, rung: str, vocabulary: int, training: Fit, seed: int, original: Mixture = ORIGINAL
-) -> None:
+def make(folder: Path, *, rung: str, vocabulary: int, training: Fit, seed: int, original: Mixture = ORIGINAL) -> None:
     """Tokenizer, fresh weights, training; the loss is printed about once in ten seconds."""
     text = islice(original.samples(seeds.generator(seed, "tokenizer")), 14_000)
     tokenizer = byte_level_bpe((part for sample in text for part in (sample.prompt, sample.answer)), vocabulary)

@@ -1,8 +1,10 @@
-"""What the study of adapters in sequences says to the rules that were registered for it, size by size.
+"""What the study of adapters in sequences says to the rules that were registered for it.
 
     python experiments/sequences_adapters.py results/sequences_adapters-...
 
-Intervals: 95%, Student's t over students, the two orders being averaged first.
+Intervals: 95%, Student's t over students, the two orders being averaged first. *At equal learning* is the maths of a way
+minus that of plain tuning at the rate at which it would know the new tasks as well, on a line between its rates in their
+mean log-likelihood; a student for whom no rate does counts at the nearest.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from forgetting import load
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.learning_paths import mitigation
 from forgetting.analysis.transfer import measures_of
-from forgetting.own_model.plans import words
 from forgetting.report.result import Result
 
 STUDENT = ["student", "distillation_seed"]
@@ -26,15 +27,14 @@ MEASURED = {
     "log-likelihood of the new tasks at the end": ("new", "average"),
     "backward transfer of the new tasks": ("new", "backward"),
 }  # fmt: skip
-ORTHOGONAL = "O-LoRA, strength 0.5"
+SKILL, LEARNED = "maths at the end", "log-likelihood of the new tasks at the end"
+EQUAL = "maths at equal learning, minus plain tuning's"
+RATES = ("plain tuning", "rate x 0.5", "rate x 0.25", "rate x 0.125")
+APART, CONTROL = "O-LoRA .5, rate x 3", "O-LoRA 0, rate x 3"
 PAIRS = (  # (rule, the first, the second that it is held against)
-    ("1", ORTHOGONAL, "LoRA"),
-    ("2", ORTHOGONAL, "O-LoRA, strength 0"),
-    ("2", "O-LoRA, strength 5", "O-LoRA, strength 0"),
-    ("beside", "O-LoRA, strength 0", "LoRA"),
-    ("4", ORTHOGONAL, "plain tuning"),
-    ("4", ORTHOGONAL, "rate x 0.25"),
-)
+    ("1", APART, "LoRA, rate x 3"), ("2", APART, CONTROL), ("2", "O-LoRA .05, rate x 3", CONTROL),
+    ("beside", CONTROL, "LoRA, rate x 3"), ("beside", "O-LoRA 0, rate x 1", "LoRA, rate x 1"),
+)  # fmt: skip
 
 
 def ways(result: Result) -> dict[str, str]:
@@ -42,15 +42,15 @@ def ways(result: Result) -> dict[str, str]:
     found = dict[str, str]()
     for arm in result.record["arms"]:
         own = dict(mitigation(arm))
-        if own["name"] == "o_lora":
-            found[str(arm["name"])] = f"O-LoRA, strength {own['strength']:g}"
-        else:
-            found[str(arm["name"])] = "LoRA" if own["name"] == "lora" else words(own)
+        rate = f"rate x {own.get('multiple', 1):g}"
+        named = {"none": RATES[0], "low_rate": rate, "lora": f"LoRA, {rate}"}
+        strength = f"{own.get('strength', 0):g}".removeprefix("0") or "0"
+        found[str(arm["name"])] = named.get(own["name"], f"O-LoRA {strength}, {rate}")
     return found
 
 
 def by_student(result: Result) -> pd.DataFrame:
-    """A row a size, student and way, a column for each of ``MEASURED``."""
+    """A row a size, student and way, a column for each of ``MEASURED``, and what is left at equal learning."""
     named, rows = ways(result), result.scores[result.scores["depth"].isna()]
     last = rows[(rows["dose"] == rows["dose"].max()) & (rows["variant"] == "original")]
     ends = last[last["skill"].isin(["maths", "code"])].rename(columns={"accuracy": "value"})
@@ -62,7 +62,12 @@ def by_student(result: Result) -> pd.DataFrame:
         told: both[(both["of"] == of) & (both["measure"] == measure)].groupby([*STUDENT, "way"])["value"].mean()
         for told, (of, measure) in MEASURED.items()
     }
-    return pd.DataFrame(frames).reset_index()
+    frame = pd.DataFrame(frames).reset_index()
+    for _, own in frame.groupby(STUDENT):
+        rates = own[own["way"].isin(RATES)].sort_values(LEARNED)
+        plain = np.interp(own[LEARNED], rates[LEARNED], rates[SKILL])
+        frame.loc[own.index, EQUAL] = own[SKILL] - plain
+    return frame
 
 
 def told(values: pd.Series) -> str:
@@ -74,15 +79,21 @@ def told(values: pd.Series) -> str:
 def main(folder: str) -> None:
     """Print all that the rules ask, a block a size."""
     result = load(folder)
-    frame = by_student(result)
+    frame, named = by_student(result), list(dict.fromkeys(ways(result).values()))
     for size, own in frame.groupby("student", sort=False):
         print(f"\n{size}")
-        for name in MEASURED:
+        for name in (*MEASURED, EQUAL):
             wide = own.pivot(index="distillation_seed", columns="way", values=name)
-            for way in dict.fromkeys(ways(result).values()):
+            for way in named:
                 print(f"  {name}, {way}: {told(wide[way])}")
             for rule, first, second in PAIRS:
                 print(f"  rule {rule}: {name}, {first} minus {second}: {told(wide[first] - wide[second])}")
+        rates = own[own["way"].isin(RATES)].groupby("distillation_seed")[LEARNED]
+        low, high = rates.min(), rates.max()
+        for way in named:
+            learned = own[own["way"] == way].set_index("distillation_seed")[LEARNED]
+            outside = int(((learned < low) | (learned > high)).sum())
+            print(f"  outside of what rates learn, {way}: {outside} of {len(learned)} students")
 
 
 if __name__ == "__main__":
