@@ -1,13 +1,14 @@
-r"""A checkpoint that can do something, for trying `forgetting advise` where no published model is at hand: text in, an
-ordinary checkpoint out (tokenizer, chat template, safetensors), and the problems that it was taught as a user's own data.
+r"""A checkpoint that can do something, to try `forgetting advise` on where no published model is at hand: text in, an
+ordinary checkpoint out (tokenizer, chat template, safetensors), and the problems that it was taught, as one's own data.
 
-Word problems of one step with worked answers in GSM8K's form are written in plain English, and a student of the ladder's
+Word problems of one step with worked answers in GSM8K's form are written in plain English. A student of the ladder's
 shape is trained from nothing on them and on GSM8K's own worked answers, four to one. Equal arguments give equal files.
 
     FORGETTING_DATA=data python experiments/advice_student.py models/word-problems
     forgetting advise models/word-problems --data '{source: data/dialogue-sgd-10k.jsonl.gz, most_characters: 250}' \
         --original '{name: worked_answers, source: models/word-problems/problems-train.jsonl}' \
-        --benchmarks '[{name: gsm8k, source: "models/word-problems/problems-{split}.jsonl", limit: 200}]' --keep maths:.95
+        --benchmarks '[{name: gsm8k, source: "models/word-problems/problems-{split}.jsonl", limit: 200}]' \
+        --keep maths:.95
 """
 
 from __future__ import annotations

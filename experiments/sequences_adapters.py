@@ -2,9 +2,9 @@
 
     python experiments/sequences_adapters.py results/sequences_adapters-...
 
-Intervals: 95%, Student's t over students, the two orders being averaged first. *At equal learning* is the maths of a way
-minus that of plain tuning at the rate at which it would know the new tasks as well, on a line between its rates in their
-mean log-likelihood; a student for whom no rate does counts at the nearest.
+Intervals: 95%, Student's t over students, the two orders being averaged first. *At equal learning* is the maths of a
+way minus that of plain tuning at the rate at which it would know the new tasks as well, on a line between its rates in
+their mean log-likelihood; a student for whom no rate does counts at the nearest.
 """
 
 from __future__ import annotations

@@ -183,9 +183,10 @@ def summary(found: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
     An interval is over students, of which there may be one a size: then sizes have no row of their own.
     """
     rows = []
+    kinds = {"advice by pilots": "regret", "what leads in pilots": "regret of what led"}
     tables = [(f"{what} of {share:g}, forecast without the {out}", own, column)
               for (out, share), own in found.groupby(["without", "pilots"], sort=False)
-              for what, column in (("advice by pilots", "regret"), ("what leads in pilots", "regret of what led"))]  # fmt: skip
+              for what, column in kinds.items()]  # fmt: skip
     for name, frame, column in [*tables, *((rule, rules, rule) for rule in rules.columns if rule not in HEAD)]:
         parts: list[tuple[str, str, pd.DataFrame]] = [("all", "all", frame)]
         parts += [(str(source), "all", own) for source, own in frame.groupby("contamination", sort=False)]
@@ -200,7 +201,7 @@ def summary(found: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
 
 
 def ship(names: Sequence[str]) -> None:
-    """Write the table of the package: each way taken always, and what led in the shortest pilots, nothing being told."""
+    """Write the table of the package: each way taken always, and what led in the shortest pilots with nothing told."""
     about = [json.loads((ROOT / "results" / "validation" / f"{name}.json").read_text()) for name in names]
     rules, ends, pilots = (
         pd.concat([pd.DataFrame(one[key]) for one in about], ignore_index=True) for key in ("rules", "ends", "rows")

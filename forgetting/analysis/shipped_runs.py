@@ -1,4 +1,4 @@
-"""The past runs that ship with the package: what a forecast is made from without any study at hand, and what they kept."""
+"""The past runs that ship with the package: what a forecast is made from with no study at hand, and what they kept."""
 
 from __future__ import annotations
 

@@ -202,13 +202,13 @@ def _standing(skill: str, one: Standing) -> str:
 
 
 def _whole_runs() -> str:
-    """What whole runs of others kept under replay of half the stream, and under what led in pilots that told nothing."""
+    """What whole runs of others kept under replay of half of all samples, and under what led in such pilots."""
     by_rule = {row.rule: row for row in whole_runs().itertuples()}
     half, led = by_rule[HALF_REPLAYED], by_rule[NOTHING_TOLD]
     return (
-        f"whole runs of others ({half.students} students of the embedded world): {HALF_REPLAYED} kept {half.regret:.2f} "
-        f"less than the best way in the mean ({half.low:.2f} to {half.high:.2f}; at worst {half.worst:.2f}), at "
-        f"{half.operations:.1f} times the operations of plain tuning for equal learning; {NOTHING_TOLD}, "
+        f"whole runs of others ({half.students} students of the embedded world): {HALF_REPLAYED} kept "
+        f"{half.regret:.2f} less than the best way in the mean ({half.low:.2f} to {half.high:.2f}; at worst "
+        f"{half.worst:.2f}), at {half.operations:.1f} times the operations of plain tuning for equal learning; {NOTHING_TOLD}, "
         f"{led.regret:.2f} less ({led.low:.2f} to {led.high:.2f})"
     )
 

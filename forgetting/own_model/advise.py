@@ -225,7 +225,7 @@ class PilotRounds:
         return done, [latest[name] for name in names if name in latest]
 
     def _going_on(self, found: Sequence[Prospect]) -> list[str]:
-        """The better half, what would be advised now, and more replay than was tried, where it leads and falls short."""
+        """The better half, what would be advised now, and more replay than was tried, where that falls short."""
         left, first = halved(found, self.keep), ranked(found, self.keep)[0]
         left.append(choose(found, self.keep, self.plan.usual).arm)
         replays = [arm.name for arm in self.plan.study.arms if arm.mitigation.short_name() in REPLAYS]

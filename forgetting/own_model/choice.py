@@ -83,8 +83,8 @@ class Choice:
 def choose(prospects: Sequence[Prospect], keep: Wanted, usual: str = "") -> Choice:
     """The cheapest way that surely keeps what is wanted; else the surest that likely does; else what leads so far.
 
-    Where none of which something is told likely does, and nothing is told of the arm ``usual``, that one is taken before
-    what leads, if it learns as much.
+    Where none of which something is told likely does, and nothing is told of the arm ``usual``, that one is taken
+    before what leads, if it learns as much.
 
     Raises:
         UsageError: there is none that learns as much
