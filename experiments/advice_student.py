@@ -2,9 +2,9 @@ r"""A checkpoint that can do something, to try `forgetting advise` on where no p
 ordinary checkpoint out (tokenizer, chat template, safetensors), and the problems that it was taught, as one's own data.
 
 Word problems of one step with worked answers in GSM8K's form are written in plain English. A student of the ladder's
-shape is trained from nothing on them and on GSM8K's own worked answers, four to one. Equal arguments give equal files.
+shape is trained from nothing on them. Equal arguments give equal weights on one machine.
 
-    FORGETTING_DATA=data python experiments/advice_student.py models/word-problems
+    python experiments/advice_student.py models/word-problems
     forgetting advise models/word-problems --data '{source: data/dialogue-sgd-10k.jsonl.gz, most_characters: 250}' \
         --original '{name: worked_answers, source: models/word-problems/problems-train.jsonl}' \
         --benchmarks '[{name: gsm8k, source: "models/word-problems/problems-{split}.jsonl", limit: 200}]' \
@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from real_student import make
 
-from forgetting.contamination.mixture import Mixture
+from forgetting.contamination.worked_answers import WorkedAnswers
 from forgetting.record.files import jsonl, write_atomically
 from forgetting.spec import Fit
 
@@ -53,26 +53,24 @@ def problems(seed: int) -> dict[str, list[dict[str, str]]]:
     return {split: list(islice(found_rows, count)) for split, count in FILES.items()}
 
 
-def taught_on(folder: Path, seed: int) -> Mixture:
-    """Write the problems, and mix them with GSM8K's."""
+def taught_on(folder: Path, seed: int) -> WorkedAnswers:
+    """Write the problems."""
     for split, rows in problems(seed).items():
         write_atomically(folder / f"problems-{split}.jsonl", jsonl(rows))
-    own = {"name": "worked_answers", "source": str(folder / "problems-train.jsonl")}
-    gsm8k = {"name": "worked_answers", "source": "$FORGETTING_DATA/gsm8k-train.jsonl.gz"}
-    return Mixture(parts=(own, gsm8k), shares=(0.8, 0.2))
+    return WorkedAnswers(source=str(folder / "problems-train.jsonl"))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the checkpoint and the problems are written")
-    parser.add_argument("--rung", default="100k", help="an architecture of the ladder")
-    parser.add_argument("--vocabulary", type=int, default=1024, help="tokens of the tokenizer")
-    parser.add_argument("--samples", type=int, default=64_000, help="samples trained on")
+    parser.add_argument("--rung", default="50k", help="an architecture of the ladder")
+    parser.add_argument("--vocabulary", type=int, default=512, help="tokens of the tokenizer")
+    parser.add_argument("--samples", type=int, default=24_000, help="samples trained on")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.folder.mkdir(parents=True, exist_ok=True)
-    fitting = Fit(samples=given.samples, pool=10_000, batch_size=32)
+    fitting = Fit(samples=given.samples, pool=4_000, batch_size=32)
     original = taught_on(given.folder, given.seed)
     make(
         given.folder, rung=given.rung, vocabulary=given.vocabulary, training=fitting, seed=given.seed, original=original

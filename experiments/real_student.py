@@ -18,17 +18,16 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from forgetting.training.progress import Progress
 
 from forgetting import losses, seeds
 from forgetting.batching import encode
 from forgetting.contamination.mixture import Mixture
-from forgetting.contracts import Batch
+from forgetting.contracts import Batch, Contamination
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from forgetting.spec import Fit
-from forgetting.training.fit import fit
+from forgetting.training.fit import Progress, fit
 from forgetting.training.module import FitModule
 from forgetting.training.plan import epochs
 
@@ -40,7 +39,9 @@ ORIGINAL = Mixture(
 )
 
 
-def make(folder: Path, *, rung: str, vocabulary: int, training: Fit, seed: int, original: Mixture = ORIGINAL) -> None:
+def make(
+    folder: Path, *, rung: str, vocabulary: int, training: Fit, seed: int, original: Contamination = ORIGINAL
+) -> None:
     """Tokenizer, fresh weights, training; the loss is printed about once in ten seconds."""
     text = islice(original.samples(seeds.generator(seed, "tokenizer")), 14_000)
     tokenizer = byte_level_bpe((part for sample in text for part in (sample.prompt, sample.answer)), vocabulary)

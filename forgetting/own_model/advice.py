@@ -17,6 +17,7 @@ from forgetting.analysis.forecast import COVERAGE, Forecast
 from forgetting.analysis.shipped_runs import whole_runs
 from forgetting.own_model.allowance import scaled
 from forgetting.own_model.choice import Choice, Prospect, flips
+from forgetting.own_model.given import warm_up
 from forgetting.report.terminal import WIDTH
 from forgetting.spec import Spec
 
@@ -141,13 +142,10 @@ class Advice:
         mark = "> " if self.choice is not None and one.arm == self.choice.arm else ""
         way = mark + self.words[one.arm]
         if not one.learns:
-            return [
-                way,
-                f"{one.times:.1f}" if math.isfinite(one.times) else "-",
-                "learns less" if one.reaches else "may learn less",
-                "",
-                *[""] * len(one.kept),
-            ]
+            times, why = f"{one.times:.1f}", "learns less" if one.reaches else "may learn less"
+            if not math.isfinite(one.times):
+                times, why = "-", "learned too little so far"
+            return [way, times, why, "", *[""] * len(one.kept)]
         kept = [
             _kept(forecast, one.so_far[skill], self.keep[skill], whole=len(one.kept) == 1)
             for skill, forecast in one.kept.items()
@@ -176,6 +174,8 @@ class Advice:
         if untold:
             of = " and ".join(untold) if len(untold) <= MOST_NAMED else f"{len(untold)} ways"
             longer += f"; of {of} the end cannot be told from {most:,} samples"
+            if self.spec is not None and most <= (warm := warm_up(self.spec.fine_tuning)):
+                longer += f", which lie in the warm-up of {warm:,}"
         if untold or not all(one.measured for one in able):
             lines.append(longer)
         return lines
@@ -208,8 +208,8 @@ def _whole_runs() -> str:
     return (
         f"whole runs of others ({half.students} students of the embedded world): {HALF_REPLAYED} kept "
         f"{half.regret:.2f} less than the best way in the mean ({half.low:.2f} to {half.high:.2f}; at worst "
-        f"{half.worst:.2f}), at {half.operations:.1f} times the operations of plain tuning for equal learning; {NOTHING_TOLD}, "
-        f"{led.regret:.2f} less ({led.low:.2f} to {led.high:.2f})"
+        f"{half.worst:.2f}), at {half.operations:.1f} times the operations of plain tuning for equal learning; "
+        f"{NOTHING_TOLD}, {led.regret:.2f} less ({led.low:.2f} to {led.high:.2f})"
     )
 
 

@@ -20,6 +20,7 @@ from forgetting.executors import of_workers
 from forgetting.own_model.advice import Advice, Standing
 from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, halved, ranked
+from forgetting.own_model.given import warm_up
 from forgetting.own_model.plans import Planned, is_checkpoint, planned, words
 from forgetting.record.store import Store
 from forgetting.spec import PartValue, Spec
@@ -235,7 +236,7 @@ class PilotRounds:
 
     def _many(self, allowance: Allowance, spent: float, costs: Sequence[float], speed: Speed) -> int:
         """As many rounds as leave the first one long enough for its rate to be warm: before that nothing is told."""
-        warm = WARM * self.plan.spec.fine_tuning.warmup_steps * self.plan.spec.fine_tuning.batch_size
+        warm = WARM * warm_up(self.plan.spec.fine_tuning)
         enough = (n for n in range(ROUNDS, 1, -1) if next_dose(allowance, spent, costs, n, speed) >= warm)
         return next(enough, 1)
 
