@@ -17,7 +17,7 @@ from forgetting.analysis.forecast import COVERAGE, Forecast
 from forgetting.analysis.shipped_runs import whole_runs
 from forgetting.own_model.allowance import scaled
 from forgetting.own_model.choice import Choice, Prospect, flips
-from forgetting.own_model.given import warm_up
+from forgetting.own_model.given import WARM, warm_up
 from forgetting.report.terminal import WIDTH
 from forgetting.spec import Spec
 
@@ -157,7 +157,7 @@ class Advice:
         assert own is not None
         lines = []
         if self.choice is not None and self.choice.verdict in ("as_usual", "cannot_tell"):
-            lines.append(_whole_runs())
+            lines.append(_whole_runs() + ("" if self.usual else "; with --original it is tried"))
         if self.choice is not None and self.choice.verdict in ("may_fall_short", "falls_short"):
             lines += [
                 f"wanting less: --keep {skill}:{math.floor(100 * one.value) / 100:g} is what it likely keeps"
@@ -175,7 +175,8 @@ class Advice:
             of = " and ".join(untold) if len(untold) <= MOST_NAMED else f"{len(untold)} ways"
             longer += f"; of {of} the end cannot be told from {most:,} samples"
             if self.spec is not None and most <= (warm := warm_up(self.spec.fine_tuning)):
-                longer += f", which lie in the warm-up of {warm:,}"
+                beyond = scaled(self.budget, WARM * warm / most)
+                longer += f", which lie in the warm-up of {warm:,} (--budget {beyond} gets beyond it)"
         if untold or not all(one.measured for one in able):
             lines.append(longer)
         return lines

@@ -20,7 +20,7 @@ from forgetting.executors import of_workers
 from forgetting.own_model.advice import Advice, Standing
 from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, halved, ranked
-from forgetting.own_model.given import warm_up
+from forgetting.own_model.given import WARM, warm_up
 from forgetting.own_model.plans import Planned, is_checkpoint, planned, words
 from forgetting.record.store import Store
 from forgetting.spec import PartValue, Spec
@@ -35,7 +35,6 @@ LOOKS, CHECKPOINT_LOOKS = 4, 3  # of a pilot, dose 0 aside; those of checkpoints
 KEEP = {"maths": 0.95}
 SHORTEST_STEPS = 2  # batches of a pilot
 TIMED = 64  # the part of the planned dose that is run to know this machine's speed, where the budget is time
-WARM = 1.5  # times the samples of the warm-up
 
 
 def advise(

@@ -24,6 +24,7 @@ from forgetting.world.vocabulary import vocabulary
 
 HELD_OUT = 0.05  # of one's own data, for the probe
 MOST_HELD_OUT = 200
+WARM = 1.5  # times the samples of the warm-up that a pilot should have
 COUNTED = 500  # samples of which tokens are counted
 ADAPTERS: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
 NO_PEFT = "pip install 'forgetting[lora]'"
