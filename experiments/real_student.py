@@ -22,7 +22,7 @@ import torch
 from forgetting import losses, seeds
 from forgetting.batching import encode
 from forgetting.contamination.mixture import Mixture
-from forgetting.contracts import Batch
+from forgetting.contracts import Batch, Contamination
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
@@ -39,14 +39,16 @@ ORIGINAL = Mixture(
 )
 
 
-def make(folder: Path, *, rung: str, vocabulary: int, training: Fit, seed: int) -> None:
+def make(
+    folder: Path, *, rung: str, vocabulary: int, training: Fit, seed: int, original: Contamination = ORIGINAL
+) -> None:
     """Tokenizer, fresh weights, training; the loss is printed about once in ten seconds."""
-    text = islice(ORIGINAL.samples(seeds.generator(seed, "tokenizer")), 14_000)
+    text = islice(original.samples(seeds.generator(seed, "tokenizer")), 14_000)
     tokenizer = byte_level_bpe((part for sample in text for part in (sample.prompt, sample.answer)), vocabulary)
     fresh_checkpoint(folder, architecture(rung), tokenizer, seed)
     model = Checkpoint(str(folder), local=True).load()
     plan = epochs(
-        ORIGINAL, samples=training.samples, pool=training.pool, batch_size=training.batch_size,
+        original, samples=training.samples, pool=training.pool, batch_size=training.batch_size,
         seed=seeds.integer(seed, "real student"),
     )  # fmt: skip
     encoded = encode(plan.samples, tokenizer)

@@ -8,6 +8,7 @@ without the student (and all of its number), or without the contamination that t
 advice stand advice without any, the way that keeps most in the mean of other students, or of other contaminations,
 three dumb rules, and each way taken always. Means are over students with their 95% interval. The best of noisy ways
 looks better than it is, so that no choice has a regret of 0: what the best way taken always has is a measure of that.
+With ``--ship`` nothing is measured: the table that `advise` quotes is written from committed pages of other studies.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from forgetting.analysis.forecast import Forecaster
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.learning_paths import mitigation, multiple
 from forgetting.analysis.record_reading import part_name
-from forgetting.analysis.shipped_runs import shipped_runs
+from forgetting.analysis.shipped_runs import WHOLE, shipped_runs
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError, run_script
+from forgetting.own_model.advice import HALF_REPLAYED, NOTHING_TOLD
 from forgetting.own_model.choice import choose
 from forgetting.own_model.plans import planned as plan_of
 from forgetting.own_model.plans import words
@@ -144,13 +146,15 @@ def by_pilots(
                 pilots = part(study, arms, size, student, round(share * planned))
                 costs = {arm: tried()[way][1] for arm, way in arms.items()}
                 told = prospects(pilots, planned, [skill], costs, forecaster, methods)
-                choice = choose(told, keep)
-                chosen = arms[choice.arm]
+                usual = next((arm for arm, way in arms.items() if way == HALF_REPLAYED), "")
+                choice = choose(told, keep, usual)
+                chosen, led = arms[choice.arm], arms[choose(told, keep).arm]
                 inside = [one.kept[skill].low <= kept[arms[one.arm]] <= one.kept[skill].high
                           for one in told if one.learns and one.told and not one.measured]  # fmt: skip
                 rows.append(dict(zip(HEAD, head, strict=True)) | {
                     "pilots": share, "without": out, "chosen": chosen, "how surely": choice.verdict,
-                    "regret": kept.max() - kept[chosen], "told": len(inside), "covered": sum(inside),
+                    "regret": kept.max() - kept[chosen], "led": led, "regret of what led": kept.max() - kept[led],
+                    "told": len(inside), "covered": sum(inside),
                 })  # fmt: skip
     return rows
 
@@ -180,8 +184,10 @@ def summary(found: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
     An interval is over students, of which there may be one a size: then sizes have no row of their own.
     """
     rows = []
-    tables = [(f"pilots of {share:g}, forecast without the {out}", own, "regret")
-              for (out, share), own in found.groupby(["without", "pilots"], sort=False)]  # fmt: skip
+    kinds = {"advice by pilots": "regret", "what leads in pilots": "regret of what led"}
+    tables = [(f"{what} of {share:g}, forecast without the {out}", own, column)
+              for (out, share), own in found.groupby(["without", "pilots"], sort=False)
+              for what, column in kinds.items()]  # fmt: skip
     for name, frame, column in [*tables, *((rule, rules, rule) for rule in rules.columns if rule not in HEAD)]:
         parts: list[tuple[str, str, pd.DataFrame]] = [("all", "all", frame)]
         parts += [(str(source), "all", own) for source, own in frame.groupby("contamination", sort=False)]
@@ -193,6 +199,30 @@ def summary(found: pd.DataFrame, rules: pd.DataFrame) -> pd.DataFrame:
             row = {"rule": name, "contamination": source, "size": size, "students": int(np.isfinite(values).sum())}
             rows.append(row | {"regret": mean, "low": low, "high": high, "worst": float(own[column].max())})
     return pd.DataFrame(rows)
+
+
+def ship(names: Sequence[str]) -> None:
+    """Write the table of the package: each way taken always, and what led in the shortest pilots with nothing told."""
+    about = [json.loads((ROOT / "results" / "validation" / f"{name}.json").read_text()) for name in names]
+    rules, ends, pilots = (
+        pd.concat([pd.DataFrame(one[key]) for one in about], ignore_index=True) for key in ("rules", "ends", "rows")
+    )
+    kinds = {f"always {RULES.get(way, way)}": way for way in tried()}
+    frames = [(way, rules, name) for name, way in kinds.items() if name in rules]
+    short = pilots[(pilots["without"] == "contamination") & (pilots["pilots"] == SHARES[0]) & (pilots["told"] == 0)]
+    rows = []
+    for rule, frame, column in [*frames, (NOTHING_TOLD, short, "regret of what led")]:
+        own = frame[frame[column].notna()]
+        values = own.groupby(["size", "student"])[column].mean().to_numpy(float)
+        mean, low, high = mean_interval(values)
+        about_it = {name: own[name].nunique() for name in ("contamination", "size")}
+        rows.append({
+            "rule": rule, "students": len(values), "sizes": about_it["size"],
+            "contaminations": about_it["contamination"], "regret": mean, "low": low, "high": high,
+            "worst": float(own[column].max()),
+            "operations": float(ends.loc[ends["way"] == rule, "operations"].astype(float).mean()),
+        })  # fmt: skip
+    pd.DataFrame(rows).to_csv(WHOLE, index=False, float_format="%.4g", lineterminator="\n")
 
 
 def page(
@@ -263,7 +293,11 @@ def main() -> None:
     parser.add_argument("--output", default="runs", help="where the small study is run")
     parser.add_argument("--skill", default="maths", help="that is to be kept")
     parser.add_argument("--name", default="advice", help="of the files in results/validation")
+    parser.add_argument("--ship", nargs="+", metavar="NAME", help="names of pages to write the package's table from")
     given = parser.parse_args()
+    if given.ship:
+        ship(given.ship)
+        return
     studies: list[StudyFolder] = [load(folder) for folder in given.studies] or [small(Path(given.output))]
     past, planned = shipped_runs(), int(studies[0].scores["dose"].max()) // 2
     own = [outcomes(study, planned, given.skill) for study in studies]

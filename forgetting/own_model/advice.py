@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from forgetting.analysis.forecast import COVERAGE, Forecast
+from forgetting.analysis.shipped_runs import whole_runs
 from forgetting.own_model.allowance import scaled
 from forgetting.own_model.choice import Choice, Prospect, flips
+from forgetting.own_model.given import WARM, warm_up
 from forgetting.report.terminal import WIDTH
 from forgetting.spec import Spec
 
@@ -25,12 +27,10 @@ HEADS = {
     "likely": "Use {way}. It likely keeps what you want, but not surely.",
     "may_fall_short": "Use {way}. Of what was tried it keeps most, but perhaps less than you want.",
     "falls_short": "Nothing that was tried keeps as much as you want. What keeps most is {way}.",
+    "as_usual": "Use {way}. The pilots cannot tell what will be kept; in whole runs of others this kept most.",
     "cannot_tell": "It cannot be told yet. What leads so far is {way}.",
 }
-WHOLE_RUNS = (  # validation/advice.py, on two contaminations and two sizes
-    "whole runs of others: replay of half of all samples, at 1.1 times the operations for equal learning, kept most or "
-    "within .05 of it each time; what led in pilots that ended in the warm-up, with nothing told, .2 to .3 less"
-)
+HALF_REPLAYED, NOTHING_TOLD = "replay 50%", "what led in pilots that told nothing"  # rules of whole_runs.csv
 PLAIN_KEEPS = "Nothing is at risk: plain tuning keeps it, and no remedy is needed."
 
 
@@ -62,6 +62,7 @@ class Advice:
         notes: what could not be tried, and what was left out
         recipe: the same run in other trainers; empty where there is none
         budget: as it was given
+        usual: the arm that is advised where pilots tell nothing; empty where there is none
     """
 
     model: str
@@ -78,6 +79,7 @@ class Advice:
     notes: tuple[str, ...] = ()
     recipe: str = ""
     budget: str = ""
+    usual: str = ""
 
     @property
     def chosen(self) -> Prospect | None:
@@ -140,13 +142,10 @@ class Advice:
         mark = "> " if self.choice is not None and one.arm == self.choice.arm else ""
         way = mark + self.words[one.arm]
         if not one.learns:
-            return [
-                way,
-                f"{one.times:.1f}" if math.isfinite(one.times) else "-",
-                "learns less" if one.reaches else "may learn less",
-                "",
-                *[""] * len(one.kept),
-            ]
+            times, why = f"{one.times:.1f}", "learns less" if one.reaches else "may learn less"
+            if not math.isfinite(one.times):
+                times, why = "-", "learned too little so far"
+            return [way, times, why, "", *[""] * len(one.kept)]
         kept = [
             _kept(forecast, one.so_far[skill], self.keep[skill], whole=len(one.kept) == 1)
             for skill, forecast in one.kept.items()
@@ -157,8 +156,8 @@ class Advice:
         own, able = self.chosen, [one for one in self.prospects if one.learns]
         assert own is not None
         lines = []
-        if self.choice is not None and self.choice.verdict == "cannot_tell":
-            lines.append(WHOLE_RUNS)
+        if self.choice is not None and self.choice.verdict in ("as_usual", "cannot_tell"):
+            lines.append(_whole_runs() + ("" if self.usual else "; with --original it is tried"))
         if self.choice is not None and self.choice.verdict in ("may_fall_short", "falls_short"):
             lines += [
                 f"wanting less: --keep {skill}:{math.floor(100 * one.value) / 100:g} is what it likely keeps"
@@ -167,7 +166,7 @@ class Advice:
             ]
             if own.arm == self._most_replayed():
                 lines.append("more replay than was tried, which would keep more and take more steps")
-        for skill, level, arm in flips(self.prospects, self.keep):
+        for skill, level, arm in flips(self.prospects, self.keep, self.usual):
             lines.append(f"--keep {skill}:{level:g} would make it {self.words[arm]}")
         untold = [self.words[one.arm] for one in able if not one.told]
         most = max((dose for dose, _ in self.rounds), default=1)
@@ -175,6 +174,9 @@ class Advice:
         if untold:
             of = " and ".join(untold) if len(untold) <= MOST_NAMED else f"{len(untold)} ways"
             longer += f"; of {of} the end cannot be told from {most:,} samples"
+            if self.spec is not None and most <= (warm := warm_up(self.spec.fine_tuning)):
+                beyond = scaled(self.budget, WARM * warm / most)
+                longer += f", which lie in the warm-up of {warm:,} (--budget {beyond} gets beyond it)"
         if untold or not all(one.measured for one in able):
             lines.append(longer)
         return lines
@@ -198,6 +200,18 @@ class Advice:
 def _standing(skill: str, one: Standing) -> str:
     found = f"{skill} at dose 0: {one.accuracy:.2f} right of {one.items} (chance {one.chance:.2f})"
     return found if one.learned else f"{found}: less than .30 above chance, so that no loss could be measured"
+
+
+def _whole_runs() -> str:
+    """What whole runs of others kept under replay of half of all samples, and under what led in such pilots."""
+    by_rule = {row.rule: row for row in whole_runs().itertuples()}
+    half, led = by_rule[HALF_REPLAYED], by_rule[NOTHING_TOLD]
+    return (
+        f"whole runs of others ({half.students} students of the embedded world): {HALF_REPLAYED} kept "
+        f"{half.regret:.2f} less than the best way in the mean ({half.low:.2f} to {half.high:.2f}; at worst "
+        f"{half.worst:.2f}), at {half.operations:.1f} times the operations of plain tuning for equal learning; "
+        f"{NOTHING_TOLD}, {led.regret:.2f} less ({led.low:.2f} to {led.high:.2f})"
+    )
 
 
 def _kept(one: Forecast, so_far: float, wanted: float, *, whole: bool) -> str:

@@ -20,6 +20,7 @@ from forgetting.executors import of_workers
 from forgetting.own_model.advice import Advice, Standing
 from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, halved, ranked
+from forgetting.own_model.given import WARM, warm_up
 from forgetting.own_model.plans import Planned, is_checkpoint, planned, words
 from forgetting.record.store import Store
 from forgetting.spec import PartValue, Spec
@@ -34,7 +35,6 @@ LOOKS, CHECKPOINT_LOOKS = 4, 3  # of a pilot, dose 0 aside; those of checkpoints
 KEEP = {"maths": 0.95}
 SHORTEST_STEPS = 2  # batches of a pilot
 TIMED = 64  # the part of the planned dose that is run to know this machine's speed, where the budget is time
-WARM = 1.5  # times the samples of the warm-up
 
 
 def advise(
@@ -135,13 +135,13 @@ class PilotRounds:
         advice = Advice(
             self.plan.study.students[0].name, Path(str(source)).name if source else part.short_name(), self.keep,
             standing, planned=self.plan.spec.doses.dose, notes=self._notes(part.short_name()), budget=self.budget,
-            words={arm: words(remedy) for arm, remedy in self.plan.remedies.items()},
+            usual=self.plan.usual, words={arm: words(remedy) for arm, remedy in self.plan.remedies.items()},
         )  # fmt: skip
         self.keep = {skill: level for skill, level in self.keep.items() if standing[skill].learned}
         if not self.keep:
             return advice
         rounds, prospects = self._rounds()
-        choice = choose(prospects, self.keep)
+        choice = choose(prospects, self.keep, self.plan.usual)
         own = next(one for one in prospects if one.arm == choice.arm)
         done = dataclasses.replace(
             advice, keep=self.keep, choice=choice, prospects=tuple(prospects), rounds=tuple(rounds),
@@ -225,16 +225,17 @@ class PilotRounds:
         return done, [latest[name] for name in names if name in latest]
 
     def _going_on(self, found: Sequence[Prospect]) -> list[str]:
-        """The better half; and more replay than was tried, where replay leads and falls short."""
+        """The better half, what would be advised now, and more replay than was tried, where that falls short."""
         left, first = halved(found, self.keep), ranked(found, self.keep)[0]
+        left.append(choose(found, self.keep, self.plan.usual).arm)
         replays = [arm.name for arm in self.plan.study.arms if arm.mitigation.short_name() in REPLAYS]
         if first.arm in replays and not (first.told and first.margin(self.keep) >= 0):
-            left += [name for name in self.plan.reserve if name not in left]
+            left += self.plan.reserve
         return [arm.name for arm in self.plan.study.arms if arm.name in left]
 
     def _many(self, allowance: Allowance, spent: float, costs: Sequence[float], speed: Speed) -> int:
         """As many rounds as leave the first one long enough for its rate to be warm: before that nothing is told."""
-        warm = WARM * self.plan.spec.fine_tuning.warmup_steps * self.plan.spec.fine_tuning.batch_size
+        warm = WARM * warm_up(self.plan.spec.fine_tuning)
         enough = (n for n in range(ROUNDS, 1, -1) if next_dose(allowance, spent, costs, n, speed) >= warm)
         return next(enough, 1)
 

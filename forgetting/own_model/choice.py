@@ -15,7 +15,7 @@ from forgetting.analysis.forecast import Forecast
 from forgetting.errors import require
 
 Wanted = Mapping[str, float]  # by skill, retention
-Sureness = Literal["keeps", "likely", "may_fall_short", "falls_short", "cannot_tell"]
+Sureness = Literal["keeps", "likely", "may_fall_short", "falls_short", "as_usual", "cannot_tell"]
 MOST_TIMES = 4.0  # samples, as a multiple of plain tuning's, beyond which a way is said not to learn as much
 ALIKE = 0.05  # of retention, and of plain tuning's harm: differences below it are none
 STEPS = tuple(round(0.01 * step, 2) for step in range(50, 100))  # levels at which another choice is looked for
@@ -72,15 +72,19 @@ class Choice:
 
     ``keeps``: its whole interval is above what is wanted. ``likely``: its value is. ``may_fall_short``: no value is,
     and this one leads. ``falls_short``: it leads, and no interval reaches what is wanted. ``cannot_tell``: of what
-    leads nothing is told.
+    leads nothing is told. ``as_usual``: none likely does, and of this one nothing is
+    told but that whole runs of others speak for it.
     """
 
     arm: str
     verdict: Sureness
 
 
-def choose(prospects: Sequence[Prospect], keep: Wanted) -> Choice:
+def choose(prospects: Sequence[Prospect], keep: Wanted, usual: str = "") -> Choice:
     """The cheapest way that surely keeps what is wanted; else the surest that likely does; else what leads so far.
+
+    Where none of which something is told likely does, and nothing is told of the arm ``usual``, that one is taken
+    before what leads, if it learns as much.
 
     Raises:
         UsageError: there is none that learns as much
@@ -92,6 +96,8 @@ def choose(prospects: Sequence[Prospect], keep: Wanted) -> Choice:
         return Choice(min(sure, key=lambda one: (one.cost, -one.margin(keep))).arm, "keeps")
     if likely := [one for one in told if one.margin(keep) >= 0]:
         return Choice(max(likely, key=lambda one: (one.margin(keep, "low"), -one.cost)).arm, "likely")
+    if any(one.arm == usual and not one.told for one in able):
+        return Choice(usual, "as_usual")
     leader = ranked(able, keep)[0]
     if not leader.told:
         return Choice(leader.arm, "cannot_tell")
@@ -131,12 +137,12 @@ def halved(prospects: Sequence[Prospect], keep: Wanted) -> list[str]:
     return [plain.arm, *(one.arm for one in others if one in better)]
 
 
-def flips(prospects: Sequence[Prospect], keep: Wanted) -> list[tuple[str, float, str]]:
+def flips(prospects: Sequence[Prospect], keep: Wanted, usual: str = "") -> list[tuple[str, float, str]]:
     """For each skill the nearest lower and the nearest higher wanted retention at which another arm is advised."""
-    now, found = choose(prospects, keep), list[tuple[str, float, str]]()
+    now, found = choose(prospects, keep, usual), list[tuple[str, float, str]]()
     for skill, level in keep.items():
         for levels in (sorted((s for s in STEPS if s < level), reverse=True), [s for s in STEPS if s > level]):
-            others = ((other, choose(prospects, {**keep, skill: other})) for other in levels)
+            others = ((other, choose(prospects, {**keep, skill: other}, usual)) for other in levels)
             changed = next(((other, choice) for other, choice in others if choice.arm != now.arm), None)
             if changed is not None:
                 found.append((skill, changed[0], changed[1].arm))

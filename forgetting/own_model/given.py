@@ -16,7 +16,7 @@ from forgetting.contracts import Contamination, Sample, is_held_out
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.spec import PartValue
+from forgetting.spec import Optimiser, PartValue
 from forgetting.study.estimates import ParameterCounts
 from forgetting.study.students import Student
 from forgetting.study.study import Study
@@ -24,6 +24,7 @@ from forgetting.world.vocabulary import vocabulary
 
 HELD_OUT = 0.05  # of one's own data, for the probe
 MOST_HELD_OUT = 200
+WARM = 1.5  # times the samples of the warm-up that a pilot should have
 COUNTED = 500  # samples of which tokens are counted
 ADAPTERS: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
 NO_PEFT = "pip install 'forgetting[lora]'"
@@ -130,6 +131,11 @@ def default_rate(parameters: int) -> float:
     Straight between them in logarithms and beyond, but for smaller models; one digit.
     """
     return float(f"{2e-3 * min(1.0, (1e5 / parameters) ** 0.5):.0e}")
+
+
+def warm_up(fine_tuning: Optimiser) -> int:
+    """Samples of the stream in which the rate rises: before its end ways to train look alike."""
+    return fine_tuning.warmup_steps * fine_tuning.batch_size
 
 
 def parameter_counts(student: Student) -> ParameterCounts:

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from forgetting import registry
 from forgetting.analysis.learning_paths import REPLAYS
-from forgetting.contracts import Benchmark, Contamination
+from forgetting.contracts import Benchmark, Contamination, Mitigation
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint
 from forgetting.models.checkpoint import Checkpoint
+from forgetting.own_model.at_hand import at_hand
 from forgetting.own_model.choice import MOST_TIMES
 from forgetting.own_model.given import (
     ADAPTERS,
@@ -25,6 +26,7 @@ from forgetting.own_model.given import (
     parameters_of,
     source_of,
     student_of,
+    warm_up,
     without_template,
 )
 from forgetting.spec import Doses, Evaluation, PartValue, Spec
@@ -32,7 +34,7 @@ from forgetting.study import handed
 from forgetting.study.study import Study, construct
 
 DOSE, CHECKPOINT_LONGEST = 10_240, 256  # samples of a source without end; tokens of an answer
-NATURAL_BENCHMARKS: dict[str, PartValue] = {
+NATURAL_BENCHMARKS: dict[str, dict[str, Any]] = {
     "maths": {"name": "gsm8k", "limit": 100}, "code": {"name": "humaneval", "limit": 100},
 }  # fmt: skip
 # A pilot is one run, on the data and what is replayed beside them; what a spec says otherwise is not taken, as are the
@@ -54,8 +56,10 @@ WITHOUT: tuple[PartValue, ...] = tuple(
     for share in (0.05, 0.2, 0.5)
 )
 ALWAYS: tuple[PartValue, ...] = ({"name": "wise_ft", "alpha": 0.7},)
+# Replay of half the stream is what whole runs of others speak for (`whole_runs.csv`), so it is tried from the first; of
+# what the model writes itself, which takes long, only after the next smaller share has led and falls short.
+HALF = 0.5
 # Operations of a step, as a multiple of plain tuning's: the forward and the backward pass are 1 and 2 thirds of one.
-RESERVE = 0.5  # the share of replay that is tried only after the next smaller one has led and falls short
 PASSES = {"kl_to_base": 7 / 3, "lora": 2 / 3}
 
 
@@ -77,9 +81,14 @@ class Planned:
         return {arm.name: value for arm, value in zip(self.study.arms, self.spec.mitigations, strict=True)}
 
     @property
+    def usual(self) -> str:
+        """The arm that is advised where pilots tell nothing; empty without original data."""
+        return next((a.name for a in self.study.arms if _half(a.mitigation, "replay")), "")
+
+    @property
     def reserve(self) -> list[str]:
         """The arms that are not tried at first."""
-        return [a.name for a in self.study.arms if a.mitigation.settings().get("share") == RESERVE]
+        return [a.name for a in self.study.arms if _half(a.mitigation, "self_replay")]
 
     def costs(self) -> dict[str, float]:
         """By arm, operations of a sample of the new task and of what is replayed with it, plain tuning's being 1."""
@@ -109,6 +118,10 @@ class Planned:
 
 def _cap(dose: int) -> int:
     return max(50_000, 2 * dose)
+
+
+def _half(remedy: Mitigation, name: str) -> bool:
+    return remedy.short_name() == name and remedy.settings()["share"] == HALF
 
 
 def planned(
@@ -160,6 +173,11 @@ def planned(
         max_new_tokens=longest, answering=(),
     )  # fmt: skip
     last = dose or (base.doses.dose if base.doses != usual.doses else _dose(part))
+    if last <= (warm := warm_up(fine_tuning)):
+        notes.append(
+            f"the planned run of {last:,} samples lies in its warm-up of {warm:,}, so that it learns little: give a "
+            "larger --dose, or fewer warmup_steps or a smaller batch_size in --config"
+        )
     whole = dataclasses.replace(
         base, name="planned", contaminations=(source,), mitigations=tuple(remedies), keep="none", **PILOT,
         ladder=dataclasses.replace(
@@ -200,7 +218,7 @@ def _without(model: PartValue, notes: list[str]) -> tuple[PartValue, ...]:
 def _benchmarks(keep: Mapping[str, float], *, natural: bool) -> tuple[PartValue, ...]:
     """What measures the skills that are to be kept."""
     world = {str(b["name"]): b for b in Evaluation().benchmarks if isinstance(b, dict)}
-    known: Mapping[str, PartValue] = NATURAL_BENCHMARKS if natural else world
+    known: Mapping[str, PartValue] = _natural() if natural else world
     for skill in keep:
         if skill not in known:
             raise (
@@ -209,6 +227,12 @@ def _benchmarks(keep: Mapping[str, float], *, natural: bool) -> tuple[PartValue,
                 else unknown("keep", skill, known)
             )
     return tuple(known[skill] for skill in keep)
+
+
+def _natural() -> dict[str, PartValue]:
+    """``NATURAL_BENCHMARKS``, read from the folder of data where they lie there."""
+    at = {str(one["name"]): one for one in at_hand()[0]}
+    return {skill: {**own, **at.get(str(own["name"]), {})} for skill, own in NATURAL_BENCHMARKS.items()}
 
 
 def _check_skills(keep: Mapping[str, float], benchmarks: Sequence[Benchmark]) -> None:

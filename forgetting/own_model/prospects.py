@@ -133,7 +133,8 @@ def _forecast(
     kept = dict[str, Forecast]()
     for skill in skills:
         now, one = _measured(study, arm, skill, last), found.get(skill, Forecast(0.0, 0.0, 1.0, False))
-        one = one if known else dataclasses.replace(one, low=0.0, high=1.0, told=False)
+        if not (known and one.told):  # an interval that is worth nothing bounds nothing
+            one = dataclasses.replace(one, low=0.0, high=1.0, told=False)
         if method in NOTHING_OLD:
             value, high = min(one.value, max(now.value, 0.0)), min(one.high, max(now.high, 0.0))
             one = dataclasses.replace(one, value=value, high=high, low=min(one.low, value))

@@ -48,7 +48,7 @@ def recipe(study: Study, folder: Path) -> str:
     frozen = list(memory) if arm.mitigation.short_name() == "freezing" else []
     lines = _trl(study, frozen, chat=chat)
     if not frozen:  # its own freezing counts layers from the output, and leaves out the embedding
-        write_atomically(folder / FACTORY, _factory(study, student.folder().absolute(), folder))
+        write_atomically(folder / FACTORY, _factory(study, student.folder().absolute(), folder.absolute()))
         lines.append(f"LLaMA-Factory: llamafactory-cli train {shlex.quote(str(folder / FACTORY))}")
     settings = arm.mitigation.settings()
     return "\n".join(lines + (AVERAGE.format(**settings).splitlines() if settings["name"] == "wise_ft" else []))

@@ -84,6 +84,25 @@ def test_where_there_is_nothing_to_forget_nothing_is_trained(here: Path, command
     assert sorted(path.name for path in here.iterdir()) == left
 
 
+def test_a_run_that_ends_in_its_warm_up_is_said_to(here: Path) -> None:
+    short = Spec(fine_tuning=Optimiser(batch_size=16, warmup_steps=5))
+    for spec, dose, said in ((Spec(), 640, True), (Spec(), 641, False), (short, 80, True), (short, 81, False)):
+        notes = planned("10k", "dialogue", {"maths": 0.9}, spec=spec, dose=dose).notes
+        assert any("lies in its warm-up" in note for note in notes) == said
+
+
+def test_benchmarks_are_read_where_their_data_lie(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = corpora(here)["dialogues"]
+    checkpoint(here / "mine")
+    monkeypatch.setenv("FORGETTING_DATA", str(here / "data"))
+    (asked,) = planned("./mine", data, {"maths": 0.9}).spec.evaluation.benchmarks
+    assert asked == {"name": "gsm8k", "limit": 100}
+    (here / "data").mkdir()
+    (here / "data" / "gsm8k-test.jsonl.gz").write_bytes(b"")
+    (asked,) = planned("./mine", data, {"maths": 0.9}).spec.evaluation.benchmarks
+    assert asked == {"name": "gsm8k", "limit": 100, "source": "$FORGETTING_DATA/gsm8k-{split}.jsonl.gz"}
+
+
 def test_rows_for_other_trainers() -> None:
     turns = (("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
     samples = [
@@ -165,4 +184,4 @@ def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(he
     names = [arm.mitigation.short_name() for arm in own.study.arms]
     assert own.own_original and names[0] == "none" and names.count("replay") == 4 and "self_replay" not in names
     assert own.spec.fine_tuning.learning_rate == 1e-3 and own.spec.doses.dose == 64
-    assert len(own.reserve) == 1 and own.costs()[own.reserve[0]] == 2
+    assert own.reserve == [] and own.costs()[own.usual] == 2 and plan.usual == ""

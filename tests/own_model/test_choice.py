@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from forgetting.analysis.forecast import Forecast
-from forgetting.analysis.shipped_runs import shipped_runs
+from forgetting.analysis.shipped_runs import shipped_runs, whole_runs
 from forgetting.errors import UsageError
-from forgetting.own_model.advice import Advice
+from forgetting.own_model import prospects
+from forgetting.own_model.advice import HALF_REPLAYED, NOTHING_TOLD, Advice
 from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Choice, Prospect, choose, flips, halved, ranked
 from forgetting.own_model.prospects import NOTHING_OLD, Pilot, _against
@@ -60,14 +64,46 @@ def test_choice(others: list[Prospect], arm: str, verdict: str) -> None:
     assert (found.arm, found.verdict) == (arm, verdict)
 
 
+def test_half_a_stream_of_replay_is_taken_where_nothing_likely_keeps_it_and_nothing_is_told_of_it() -> None:
+    half = way("half", 0.0, 0.0, 1.0, told=False, harm=2.0)  # harms most so far, as replay does in the warm-up
+    assert choose([PLAIN, half], KEEP) == Choice("plain", "may_fall_short")
+    assert choose([PLAIN, half], KEEP, "half") == Choice("half", "as_usual")
+    assert choose([PLAIN, way("sure", 0.96, 0.9, 1.0), half], KEEP, "half") == Choice("sure", "likely")
+    assert choose([PLAIN, way("half", 0.8, 0.7, 0.9)], KEEP, "half") == Choice("half", "falls_short")
+    never = dataclasses.replace(half, times=math.inf)
+    assert choose([PLAIN, never], KEEP, "half") == Choice("plain", "falls_short")
+    assert choose([PLAIN, half], KEEP, "another") == Choice("plain", "may_fall_short")
+
+
 def test_where_nothing_is_told_the_advice_says_what_whole_runs_of_others_kept() -> None:
     dim, words = way("dim", 0.0, 0.0, 1.0, told=False, harm=0.5), {"plain": "plain tuning", "dim": "KL"}
     ways = tuple(dataclasses.replace(one, so_far={"maths": 1.0, "code": 1.0}) for one in (PLAIN, dim))
     sure = Advice(
         "m", "d", {"maths": 0.95, "code": 0.9}, {}, Choice("plain", "falls_short"), ways, words, 99, budget="2"
     )
-    untold = dataclasses.replace(sure, choice=Choice("dim", "cannot_tell"))
-    assert "whole runs of others" in str(untold) and "whole runs" not in str(sure)
+    assert "whole runs" not in str(sure)
+    slow = dataclasses.replace(ways[1], times=math.inf)
+    assert "learned too little so far" in str(dataclasses.replace(sure, prospects=(ways[0], slow)))
+    kept = {row.rule: row for row in whole_runs().itertuples()}
+    for verdict in ("as_usual", "cannot_tell"):
+        text = " ".join(str(dataclasses.replace(sure, choice=Choice("dim", verdict))).split())  # type: ignore[arg-type]
+        assert f"whole runs of others ({kept[HALF_REPLAYED].students} students" in text
+        assert f"{HALF_REPLAYED} kept {kept[HALF_REPLAYED].regret:.2f} less" in text
+        assert f"{NOTHING_TOLD}, {kept[NOTHING_TOLD].regret:.2f} less" in text
+
+
+def test_an_interval_that_is_worth_nothing_bounds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What replay loses comes back, so that no such interval says that it keeps at most so much."""
+    study: Any = SimpleNamespace(scores=pd.DataFrame({"dose": [64]}))
+    forecaster: Any = SimpleNamespace(forecast=lambda runs: [Forecast(0.4, 0.1, 0.8, told=False)])
+    monkeypatch.setattr(prospects, "runs_so_far", lambda *_: pd.DataFrame({"skill": ["maths"]}))
+    monkeypatch.setattr(prospects, "_measured", lambda *_: Forecast(0.6, 0.5, 0.7, told=True))
+    ends = {
+        method: prospects._forecast(study, "arm", ["maths"], 640.0, forecaster, method, known=True)["maths"]
+        for method in ("replay", "none")
+    }
+    assert (ends["replay"].low, ends["replay"].high, ends["replay"].told) == (0.0, 1.0, False)
+    assert (ends["none"].low, ends["none"].high, ends["none"].told) == (0.0, 0.7, False)
 
 
 def test_every_skill_that_is_wanted_counts() -> None:
