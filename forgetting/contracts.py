@@ -313,6 +313,11 @@ class Model(ABC):
         """Answers that go on from what the model's ``read`` leaves behind; None: only ``generate`` writes answers."""
         return None
 
+    @property
+    def loops(self) -> int:
+        """How often a text passes through its layers: once, unless it is looped."""
+        return 1
+
     def begin_step(self, step: int) -> None:
         """Told before each step of training, counted from the fit's own start; a looped student draws its passes."""
         return
@@ -618,6 +623,10 @@ class Answering(Part):
         default = {f.name: f.default for f in dataclasses.fields(self)}
         told = {name: value for name, value in self.settings().items() if name in default and value != default[name]}
         return " ".join([self.short_name(), *(f"{name}={value}" for name, value in told.items())])
+
+    def suits(self, loops: int) -> bool:
+        """Whether students that pass so often through their layers answer in this way; others are not asked."""
+        return True
 
     def passes(self) -> tuple[int, ...]:
         """The k of each pass@k that is computed from its samples."""

@@ -19,6 +19,7 @@ from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
 
 WAY, GREEDY = "looped", "greedy"
+FIXED = "looped written="  # how the names of the controls begin
 RUN = ["distillation_seed", "seed"]
 KEY = ["arm", "benchmark", "student", "capacity", "dose"]
 DEPTHS = (
@@ -26,8 +27,8 @@ DEPTHS = (
     "over_fixed", "over_low", "over_high",
 )  # fmt: skip
 TWINS = (
-    *KEY, "against", "twin", "students", "accuracy", "twin_accuracy", "retention", "twin_retention", "difference", "low",
-    "high", "nll", "twin_nll",
+    *KEY, "against", "twin", "students", "accuracy", "twin_accuracy", "retention", "twin_retention", "difference",
+    "low", "high", "nll", "twin_nll",
 )  # fmt: skip
 PARAMETERS, OPERATIONS = "equal parameters", "equal operations"
 
@@ -39,16 +40,16 @@ def shapes(study: StudyFolder) -> dict[str, dict[str, Any]]:
 
 
 def passes_by_depth(study: StudyFolder) -> pd.DataFrame:
-    """One row per arm, benchmark, looped student, dose, way of answering and depth of the items; depth 0 is all of them.
+    """One row per arm, benchmark, looped student, dose, way of answering and depth of the items (0: all of them).
 
     The ways are ``looped`` ones and greedy decoding, which takes all passes. ``over_fixed`` is accuracy less that of as
     many passes for every written token: on the line through ``looped written=1``, ``written=2``, ... and greedy
     decoding, student by student; NaN for those themselves, by depth, and where no written passes were fixed. Empty
     without looped students, and in a folder without its ledger.
     """
-    rows = study.every_row
     loops = {name: shape["loops"] for name, shape in shapes(study).items() if shape["loops"] > 1}
-    if rows is None or not loops:
+    rows = study.every_row if loops else None
+    if rows is None:
         return pd.DataFrame(columns=list(DEPTHS))
     family = rows["answering"].astype(str).str.split().str[0]
     own = rows[
@@ -72,7 +73,7 @@ def passes_by_depth(study: StudyFolder) -> pd.DataFrame:
 
 def _of_look(key: Any, some: pd.DataFrame) -> Iterator[dict[str, object]]:
     whole = {way: _by_student(own) for way, own in some.groupby("answering", sort=False, observed=True)}
-    fixed = [way for way in whole if way == GREEDY or str(way).startswith(f"{WAY} written=") and "halt" not in str(way)]
+    fixed = [way for way in map(str, whole) if way == GREEDY or (way.startswith(FIXED) and "halt=" not in way)]
     for way, own in some.groupby("answering", sort=False, observed=True):
         for depth, part in [(0, own), *own.groupby("depth", sort=True)]:
             by = _by_student(part)
@@ -118,12 +119,15 @@ def looped_twins(study: StudyFolder) -> pd.DataFrame:
     average while it learns (``equal operations``, of training). Both of a pair learned the same samples. ``nll`` says
     how well either has learned the contamination. Retention is NaN where a skill was not learned.
     """
-    scores, known = study.scores, shapes(study)
+    pairs = _pairs(shapes(study))
+    if not pairs:
+        return pd.DataFrame(columns=list(TWINS))
+    scores = study.scores
     plain = scores[scores["depth"].isna()]
     own = plain[(plain["benchmark"] != PROBE) & (plain["variant"] == ORIGINAL)]
     probes = plain[plain["benchmark"] == PROBE].groupby(["arm", "student", "dose"], observed=True)["nll"].mean()
     rows = list[dict[str, object]]()
-    for name, against, twin in _pairs(known):
+    for name, against, twin in pairs:
         for (arm, benchmark, dose), some in own.groupby(["arm", "benchmark", "dose"], sort=False, observed=True):
             one, other = (some[some["student"] == s].set_index(RUN).sort_index() for s in (name, twin))
             both = one.index.intersection(other.index)

@@ -17,7 +17,7 @@ class Looped(Answering):
     """Greedy answers by so many passes through a looped student's layers; what counts as generated is its passes.
 
     Prompts are read with ``loops`` passes; each token that is written takes at most ``written``, and fewer where it
-    halts. A student that is not looped answers as it does.
+    halts. Students that are not looped are not asked.
 
     Args:
         loops: passes for prompt and answer, at most; 0: those that the student was taught with
@@ -38,6 +38,10 @@ class Looped(Answering):
     def depth(self) -> Depth:
         """The settings as a model takes them. ``UsageError`` where they are at odds."""
         return Depth(self.loops, self.written, self.halt, self.threshold)
+
+    def suits(self, loops: int) -> bool:
+        """Those that pass more than once."""
+        return loops > 1
 
     def answers(
         self, model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch_items: int

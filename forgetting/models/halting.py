@@ -35,8 +35,9 @@ class HaltingModel(HuggingFaceModel):
         network = looping.passed(model.network, loops)
         super().__init__(copy.deepcopy(network, {id(p): p for p in network.parameters()}), model.tokenizer)
         self.capacity, self.capacity_non_embedding = model.capacity, model.capacity_non_embedding
-        self.loops, self.depth = loops, depth
+        self.depth = depth
         self._halting = True
+        self._kept_BTD = self._chance_BTV = torch.empty(0)  # of the pass before
         self._spared_BT: Tensor | None = None  # tokens that take all passes
         layers = self.network.model.layers
         for number in range(loops):
@@ -59,7 +60,9 @@ class HaltingModel(HuggingFaceModel):
     def layer_passes(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[int]:
         """As in the contract, by one more pass over each text: its first token is told by the prompt, by all passes."""
         found = [0] * len(prompts)
-        order = sorted((i for i, answer in enumerate(answers) if answer), key=lambda i: len(prompts[i] + answers[i]))
+        order = sorted(
+            (i for i, answer in enumerate(answers) if answer), key=lambda i: len(prompts[i]) + len(answers[i])
+        )
         for start in range(0, len(order), ROWS):
             rows = order[start : start + ROWS]
             texts = [[*prompts[i], *answers[i]][:-1] for i in rows]

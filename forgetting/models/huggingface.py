@@ -131,6 +131,11 @@ class HuggingFaceModel(Model):
         logits: Tensor = self._learning()(input_ids=tokens_RBT[0], use_cache=False).logits
         return logits[None]
 
+    @property
+    def loops(self) -> int:
+        """As in the contract."""
+        return looping.loops_of(self.network)
+
     def begin_step(self, step: int) -> None:
         """As in the contract: a looped network draws how often it passes through its layers."""
         self._loops = looping.drawn(self.network, step)
@@ -143,7 +148,7 @@ class HuggingFaceModel(Model):
 
     def at_depth(self, depth: Depth) -> HuggingFaceModel:
         """As in the contract; of a network that is not looped itself."""
-        if (taught := looping.loops_of(self.network)) == 1:
+        if (taught := self.loops) == 1:
             return self
         if depth.halts:
             from forgetting.models.halting import HaltingModel
@@ -155,7 +160,7 @@ class HuggingFaceModel(Model):
 
     def layer_passes(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[int]:
         """As in the contract: each token takes as many as there are loops."""
-        return [len(answer) * looping.loops_of(self.network) for answer in answers]
+        return [len(answer) * self.loops for answer in answers]
 
     def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         """As in the contract; the network's head sees those places only, and most of its work is there."""

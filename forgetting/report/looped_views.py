@@ -77,7 +77,7 @@ def _accuracy(ax: Axes, some: pd.DataFrame) -> None:
             colour = {FIXED: "black", EVERY: "#a0a0a0"}.get(str(family)) or COLOURS[str(family).split()[-1]]
             error = np.clip([rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]], 0, None)
             ax.errorbar(
-                rows["passes"], rows["accuracy"], error, marker="o", color=colour, fillstyle=fill, linestyle=line,  # type: ignore[arg-type]
+                rows["passes"], rows["accuracy"], error, marker="o", color=colour, fillstyle=fill, linestyle=line,
                 linewidth=1, elinewidth=0.6, label=f"{family}, dose {dose:,}",
             )  # fmt: skip
     ax.set_xlabel("passes a written token")
@@ -106,7 +106,7 @@ def _allocation(ax: Axes, some: pd.DataFrame) -> None:
         for way, rows in some[some["dose"] == dose].groupby("answering", sort=False):
             rows = rows.sort_values("depth")
             colour = COLOURS[_family(str(way)).split()[-1]]
-            beside.plot(rows["depth"], rows["passes"], marker="o", color=colour, fillstyle=fill, linestyle=line)  # type: ignore[arg-type]
+            beside.plot(rows["depth"], rows["passes"], marker="o", color=colour, fillstyle=fill, linestyle=line)
     beside.grid(False)
     ax.set_xlabel("depth of the item")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -13,6 +13,7 @@ from forgetting.report import (
     answering_views,
     branch_views,
     keyword_views,
+    looped_views,
     probe_views,
     remedies,
     replay_views,
@@ -28,6 +29,7 @@ TOPICS = (
     transfer_views.TOPIC,
     probe_views.TOPIC,
     answering_views.TOPIC,
+    looped_views.TOPIC,
     robustness_views.TOPIC,
     keyword_views.TOPIC,
 )
