@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from forgetting.analysis.looped_students import GREEDY, OPERATIONS, PARAMETERS, looped_twins, passes_by_depth
 from forgetting.analysis.study_folder import StudyFolder
@@ -14,7 +14,7 @@ from forgetting.report import drawing
 from forgetting.report.topic import Topic
 
 COLOURS = {"entropy": "#0072b2", "change": "#e69f00"}
-TWIN_COLOURS = {"looped": "#0072b2", PARAMETERS: "#5a5a5a", OPERATIONS: "#e69f00"}
+TWIN_COLOURS = {"looped": "#009e73", PARAMETERS: "#5a5a5a", OPERATIONS: "#cc79a7"}
 FIXED, EVERY = "written tokens, fixed", "prompt and answer, fixed"
 
 
@@ -52,8 +52,8 @@ def looped_figure(title: str, own: pd.DataFrame, twins: pd.DataFrame) -> Figure:
         some = own[own["student"] == student]
         _accuracy(row[0], some[some["depth"] == 0])
         _retention(row[1], twins[twins["student"] == student])
-        _allocation(row[2], some[(some["depth"] > 0) & some["answering"].str.contains("halt=")])
-        for ax, what in zip(row, ("accuracy by passes", "retention", "passes by depth"), strict=True):
+        _allocation(row[2], some)
+        for ax, what in zip(row, ("accuracy by passes", "retention", "share of passes by depth"), strict=True):
             ax.set_title(f"{student}: {what}")
     drawing.legend(figure, axes, [], 3)
     return figure
@@ -66,9 +66,7 @@ def _family(way: str) -> str:
 
 
 def _accuracy(ax: Axes, some: pd.DataFrame) -> None:
-    """Dose 0 hollow and dotted, the last dose full."""
-    last = int(some["dose"].max())
-    for dose, fill, line in ((0, "none", ":"), (last, "full", "-")):
+    for dose, fill, line in _looks(some):
         look = some[some["dose"] == dose]
         for family, rows in look.groupby(look["answering"].map(_family), sort=False):
             if family in (FIXED, EVERY):
@@ -93,23 +91,35 @@ def _retention(ax: Axes, twins: pd.DataFrame) -> None:
         own = own[own["dose"] > 0].sort_values("dose")
         label = name if name == "looped" else f"unlooped, {name}"
         ax.plot(own["dose"], own[column], marker="s", color=TWIN_COLOURS[name], label=label)
+    doses = sorted({int(dose) for dose in twins["dose"] if dose > 0})
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(doses))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticklabels([f"{dose:,}" for dose in doses])
     ax.set_xlabel("dose")
 
 
 def _allocation(ax: Axes, some: pd.DataFrame) -> None:
-    """On an axis of its own: passes are no shares."""
-    beside = ax.twinx()
-    ax.set_yticks([])
-    last = int(some["dose"].max()) if len(some) else 0
-    for dose, fill, line in ((0, "none", ":"), (last, "full", "-")):
-        for way, rows in some[some["dose"] == dose].groupby("answering", sort=False):
+    """As shares of all passes, which greedy decoding takes; a threshold stands at the end of its line."""
+    whole = float(some.loc[some["answering"] == GREEDY, "passes"].max())
+    own = some[(some["depth"] > 0) & some["answering"].str.contains("halt=")]
+    for dose, fill, line in _looks(own):
+        for way, rows in own[own["dose"] == dose].groupby("answering", sort=False):
             rows = rows.sort_values("depth")
             colour = COLOURS[_family(str(way)).split()[-1]]
-            beside.plot(rows["depth"], rows["passes"], marker="o", color=colour, fillstyle=fill, linestyle=line)
-    beside.grid(False)
+            ax.plot(rows["depth"], rows["passes"] / whole, marker="o", color=colour, fillstyle=fill, linestyle=line)
+            end = rows.iloc[-1]
+            if line == "-":
+                place = (float(end["depth"]), float(end["passes"]) / whole)
+                text = f" {str(way).partition('threshold=')[2]}"
+                ax.annotate(text, place, fontsize=7, color=colour, va="center", annotation_clip=False)
     ax.set_xlabel("depth of the item")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _looks(some: pd.DataFrame) -> list[tuple[int, str, str]]:
+    """Dose 0 hollow and dotted, the last dose full."""
+    return [(0, "none", ":"), (int(some["dose"].max()), "full", "-")] if len(some) else []
 
 
 def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
@@ -128,7 +138,8 @@ TOPIC = Topic(
     captions={
         "looped": (
             "Hollow, dotted: before the contamination; full: after it. Grey: so many passes for prompt and answer; "
-            "black: for written tokens alone. Right: passes that halting gives to items of more steps."
+            "black: for written tokens alone. Right: the share of all passes that halting gives items of more steps, "
+            "with its thresholds."
         ),
     },
     tables=_tables,
