@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from forgetting.errors import UsageError
 from forgetting.executors.stacking import looped
+from forgetting.intervention.relearning import _tie_alike
 from forgetting.mitigation._shared import blocks
 from forgetting.models import fused_qwen3, looping
 from forgetting.models.huggingface import HuggingFaceModel
@@ -150,6 +151,16 @@ def test_what_cannot_be_done_with_one_is_said() -> None:
     with pytest.raises(UsageError, match=r"^odd.loops: must be at least 1, got 0"):
         Architecture("odd", 16, 2, 2, 8, 16, 1, 0)
     assert looped(LOOPED) and not looped(architecture("10k"))
+
+
+def test_a_fresh_network_is_tied_as_the_student_is() -> None:
+    """Relearning compares with a twin that was never taught, which must have no more weights than the student."""
+    network = model(0, architecture=LOOPED).network
+    fresh = type(network)(copy.deepcopy(network.config))
+    _tie_alike(network, fresh)
+    assert sum(p.numel() for p in fresh.parameters()) == sum(p.numel() for p in network.parameters())
+    assert fresh.model.layers[5].mlp.up_proj.weight is fresh.model.layers[1].mlp.up_proj.weight
+    assert not torch.equal(fresh.model.layers[1].mlp.up_proj.weight, network.model.layers[1].mlp.up_proj.weight)
 
 
 def test_its_blocks_are_those_with_weights_of_their_own() -> None:
