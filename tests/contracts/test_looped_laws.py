@@ -1,4 +1,4 @@
-"""What is done to a student holds for a looped one as well: the laws of three families, with it in place of the other."""
+"""What is done to a student holds for a looped one too: the laws of three families, with it in the other's place."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from forgetting.mitigation._shared import blocks
 from forgetting.models import fused_qwen3, looping
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import Architecture, architecture
+from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from forgetting.models.stacked import StackedModel
 from forgetting.testing.small import differing, model, weights
 from forgetting.training.module import shard
@@ -161,6 +162,12 @@ def test_a_fresh_network_is_tied_as_the_student_is() -> None:
     assert sum(p.numel() for p in fresh.parameters()) == sum(p.numel() for p in network.parameters())
     assert fresh.model.layers[5].mlp.up_proj.weight is fresh.model.layers[1].mlp.up_proj.weight
     assert not torch.equal(fresh.model.layers[1].mlp.up_proj.weight, network.model.layers[1].mlp.up_proj.weight)
+
+
+def test_students_of_a_checkpoint_are_looped_as_well(tmp_path: Path) -> None:
+    tokenizer = byte_level_bpe(["three and four make seven"], 270)
+    student = HuggingFaceModel.load(fresh_checkpoint(tmp_path, LOOPED, tokenizer, 0))
+    assert student.loops == 3 and student.capacity == LOOPED.parameters(len(tokenizer))
 
 
 def test_its_blocks_are_those_with_weights_of_their_own() -> None:
