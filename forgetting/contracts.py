@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
 from zlib import crc32
 
 from forgetting import seeds
-from forgetting.errors import UsageError, require
+from forgetting.errors import UsageError, require, unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,7 @@ Layers = list[tuple["Tensor", "Tensor"]]  # keys and values of each layer, [B, h
 Report = Callable[[int, int], None]  # progress: done, of how many
 PLAIN = "text"  # the skill of a sample that is a text by itself: no chat template is put around it
 Language = Literal["world", "natural"]  # the embedded world's words, or any text, which wants a real tokenizer
+Halt = Literal["never", "entropy", "change"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,41 @@ class Sampling:
         return seeds.generator(self.seed, "sampled decoding", *when, *divmod(row, self.samples)).random(count)
 
 
+@dataclass(frozen=True)
+class Depth:
+    """How often a looped student passes through its layers while it answers; see ``answering/looped.py``.
+
+    Args:
+        loops: passes for prompt and answer, at most; 0: those that it was taught with
+        written: passes for each written token, at most; 0: as many as ``loops``
+        halt: what ends them sooner
+        threshold: below which entropy or change ends them
+    """
+
+    loops: int = 0
+    written: int = 0
+    halt: Halt = "never"
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("loops", "written"):
+            require(getattr(self, name) >= 0, f"looped.{name}", "0 or more", getattr(self, name))
+        rule = f"at most loops ({self.loops})"
+        require(not self.loops or self.written <= self.loops, "looped.written", rule, self.written)
+        if self.halt not in get_args(Halt):
+            raise unknown("looped.halt", self.halt, get_args(Halt))
+        if self.halt == "never":
+            require(self.threshold == 0, "looped.threshold", "0 where halt is never", self.threshold)
+        else:
+            fits = math.isfinite(self.threshold) and self.threshold > 0
+            require(fits, "looped.threshold", f"a finite number above 0 for halt: {self.halt}", self.threshold)
+
+    @property
+    def halts(self) -> bool:
+        """Whether written tokens may take fewer passes than the prompt."""
+        return self.written > 0 or self.halt != "never"
+
+
 @dataclass(frozen=True, eq=False)
 class AnswerRequest:
     """What a model is asked to write: see ``Model.generate``."""
@@ -276,6 +312,23 @@ class Model(ABC):
     def decoding(self, limit: int, batch_items: int) -> Any:
         """Answers that go on from what the model's ``read`` leaves behind; None: only ``generate`` writes answers."""
         return None
+
+    @property
+    def loops(self) -> int:
+        """How often a text passes through its layers: once, unless it is looped."""
+        return 1
+
+    def begin_step(self, step: int) -> None:
+        """Told before each step of training, counted from the fit's own start; a looped student draws its passes."""
+        return
+
+    def at_depth(self, depth: Depth) -> Model:
+        """The same weights, passed through so often; a model that is not looped itself."""
+        return self
+
+    def layer_passes(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[int]:
+        """How many passes through the layers the tokens of each answer took: one each, unless it is looped."""
+        return [len(answer) for answer in answers]
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
@@ -570,6 +623,10 @@ class Answering(Part):
         default = {f.name: f.default for f in dataclasses.fields(self)}
         told = {name: value for name, value in self.settings().items() if name in default and value != default[name]}
         return " ".join([self.short_name(), *(f"{name}={value}" for name, value in told.items())])
+
+    def suits(self, loops: int) -> bool:
+        """Whether students that pass so often through their layers answer in this way; others are not asked."""
+        return True
 
     def passes(self) -> tuple[int, ...]:
         """The k of each pass@k that is computed from its samples."""

@@ -13,7 +13,7 @@ import pandas as pd
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.metrics import Floats
 
-GREEDY, MAJORITY = "greedy", "majority"
+GREEDY, MAJORITY, LOOPED = "greedy", "majority", "looped"
 KEY = ["arm", "benchmark", "student", "capacity", "answering"]
 STUDENT = ["distillation_seed", "seed"]
 COLUMNS = (
@@ -32,6 +32,8 @@ def ways_compared(ways: pd.DataFrame) -> pd.DataFrame:
     Args:
         ways: as in ``answering.csv``; interventions are left out
     """
+    if len(ways):  # of looped ones passes are counted, not tokens: looped_students.py
+        ways = ways[~ways["answering"].astype(str).str.startswith(LOOPED)]
     plain = ways[ways["intervention"].fillna("") == ""] if len(ways) else ways
     rows = list[dict[str, object]]()
     for (arm, benchmark, student, capacity), own in plain.groupby(KEY[:4], sort=False) if len(plain) else ():

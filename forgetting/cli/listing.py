@@ -75,19 +75,13 @@ def models() -> list[dict[str, Any]]:
     words, shipped = len(vocabulary()), dict[str, list[str]]()
     for about in (manifest(path.parent) for path in sorted(REFERENCE.glob(f"*/{MANIFEST}"))):
         shipped.setdefault(about["made_from"]["architecture"]["name"], []).append(about["role"])
-    strands = {
-        "ladder": ladder.LADDER,
-        "width strand": ladder.WIDTH_STRAND,
-        "width strand in three layers": ladder.DEEP_STRAND,
-        "depth strand": ladder.DEPTH_STRAND,
-        "defined, not trained here": ladder.GPU_RUNGS,
-    }
     return [
         {
             "name": a.name,
             "strand": strand,
             "hidden_size": a.hidden_size,
             "layers": a.layers,
+            "loops": a.loops,
             "heads": a.heads,
             "key_value_heads": a.key_value_heads,
             "head_dim": a.head_dim,
@@ -96,7 +90,7 @@ def models() -> list[dict[str, Any]]:
             "non_embedding": a.non_embedding(),
             "shipped": ", ".join(shipped.get(a.name, [])),
         }
-        for strand, rungs in strands.items()
+        for strand, rungs in ladder.STRANDS.items()
         for a in rungs
     ]
 
@@ -122,7 +116,7 @@ def _model_table(rungs: list[dict[str, Any]]) -> Any:
 
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("name", no_wrap=True)
-    sizes = "hidden\nsize", "layers", "heads", "kv\nheads", "head\nsize", "feed-\nforward"
+    sizes = "hidden\nsize", "layers", "loops", "heads", "kv\nheads", "head\nsize", "feed-\nforward"
     for column in (*sizes, "total\nparameters", "non-embedding\nparameters"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("shipped", no_wrap=True)

@@ -114,12 +114,13 @@ class Looks:
     def _others(self, student: Model) -> pd.DataFrame | None:
         """Answers in other ways, where they are asked for; those of a base are written once for all its runs."""
         study, evaluator = self.study, self.evaluator
-        if not study.answering:
+        ways = [way for way in study.answering if way.suits(student.loops)]
+        if not ways:
             return None
 
         def write() -> pd.DataFrame:
             of = study.spec.evaluation
-            return other_answers(student, study.answering, study.benchmarks, of, study.original)
+            return other_answers(student, ways, study.benchmarks, of, study.original)
 
         with self.recorder.watch("answering"):
             return evaluator.written_by_base(write) if student is evaluator.base else write()

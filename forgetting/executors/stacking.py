@@ -48,16 +48,21 @@ def stack_of(value: Any) -> Stack:
 def groups(study: Study, runs: Iterable[Run]) -> list[Group]:
     """Runs of one shape and step schedule together, all others alone; a function of the study and the runs alone.
 
-    Checkpoints, and students of one, fill a device by themselves, and so does a study whose machine settings are not
-    the default ones, graphs aside.
+    Looped students are trained by themselves; checkpoints, and students of one, fill a device, and so does a study
+    whose machine settings are not the default ones, graphs aside.
     """
     found: dict[tuple[Any, ...], list[Run]] = {}
     small = study.language == "world" and study.spec.machine.stacks
     for run in runs:
         together = (run.student.name, run.arm.share(), run.doses)
-        alone = not small or run.arm.at_once or not run.arm.mitigation.stacks
+        alone = not small or looped(run.student) or run.arm.at_once or not run.arm.mitigation.stacks
         found.setdefault((run,) if alone else together, []).append(run)
     return [tuple(together) for together in found.values()]
+
+
+def looped(student: Student) -> bool:
+    """Whether a student draws how often it passes through its layers, step by step: then it is trained by itself."""
+    return getattr(student, "loops", 1) > 1
 
 
 def stacks(
@@ -102,7 +107,8 @@ def student_stacks(
     parts: list[tuple[str, tuple[int, ...]]] = []
     for name, own in seeds.items():
         group = tuple(dict.fromkeys(own))
-        alone = not together or not any(lacks(name, seed) for seed in group)
+        own_pace = any(looped(s) for s in study.students if s.name == name)
+        alone = not together or own_pace or not any(lacks(name, seed) for seed in group)
         parts += [(name, part) for part in _evenly(group, 1 if alone else size.of(name, len(group)))]
     return parts
 

@@ -45,13 +45,19 @@ def _group(student: Model, name: str, by: str) -> str:
     if _is_embedding(network, name):
         return EMBEDDING
     if by == "layer":
-        return f"layer.{block[1] if block else network.config.num_hidden_layers - 1}"
+        return f"layer.{block[1] if block else _last_layer(student)}"
     if "norm" in name or ".ln_" in name:
         return NORMS
     if block is None:
         return HEAD if "head" in name else NORMS
     kind = "attention" if "attn" in name or "attention" in name else "mlp"
     return f"{kind}.{block[1]}" if by == "module" else kind
+
+
+def _last_layer(student: Model) -> int:
+    """The last layer with weights of its own: a looped network passes through them again and again."""
+    network: Any = student.network
+    return int(network.config.num_hidden_layers) // int(getattr(network.config, "tied_loops", 1)) - 1
 
 
 def _is_embedding(network: Any, name: str) -> bool:

@@ -108,7 +108,9 @@ class Relearning(Intervention):
         twin = copy.copy(tuned)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.integer(0, "twin", *(sample.prompt for sample in chosen)))
-            twin.network = type(network)(copy.deepcopy(network.config)).to(tuned.device).eval()
+            fresh = type(network)(copy.deepcopy(network.config))
+        _tie_alike(network, fresh)
+        twin.network = fresh.to(tuned.device).eval()
         batches = [list(samples[n * TWIN_BATCH :][:TWIN_BATCH]) for n in range(self.twin_steps)]
         if len(batches[-1]) < TWIN_BATCH:
             raise UsageError("relearning.twin_steps: must be fewer, the original distribution has little but the skill")
@@ -116,6 +118,15 @@ class Relearning(Intervention):
         rise = max(1, self.twin_steps // 10)
         _learn(twin, batches, lambda n: top * min((n + 1) / rise, 1 - n / self.twin_steps))
         return twin
+
+
+def _tie_alike(network: Any, fresh: Any) -> None:
+    """Have a fresh network share weights where the other does, as a looped one's passes do."""
+    first = {id(weight): name for name, weight in network.named_parameters()}
+    for name, weight in network.named_parameters(remove_duplicate=False):
+        if first[id(weight)] != name:
+            module, _, own = name.rpartition(".")
+            fresh.get_submodule(module)._parameters[own] = fresh.get_parameter(first[id(weight)])
 
 
 def _copy(student: Model) -> Model:

@@ -57,7 +57,9 @@ def blocks(student: Model) -> list[str]:
     network: Any = student.network
     count = int(network.config.num_hidden_layers)
     lists = [n for n, m in network.named_modules() if isinstance(m, ModuleList) and len(m) == count]
-    return [f"{lists[0]}.{number}." for number in range(count)] if lists else []
+    found = [f"{lists[0]}.{number}." for number in range(count)] if lists else []
+    names = list(student.state())
+    return [block for block in found if any(name.startswith(block) for name in names)]  # of a looped one, once
 
 
 def inside(student: Model, modules: Sequence[str], field: str) -> set[str]:

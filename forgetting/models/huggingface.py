@@ -12,31 +12,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    DynamicCache,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import AutoTokenizer, DynamicCache, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import logging
 
 from forgetting import seeds
-from forgetting.contracts import AnswerRequest, Answers, Layers, Model, Sampling
+from forgetting.contracts import AnswerRequest, Answers, Depth, Layers, Model, Sampling
 from forgetting.errors import UsageError, panics_told
-from forgetting.models import fused_qwen3
+from forgetting.models import fused_qwen3, looping
 from forgetting.models.decodable import check_decodable
 from forgetting.models.decoding import Decoding, rows_together
 from forgetting.models.decoding_slots import layers_of, selected
 from forgetting.models.folder_checks import check_folder
 from forgetting.models.ladder import Architecture
-from forgetting.models.weight_files import tensors_of
+from forgetting.models.networks import network_of
 from forgetting.natural.chat import turn_end
 
 # Model types with a table of positions, beyond whose end no text can go.
 LEARNED_POSITIONS = ("gpt2", "gpt_neo", "opt", "gpt_bigcode", "biogpt", "xglm", "openai-gpt", "codegen", "ctrl")
-FLOATS = ("F64", "F32", "F16", "BF16")
 ROTARY_BASE = 100.0  # texts are shorter than a hundred tokens; with the usual 10,000 most frequencies stand still
 INITIAL_SCALE = 0.5  # of the initial standard deviation, in units of 1 / sqrt(hidden size)
 
@@ -66,6 +58,7 @@ class HuggingFaceModel(Model):
         self.capacity_non_embedding = self.capacity - network.get_input_embeddings().weight.numel()
         self.hidden_size = int(network.config.hidden_size)
         self._turn_end: tuple[str, int | None] | None = None  # of a chat template
+        self._loops = 0  # of this step of training; 0: all
 
     @property
     def device(self) -> torch.device:
@@ -93,7 +86,7 @@ class HuggingFaceModel(Model):
         """
         config = Qwen3Config(
             vocab_size=len(tokenizer), hidden_size=architecture.hidden_size,
-            intermediate_size=architecture.intermediate_size, num_hidden_layers=architecture.layers,
+            intermediate_size=architecture.intermediate_size, **looping.layers_of(architecture),
             num_attention_heads=architecture.heads, num_key_value_heads=architecture.key_value_heads,
             head_dim=architecture.head_dim, max_position_embeddings=512,
             initializer_range=INITIAL_SCALE / math.sqrt(architecture.hidden_size), tie_word_embeddings=True,
@@ -104,6 +97,7 @@ class HuggingFaceModel(Model):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.integer(seed, "initial weights", architecture.name))
             network = Qwen3ForCausalLM(config)
+        looping.tie(network)
         model = cls(network, tokenizer)
         expected = architecture.parameters(len(tokenizer))
         if model.capacity != expected:
@@ -134,33 +128,56 @@ class HuggingFaceModel(Model):
 
     def logits(self, tokens_RBT: Tensor) -> Tensor:
         """Next-token logits ``[1, B, T, V]``."""
-        logits: Tensor = self.network(input_ids=tokens_RBT[0], use_cache=False).logits
+        logits: Tensor = self._learning()(input_ids=tokens_RBT[0], use_cache=False).logits
         return logits[None]
+
+    @property
+    def loops(self) -> int:
+        """As in the contract."""
+        return looping.loops_of(self.network)
+
+    def begin_step(self, step: int) -> None:
+        """As in the contract: a looped network draws how often it passes through its layers."""
+        self._loops = looping.drawn(self.network, step)
+
+    def _learning(self) -> Any:
+        """The network as it is in this step of training; at rest, or without gradients, it is whole."""
+        if not self._loops or not (self.network.training and torch.is_grad_enabled()):
+            return self.network
+        return looping.passed(self.network, self._loops)
+
+    def at_depth(self, depth: Depth) -> HuggingFaceModel:
+        """As in the contract; of a network that is not looped itself."""
+        if (taught := self.loops) == 1:
+            return self
+        if depth.halts:
+            from forgetting.models.halting import HaltingModel
+
+            return HaltingModel(self, depth.loops or taught, depth)
+        other = copy.copy(self)
+        other.network, other._loops = looping.passed(self.network, depth.loops or taught), 0
+        return other
+
+    def layer_passes(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[int]:
+        """As in the contract: each token takes as many as there are loops."""
+        return [len(answer) * self.loops for answer in answers]
 
     def logits_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         """As in the contract; the network's head sees those places only, and most of its work is there."""
-        if fused_qwen3.suits(self.network, tokens_RBT.shape[2]):
-            return fused_qwen3.logits_at(self.network, tokens_RBT[0], places_RN[0])[None]
-        c, settings = self.network.config, {}
-        if type(self.network) is Qwen3ForCausalLM and c._attn_implementation == "sdpa" and not c.use_sliding_window:
+        network = self._learning()
+        if fused_qwen3.suits(network, tokens_RBT.shape[2]):
+            return fused_qwen3.logits_at(network, tokens_RBT[0], places_RN[0])[None]
+        c, settings = network.config, {}
+        if type(network) is Qwen3ForCausalLM and c._attn_implementation == "sdpa" and not c.use_sliding_window:
             # What transformers would find too, but only after a look at the positions, for which it waits.
             settings["attention_mask"] = dict.fromkeys(c.layer_types)
-        return self._logits_at(tokens_RBT[0], places_RN[0], use_cache=False, **settings)[None]
+        return _logits_at(network, tokens_RBT[0], places_RN[0], use_cache=False, **settings)[None]
 
     def targets_at(self, tokens_RBT: Tensor, places_RN: Tensor) -> Tensor:
         """As in the contract; no row is read beyond its last place."""
         if not fused_qwen3.suits(self.network, tokens_RBT.shape[2]):
             return super().targets_at(tokens_RBT, places_RN)
         return fused_qwen3.targets_at(self.network, tokens_RBT[0], places_RN[0])[None]
-
-    def _logits_at(self, tokens_BT: Tensor, places_N: Tensor, **settings: Any) -> Tensor:
-        head = self.network.get_output_embeddings()
-        hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0].flatten(0, 1)[places_N],))
-        try:
-            logits: Tensor = self.network(input_ids=tokens_BT, **settings).logits
-        finally:
-            hook.remove()
-        return logits
 
     def named_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
         """The trainable parameters with their names, the tied embedding once."""
@@ -184,7 +201,7 @@ class HuggingFaceModel(Model):
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face checkpoint."""
         with without_bars():
-            self.network.save_pretrained(folder)
+            self.network.save_pretrained(folder, **looping.saved(self.network))
         self.tokenizer.save_pretrained(folder)
 
     @torch.no_grad()
@@ -227,7 +244,7 @@ class HuggingFaceModel(Model):
             return fused_qwen3.Reader(self.network).read(tokens_BT, places_N)
         check_decodable(self.network.config, 0)
         cache = DynamicCache()
-        logits = self._logits_at(tokens_BT, places_N, past_key_values=cache, use_cache=True)
+        logits = _logits_at(self.network, tokens_BT, places_N, past_key_values=cache, use_cache=True)
         return logits, layers_of(cache)
 
     def check_texts(self, tokens_PT: Tensor) -> None:
@@ -252,37 +269,14 @@ class HuggingFaceModel(Model):
         return torch.tensor(tokens, device=self.device), torch.tensor(places, device=self.device)
 
 
-def network_of(folder: Path, what: str, **settings: Any) -> Any:
-    """The network of a checkpoint's folder. ``UsageError`` unless every weight is there and is a finite number.
-
-    Weights that a file lacks transformers would draw at random; whole numbers it would take as they are.
-    """
-    held = tensors_of(folder)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
-        **settings,
-    )  # fmt: skip
-    network, found = loaded
-    if missing := sorted(found["missing_keys"]):
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UsageError(f"{what} has no weights {missing[0]!r}{more}, which its config.json asks for")
-    own, base = {name for name, _ in network.named_parameters()}, f"{network.base_model_prefix}."
-    for name, about in held.items():
-        if about["dtype"] not in FLOATS and {name, base + name, name.removeprefix(base)} & own:
-            raise UsageError(
-                f"{what} has weights of the kind {about['dtype']} ({name}); take one of {', '.join(FLOATS)}"
-            )
-    network.config.return_dict = True  # what a pass gives back is not a checkpoint's to say
-    network.config.output_attentions = network.config.output_hidden_states = False
-    check_finite(network, what)
-    return network
-
-
-def check_finite(network: Any, what: str) -> None:
-    """``UsageError`` where a weight is no finite number."""
-    for name, values in network.named_parameters():
-        if not bool(torch.isfinite(values).all()):
-            raise UsageError(f"{what} has weights that are no finite numbers ({name})")
+def _logits_at(network: Any, tokens_BT: Tensor, places_N: Tensor, **settings: Any) -> Tensor:
+    head = network.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0].flatten(0, 1)[places_N],))
+    try:
+        logits: Tensor = network(input_ids=tokens_BT, **settings).logits
+    finally:
+        hook.remove()
+    return logits
 
 
 def whole_texts(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -9,7 +9,10 @@ from forgetting.errors import require, unknown
 
 @dataclass(frozen=True)
 class Architecture:
-    """A Qwen3 architecture with tied embeddings. Sizes in units of one number; see ``parameters`` for the count."""
+    """A Qwen3 architecture with tied embeddings. Sizes in units of one number; see ``parameters`` for the count.
+
+    ``loops`` says how often its layers are passed through, at most, each time with the same weights.
+    """
 
     name: str
     hidden_size: int
@@ -18,9 +21,10 @@ class Architecture:
     head_dim: int
     intermediate_size: int
     key_value_heads: int
+    loops: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "layers", "heads", "head_dim", "intermediate_size", "key_value_heads"):
+        for name in ("hidden_size", "layers", "heads", "head_dim", "intermediate_size", "key_value_heads", "loops"):
             require(getattr(self, name) >= 1, f"{self.name}.{name}", "at least 1", getattr(self, name))
         require(self.head_dim % 2 == 0, f"{self.name}.head_dim", "even (rotary embedding)", self.head_dim)
         require(
@@ -76,6 +80,24 @@ DEPTH_STRAND: tuple[Architecture, ...] = tuple(
     Architecture(f"depth-{n}", 32, n, 2, 16, 80, 2) for n in (1, 2, 3, 4, 6, 8)
 )
 
+# Two layers that are passed through once to three times, a number drawn for each step of training. At equal parameters
+# stands the width strand, at equal operations of training the same shapes in four layers.
+LOOPED_STRAND: tuple[Architecture, ...] = tuple(
+    Architecture(f"looped-{d}", d, 2, 2, d // 2, 5 * d // 2, 2, loops=3) for d in (16, 32)
+)
+DEEPER_STRAND: tuple[Architecture, ...] = tuple(
+    Architecture(f"deeper-{d}", d, 4, 2, d // 2, 5 * d // 2, 2) for d in (16, 32)
+)
+STRANDS: dict[str, tuple[Architecture, ...]] = {
+    "ladder": LADDER,
+    "width strand": WIDTH_STRAND,
+    "width strand in three layers": DEEP_STRAND,
+    "width strand in four layers": DEEPER_STRAND,
+    "depth strand": DEPTH_STRAND,
+    "looped strand": LOOPED_STRAND,
+    "defined, not trained here": GPU_RUNGS,
+}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -111,7 +133,7 @@ QWEN3: dict[str, Published] = {
 
 def architecture(name: str, field: str = "student") -> Architecture:
     """The architecture of that name, from ladder, GPU rungs or strands; ``UsageError`` with the nearest name."""
-    known = {a.name: a for a in (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEEP_STRAND, *DEPTH_STRAND)}
+    known = {a.name: a for strand in STRANDS.values() for a in strand}
     if name not in known:
         raise unknown(field, name, known)
     return known[name]

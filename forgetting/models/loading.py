@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from forgetting.batching import start_of_text, texts, tokens
 from forgetting.errors import UsageError, panics_told
 from forgetting.models.decodable import check_decodable
-from forgetting.models.huggingface import LEARNED_POSITIONS, HuggingFaceModel, network_of, whole_texts, without_bars
+from forgetting.models.huggingface import LEARNED_POSITIONS, HuggingFaceModel, whole_texts, without_bars
+from forgetting.models.networks import network_of
 from forgetting.record.reading import first_line
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from forgetting import seeds
 from forgetting.errors import require
+from forgetting.models import looping
 from forgetting.models.huggingface import INITIAL_SCALE, HuggingFaceModel
 from forgetting.models.ladder import Architecture
 
@@ -72,7 +73,7 @@ def fresh(
     """A Qwen3 model for natural text; ``words`` are the rows of its embedding, by default those of the tokenizer."""
     words = words or len(tokenizer)
     config = Qwen3Config(
-        vocab_size=words, hidden_size=architecture.hidden_size, num_hidden_layers=architecture.layers,
+        vocab_size=words, hidden_size=architecture.hidden_size, **looping.layers_of(architecture),
         intermediate_size=architecture.intermediate_size, num_attention_heads=architecture.heads,
         num_key_value_heads=architecture.key_value_heads, head_dim=architecture.head_dim,
         max_position_embeddings=positions, initializer_range=INITIAL_SCALE / math.sqrt(architecture.hidden_size),
@@ -81,6 +82,8 @@ def fresh(
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.integer(seed, "fresh checkpoint", architecture.name))
-        model = HuggingFaceModel(Qwen3ForCausalLM(config), tokenizer)
+        network = Qwen3ForCausalLM(config)
+    looping.tie(network)
+    model = HuggingFaceModel(network, tokenizer)
     assert model.capacity == architecture.parameters(words)
     return model

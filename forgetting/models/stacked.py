@@ -19,6 +19,7 @@ from forgetting.contracts import AnswerRequest, Answers, Layers, Model
 from forgetting.errors import UsageError
 from forgetting.models.graphs import Graphs
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.looping import loops_of
 from forgetting.models.stacked_decoding import Decoder
 
 
@@ -55,6 +56,8 @@ class StackedModel(Model):
         for other in models[1:]:
             if {n: p.shape for n, p in other.state().items()} != {n: p.shape for n, p in first.state().items()}:
                 raise UsageError("stack: all replicas must be of one architecture")
+        if loops_of(first.network) > 1:
+            raise UsageError("stack: looped students are trained one at a time: each step draws how often they loop")
         self.tokenizer, self.replicas = first.tokenizer, len(models)
         self.capacity, self.hidden_size = first.capacity, first.hidden_size
         self.capacity_non_embedding = first.capacity_non_embedding

@@ -36,7 +36,7 @@ LEDGER_COLUMNS: dict[str, str] = {
     "kl_sum": "float64",  # forward KL(base || tuned)
     "answering": "string",  # how the answer came about: greedy, or another way with its settings
     "sample": "int64",  # which of an item's answers, where a way gives several
-    "generated": "int64",  # tokens written for the answer in all, thoughts and the end token included
+    "generated": "int64",  # tokens written for the answer in all, thoughts and the end included; looped: their passes
     "intervention": "string",  # what was done to the student before; "" for nothing
 }
 # Columns that older ledgers lack, and what they would hold there.

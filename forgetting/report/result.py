@@ -175,6 +175,28 @@ class Result(StudyFolder):
             raise UsageError("verifier_rates: needs ledger.parquet, which holds the answers")
         return verifier_rates(self.ledger)
 
+    def looped_passes(self) -> pd.DataFrame:
+        """Accuracy and passes of looped students by depth of the items: see ``analysis.looped_students``.
+
+        ``UsageError`` for a study without looped students that answered by some of their passes, or without its ledger.
+        """
+        from forgetting.report.looped_views import kept_passes
+
+        if kept_passes(self).empty:
+            raise UsageError("looped_passes: needs the ledger, and looped students with the way of answering looped")
+        return kept_passes(self)
+
+    def looped_twins(self) -> pd.DataFrame:
+        """What looped students keep beside unlooped ones of as many parameters, or operations.
+
+        ``UsageError`` for a study without a looped student and a twin.
+        """
+        from forgetting.report.looped_views import kept_twins
+
+        if kept_twins(self).empty:
+            raise UsageError("looped_twins: needs a looped student and one of its shape that is not looped")
+        return kept_twins(self)
+
     def replay_shares(self, skill: str = "maths", dose: int = 0, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
         """How much replay each size needs: the smallest share of the stream that keeps a level at a dose.
 

@@ -14,6 +14,7 @@ from forgetting.report import (
     branch_views,
     distance_views,
     keyword_views,
+    looped_views,
     probe_views,
     remedies,
     replay_views,
@@ -30,6 +31,7 @@ TOPICS = (
     probe_views.TOPIC,
     distance_views.TOPIC,
     answering_views.TOPIC,
+    looped_views.TOPIC,
     robustness_views.TOPIC,
     keyword_views.TOPIC,
 )

@@ -10,7 +10,8 @@ import torch
 from forgetting.contracts import Model
 from forgetting.errors import UsageError
 from forgetting.evaluation.evaluator import Evaluator
-from forgetting.models.huggingface import HuggingFaceModel, check_finite
+from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.networks import check_finite
 from forgetting.record.store import Store
 from forgetting.study.study import Study
 from forgetting.training.fit import device

@@ -189,7 +189,8 @@ def _stream(study: Study, arm: Arm) -> float:
 def _activations(model: Published, tokens: int, width: int, checkpointing: bool) -> float:
     a = model.architecture
     layer, kept = 34 * tokens * a.hidden_size * width / 2, tokens * a.hidden_size * width
-    layers = layer + kept * (a.layers - 1) if checkpointing else layer * a.layers
+    count = a.layers * a.loops
+    layers = layer + kept * (count - 1) if checkpointing else layer * count
     return (layers + 12.0 * tokens * model.vocabulary) / 1e9
 
 

@@ -195,7 +195,7 @@ def construct(spec: Spec) -> Study:
         stages=trunk,
         branches=branches,
         benchmarks=_benchmarks(spec.evaluation),
-        answering=_answering(spec.evaluation),
+        answering=_answering(spec.evaluation, students),
         interventions=tuple(
             cast(Intervention, registry.build("intervention", value, f"interventions[{i}]"))
             for i, value in enumerate(spec.interventions)
@@ -282,7 +282,7 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
     return built
 
 
-def _answering(evaluation: Evaluation) -> tuple[Answering, ...]:
+def _answering(evaluation: Evaluation, students: Sequence[Student]) -> tuple[Answering, ...]:
     built = tuple(
         cast(Answering, registry.build("answering", value, f"evaluation.answering[{i}]"))
         for i, value in enumerate(evaluation.answering)
@@ -290,4 +290,9 @@ def _answering(evaluation: Evaluation) -> tuple[Answering, ...]:
     labels = [one.label for one in built]
     rule = "free of repeats, and without greedy, which is always measured"
     require(len({*labels, "greedy"}) == len(labels) + 1, "evaluation.answering", rule, labels)
+    for i, one in enumerate(built):
+        asked = any(isinstance(s, Checkpoint) or one.suits(s.loops) for s in students)
+        require(
+            asked, f"evaluation.answering[{i}]", "a way for one of the students, as looped is for looped-16", one.label
+        )
     return built

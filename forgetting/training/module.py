@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from forgetting.batching import answer_places
 from forgetting.contracts import Batch, Mitigation, Model
+from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
+from forgetting.models.looping import loops_of
 from forgetting.spec import Optimiser
 from forgetting.training.adamw import FlatAdamW, StackedAdamW
 
@@ -23,6 +25,9 @@ REFERENCE_HIDDEN_SIZE = 32
 
 def shard(network: Any, mesh: Any) -> None:
     """FSDP2: each block of the network, then what is left, has its weights spread over the mesh."""
+    if loops_of(network) > 1:
+        rule = "ddp for a looped student, whose blocks are the same ones every time"
+        raise UsageError(f"machine.strategy: must be {rule}, got fsdp")
     from torch.distributed.fsdp import fully_shard
 
     blocks = set(network._no_split_modules or ())
@@ -117,6 +122,7 @@ class FitModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss summed over replicas."""
+        self.student.begin_step(self.step)
         if self.mitigation is None:
             return self.loss(batch).sum()
         loss = self.mitigation.loss(self.student, self.memory, batch, self.loss)

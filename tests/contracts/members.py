@@ -123,6 +123,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "thinking_budget", "unit": "steps", "budget": 2},
         {"name": "thinking_budget", "unit": "steps", "budget": 1, "filler": True},
         {"name": "symbolic", "results": "random"},
+        {"name": "looped", "written": 1},
+        {"name": "looped", "loops": 2, "halt": "entropy", "threshold": 0.1},
         {"name": "best_of_n", "samples": 3, "judge": "checks"},
         {"name": "best_of_n", "samples": 3, "judge": "random"},
         {"name": "forced_opening", "tokens": 0},
@@ -173,6 +175,7 @@ def _stacked(name: str, seed: int) -> Model:
 MODELS: dict[str, Callable[[int], Model]] = {
     "qwen3": _qwen3("tiny", 16, 1, 2, 8, 16, 1),
     "qwen3-two-layers": _qwen3("tiny-two", 16, 2, 2, 4, 24, 2),
+    "looped": _qwen3("tiny-looped", 16, 1, 2, 8, 16, 1, 3),
     "llama": _other(
         LlamaForCausalLM,
         lambda **given: LlamaConfig(

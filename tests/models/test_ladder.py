@@ -12,17 +12,19 @@ from forgetting.errors import UsageError
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.models.ladder import (
     DEEP_STRAND,
+    DEEPER_STRAND,
     DEPTH_STRAND,
     GPU_RUNGS,
     LADDER,
+    LOOPED_STRAND,
     WIDTH_STRAND,
     Architecture,
     architecture,
 )
 from forgetting.testing.small import words
 
-EVERY = (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEEP_STRAND, *DEPTH_STRAND)
-BUILT = ("10k", "14k", "20k", "34k", "50k", "70k", "100k", "175k", "455k", "1m")
+EVERY = (*LADDER, *GPU_RUNGS, *WIDTH_STRAND, *DEEP_STRAND, *DEEPER_STRAND, *DEPTH_STRAND, *LOOPED_STRAND)
+BUILT = ("10k", "14k", "20k", "34k", "50k", "70k", "100k", "175k", "455k", "1m", "looped-16")
 by_name = pytest.mark.parametrize("rung", EVERY, ids=lambda a: a.name)
 
 

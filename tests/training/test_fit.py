@@ -18,8 +18,9 @@ from forgetting.contracts import Batch, Model
 from forgetting.errors import UsageError
 from forgetting.models import fused_qwen3
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.models.ladder import Architecture
 from forgetting.spec import Machine, Optimiser
-from forgetting.testing.small import batch, differing, model, pool, weights, words
+from forgetting.testing.small import TINY, batch, differing, model, pool, weights, words
 from forgetting.training.checkpoints import Snapshots, generator_states, last, read, restore_generators
 from forgetting.training.fit import device, fit
 from forgetting.training.module import FitModule
@@ -116,11 +117,12 @@ def run(student: HuggingFaceModel, plan: MixPlan, folder: Path, first: int = 0, 
     return module
 
 
-def test_a_fit_resumed_from_any_step_is_the_one_that_never_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [TINY, Architecture("tiny-looped", 16, 1, 2, 8, 16, 1, 3)], ids=lambda a: a.name)
+def test_a_fit_resumed_from_any_step_is_the_one_that_never_stopped(shape: Architecture, tmp_path: Path) -> None:
     plan = mixed(Numbered("foreign"), Numbered("own"), share=0.4, doses=(0, 5, 12), batch_size=4, seed=0)
     assert plan.steps == 8 + 1
     torch.manual_seed(1), random.seed(1), np.random.seed(1)
-    student = model(0)
+    student = model(0, architecture=shape)
     whole = run(student, plan, tmp_path / "whole")
     after = generator_states()
     optimiser = {n: t.clone() for n, t in whole.optimiser_tensors().items()}
@@ -128,7 +130,7 @@ def test_a_fit_resumed_from_any_step_is_the_one_that_never_stopped(tmp_path: Pat
         torch.manual_seed(99), random.seed(99), np.random.seed(99)
         found = read(tmp_path / "whole" / f"dose-{step:08d}.safetensors")
         assert found.step == step
-        again = model(5)
+        again = model(5, architecture=shape)
         again.load_state(found.weights)
         restore_generators(found.generators)
         module = run(again, plan, tmp_path / f"from {step}", step, found.optimiser)

@@ -1,0 +1,38 @@
+"""What is done to a student holds for a looped one too: the laws of three families, with it in the other's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from forgetting.models.ladder import Architecture
+from forgetting.testing import DistillationLaws, InterventionLaws, MitigationLaws, small
+from tests.contracts.members import every
+
+pytestmark = pytest.mark.slow
+LOOPED = Architecture("tiny", 16, 1, 2, 8, 16, 1, 3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def looped() -> Iterator[None]:
+    """The small model of the suites is looped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(small.model.__kwdefaults__, "architecture", LOOPED)
+        assert small.model().loops == 3
+        yield
+
+
+@every("mitigation")
+class TestMitigationOfLooped(MitigationLaws):
+    pass
+
+
+@every("intervention")
+class TestInterventionOfLooped(InterventionLaws):
+    pass
+
+
+@every("distillation")
+class TestDistillationOfLooped(DistillationLaws):
+    pass
