@@ -170,6 +170,9 @@ def _fit_form(fit: Fit, name: str) -> dict[str, Any]:
     if fit.until.benchmark:
         target = cast(Benchmark, registry.build("benchmarks", fit.until.benchmark, f"ladder.{name}.until.benchmark"))
         form["until"]["benchmark"] = {**settings_form(target), "version": target.version, **target.made_by()}
+    if fit.until.answering:
+        way = registry.build("answering", fit.until.answering, f"ladder.{name}.until.answering")
+        form["until"]["answering"] = settings_form(way)
     return form
 
 
