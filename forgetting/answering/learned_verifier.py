@@ -30,33 +30,33 @@ class LearnedVerifier(Answering):
 
     The verifier is a logistic regression (L-BFGS) that reads of an answer the mean of the student's last hidden states
     over its words, the last of these states, and the mean and the least log-probability of a word. It is fitted to
-    answers that the student draws at temperature 1 to training problems; right and wrong ones weigh alike, so that it
-    accepts where an answer is likelier to be right than it would be if half were. What is rejected counts among the
-    tokens generated: an answer with as many tokens as the greedy one was accepted at once. Unless it was fitted to both
-    right and wrong answers it accepts all. For the embedded world. The control has its labels shuffled.
+    the student's greedy and drawn answers to training problems; right and wrong ones weigh alike, so that it accepts
+    what is likelier to be right than it would be if half were. What is rejected counts among the tokens generated: an
+    answer with as many tokens as the greedy one was accepted at once. Unless it was fitted to both right and wrong
+    answers it accepts all. For the embedded world. The control has its labels shuffled.
 
     Args:
         problems: training problems of the skill
-        samples: answers drawn to each
+        samples: answers drawn to each, beside the greedy one
         skill: of these problems
         kept: fitted to the student at dose 0, and kept; otherwise to the student that answers
         attempts: draws in the place of a rejected answer, at most
         threshold: probability of being right from which on an answer is accepted
         ridge: strength of the penalty on the squares of the weights
         shuffled: the control
-        temperature: divides the logits of the draws that are accepted or rejected
-        top_p: these draws come from the likeliest words that together have this probability
+        temperature: divides the logits of all draws
+        top_p: draws come from the likeliest words that together have this probability
         seed: of all draws
         max_new_tokens: longest answer that it is fitted to, in tokens
     """
 
-    problems: int = 400
-    samples: int = 4
+    problems: int = 1000
+    samples: int = 1
     skill: str = "maths"
     kept: bool = False
     attempts: int = 4
     threshold: float = 0.5
-    ridge: float = 1e-3
+    ridge: float = 1e-2
     shuffled: bool = False
     temperature: float = 0.8
     top_p: float = 0.95
@@ -65,8 +65,8 @@ class LearnedVerifier(Answering):
 
     def __post_init__(self) -> None:
         Sampling(self.temperature, self.top_p, self.seed)  # checks them
-        for name in ("problems", "samples", "attempts", "max_new_tokens"):
-            require(getattr(self, name) >= 1, f"learned_verifier.{name}", "1 or more", getattr(self, name))
+        for name, least in (("problems", 1), ("samples", 0), ("attempts", 1), ("max_new_tokens", 1)):
+            require(getattr(self, name) >= least, f"learned_verifier.{name}", f"{least} or more", getattr(self, name))
         require(0 < self.threshold < 1, "learned_verifier.threshold", "above 0 and below 1", self.threshold)
         require(self.ridge > 0, "learned_verifier.ridge", "above 0", self.ridge)
 
@@ -90,21 +90,22 @@ class LearnedVerifier(Answering):
         own = [s for s in samples if s.skill == self.skill][: self.problems]
         if not own:
             raise UsageError(f"learned_verifier.skill: must be a skill of the original samples, got {self.skill!r}")
-        how, once = (
-            Sampling(seed=seeds.integer(self.seed, "verifier"), samples=self.samples),
-            prompt_tokens(own, model.tokenizer),
-        )
-        drawn = samples_of(model, once, self.samples, how, limit=self.max_new_tokens, batch_items=TOGETHER)
-        prompts = [prompt for prompt in once for _ in range(self.samples)]
-        written = [answer for each in drawn for answer in each]
+        prompts, limit = prompt_tokens(own, model.tokenizer), self.max_new_tokens
+        greedy = go_on(model, prompts, [[] for _ in prompts], limit=limit, batch_items=TOGETHER)
+        each = [[answer] for answer in greedy]
+        if self.samples:
+            how = Sampling(self.temperature, self.top_p, seeds.integer(self.seed, "verifier"), samples=self.samples)
+            drawn = samples_of(model, prompts, self.samples, how, limit=limit, batch_items=TOGETHER)
+            each = [[*one, *more] for one, more in zip(each, drawn, strict=True)]
+        asked = [(sample, prompt) for sample, prompt in zip(own, prompts, strict=True) for _ in range(1 + self.samples)]
+        written = [answer for one in each for answer in one]
         texts = words_of(without_end(written, model.ends), model.tokenizer)
-        asked = [sample for sample in own for _ in range(self.samples)]
-        right = np.array([is_right(sample, text) for sample, text in zip(asked, texts, strict=True)])
+        right = np.array([is_right(sample, text) for (sample, _), text in zip(asked, texts, strict=True)])
         if right.all() or not right.any():
             return self
         if self.shuffled:
             right = right[seeds.generator(0, "shuffled verdicts").permutation(len(right))]
-        x_NF = features(model, prompts, written)
+        x_NF = features(model, [prompt for _, prompt in asked], written)
         mean_F, scale_F = x_NF.mean(0), x_NF.std(0).clamp(min=1e-6)
         x_NF, right_N = (x_NF - mean_F) / scale_F, torch.from_numpy(right).double()
         share = float(right_N.mean())
@@ -169,14 +170,18 @@ def features(model: Model, prompts: Sequence[Sequence[int]], written: Sequence[S
     rows = {row: [*asked, *own] for row, (asked, own) in enumerate(zip(prompts, written, strict=True))}
     found: dict[int, Tensor] = {}
     for chunk, states_BTD, logits_BTV in passes(model, rows):
-        for b, row in enumerate(chunk):
-            begin, end = len(prompts[row]), len(rows[row])
-            states_AD = states_BTD[b, begin:end].double()
-            if begin == end:  # an answer of nothing
-                states_AD = states_BTD[b, end - 1 : end].double()
-            own_A = torch.tensor(rows[row][begin:end])
-            log_AV = logits_BTV[b, begin - 1 : end - 1].double().log_softmax(-1)
-            told_A = log_AV.gather(1, own_A[:, None])[:, 0] if begin < end else torch.zeros(1, dtype=torch.float64)
-            likelihood = torch.stack([told_A.mean(), told_A.min()])
-            found[row] = torch.cat([states_AD.mean(0), states_AD[-1], likelihood])
+        width = states_BTD.shape[1]
+        begin_B, end_B = (torch.tensor([len(of[row]) for row in chunk])[:, None] for of in (prompts, rows))
+        place_T = torch.arange(width)
+        next_BT = torch.tensor([[*rows[row][1:], *[0] * (width + 1 - len(rows[row]))] for row in chunk])
+        log_BT = logits_BTV.double().log_softmax(-1).gather(-1, next_BT[..., None])[..., 0]
+        told_BT = (place_T >= begin_B - 1) & (place_T < end_B - 1)  # where a word of the answer is predicted
+        own_BT = (place_T >= torch.minimum(begin_B, end_B - 1)) & (place_T < end_B)  # of no words the prompt's last
+        mean_B = log_BT.masked_fill(~told_BT, 0).sum(1) / told_BT.sum(1).clamp(min=1)
+        least_B = log_BT.masked_fill(~told_BT, 0).amin(1)
+        states_BTD = states_BTD.double()
+        mean_BD = (states_BTD * own_BT[..., None]).sum(1) / own_BT.sum(1, keepdim=True)
+        last_BD = states_BTD[torch.arange(len(chunk)), end_B[:, 0] - 1]
+        read_BF = torch.cat([mean_BD, last_BD, mean_B[:, None], least_B[:, None]], dim=1)
+        found |= dict(zip(chunk, read_BF, strict=True))
     return torch.stack([found[row] for row in range(len(rows))])
