@@ -353,8 +353,6 @@ def test_a_fit_with_a_target_resumes_bit_for_bit_and_asks_validation_items(
 
 
 def test_the_measured_accuracy_is_that_of_the_split_validation(teachers: Path, tmp_path: Path) -> None:
-    from forgetting.benchmarks.maths import Maths
-
     asked: list[str] = []
 
     class Watched(Maths):
@@ -363,11 +361,12 @@ def test_the_measured_accuracy_is_that_of_the_split_validation(teachers: Path, t
             return Maths.items(self, split, variant)
 
     of = study(distilling=Fit(samples=320, pool=160, until=Until(MATHS)))
-    model = load(next(e for e in teachers.iterdir() if (e / "manifest.json").is_file()))
+    taught = load(next(e for e in teachers.iterdir() if (e / "manifest.json").is_file()))
     training = train.Training(
         of.stages[0].fit, None, None, None, Store(tmp_path, reference=None), "mark", 0  # type: ignore[arg-type]
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.registry, "build", lambda *_: Watched(items_per_depth=2, depths=(1,)))
-        found = train._accuracy(model, training, train.Stopwatch())()
+        own = {"benchmarks": Watched(items_per_depth=2, depths=(1,)), "answering": Greedy()}
+        patch.setattr(train.registry, "build", lambda family, *_: own[family])
+        found = train._accuracy(taught, training, train.Stopwatch())()
     assert asked == ["validation"] and 0 <= found <= 1
