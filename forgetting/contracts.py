@@ -643,6 +643,11 @@ class Answering(Part):
         """
         return self
 
+    @property
+    def fitted_to_base(self) -> bool:
+        """Whether it is fitted to the student at dose 0, and kept, and not to the student that answers."""
+        return False
+
     def openings(self, gold: Sequence[Sequence[int]], words: PreTrainedTokenizerFast) -> list[list[int]]:
         """How each answer has to begin, in tokens, given the gold answers: by default as the model will have it.
 

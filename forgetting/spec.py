@@ -76,6 +76,7 @@ class Until:
         every: steps between checks
         decay: that share of the steps taken; 0: the fit ends with the check, at the skill that was asked for
         max_new_tokens: longest answer of a check, in tokens
+        answering: how a check is answered, a way that learns nothing, by name or with settings; empty: greedily
     """
 
     benchmark: PartValue = ""
@@ -83,6 +84,7 @@ class Until:
     every: int = 100
     decay: float = 0.1
     max_new_tokens: int = 48
+    answering: PartValue = ""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -90,6 +92,7 @@ class Until:
         require(0 <= self.decay <= 1, "decay", "a share from 0 to 1", self.decay)
         for name in ("every", "max_new_tokens"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(not self.answering or bool(self.benchmark), "answering", "empty without a benchmark", self.answering)
 
 
 @dataclass(frozen=True)

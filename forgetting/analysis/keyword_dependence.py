@@ -20,6 +20,8 @@ KEY = ["arm", "benchmark", "student", "capacity", "dose"]
 RUN = ["distillation_seed", "seed"]
 DESCRIBED, OTHER_WORDING = "functional", "rephrased"
 CONFLICTS = ("conflict", "conflict_turned")
+BY_DESCRIPTION = "misnamed"  # a benchmark whose conflicts are right by the description; of others by the keyword
+FOLLOWED = ("description", "name")  # kinds of wrong answers to conflicts, which do what the other one says
 ACCURACIES = {"keyword": ORIGINAL, "description": DESCRIBED, "both": "both", "twice": "twice"}
 BOUNDED = ("dependence", "rephrased", "beyond_rephrased", "misled", "follows_keyword", "follows_description", "won")
 COLUMNS = (*KEY, "students", *ACCURACIES, *(f"{name}{end}" for name in BOUNDED for end in ("", "_low", "_high")))
@@ -32,11 +34,12 @@ def keyword_dependence(study: StudyFolder) -> pd.DataFrame:
     ``rephrased`` that of another wording, ``beyond_rephrased`` the first less the second; ``misled`` what a foreign
     keyword in an aside costs against one of the task; ``follows_keyword`` and ``follows_description`` the shares of
     answers to conflicts, mean over both orders, and ``won`` the keyword's part of those that follow either: these take
-    the ledger. Bounds are 95%, Student's t over students; NaN where a variant was not asked.
+    the ledger. Of ``misnamed`` the function's name is the keyword, and the docstring the description. Bounds are 95%,
+    Student's t over students; NaN where a variant was not asked.
     """
     scores = study.scores
     whole = scores[(scores["benchmark"] != PROBE) & scores["depth"].isna()]
-    told = whole[whole["variant"] == DESCRIBED]["benchmark"].unique()
+    told = whole[whole["variant"].isin((DESCRIBED, *CONFLICTS))]["benchmark"].unique()
     own = whole[whole["benchmark"].isin(told)]
     if own.empty:
         return pd.DataFrame(columns=list(COLUMNS))
@@ -73,9 +76,8 @@ def _conflicts(study: StudyFolder) -> pd.DataFrame:
     if study.ledger is None:
         return pd.DataFrame(columns=names, index=pd.MultiIndex.from_tuples([], names=[*KEY, *RUN]), dtype=float)
     own = study.ledger[study.ledger["variant"].isin(CONFLICTS)]
-    own = own.assign(
-        follows_keyword=own["verdict"].eq("right").astype(float),
-        follows_description=own["kind"].eq("description").astype(float),
-    )
+    shares = np.array([own["verdict"].eq("right"), own["kind"].isin(FOLLOWED)], dtype=float)
+    keyword, description = np.where(own["benchmark"].eq(BY_DESCRIPTION), shares[::-1], shares)
+    own = own.assign(follows_keyword=keyword, follows_description=description)
     orders = own.groupby([*KEY, *RUN, "variant"], observed=True)[names].mean()
     return orders.groupby([*KEY, *RUN], observed=True).mean()

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from forgetting import seeds
+from forgetting.answering._states import passes
 from forgetting.contracts import Answered, Answering, Model, Sample
 from forgetting.errors import require
 from forgetting.world.vocabulary import NUMBERS
@@ -15,8 +16,6 @@ from forgetting.world.vocabulary import NUMBERS
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
-
-ROWS = 64  # of a reading pass
 
 
 @dataclass(frozen=True)
@@ -126,24 +125,10 @@ def _hidden(model: Model, rows: Sequence[Sequence[int]], places: Sequence[tuple[
     """The hidden states ``[N, D]`` that the output layer reads at places (row, token) of texts, in fp32 on the CPU."""
     import torch
 
-    head = model.network.get_output_embeddings()  # type: ignore[operator]  # torch knows no such method
-    pad, kept = int(model.tokenizer.pad_token_id), list[Any]()
-    found: dict[tuple[int, int], Tensor] = {}
     wanted: dict[int, list[int]] = {}
     for row, token in places:
         wanted.setdefault(row, []).append(token)
-    order = sorted(wanted, key=lambda row: len(rows[row]))
-    hook = head.register_forward_pre_hook(lambda _, given: kept.append(given[0].detach()))
-    try:
-        with model.at_rest(), torch.no_grad():
-            for start in range(0, len(order), ROWS):
-                chunk = order[start : start + ROWS]
-                width = max(len(rows[row]) for row in chunk)
-                padded = [[*rows[row], *[pad] * (width - len(rows[row]))] for row in chunk]
-                kept.clear()
-                model.logits(torch.tensor(padded, device=model.device)[None])
-                states_BTD = kept[0].float().cpu()
-                found |= {(row, t): states_BTD[b, t] for b, row in enumerate(chunk) for t in wanted[row]}
-    finally:
-        hook.remove()
+    found: dict[tuple[int, int], Tensor] = {}
+    for chunk, states_BTD, _ in passes(model, {row: rows[row] for row in wanted}):
+        found |= {(row, t): states_BTD[b, t] for b, row in enumerate(chunk) for t in wanted[row]}
     return torch.stack([found[place] for place in places])

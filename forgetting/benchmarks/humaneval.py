@@ -74,6 +74,11 @@ class HumanEval(TextBenchmark):
 
 def job(item: Item, answer: str) -> Asserts:
     """The program of an answer with the item's tests. The tests may call helpers that the prompt defines."""
-    entry, test = item.check
+    entry, test, *_ = item.check
     program = programs.continuation_of(item.prompt, answer, entry)
-    return Asserts(program, entry, f"{test}\ncheck(candidate)\n", prelude=item.prompt)
+    return Asserts(program, entry, calling(test), prelude=item.prompt)
+
+
+def calling(test: str) -> str:
+    """Test code that calls its check."""
+    return f"{test}\ncheck(candidate)\n"

@@ -7,6 +7,7 @@ the answer, or of another problem, or none at all.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 ARRANGEMENTS = ("kept", "shuffled", "answer_only", "answer_first", "of_another")
+RESULT = re.compile(r"=\s?(\d[\d.,]*)")  # of an equation, as a calculator would insert it
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Process(Distillation):
     Args:
         steps: weight of a token of the steps
         answer: weight of a token of the final answer
+        results: factor of the weight of a step's result, behind its ``=``; 0: it is left to a calculator
         arrangement: ``kept``; ``shuffled``: the steps in another order; ``answer_only``: without steps;
             ``answer_first``: the steps after it; ``of_another``: before it as many steps of another sample
         mark: text with which the final answer begins
@@ -48,6 +51,7 @@ class Process(Distillation):
 
     steps: float = 1.0
     answer: float = 1.0
+    results: float = 1.0
     arrangement: Literal["kept", "shuffled", "answer_only", "answer_first", "of_another"] = "kept"
     mark: str = "answer "
     separator: str = " ; "
@@ -59,6 +63,7 @@ class Process(Distillation):
             raise unknown("process.arrangement", self.arrangement, ARRANGEMENTS)
         require(self.steps >= 0, "process.steps", "a weight, 0 or more", self.steps)
         require(self.answer >= 0, "process.answer", "a weight, 0 or more", self.answer)
+        require(self.results >= 0, "process.results", "a factor, 0 or more", self.results)
         require(self.steps + self.answer > 0, "process.answer", "above 0 where process.steps is 0", self.answer)
         require(bool(self.mark), "process.mark", "the text with which the final answer begins", self.mark)
         require(bool(self.separator), "process.separator", "the text between steps", self.separator)
@@ -132,7 +137,12 @@ class Process(Distillation):
     def _weights(self, sample: Sample, final: tuple[int, int], tokenizer: PreTrainedTokenizerFast) -> list[float]:
         """The weight of each token of an answer, its end left out."""
         offsets = tokenizer.backend_tokenizer.encode(sample.answer, add_special_tokens=False).offsets
-        return [self.answer if final[0] <= start < final[1] else self.steps for start, _ in offsets]
+        own = [self.answer if final[0] <= start < final[1] else self.steps for start, _ in offsets]
+        for found in RESULT.finditer(sample.answer) if self.results != 1 else ():
+            for place, (start, end) in enumerate(offsets):
+                if start < found.end(1) and end > found.start(1) and not final[0] <= start < final[1]:
+                    own[place] *= self.results
+        return own
 
 
 def _another_order(steps: list[str], rng: np.random.Generator) -> list[str]:

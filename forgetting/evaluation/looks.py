@@ -120,7 +120,7 @@ class Looks:
 
         def write() -> pd.DataFrame:
             of = study.spec.evaluation
-            return other_answers(student, ways, study.benchmarks, of, study.original)
+            return other_answers(student, ways, study.benchmarks, of, study.original, evaluator.base)
 
         with self.recorder.watch("answering"):
             return evaluator.written_by_base(write) if student is evaluator.base else write()

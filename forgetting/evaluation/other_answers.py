@@ -22,17 +22,22 @@ def other_answers(
     benchmarks: Sequence[Benchmark],
     evaluation: Evaluation,
     original: Contamination,
+    base: Model | None = None,
 ) -> pd.DataFrame:
     """Rows of the unperturbed test items, one for each answer; the losses are those of the gold answers, not asked.
 
-    A way that learns is fitted to the student by the first samples of the original distribution, always the same ones.
+    A way that learns is fitted to the student by the first samples of the original distribution, always the same ones;
+    one that is kept from dose 0 on to ``base``, without which it is to the student itself.
     """
     wanted = evaluation.answering_benchmarks
     asked = [b for b in benchmarks if not b.asks and (not wanted or b.short_name() in wanted)]
     most = max((way.memory_samples() for way in ways), default=0)
     drawn = list(islice(original.samples(generator(0, "answering memory")), most))
     with student.at_rest():
-        fitted = {way.label: way.fitted(student, drawn[: way.memory_samples()]) for way in ways}
+        fitted = {
+            way.label: way.fitted((base or student) if way.fitted_to_base else student, drawn[: way.memory_samples()])
+            for way in ways
+        }
         frames = [
             _rows(student, way, b, evaluation).assign(answering=label) for label, way in fitted.items() for b in asked
         ]

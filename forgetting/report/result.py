@@ -168,12 +168,12 @@ class Result(StudyFolder):
         return found
 
     def verifier_rates(self) -> pd.DataFrame:
-        """How many right and wrong answers an exact check of steps lets pass: see ``analysis.verifier_rates``."""
+        """How many right and wrong answers verifiers let pass, exact and learned: see ``analysis.verifier_rates``."""
         from forgetting.analysis.verifier_rates import verifier_rates
 
-        if self.ledger is None:
+        if self.every_row is None:
             raise UsageError("verifier_rates: needs ledger.parquet, which holds the answers")
-        return verifier_rates(self.ledger)
+        return verifier_rates(self.every_row)
 
     def looped_passes(self) -> pd.DataFrame:
         """Accuracy and passes of looped students by depth of the items: see ``analysis.looped_students``.

@@ -14,8 +14,8 @@ from typing import Any, cast
 import torch
 
 from forgetting import registry
-from forgetting.batching import prompts, texts, tokens, without_end
-from forgetting.contracts import Batch, Benchmark, Report
+from forgetting.batching import prompts, texts, tokens
+from forgetting.contracts import Answering, Batch, Benchmark, Report
 from forgetting.errors import require
 from forgetting.models.huggingface import HuggingFaceModel
 from forgetting.record.field_kinds import ANY, NUMBER, WHOLE
@@ -95,16 +95,17 @@ def checkpoint_of(mark: str, file: Path) -> checkpoints.RunCheckpoint | None:
 
 
 def _accuracy(model: HuggingFaceModel, of: Training, watch: Stopwatch) -> Callable[[], float]:
-    """Measures the share of right greedy answers to the validation items of the target."""
+    """Measures the share of right answers to the validation items of the target, given in its way."""
     benchmark = cast(Benchmark, registry.build("benchmarks", of.fit.until.benchmark, "until.benchmark"))
     items = benchmark.items("validation")
     require(len(items) > 0, "until.benchmark", "a benchmark with items of the split validation", benchmark.short_name())
-    asked = tokens(prompts(items, model.tokenizer), model.tokenizer)
+    asked, until = tokens(prompts(items, model.tokenizer), model.tokenizer), of.fit.until
+    way = cast(Answering, registry.build("answering", until.answering or "greedy", "until.answering"))
 
     def measured() -> float:
         with watch("evaluation"):
-            answers = model.generate([asked], max_new_tokens=of.fit.until.max_new_tokens)[0]
-            said = texts(without_end(answers, model.ends), model.tokenizer)
+            found = way.answers(model, asked, max_new_tokens=until.max_new_tokens, batch_items=128)
+            said = texts([first.tokens for first, *_ in found], model.tokenizer)
             return sum(grade.verdict == "right" for grade in benchmark.grade(items, said)) / len(items)
 
     return measured

@@ -174,6 +174,9 @@ def _fit_form(fit: Fit, name: str) -> dict[str, Any]:
         form["until"]["benchmark"] = {**settings_form(target), "version": target.version, **target.made_by()}
     if fit.original:
         form["original"] = settings_form(registry.build("contamination", fit.original))
+    if fit.until.answering:
+        way = registry.build("answering", fit.until.answering, f"ladder.{name}.until.answering")
+        form["until"]["answering"] = settings_form(way)
     return form
 
 

@@ -39,7 +39,12 @@ def sweep_needs(executor: Any, storage: str) -> list[str]:
 def _parts(spec: Spec) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every part that a spec names, those inside of others as well: family, name, settings."""
     ladder = spec.ladder
-    found: list[tuple[str, Any]] = [("contamination", ladder.original), ("distillation", ladder.distillation)]
+    stages = [*ladder.stages(), *(one for own in ladder.branch_stages().values() for one in own)]
+    untils = [fit.until for fit in (ladder.teaching, ladder.distilling, *(fit for _, fit in stages))]
+    found: list[tuple[str, Any]] = [("contamination", ladder.original)]
+    found += [("distillation", method) for method, _ in stages]
+    found += [("benchmarks", until.benchmark) for until in untils if until.benchmark]
+    found += [("answering", until.answering) for until in untils if until.answering]
     found += [("contamination", value) for value in spec.contaminations]
     found += [("mitigation", value) for value in spec.mitigations]
     found += [("benchmarks", value) for value in spec.evaluation.benchmarks]

@@ -231,6 +231,11 @@ def construct(spec: Spec) -> Study:
     for fit in (ladder.teaching, *(stage.fit for stage in study.every_stage())):
         if fit.until.benchmark:
             registry.build("benchmarks", fit.until.benchmark, "ladder.until.benchmark")
+        if fit.until.answering:
+            way = cast(Answering, registry.build("answering", fit.until.answering, "ladder.until.answering"))
+            plain = way.count == 1 and not way.memory_samples() and type(way).openings is Answering.openings
+            rule = "a way that answers once, without gold answers and without learning"
+            require(plain, "ladder.until.answering", rule, fit.until.answering)
     if study.interventions:
         sharded = spec.machine.devices > 1 and spec.machine.strategy == "fsdp"
         require(not sharded, "machine.strategy", "ddp where there are interventions", "fsdp")

@@ -22,7 +22,7 @@ from forgetting.world.splits import SPLITS
 
 TRAINING_SAMPLES = 4_000
 SURFACE = (
-    *("rephrased", "renamed", "reordered", "distractor", "functional", "reformatted"),
+    *("rephrased", "renamed", "nameless", "reordered", "distractor", "functional", "reformatted"),
     *("both", "twice", "own_aside", "other_aside", "conflict", "conflict_turned", "crossed"),
 )
 

@@ -49,3 +49,19 @@ def test_without_what_it_takes() -> None:
     bare = a_study()
     bare.scores = bare.scores[bare.scores["variant"] == "original"]
     assert keyword_dependence(bare).empty
+
+
+def test_where_conflicts_are_right_by_the_description() -> None:
+    """A function under another's name, HumanEval's side: who does what the name says follows the keyword."""
+    study = a_study()
+    for table in (study.scores, study.ledger):
+        assert table is not None
+        table["benchmark"] = "misnamed"
+    assert study.ledger is not None
+    study.ledger["kind"] = study.ledger["kind"].replace("description", "name")
+    study.scores = study.scores[~study.scores["variant"].isin(("functional", "rephrased"))]
+    extra = study.scores[study.scores["variant"] == "original"].assign(variant="conflict", accuracy=0.4)
+    study.scores = pd.concat([study.scores, extra])
+    (row,) = keyword_dependence(study).to_dict("records")
+    assert (row["follows_keyword"], row["follows_description"]) == pytest.approx((0.3, 0.4))
+    assert row["won"] == pytest.approx(3 / 7) and np.isnan(row["dependence"])

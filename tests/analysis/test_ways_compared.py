@@ -105,3 +105,25 @@ def test_what_a_check_lets_pass() -> None:
     (row,) = verifier_rates(ledger[ledger["verdict"] == "right"]).to_dict("records")
     assert math.isnan(row["false_positive"]) and row["accuracy"] == 1
     assert verifier_rates(ledger, ("traps",)).empty
+
+
+def test_what_a_learned_verifier_lets_pass_is_seen_by_the_tokens() -> None:
+    """Shown are greedy answers, whatever was drawn in their place: right ones at 1 and 2, accepted are 1 and 3."""
+    head = {"arm": "dialogue", "benchmark": "maths", "student": "10k", "capacity": 10_000, "dose": 0,
+            "variant": "original", "distillation_seed": 0, "seed": 0, "intervention": "",
+            "answer": words().encode("12 + 5 = 17 ; answer 17", add_special_tokens=False)}  # fmt: skip
+    way, other = "learned_verifier problems=9", "learned_verifier kept=True"
+    rows = [
+        {**head, "item": item, "answering": how, "verdict": verdict, "generated": tokens}
+        for how, verdicts, counts in (
+            ("greedy", ("right", "right", "wrong", "wrong"), (9, 9, 9, 8)),
+            (way, ("right", "wrong", "wrong", "right"), (9, 18, 9, 17)),
+            (other, ("right", "right", "right", "right"), (18, 18, 18, 17)),
+        )
+        for item, verdict, tokens in zip("1234", verdicts, counts, strict=True)
+    ]
+    ledger = pd.DataFrame(rows).sample(frac=1, random_state=1)
+    table = verifier_rates(ledger).set_index("verifier")
+    assert table.loc[way, ["true_positive", "false_positive", "accuracy"]].tolist() == [0.5, 0.5, 0.5]
+    assert table.loc[other, ["true_positive", "false_positive", "accuracy"]].tolist() == [0, 0, 0.5]
+    assert table.loc["exact check", ["true_positive", "answers"]].tolist() == [1, 4] and len(table) == 3

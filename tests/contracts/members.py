@@ -34,8 +34,8 @@ VARIABLE = "FORGETTING_CONTRACT_MEMBERS"
 
 DATA = Path(__file__).parents[1] / "data"  # made by hand, in the schemas of the data sets
 
-# Closes a thought by a token that the world has not, tests/answering has it; trains for long at its defaults.
-NOT_AT_DEFAULTS = ("thinking_budget", "relearning")
+# Closes a thought by a token that the world has not, tests/answering has it; take long at their defaults.
+NOT_AT_DEFAULTS = ("thinking_budget", "learned_verifier", "relearning")
 PARITY = "tests.distillation.parity.Parity"  # a judge whom an untrained student sometimes pleases
 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -48,6 +48,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl"},
         {"name": "gsm8k", "source": f"{DATA}/gsm8k-{{split}}.jsonl", "annotations": False, "limit": 8},
         {"name": "humaneval", "source": f"{DATA}/humaneval.jsonl"},
+        {"name": "misnamed", "source": f"{DATA}/humaneval.jsonl"},
         {"name": "math500", "source": f"{DATA}/math500.jsonl"},
         {"name": "aime", "source": f"{DATA}/aime.jsonl"},
         {"name": "mbpp", "source": f"{DATA}/mbpp-{{split}}.jsonl"},
@@ -99,6 +100,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "reward_guided", "samples": 4, "judge": PARITY},
         {"name": "rejection", "samples": 2, "judge": PARITY},
         {"name": "process", "steps": 3.0, "arrangement": "shuffled"},
+        {"name": "process", "results": 0.0},
         {"name": "contrastive", "objective": "simpo", "samples": 2},
         {"name": "contrastive", "objective": "nll", "negatives": "another", "samples": 2},
     ),
@@ -125,6 +127,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "symbolic", "results": "random"},
         {"name": "looped", "written": 1},
         {"name": "looped", "loops": 2, "halt": "entropy", "threshold": 0.1},
+        {"name": "learned_verifier", "problems": 4, "samples": 2, "max_new_tokens": 6},
+        {"name": "learned_verifier", "problems": 4, "samples": 2, "max_new_tokens": 6, "kept": True, "shuffled": True},
         {"name": "best_of_n", "samples": 3, "judge": "checks"},
         {"name": "best_of_n", "samples": 3, "judge": "random"},
         {"name": "forced_opening", "tokens": 0},

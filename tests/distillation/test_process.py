@@ -15,6 +15,7 @@ from forgetting.distillation import process
 from forgetting.distillation.off_policy import OffPolicy
 from forgetting.distillation.process import Process
 from forgetting.errors import UsageError
+from forgetting.models.scratch import byte_level_bpe
 from forgetting.testing.distillation_laws import Steps
 from forgetting.testing.small import model, samples, words
 from forgetting.training.plan import MixPlan
@@ -57,6 +58,35 @@ def test_the_loss_is_the_weighted_mean_over_steps_and_answers(pool: list[Sample]
     assert found.weight_RBT is not None
     assert found.weight_RBT[found.answer_RBT].mean().item() == pytest.approx(1, rel=1e-6)
     assert not found.weight_RBT[~found.answer_RBT].any()
+
+
+@pytest.mark.parametrize("arrangement", ["kept", "answer_first"])
+def test_results_are_masked_and_nothing_else(pool: list[Sample], arrangement: Any) -> None:
+    """A weight of 0 stands at the words behind ``=`` in steps; all others are alike. Programs keep theirs."""
+    found, masked = made(Process(results=0.0, arrangement=arrangement), pool), 0
+    assert found.weight_RBT is not None
+    for place, text in enumerate(said(found)):
+        own = found.weight_RBT[0, place][found.answer_RBT[0, place]].tolist()
+        said_words = text.split()
+        steps = pool[place].skill in ("maths", "traps")
+        results = [steps and number > 0 and said_words[number - 1] == "=" for number in range(len(said_words))]
+        assert [weight == 0 for weight in own] == [*results, False]  # the end
+        assert len({weight for weight in own if weight}) == 1
+        masked += sum(results)
+    assert masked > 20
+    assert found.weight_RBT[found.answer_RBT].mean().item() == pytest.approx(1, rel=1e-6)
+
+
+def test_of_numbers_in_several_words_all_are_masked() -> None:
+    """In the words of a real tokenizer; the final answer, which is copied, keeps its weight."""
+    text = "so 12+5=17 in all\n#### 17"
+    tokenizer = byte_level_bpe([text], 270)
+    part = Process(results=0.0, mark="#### ", separator="\n")
+    sample = Sample("q", text, "worked", 1, "worked")
+    weights = part._weights(*part._arranged(0, [sample]), tokenizer)
+    offsets = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).offsets
+    masked = "".join(text[start:end] for weight, (start, end) in zip(weights, offsets, strict=True) if not weight)
+    assert "17" in masked and set(masked) <= set("=17 ")
 
 
 def test_with_equal_weights_it_is_off_policy(pool: list[Sample]) -> None:
@@ -143,6 +173,7 @@ def test_a_teacher_writes_what_is_rearranged() -> None:
         ({"arrangement": "shuffle"}, "process.arrangement: unknown name 'shuffle'; did you mean 'shuffled'"),
         ({"steps": -1.0}, "process.steps: must be a weight, 0 or more, got -1.0"),
         ({"steps": 0.0, "answer": 0.0}, "process.answer: must be above 0 where process.steps is 0, got 0.0"),
+        ({"results": -0.5}, "process.results: must be a factor, 0 or more, got -0.5"),
         ({"mark": ""}, "process.mark: must be the text with which the final answer begins, got ''"),
     ],
 )

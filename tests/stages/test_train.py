@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from forgetting.answering.greedy import Greedy
+from forgetting.answering.symbolic import Symbolic
+from forgetting.benchmarks.maths import Maths
+from forgetting.contracts import Answered, Answering, Model
 from forgetting.errors import UsageError
 from forgetting.models.checkpoint import load
 from forgetting.record.store import Store, manifest
@@ -22,8 +27,9 @@ from forgetting.study.fingerprints import fingerprint, student_form
 from forgetting.study.study import Study, construct
 from forgetting.sweep.layout import construct_sweep
 from forgetting.sweep.sweep_spec import SweepSpec, Target
-from forgetting.testing.small import differing
+from forgetting.testing.small import differing, model, words
 from forgetting.training.checkpoints import SnapshotWriter
+from forgetting.training.stopwatch import Stopwatch
 from forgetting.training.target import TargetStop, decided, latest_step
 from tests.contracts.small import spec
 
@@ -206,6 +212,49 @@ def test_a_fit_without_a_decay_is_stored_as_it_was_checked(
     assert manifest(home)["until"] == {"steps": 6, "why": "reached", "checks": [[2, 0.2], [4, 0.6], [6, 0.7]]}
 
 
+def test_a_check_is_answered_in_the_way_that_is_named(monkeypatch: pytest.MonkeyPatch, teachers: Path) -> None:
+    """With a calculator in the student's hands a target asks what it can with it; without one, greedily, as ever."""
+    asked = list[str]()
+
+    def writes(self: Answering, model: Model, prompts: Any, *, max_new_tokens: int, batch_items: int) -> Any:
+        asked.append(type(self).__name__)
+        right = isinstance(self, Symbolic)
+        gold = [item.answer if right else "answer 0" for item in Maths(2, (1,)).items("validation")]
+        return [[Answered(words().encode(text, add_special_tokens=False), 1)] for text in gold]
+
+    for way in (Greedy, Symbolic):
+        monkeypatch.setattr(way, "answers", writes)
+    for way, accuracy in (("", 0.0), ("symbolic", 1.0)):
+        of = study(distilling=Fit(until=Until(MATHS, answering=way)))
+        training: Any = SimpleNamespace(fit=of.stages[0].fit)
+        assert train._accuracy(model(1), training, Stopwatch())() == accuracy
+    assert asked == ["Greedy", "Symbolic"]
+
+
+def test_the_way_of_a_check_is_one_setting_however_it_is_written() -> None:
+    plain, short, long, random = (
+        construct(spec(ladder=Ladder(distilling=Fit(until=Until(MATHS, answering=way)))))
+        for way in ("", "symbolic", {"name": "symbolic", "results": "exact"}, {"name": "symbolic", "results": "random"})
+    )
+    marks = [fingerprint(student_form(one, one.students[0], 0)) for one in (plain, short, long, random)]
+    assert marks[1] == marks[2] and len(set(marks)) == 3
+
+
+@pytest.mark.parametrize(
+    ("until", "message"),
+    [
+        ({"answering": "symbolic"}, "answering: must be empty without a benchmark, got 'symbolic'"),
+        ({"benchmark": "maths", "answering": "symbolc"}, "unknown name 'symbolc'; did you mean 'symbolic'"),
+        ({"benchmark": "maths", "answering": "sampled"}, "ladder.until.answering: must be a way that answers once"),
+        ({"benchmark": "maths", "answering": "forced_opening"}, "without gold answers and without learning"),
+        ({"benchmark": "maths", "answering": "learned_verifier"}, "without gold answers and without learning"),
+    ],
+)
+def test_bad_ways_of_a_check(until: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        construct(spec(ladder=Ladder(distilling=Fit(until=Until(**until)))))
+
+
 def branched(*branches: dict[str, Any], **ladder: Any) -> Study:
     return study(branches=branches, **ladder)
 
@@ -304,8 +353,6 @@ def test_a_fit_with_a_target_resumes_bit_for_bit_and_asks_validation_items(
 
 
 def test_the_measured_accuracy_is_that_of_the_split_validation(teachers: Path, tmp_path: Path) -> None:
-    from forgetting.benchmarks.maths import Maths
-
     asked: list[str] = []
 
     class Watched(Maths):
@@ -314,11 +361,12 @@ def test_the_measured_accuracy_is_that_of_the_split_validation(teachers: Path, t
             return Maths.items(self, split, variant)
 
     of = study(distilling=Fit(samples=320, pool=160, until=Until(MATHS)))
-    model = load(next(e for e in teachers.iterdir() if (e / "manifest.json").is_file()))
+    taught = load(next(e for e in teachers.iterdir() if (e / "manifest.json").is_file()))
     training = train.Training(
         of.stages[0].fit, None, None, None, Store(tmp_path, reference=None), "mark", 0  # type: ignore[arg-type]
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.registry, "build", lambda *_: Watched(items_per_depth=2, depths=(1,)))
-        found = train._accuracy(model, training, train.Stopwatch())()
+        own = {"benchmarks": Watched(items_per_depth=2, depths=(1,)), "answering": Greedy()}
+        patch.setattr(train.registry, "build", lambda family, *_: own[family])
+        found = train._accuracy(taught, training, train.Stopwatch())()
     assert asked == ["validation"] and 0 <= found <= 1

@@ -14,7 +14,7 @@ from forgetting.errors import UsageError
 from forgetting.record.seals import write_sealed
 from forgetting.record.signing import SIGNATURE, check_trusted, is_ours, key_file, signature
 from forgetting.resume import resume
-from forgetting.spec import Backend, Evaluation, Ladder, Machine, Spec
+from forgetting.spec import Backend, Evaluation, Fit, Ladder, Machine, Spec, Until
 from forgetting.study.needs import study_needs, sweep_needs
 from forgetting.study.spec_files import to_mapping
 from forgetting.sweep.resume_sweep import resume_sweep
@@ -32,6 +32,15 @@ STUDIES: dict[str, tuple[Spec, list[str]]] = {
     "one of two": (Spec(evaluation=Evaluation(benchmarks=(BENCHMARK, {"name": TRAP}))), [f"import {TRAP!r}"]),
     "an original": (Spec(ladder=Ladder(original=TRAP)), [f"import {TRAP!r}"]),
     "a distillation": (Spec(ladder=Ladder(distillation={"name": TRAP})), [f"import {TRAP!r}"]),
+    "a stage": (Spec(ladder=Ladder(distillation=({"method": "gold"}, {"method": TRAP}))), [f"import {TRAP!r}"]),
+    "a stage of a branch": (
+        Spec(ladder=Ladder(branches=({"name": "own", "stages": [{"method": {"name": TRAP}}]},))), [f"import {TRAP!r}"]
+    ),
+    "a target": (Spec(ladder=Ladder(teaching=Fit(until=Until(benchmark=TRAP)))), [f"import {TRAP!r}"]),
+    "the target of a stage": (
+        Spec(ladder=Ladder(distillation=({"method": "gold", "until": {"benchmark": "maths", "answering": TRAP}},))),
+        [f"import {TRAP!r}"],
+    ),
     "a part of a mixture": (
         Spec(contaminations=({"name": "mixture", "parts": ["noise", TRAP], "shares": [0.5, 0.5]},)),
         [f"import {TRAP!r}"],

@@ -64,22 +64,47 @@ def renamed(problem: Problem) -> Problem | None:
     return _with_names(problem, function, dict(zip(arguments, NAMES, strict=False)))
 
 
-def _with_names(problem: Problem, function: ast.FunctionDef, arguments: Mapping[str, str]) -> Problem | None:
-    """The function called ``answer`` and its arguments as given; None where a new name is taken."""
+def misnamed(problem: Problem, name: str) -> Problem | None:
+    """The function has another name, and nothing else is changed; None where something has that name.
+
+    A name that may be a word of the docstring (median, of which it speaks) is another's only where it is called.
+    """
+    function = _function(problem)
+    if function is None or re.search(rf"\b{name}\b", problem.prompt + problem.body):
+        return None
+    called = "" if "_" in problem.entry else r"(?=\s*\()"
+    return _with_names(problem, function, {}, name, called)
+
+
+def arity(problem: Problem) -> int | None:
+    """How many arguments the function takes; None where that is not fixed."""
+    function = _function(problem)
+    if function is None or function.args.vararg or function.args.kwarg or function.args.kwonlyargs:
+        return None
+    return len(function.args.posonlyargs) + len(function.args.args)
+
+
+def _with_names(
+    problem: Problem, function: ast.FunctionDef, arguments: Mapping[str, str], name: str = "answer", behind: str = ""
+) -> Problem | None:
+    """The function and its arguments called as given; None where a new name is taken.
+
+    ``behind`` is what must follow the function's name in the docstring.
+    """
     nodes = list(ast.walk(ast.parse(problem.prompt + problem.body)))
     taken = {n.id for n in nodes if isinstance(n, ast.Name)} | {n.arg for n in nodes if isinstance(n, ast.arg)}
-    if taken & {*arguments.values(), "answer"}:
+    if taken & {*arguments.values(), name}:
         return None
     before, head = _split(problem.prompt, _line_of(function))
-    whole = _tokens(head + problem.body, {**arguments, problem.entry: "answer"})
+    whole = _tokens(head + problem.body, {**arguments, problem.entry: name})
     prompt, body = _split(whole, head.count("\n"))
     start = prompt.index(":\n")
-    text = re.sub(rf"\b{problem.entry}\b", "answer", prompt[start:])
+    text = re.sub(rf"\b{problem.entry}\b{behind}", name, prompt[start:])
     for old, new in arguments.items():
         # An argument's name that may be a word of the text is replaced in quotation marks only.
         word = rf"(?<=[`']){old}(?=[`'])" if len(old) > 2 and "_" not in old else rf"(?<![\w']){old}(?![\w'])"
         text = re.sub(rf"`{old}`" if old in ("a", "i") else word, f"`{new}`" if old in ("a", "i") else new, text)
-    return Problem(before + prompt[:start] + text, body, "answer")
+    return Problem(before + prompt[:start] + text, body, name)
 
 
 def functional(problem: Problem) -> Problem | None:

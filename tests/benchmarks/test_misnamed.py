@@ -1,0 +1,53 @@
+"""Functions under the names of others: what is asked, who is followed, and that name and docstring disagree."""
+
+from __future__ import annotations
+
+import pytest
+
+from forgetting.benchmarks.misnamed import CONFLICT, Misnamed
+from forgetting.natural.twins.python import Problem, arity, misnamed
+from tests.contracts.members import DATA
+from tests.real import source
+
+BY_HAND = Misnamed(source=f"{DATA}/humaneval.jsonl")
+
+
+def test_a_conflict_is_right_by_its_docstring_and_says_when_the_name_was_followed() -> None:
+    """``total`` is called ``largest_gap``, which takes one list as well."""
+    item = next(item for item in BY_HAND.items("test", CONFLICT) if item.template == "HumanEval/0")
+    assert item.prompt.startswith("def largest_gap(numbers: list):") and "total" not in item.prompt
+    assert ">>> largest_gap([1, 2])\n    3" in item.prompt
+    by_name = "    return max(abs(a - b) for a, b in zip(numbers, numbers[1:]))\n"
+    answers = ["    return sum(numbers)\n", by_name, "    return 0\n", "    return (\n"]
+    grades = BY_HAND.grade([item] * 4, answers)
+    assert [g.verdict for g in grades] == ["right", "wrong", "wrong", "unparsed"]
+    assert grades[1].kind == "name" and "name" not in {grades[0].kind, grades[2].kind, grades[3].kind}
+
+
+def test_without_a_name_nothing_else_is_changed() -> None:
+    originals = {item.template: item for item in BY_HAND.items()}
+    for item in BY_HAND.items("test", "nameless"):
+        own = originals[item.template]
+        assert item.prompt.replace("answer(", f"{own.check[0]}(") == own.prompt and item.problem == own.problem
+
+
+def test_a_name_of_ones_own_or_one_that_is_taken() -> None:
+    problem = Problem('def f(a, b=1):\n    """x"""\n', "    return a + b\n", "f")
+    twin = misnamed(problem, "g")
+    assert twin is not None and (twin.entry, twin.prompt) == ("g", 'def g(a, b=1):\n    """x"""\n')
+    assert misnamed(problem, "a") is None and misnamed(problem, "f") is None
+    assert arity(problem) == 2 and arity(Problem('def f(*a):\n    """x"""\n', "    return a\n", "f")) is None
+
+
+@pytest.mark.slow
+def test_name_and_docstring_disagree_throughout_humaneval() -> None:
+    """Gold bodies pass, the name's own program fails, and does what the name says."""
+    part = Misnamed(source=source("HumanEval.jsonl.gz"))
+    items = part.items("test", CONFLICT)
+    assert len(items) >= 140
+    assert {g.verdict for g in part.grade(items, [i.answer for i in items])} == {"right"}
+    named = part.grade(items, [i.check[3] for i in items])
+    assert {(g.verdict, g.kind) for g in named} == {("wrong", "name")}
+    assert all(item.check[0] in item.check[3] for item in items)
+    own = part.items("test", "nameless")
+    assert len(own) >= 160 and {g.verdict for g in part.grade(own, [i.answer for i in own])} == {"right"}
