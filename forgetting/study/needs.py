@@ -40,9 +40,11 @@ def _parts(spec: Spec) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every part that a spec names, those inside of others as well: family, name, settings."""
     ladder = spec.ladder
     stages = [*ladder.stages(), *(one for own in ladder.branch_stages().values() for one in own)]
-    untils = [fit.until for fit in (ladder.teaching, ladder.distilling, *(fit for _, fit in stages))]
+    fits = [ladder.teaching, ladder.distilling, *(stage.fit for stage in stages)]
+    untils = [fit.until for fit in fits]
     found: list[tuple[str, Any]] = [("contamination", ladder.original)]
-    found += [("distillation", method) for method, _ in stages]
+    found += [("contamination", fit.original) for fit in fits if fit.original]
+    found += [("distillation", stage.method) for stage in stages]
     found += [("benchmarks", until.benchmark) for until in untils if until.benchmark]
     found += [("answering", until.answering) for until in untils if until.answering]
     found += [("contamination", value) for value in spec.contaminations]
