@@ -10,39 +10,48 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
 from rich.console import Console
+from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from forgetting.executors.contract import Watch
 
 
 class Unbroken(io.TextIOBase):
-    """Standard error as it is at each write; one that is closed, full or without a reader ends nothing."""
+    """Standard error as it is at each write; one that is closed, full or without a reader ends nothing.
+
+    While bars are live, rich has a proxy in its place that prints above them, by way of this very stream: what stands
+    behind the proxy is written to.
+    """
 
     def write(self, text: str) -> int:
         """Write what can be written."""
         with suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(text)
+            _standard_error().write(text)
         return len(text)
 
     def flush(self) -> None:
         """Flush what can be flushed."""
         with suppress(OSError, ValueError, AttributeError):
-            sys.stderr.flush()
+            _standard_error().flush()
 
     def isatty(self) -> bool:
         """Whether there is a terminal at the other end."""
         with suppress(OSError, ValueError, AttributeError):
-            return bool(sys.stderr.isatty())
+            return bool(_standard_error().isatty())
         return False
 
     def fileno(self) -> int:
         """Standard error's."""
-        return sys.stderr.fileno()
+        return _standard_error().fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # of the stream that it writes to
         """Standard error's."""
-        return getattr(sys.stderr, "encoding", None) or "utf-8"
+        return getattr(_standard_error(), "encoding", None) or "utf-8"
+
+
+def _standard_error() -> IO[str]:
+    return sys.stderr.rich_proxied_file if isinstance(sys.stderr, FileProxy) else sys.stderr
 
 
 def print_early(text: str) -> None:
