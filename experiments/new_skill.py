@@ -3,7 +3,7 @@
     python experiments/new_skill.py results/new_skill-...
 
 writes ``ways.csv`` (accuracy of each branch, seed and skill at dose 0), ``orderings.csv`` (the ordering S4) and the
-figure ``ways``, and prints accuracy by way, maths also by depth, with paired differences from gold answers and from the trunk.
+figure ``ways``, and prints accuracy by way, maths also by depth, with paired differences by trunk.
 """
 
 from __future__ import annotations
