@@ -125,7 +125,10 @@ class Advice:
             for skill, one in own.kept.items()
         ]  # fmt: skip
         dose = round(self.planned * own.times)
-        return [*lines, f"  {dose:,} samples of your data, {own.cost:.2f} times the operations of plain tuning"]
+        lines.append(f"  {dose:,} samples of your data, {own.cost:.2f} times the operations of plain tuning")
+        if not math.isfinite(own.worst_harm):
+            lines.append("  (as many steps as plain tuning: its pilot has learned too little to say more)")
+        return lines
 
     def _table(self) -> list[str]:
         """A row a way: samples and operations as multiples of plain tuning's, harm so far, and what it keeps."""
@@ -150,7 +153,8 @@ class Advice:
             _kept(forecast, one.so_far[skill], self.keep[skill], whole=len(one.kept) == 1)
             for skill, forecast in one.kept.items()
         ]
-        return [way, f"{one.times:.2f}", f"{one.cost:.2f}", f"{one.worst_harm:.2f}", *kept]
+        harm = f"{one.worst_harm:.2f}" if math.isfinite(one.worst_harm) else "-"
+        return [way, f"{one.times:.2f}", f"{one.cost:.2f}", harm, *kept]
 
     def _changes(self) -> list[str]:
         own, able = self.chosen, [one for one in self.prospects if one.learns]

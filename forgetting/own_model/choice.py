@@ -29,7 +29,7 @@ class Prospect:
         arm: its arm's name; the plain one is that with ``times`` 1 that stands first
         kept: by skill, retention at equal learning
         harm: by skill, how much more the NLL of gold answers has risen so far than in plain tuning, at equal learning,
-            as a factor: 1 for plain tuning, below 1 for what harms less
+            as a factor: 1 for plain tuning, below 1 for what harms less; infinite: the pilot has learned too little
         times: samples of the new task until as much is learned, as a multiple of plain tuning's; infinite: never
         cost: operations of the whole run, as a multiple of plain tuning's
         measured: whether the pilot has got there itself, so that nothing is foretold

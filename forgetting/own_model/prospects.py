@@ -1,7 +1,8 @@
 """A finished round of pilots in; what each of them foretells at equal learning out.
 
 A pilot takes ``times`` as many samples of the new task as plain tuning for the same learning, read where both pilots
-have learned as much. That many times the planned dose is where its retention is forecast, and what its run costs.
+have learned as much. That many times the planned dose is where its retention is forecast, and what its run costs. Of
+replay whose pilot has learned too little for that, as many samples are supposed as make as many steps as plain tuning.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandas as pd
 from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.forecast import Forecast, Forecaster, method_of, runs_so_far
-from forgetting.analysis.learning_paths import floor_of
+from forgetting.analysis.learning_paths import REPLAYS, floor_of
 from forgetting.analysis.metrics import Floats
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, new_source
@@ -75,15 +76,19 @@ def prospects(
     found = []
     for name, pilot in pilots.items():
         times, dose, harm = _against(plain, pilot, skills)
+        method = method_of(settings[name])
+        compared = math.isfinite(times)
+        if not compared and method in REPLAYS:
+            times = 1 / costs[name]
         wanted = planned * times
-        measured = math.isfinite(times) and wanted <= pilot.dose_D[-1]
+        measured = compared and wanted <= pilot.dose_D[-1]
         if measured:
             kept = {skill: _measured(study, name, skill, wanted) for skill in skills}
         else:
-            method, end = method_of(settings[name]), wanted if math.isfinite(times) else float(planned)
-            kept = _forecast(study, name, skills, end, forecaster, method, method in methods)
+            end, known = wanted if math.isfinite(times) else float(planned), compared and method in methods
+            kept = _forecast(study, name, skills, end, forecaster, method, known)
         so_far = {skill: _measured(study, name, skill, dose).value for skill in skills}
-        reaches = measured or method_of(settings[name]) not in AVERAGES
+        reaches = measured or method not in AVERAGES
         found.append(Prospect(name, kept, harm, times, times * costs[name], measured, reaches, so_far))
     return found
 

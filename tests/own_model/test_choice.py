@@ -193,6 +193,25 @@ def test_rounds_share_what_is_left() -> None:
     assert scaled("2", 3.3) == "6.6" and scaled("30m", 4) == "120m" and scaled("1e17op", 2.34) == "2.4e+17op"
 
 
+def test_of_replay_that_has_learned_too_little_as_many_steps_are_supposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    dose = np.array([0.0, 40, 80])
+    little = Pilot(dose, dose / 1000, {"maths": dose * 0})
+    arms = {"plain": "none", "half": {"name": "replay", "share": 0.5}, "kl": "kl_to_base"}
+    study: Any = SimpleNamespace(
+        record={"arms": [{"name": arm, "mitigation": one} for arm, one in arms.items()]}, arm_names=tuple(arms)
+    )
+    monkeypatch.setattr(prospects, "_pilot", lambda *_: dataclasses.replace(little))
+    monkeypatch.setattr(prospects, "_measured", lambda *_: Forecast(1.0, 0.9, 1.0, told=True))
+    monkeypatch.setattr(prospects, "_forecast", lambda *given: {"maths": Forecast(1.0, 0.9, 1.0, told=given[-1])})
+    known: Any = None
+    costs = {"plain": 1.0, "half": 2.0, "kl": 7 / 3}
+    found = prospects.prospects(study, 640, ["maths"], costs, known, frozenset({"none", "replay", "kl_to_base"}))
+    assert [one.times for one in found] == [1.0, 0.5, math.inf] and found[1].cost == 1.0
+    assert [one.told for one in found] == [True, False, False] and found[1].learns and not found[2].learns
+    untold = [dataclasses.replace(found[0], kept={"maths": Forecast(0.5, 0, 1, told=False)}), *found[1:]]
+    assert choose(untold, KEEP, "half") == Choice("half", "as_usual")
+
+
 def test_what_trains_on_nothing_old_never_gets_back_what_it_lost() -> None:
     """In the past runs that ship with the package; this is why such forecasts are bounded by the present."""
     runs = shipped_runs()
