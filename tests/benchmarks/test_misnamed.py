@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from forgetting import Doses, Evaluation
 from forgetting.benchmarks.misnamed import CONFLICT, Misnamed
 from forgetting.natural.twins.python import Problem, arity, misnamed
 from tests.contracts.members import DATA
+from tests.models.natural import checkpoint, corpora, study
 from tests.real import source
 
 BY_HAND = Misnamed(source=f"{DATA}/humaneval.jsonl")
@@ -51,3 +55,19 @@ def test_name_and_docstring_disagree_throughout_humaneval() -> None:
     assert all(item.check[0] in item.check[3] for item in items)
     own = part.items("test", "nameless")
     assert len(own) >= 160 and {g.verdict for g in part.grade(own, [i.answer for i in own])} == {"right"}
+
+
+@pytest.mark.slow
+def test_a_tiny_checkpoint_is_asked_under_every_name(tmp_path: Path) -> None:
+    """Of the real problems; what a large model does there nobody has measured."""
+    benchmark = {"name": "misnamed", "source": source("HumanEval.jsonl.gz"), "limit": 8}
+    made = study(
+        checkpoint(tmp_path / "student"), corpora(tmp_path), tmp_path / "runs", benchmarks=[benchmark], controls=[],
+        doses=Doses(dose=16, first=16),
+        evaluation=Evaluation(benchmarks=(benchmark,), perturbed="ends", probe_items=8, max_new_tokens=8),
+    )  # fmt: skip
+    assert made.ledger is not None
+    own = made.ledger[made.ledger["benchmark"] == "misnamed"]
+    assert set(own["variant"]) == {"original", "nameless", "conflict"} and set(own["dose"]) == {0, 16}
+    assert own.groupby(["dose", "variant"], observed=True).size().max() <= 8
+    assert set(own["problem"]) == set(own.loc[own["variant"] == "original", "problem"])
