@@ -21,7 +21,7 @@ from forgetting.stages import assemble as record
 from forgetting.stages.folder import alone, prepare
 from forgetting.study.arguments import Arguments, explained, merged
 from forgetting.study.fingerprints import study_fingerprint
-from forgetting.study.study import Study, construct, warm_up_note
+from forgetting.study.study import Study, construct
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -80,7 +80,7 @@ def lay_out(study: Study, folder: Path, store: Store, executor: Executor, stack:
             work.commits = prepare(study, folder, work.stack)
             count = len(study.runs())
             lines = [f"study: {folder}, {count} run{'' if count == 1 else 's'}", *own_data.left_out(study)]
-            for line in filter(None, [*lines, warm_up_note(study)]):
+            for line in filter(None, [*lines, study.warm_up_note()]):
                 work.bars.say(line)
         yield work
 

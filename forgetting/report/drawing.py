@@ -274,8 +274,8 @@ def _inches(names: Sequence[str]) -> list[float]:
 
 def _legend_inches(widths: Sequence[float], count: int) -> float:
     """How wide a legend of so many columns is, which are filled one after the other."""
-    columns = [float(max(own)) for own in np.array_split(widths, count)]
-    return sum(columns) + 2 * EM * (count - 1) + 2.5 * EM
+    columns = [max(own) for own in np.array_split(widths, count)]
+    return float(sum(columns)) + 2 * EM * (count - 1) + 2.5 * EM
 
 
 def _grow(figure: Figure, more: float) -> None:

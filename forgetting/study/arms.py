@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -143,3 +144,17 @@ def _short(value: Any, setting: str) -> str:
     if isinstance(value, list | tuple) and any(isinstance(one, dict) for one in value):
         return "-".join(str(one.get("name")) if isinstance(one, dict) else str(one) for one in value)
     return str(value)
+
+
+def warm_up_note(spec: Spec, arms: Iterable[Arm]) -> str:
+    """Which doses are reached before the rate is, where it is warmed up; empty where none is.
+
+    At such a dose arms with more stream for a dose (replay, a low shift) have taken more steps, at a higher rate.
+    """
+    optimiser = spec.fine_tuning
+    samples = optimiser.batch_size * optimiser.warmup_steps
+    early = [d for d in spec.doses.values()[1:] if any(d < samples * arm.share() for arm in arms)]
+    if not early:
+        return ""
+    which = f"dose {early[0]:,} lies" if len(early) == 1 else f"doses {early[0]:,} to {early[-1]:,} lie"
+    return f"{which} in the warm-up of {optimiser.warmup_steps} steps of {optimiser.batch_size} samples"

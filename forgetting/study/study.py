@@ -17,7 +17,7 @@ from forgetting.contracts import Answering, Benchmark, Contamination, Distillati
 from forgetting.errors import require, unknown
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.spec import Evaluation, Fit, Ladder, Spec, StageSpec
-from forgetting.study.arms import Arm, arms_of
+from forgetting.study.arms import Arm, arms_of, warm_up_note
 from forgetting.study.run import Run, RunKey
 from forgetting.study.students import Student, check_language, students_of, teacher_of
 
@@ -76,6 +76,10 @@ class Study:
         """The student that is taught in these stages, of the capacity of another."""
         own = (s for s in self.students if self.rung(s) == self.rung(like))
         return next(s for s in own if self.stages_of(s) == tuple(stages))
+
+    def warm_up_note(self) -> str:
+        """Which doses lie in the warm-up; empty where none does."""
+        return warm_up_note(self.spec, self.arms)
 
     def rung(self, student: Student) -> Student:
         """The capacity or checkpoint that a student is made of, by the name that it has in the spec."""
@@ -163,20 +167,6 @@ def taught_from(study: Study, fit: Fit) -> Contamination:
     if not fit.original:
         return study.original
     return cast(Contamination, registry.build("contamination", fit.original, "ladder.distilling.original"))
-
-
-def warm_up_note(study: Study) -> str:
-    """Which doses are reached before the rate is, where it is warmed up; empty where none is.
-
-    At such a dose arms with more stream for a dose (replay, a low shift) have taken more steps, at a higher rate.
-    """
-    optimiser = study.spec.fine_tuning
-    samples = optimiser.batch_size * optimiser.warmup_steps
-    early = [d for d in study.spec.doses.values()[1:] if any(d < samples * arm.share() for arm in study.arms)]
-    if not early:
-        return ""
-    which = f"dose {early[0]:,} lies" if len(early) == 1 else f"doses {early[0]:,} to {early[-1]:,} lie"
-    return f"{which} in the warm-up of {optimiser.warmup_steps} steps of {optimiser.batch_size} samples"
 
 
 def construct(spec: Spec) -> Study:

@@ -17,9 +17,9 @@ from forgetting import Doses, Evaluation, Ladder, Spec, registry
 from forgetting.errors import UsageError
 from forgetting.spec import Machine
 from forgetting.study import settings, spec_files
-from forgetting.study.arms import arms_of
+from forgetting.study.arms import arms_of, warm_up_note
 from forgetting.study.fingerprints import study_fingerprint
-from forgetting.study.study import construct, warm_up_note
+from forgetting.study.study import construct
 
 # No number depends on these; every other setting must change the fingerprint.
 FREE = {"name", "keep", "machine.loggers"}
@@ -284,7 +284,7 @@ def test_mistakes_are_found_when_a_study_is_constructed(spec: Spec, words: str) 
 def test_doses_inside_the_warm_up_are_said(warmup: int, shift: float, said: str) -> None:
     optimiser = dataclasses.replace(Spec().fine_tuning, warmup_steps=warmup)
     study = construct(dataclasses.replace(Spec(), fine_tuning=optimiser, shifts=(shift,)))
-    assert warm_up_note(study) == said
+    assert study.warm_up_note() == said
 
 
 def test_names_of_arms_with_many_settings_are_cut_and_stay_apart() -> None:
