@@ -275,7 +275,7 @@ def _inches(names: Sequence[str]) -> list[float]:
 def _legend_inches(widths: Sequence[float], count: int) -> float:
     """How wide a legend of so many columns is, which are filled one after the other."""
     columns = [max(own) for own in np.array_split(widths, count)]
-    return float(sum(columns)) + 2 * EM * (count - 1) + 2.5 * EM
+    return float(sum(columns) + 2 * EM * (count - 1) + 2.5 * EM)
 
 
 def _grow(figure: Figure, more: float) -> None:

@@ -17,7 +17,7 @@ from forgetting import Doses, Evaluation, Ladder, Spec, registry
 from forgetting.errors import UsageError
 from forgetting.spec import Machine
 from forgetting.study import settings, spec_files
-from forgetting.study.arms import arms_of, warm_up_note
+from forgetting.study.arms import arms_of
 from forgetting.study.fingerprints import study_fingerprint
 from forgetting.study.study import construct
 
