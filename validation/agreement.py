@@ -21,14 +21,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from forgetting.analysis.study_folder import open_study
-from forgetting.analysis.thresholds.threshold import Threshold
+from forgetting.analysis.thresholds.threshold import Threshold, place_text, told
 from forgetting.errors import UsageError, run_script
 from forgetting.record.files import write_atomically
 from forgetting.report import drawing
 from forgetting.report.sweeps import style
 from forgetting.report.sweeps.read import LocatedTarget, SweepFolder, read_sweep
 from forgetting.report.sweeps.sweep_figures import capacities
-from forgetting.report.sweeps.sweep_tables import number, place_text
 
 HEAD = """# An adaptive sweep against the full grid
 
@@ -53,18 +52,10 @@ def rows(adaptive: SweepFolder, grid: SweepFolder) -> list[str]:
     for one, other in zip(adaptive.targets, grid.targets, strict=True):
         for placed, beside in zip(one.thresholds, other.thresholds, strict=True):
             a, b = placed.threshold, beside.threshold
-            cells = [one.conditions, place_text(placed), f"{a.level:g}", shown(a), shown(b)]
+            cells = [one.conditions, place_text(placed.place), f"{a.level:g}", told(a), told(b)]
             cells += ["yes" if agree(a, b) else "**no**", str(len(one.trials)), str(len(other.trials))]
             found.append(f"| {' | '.join(cells)} |\n")
     return found
-
-
-def shown(found: Threshold) -> str:
-    """Value and interval, or the verdict."""
-    if not found.located:
-        return style.status_text(found.axis, found.status)
-    value, low, high = (number(found.axis, x) for x in (found.value, found.low, found.high))
-    return f"{value} ({low} to {high})"
 
 
 @drawing.styled

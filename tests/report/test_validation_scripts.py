@@ -53,6 +53,17 @@ def test_a_study_of_another_kind_is_refused(
     assert needs in refused(script, study_folder, monkeypatch, capsys)
 
 
+def test_the_agreement_of_the_committed_sweeps_is_what_the_script_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adaptive, grid = (str(*(ROOT / "results").glob(f"quick_{name}-*")) for name in ("sweep", "grid"))
+    monkeypatch.setattr(sys, "argv", ["agreement.py", adaptive, grid, "--output", str(tmp_path)])
+    runpy.run_path(str(ROOT / "validation" / "agreement.py"), run_name="__main__")
+    made, kept = ((place / "agreement.md").read_text() for place in (tmp_path, ROOT / "results" / "validation"))
+    assert made.split("| target")[1] == kept.split("| target")[1]
+    assert (tmp_path / "agreement.png").is_file()
+
+
 def test_a_fault_of_the_script_itself_is_not_hidden() -> None:
     def mistaken() -> None:
         raise KeyError("a fault")

@@ -62,8 +62,8 @@ def test_what_follows_from_its_prompt_has_no_floor_and_a_dialect_to_guess_has() 
 
 
 def test_the_floor_lies_just_below_what_students_reach() -> None:
-    """100k after 5,000 snippets at the constant rate: .495 nats a token (results/section_4_1_syntax-11a08e53)."""
-    assert 0.495 - 0.12 < AlteredSyntax().floor() < 0.495
+    """width-64 after 10,000 snippets at the constant rate: .467 nats a token (results/section_4_1-6afa3498)."""
+    assert 0.467 - 0.09 < AlteredSyntax().floor() < 0.467
 
 
 def test_learning_rises_as_nll_falls_and_is_bounded() -> None:
