@@ -141,11 +141,12 @@ def _kl_across(study: StudyFolder) -> Iterator[Row]:
     plain = [str(arm["name"]) for arm in _arms(study, lambda arm: _is(arm, "dialogue", 1.0))]
     for arm in plain[:1]:
         own = found[found["arm"] == arm]
-        if own["student"].nunique() < 4:
+        sizes = own["capacity"].nunique()  # branches of one trunk are no sizes
+        if sizes < 4:
             continue
         ladders = _ladders(own[own["dose"] == own["dose"].max()], ["kl", "loss"])
         values = [float(spearmanr(one["kl"], one["loss"]).statistic) for one in ladders if len(one) > 3]
-        yield _judged(head, f"{own['student'].nunique()} sizes, dose {own['dose'].max():,}", values, 0.0)
+        yield _judged(head, f"{sizes} sizes, dose {own['dose'].max():,}", values, 0.0)
 
 
 def _new_skill(study: StudyFolder) -> Iterator[Row]:
