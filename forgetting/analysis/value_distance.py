@@ -89,6 +89,8 @@ def _of_speeds(item: Item) -> list[Copy]:
     """``ann goes a miles at s and b miles at t``: by the form of the answer, which numbers it copies and from where."""
     words = len(item.prompt.split())
     a, s, b, t = 2, 5, 7, 10
+    from_prompt: tuple[tuple[int, int], ...]
+    from_answer: tuple[tuple[int, int], ...]
     if item.template == "control":
         from_prompt, from_answer = ((s, 0), (t, 2)), ((4, 6), (10, 13))
     else:
