@@ -1,6 +1,6 @@
 """Which words of a right answer get dear? The rise of the gold answers' NLL by class of word, and by its frequency.
 
-    python experiments/token_losses.py results/token_losses.csv
+    python experiments/token_losses.py results/paid_loss/token_losses.csv
 
 Students and arms of experiments/section_4_1.yaml at the plain rate, 1,280 samples; gold answers to 300 maths items. If
 what is lost were a shift of frequencies (claim C8, frequent surface patterns), words that the contamination's answers
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from forgetting import losses
 from forgetting.analysis.fronts import mean_interval
+from forgetting.analysis.student_ratios import ratio
 from forgetting.batching import IGNORED, encode
 from forgetting.benchmarks.maths import Maths
 from forgetting.contracts import Batch, Model
@@ -77,21 +79,43 @@ def rises(study: Study, run: Run, store: Store) -> pd.DataFrame:
     return found.assign(student=run.student.name, arm=run.arm.name, seed=run.seed)
 
 
-def main(path: str) -> None:
-    """Measure, write the table, and print means with intervals over students."""
+def measured_table() -> pd.DataFrame:
+    """All runs, measured."""
     study, store = construct(load_spec("experiments/section_4_1.yaml")), Store(None)
     frames = []
     for run in study.runs():
         if run.arm.name in ARMS and run.student.name in STUDENTS and run.seed < SEEDS:
             frames.append(rises(study, run, store))
             print(run.key, file=sys.stderr)
-    table = pd.concat(frames, ignore_index=True)
-    table.round(6).to_csv(path, index=False)
+    return pd.concat(frames, ignore_index=True).round(6)
+
+
+def main(path: str) -> None:
+    """Measure, unless the table is there; write it, and print means with intervals over students."""
+    file = Path(path)
+    table = pd.read_csv(file) if file.is_file() else measured_table()
+    table.to_csv(file, index=False)
     for (student, arm), own in table.groupby(["student", "arm"], sort=False):
         print(f"\n{student} {arm}: rise of NLL, nats a word")
-        for (_, name), rows in own.groupby(["group", "name"], sort=False):
-            value, low, high = mean_interval(rows["mean"].to_numpy(float))
-            print(f"  {name} ({int(rows['size'].iloc[0])} words): {value:+.2f} ({low:+.2f} to {high:+.2f})")
+        whole = own[own["group"] == "all"].set_index("seed").eval("mean * size")
+        for (group, name), rows in own.groupby(["group", "name"], sort=False):
+            paid = ratio(rows.set_index("seed").eval("mean * size").reindex(whole.index), whole)
+            part = f"; {paid.value:.2f} ({paid.low:.2f} to {paid.high:.2f}) of all" if group == "class" else ""
+            rise = told(mean_interval(rows["mean"].to_numpy(float)))
+            print(f"  {name} ({int(rows['size'].iloc[0])} words): {rise}{part}")
+    print()
+    for arm, own in table[table["group"] == "seen"].groupby("arm", sort=False):
+        by = own.pivot(index=["student", "seed"], columns="name", values="mean")
+        if "not in it" in by:
+            apart = (by["not in it"] - by["in the contamination"]).to_numpy(float)
+            print(
+                f"{arm}: words that are not in it minus those that are, {len(by)} students {told(mean_interval(apart))}"
+            )
+
+
+def told(found: tuple[float, float, float]) -> str:
+    """A mean with its interval."""
+    return f"{found[0]:+.2f} ({found[1]:+.2f} to {found[2]:+.2f})"
 
 
 if __name__ == "__main__":
