@@ -24,7 +24,7 @@ RUN = ["distillation_seed", "seed"]
 KEY = ["arm", "benchmark", "student", "capacity", "dose"]
 DEPTHS = (
     *KEY, "answering", "depth", "students", "accuracy", "low", "high", "passes", "passes_low", "passes_high",
-    "over_fixed", "over_low", "over_high",
+    "gain", "gain_low", "gain_high", "over_fixed", "over_low", "over_high", "deeper", "deeper_low", "deeper_high",
 )  # fmt: skip
 TWINS = (
     *KEY, "against", "twin", "students", "accuracy", "twin_accuracy", "retention", "twin_retention", "difference",
@@ -42,10 +42,10 @@ def shapes(study: StudyFolder) -> dict[str, dict[str, Any]]:
 def passes_by_depth(study: StudyFolder) -> pd.DataFrame:
     """One row per arm, benchmark, looped student, dose, way of answering and depth of the items (0: all of them).
 
-    The ways are ``looped`` ones and greedy decoding, which takes all passes. ``over_fixed`` is accuracy less that of as
-    many passes for every written token: on the line through ``looped written=1``, ``written=2``, ... and greedy
-    decoding, student by student; NaN for those themselves, by depth, and where no written passes were fixed. Empty
-    without looped students, and in a folder without its ledger.
+    The ways are ``looped`` ones and greedy decoding, which takes all passes. Of all items, student by student: ``gain``
+    is accuracy less that of greedy decoding; ``over_fixed``, of halting, less that of as many passes for every written
+    token, on the line through ``looped written=1``, ``written=2``, ... and greedy decoding; ``deeper`` is passes for
+    the deepest items less those for the shallowest. Empty without looped students, and without the ledger.
     """
     loops = {name: shape["loops"] for name, shape in shapes(study).items() if shape["loops"] > 1}
     rows = study.every_row if loops else None
@@ -77,14 +77,22 @@ def _of_look(key: Any, some: pd.DataFrame) -> Iterator[dict[str, object]]:
     for way, own in some.groupby("answering", sort=False, observed=True):
         for depth, part in [(0, own), *own.groupby("depth", sort=True)]:
             by = _by_student(part)
-            over = np.full(len(by), np.nan)
-            if depth == 0 and "halt" in str(way) and len(fixed) > 1:
+            gain, over, deeper = np.full((3, len(by)), np.nan)
+            if depth == 0:
+                gain = (by["right"] - whole[GREEDY]["right"]).reindex(by.index).to_numpy(float)
+                ends = [
+                    _by_student(own[own["depth"] == end])["passes"] for end in (own["depth"].min(), own["depth"].max())
+                ]
+                deeper = (ends[1] - ends[0]).to_numpy(float)
+            if depth == 0 and "halt=" in str(way) and len(fixed) > 1:
                 over = by["right"].to_numpy(float) - _at_equal_passes([whole[name] for name in fixed], by)
             yield {
                 **dict(zip(KEY, key, strict=True)), "answering": way, "depth": depth, "students": len(by),
                 **_interval(by["right"], "accuracy", "low", "high"),
                 **_interval(by["passes"], "passes", "passes_low", "passes_high"),
+                **_interval(gain, "gain", "gain_low", "gain_high"),
                 **_interval(over, "over_fixed", "over_low", "over_high"),
+                **_interval(deeper, "deeper", "deeper_low", "deeper_high"),
             }  # fmt: skip
 
 

@@ -113,6 +113,8 @@ def _allocation(ax: Axes, some: pd.DataFrame) -> None:
                 place = (float(end["depth"]), float(end["passes"]) / whole)
                 text = f" {str(way).partition('threshold=')[2]}"
                 ax.annotate(text, place, fontsize=7, color=colour, va="center", annotation_clip=False)
+    if len(own):
+        ax.set_xlim(own["depth"].min() - 0.15, own["depth"].max() + 0.45)  # thresholds stand there
     ax.set_xlabel("depth of the item")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 

@@ -86,6 +86,8 @@ def test_halting_is_held_against_as_many_passes_for_every_token() -> None:
     at_1_875 = 0.4 + (0.6 - 0.4) * 0.375 / 0.5  # between 1.5 and 2 passes, all items
     found = table.loc[(0, "looped halt=entropy threshold=0.1", 0)]
     assert found["over_fixed"] == pytest.approx(0.75 - at_1_875)
+    assert found["gain"] == pytest.approx(0.75 - 0.8) and found["deeper"] == pytest.approx(0.75)
+    assert table.loc[(40, "looped loops=1", 0), "gain"] == pytest.approx(-0.65)  # .1 to .8, .05 to .7, 0 to .6
     assert found["over_low"] == pytest.approx(found["over_fixed"]) == found["over_high"]  # all students alike
     assert table[table.index.get_level_values("answering") == "greedy"]["over_fixed"].isna().all()
 
