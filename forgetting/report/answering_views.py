@@ -15,7 +15,7 @@ from forgetting.report.topic import Topic
 
 TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
-CONTROLS = ("filler", "random")  # settings that make a way a control: drawn hollow
+CONTROLS = ("filler", "random", "shuffled")  # settings that make a way a control: drawn hollow
 LOOKS = {"before": ("tokens_before", "before the contamination"), "after": ("tokens", "after it")}
 
 

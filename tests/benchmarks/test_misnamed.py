@@ -43,16 +43,25 @@ def test_a_name_of_ones_own_or_one_that_is_taken() -> None:
     assert arity(problem) == 2 and arity(Problem('def f(*a):\n    """x"""\n', "    return a\n", "f")) is None
 
 
+def test_a_word_of_the_docstring_is_no_name() -> None:
+    text = 'def median(a):\n    """ The function median: the median of a, so that median([1]) is 1. """\n'
+    twin = misnamed(Problem(text, "    return median(a[1:])\n", "median"), "total")
+    assert twin is not None and twin.body == "    return total(a[1:])\n"
+    assert '""" The function total: the median of a, so that total([1]) is 1. """' in twin.prompt
+
+
 @pytest.mark.slow
 def test_name_and_docstring_disagree_throughout_humaneval() -> None:
     """Gold bodies pass, the name's own program fails, and does what the name says."""
     part = Misnamed(source=source("HumanEval.jsonl.gz"))
     items = part.items("test", CONFLICT)
-    assert len(items) >= 140
+    assert len(items) >= 140, len(items)
     assert {g.verdict for g in part.grade(items, [i.answer for i in items])} == {"right"}
     named = part.grade(items, [i.check[3] for i in items])
     assert {(g.verdict, g.kind) for g in named} == {("wrong", "name")}
     assert all(item.check[0] in item.check[3] for item in items)
+    nothing = part.grade(items, ["    return None\n"] * len(items))
+    assert not [i.template for i, g in zip(items, nothing, strict=True) if g.verdict == "right" or g.kind == "name"]
     own = part.items("test", "nameless")
     assert len(own) >= 160 and {g.verdict for g in part.grade(own, [i.answer for i in own])} == {"right"}
 
