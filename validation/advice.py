@@ -123,7 +123,10 @@ def outcomes(study: StudyFolder, planned: int, skill: str) -> pd.DataFrame:
     tried_here = ways(study)
     for size, student in list(students):
         for source, arms in tried_here.items():
-            found = kept_in_the_end(part(study, arms, size, student, 2 * planned), planned, skill)
+            own = part(study, arms, size, student, 2 * planned)
+            if next(iter(arms)) not in own.arm_names:
+                continue  # a sweep that chose its runs has no plain tuning of this student
+            found = kept_in_the_end(own, planned, skill)
             for arm, (kept, times) in found.items():
                 head = dict(zip(HEAD, (source, size, int(student)), strict=True)) | {"way": arms[arm], "kept": kept}
                 rows.append(head | {"operations": times * tried()[arms[arm]][1] if times == times else None})

@@ -161,7 +161,8 @@ class Advice:
         assert own is not None
         lines = []
         if self.choice is not None and self.choice.verdict in ("as_usual", "cannot_tell"):
-            lines.append(_whole_runs() + ("" if self.usual else "; with --original it is tried"))
+            tried = HALF_REPLAYED in self.words.values()
+            lines.append(_whole_runs() + ("" if tried else "; with --original it is tried"))
         if self.choice is not None and self.choice.verdict in ("may_fall_short", "falls_short"):
             lines += [
                 f"wanting less: --keep {skill}:{math.floor(100 * one.value) / 100:g} is what it likely keeps"
