@@ -66,7 +66,7 @@ def _pictures(root: Path, page: Path) -> Iterator[str]:
 
 def _study(root: Path, path: Path) -> Iterator[str]:
     record, where = json.loads(path.read_text()), path.parent.relative_to(root)
-    commits = [commit.strip().removesuffix("-dirty") for commit in str(record.get("commit") or "").split(",")]
+    commits = [commit.strip().removesuffix("+changes") for commit in str(record.get("commit") or "").split(",")]
     last = next((commit for commit in reversed(commits) if commit), "")
     if not last:
         yield f"{where}: its record names no commit"
