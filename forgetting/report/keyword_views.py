@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -51,7 +53,8 @@ def keyword_figure(benchmark: str, own: pd.DataFrame) -> Figure:
         ax.set_yticks([])
         ax.set_ylim(min(places.values()) - 0.5, 0.7)
         for row, place in places.items():
-            ax.text(0.02, place + 0.3, row, transform=ax.get_yaxis_transform(), fontsize=7, color=drawing.LEVEL_COLOUR)
+            name = textwrap.fill(row, 44)  # as wide as a panel
+            ax.text(0.02, place + 0.3, name, transform=ax.get_yaxis_transform(), fontsize=7, color=drawing.LEVEL_COLOUR)
     axes.flat[1].axvline(0.5, color=drawing.LEVEL_COLOUR, linewidth=0.9)
     axes.flat[0].axvline(0, color=drawing.LEVEL_COLOUR, linewidth=0.9)
     drawing.legend(figure, axes, [], 2)
