@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from forgetting.models.ladder import Architecture
-from forgetting.testing import DistillationLaws, InterventionLaws, MitigationLaws, small
+from forgetting.testing import DistillationLaws, InterventionLaws, MitigationLaws, mitigation_laws, small
 from tests.contracts.members import every
 
 pytestmark = pytest.mark.slow
@@ -16,8 +16,9 @@ LOOPED = Architecture("tiny", 16, 1, 2, 8, 16, 1, 3)
 
 @pytest.fixture(autouse=True, scope="module")
 def looped() -> Iterator[None]:
-    """The small model of the suites is looped."""
+    """The small model of the suites is looped, and runs that are kept are not those of the other."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mitigation_laws, "_RUNS", {})
         patch.setitem(small.model.__kwdefaults__, "architecture", LOOPED)
         assert small.model().loops == 3
         yield

@@ -87,7 +87,7 @@ def test_the_dose_threshold_is_near_the_true_one(sweep: SweepFolder) -> None:
     assert doses.dose_threshold(sweep, sweep.families[0], "100k", 1.0, 0.5).status == "above_range"
     table = doses.table(sweep)
     assert len(table) == 7 * 4 * 2 and set(table["runs"]) == {5} and set(table["verdict"]) <= {
-        "located", "below the doses", "above the doses", "not monotone", "too little data", "no lower end",
+        "located", "below all measured", "above all measured", "not monotone", "too little data", "no lower end",
         "no upper end",
     }  # fmt: skip
     assert table["remedy"].str.len().min() > 0
