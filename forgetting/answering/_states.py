@@ -1,11 +1,11 @@
-"""What a model makes of texts: rows of tokens in, the states that its output layer reads and its logits out.
+"""What a model makes of texts, the states that its output layer reads and its logits; and what is fitted to these.
 
 Shape suffixes: B rows of a pass, T tokens, D features of a state, V words of the vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from forgetting.contracts import Model
@@ -35,3 +35,19 @@ def passes(model: Model, rows: Mapping[int, Sequence[int]]) -> Iterator[tuple[li
                 yield chunk, kept[0].float().cpu(), logits_BTV.float().cpu()
     finally:
         hook.remove()
+
+
+def minimise(weights: Sequence[Tensor], loss: Callable[[], Tensor], steps: int) -> None:
+    """Leave in ``weights`` what minimises a convex loss: at most so many steps of L-BFGS, strong Wolfe line search."""
+    import torch
+
+    search = torch.optim.LBFGS(weights, max_iter=steps, line_search_fn="strong_wolfe")
+
+    def value() -> Tensor:
+        search.zero_grad()
+        found = loss()
+        found.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        return found
+
+    with torch.enable_grad():
+        search.step(value)  # type: ignore[no-untyped-call]  # as above

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from forgetting import seeds
 from forgetting.answering._shared import answered, go_on, samples_of, words_of, world_words
-from forgetting.answering._states import passes
+from forgetting.answering._states import minimise, passes
 from forgetting.contracts import Answered, Answering, Model, Sample, Sampling
 from forgetting.errors import UsageError, require
 from forgetting.world.correctness import is_right
@@ -112,17 +112,12 @@ class LearnedVerifier(Answering):
         weight_N = right_N / share + (1 - right_N) / (1 - share)
         weight_F = torch.zeros(x_NF.shape[1], dtype=torch.float64, requires_grad=True)
         bias = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-        search = torch.optim.LBFGS([weight_F, bias], max_iter=200, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
-            search.zero_grad()
             value = functional.binary_cross_entropy_with_logits(x_NF @ weight_F + bias, right_N, weight_N)
-            value = value + self.ridge * weight_F.square().sum()
-            value.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-            return value
+            return value + self.ridge * weight_F.square().sum()
 
-        with torch.enable_grad():
-            search.step(loss)  # type: ignore[no-untyped-call]  # as above
+        minimise([weight_F, bias], loss, steps=200)
         own_F = weight_F.detach() / scale_F
         return _Fitted(**{**vars(self), "weight_F": own_F, "bias": float(bias.detach() - own_F @ mean_F)})
 

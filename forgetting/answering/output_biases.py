@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from forgetting import seeds
 from forgetting.answering._edited import written
+from forgetting.answering._states import minimise
 from forgetting.contracts import Answered, Answering, Model, Sample
 from forgetting.errors import UsageError, require
 
@@ -70,16 +71,11 @@ class OutputBiases(Answering):
             others = words[torch.from_numpy(seeds.generator(0, "shuffled gold").permutation(len(words)))]
             targets_N = others[torch.searchsorted(words, targets_N)]
         bias_V = torch.zeros(logits_NV.shape[1], requires_grad=True)
-        search = torch.optim.LBFGS([bias_V], max_iter=100, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
-            search.zero_grad()
-            value = functional.cross_entropy(logits_NV + bias_V, targets_N) + self.ridge * bias_V.square().sum()
-            value.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-            return value
+            return functional.cross_entropy(logits_NV + bias_V, targets_N) + self.ridge * bias_V.square().sum()
 
-        with torch.enable_grad():
-            search.step(loss)  # type: ignore[no-untyped-call]  # as above
+        minimise([bias_V], loss, steps=100)
         return bias_V.detach()
 
     def answers(

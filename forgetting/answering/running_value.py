@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from forgetting import seeds
-from forgetting.answering._states import passes
+from forgetting.answering._states import minimise, passes
 from forgetting.contracts import Answered, Answering, Model, Sample
 from forgetting.errors import require
 from forgetting.world.vocabulary import NUMBERS
@@ -76,17 +76,13 @@ class RunningValue(Answering):
         x_ND = (hidden_ND - mean_D) / scale_D
         weight_CD = torch.zeros(len(NUMBERS), x_ND.shape[1], requires_grad=True)
         bias_C = torch.zeros(len(NUMBERS), requires_grad=True)
-        search = torch.optim.LBFGS([weight_CD, bias_C], max_iter=200, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
-            search.zero_grad()
-            value = functional.cross_entropy(x_ND @ weight_CD.T + bias_C, label_N)
-            value = value + self.ridge * weight_CD.square().sum()
-            value.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-            return value
+            return (
+                functional.cross_entropy(x_ND @ weight_CD.T + bias_C, label_N) + self.ridge * weight_CD.square().sum()
+            )
 
-        with torch.enable_grad():
-            search.step(loss)  # type: ignore[no-untyped-call]  # as above
+        minimise([weight_CD, bias_C], loss, steps=200)
         own_CD = weight_CD.detach() / scale_D
         return _Fitted(**{**vars(self), "weight_CD": own_CD, "bias_C": bias_C.detach() - own_CD @ mean_D})
 
