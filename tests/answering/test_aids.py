@@ -177,6 +177,21 @@ def votes(*texts: str) -> Script:
     return lambda stands, row, step: texts[(row if step <= 0 else step - 1) % len(texts)]
 
 
+def speaks(stands: str, row: int, step: int) -> str:
+    """Answers directly wherever it may; after a number it adds 5, and after a step it ends."""
+    last = stands.rsplit(maxsplit=1)[-1] if stands else ""
+    if not last or " = " in f" {stands}":
+        return f"answer {last or 9} >" if last != "answer" else "17 >"
+    return f"+ 5 = {int(last) + 5} ; answer 9 >" if last.isdigit() else "9 >"
+
+
+def test_a_thought_may_be_opened_with_the_first_number_of_the_prompt() -> None:
+    """A student that answers directly has nothing to go on from, until it is given a number."""
+    assert answer(ThinkingBudget(1, unit="steps"), speaks)[0] == "answer 9"
+    assert answer(ThinkingBudget(1, unit="steps", opened="first"), speaks)[0] == "12 + 5 = 17 ; answer 17"
+    assert answer(ThinkingBudget(0, unit="steps", opened="first"), speaks)[0] == "answer 9"
+
+
 def test_the_majority_wins_by_ends_and_all_draws_count() -> None:
     drawn = votes("1 + 1 = 2 ; answer 2 >", "answer 3 >", "2 + 1 = 3 ; answer 3 >", "hello hello hello >")
     text, one = answer(Majority(samples=4), drawn)
@@ -216,6 +231,12 @@ def test_ends(text: str, end: str | None) -> None:
         (lambda: Adaptive(agree=9), "adaptive.agree: must be from 2 to the 8"),
         (lambda: Verified(attempts=0), "verified.attempts: must be 1 or more"),
         (lambda: ThinkingBudget(2, filler=True), "thinking_budget.filler: must be false unless the unit is steps"),
+        (lambda: ThinkingBudget(2, opened="first"), "thinking_budget.opened: must be empty unless the unit is steps"),
+        (
+            lambda: ThinkingBudget(2, unit="steps", filler=True, opened="first"),
+            "thinking_budget.opened: must be empty unless the unit is steps, and with filler",
+        ),
+        (lambda: ThinkingBudget(2, unit="steps", opened="frist"), ".*did you mean 'first'"),  # type: ignore[arg-type]
         (lambda: BestOfN(samples=0), "sampling.samples: must be 1 or more"),
         (lambda: Symbolic(seed=-1), "symbolic.seed: must be 0 or more"),
     ],
