@@ -160,8 +160,8 @@ def first_lost(own: pd.DataFrame) -> None:
             kept, neither, right, given = (table[name, dose].to_numpy(float) for name in SHARES)
             ratio = kept / table["kept", 0].to_numpy(float) - given / table["right_in_mode", 0].to_numpy(float)
             print(
-                f"  3. {prompt}, dose {dose:,}: in its mode {told(kept)}, in neither {told(neither)}, right {told(right)},"
-                f"\n     right of those in the mode {told(given)}, mode kept less skill kept in it {told(ratio)}"
+                f"  3. {prompt}, dose {dose:,}: in its mode {told(kept)}, in neither {told(neither)},"
+                f"\n     right {told(right)}, right of those in the mode {told(given)}, mode kept less skill kept in it {told(ratio)}"
             )
 
 
@@ -170,7 +170,7 @@ def figure(table: pd.DataFrame, arm: str) -> Figure:
     """Accuracy by forced budget, plain prompt: a row before and after, a column a size, a line a depth."""
     sizes, own = list(dict.fromkeys(table["student"])), table[table["arm"] == arm]
     doses = (0, int(own["dose"].max()))
-    title = f"Word problems under forced budgets, {arm}: crosses are direct answers under the mode word"
+    title = f"Word problems under forced budgets, {arm}"
     figure, axes = drawing.grid(2 * len(sizes), len(sizes), title, foot=0.6)
     for ax, (dose, size) in zip(axes.flat, [(dose, size) for dose in doses for size in sizes], strict=True):
         cell = own[(own["student"] == size) & (own["dose"] == dose) & (own["depth"] > 0)]
@@ -184,7 +184,7 @@ def figure(table: pd.DataFrame, arm: str) -> Figure:
             alone = lines[(lines["benchmark"] == DIRECT) & (lines["answering"] == GREEDY)]["accuracy"]
             ax.plot([-0.3] * len(alone), alone, marker="x", color=colour, linestyle="none")
         ax.set_ylim(-0.03, 1.03)
-        ax.set_xlabel("steps forced")
+        ax.set_xlabel("steps forced (cross: mode word)")
         ax.set_title(f"{size}, dose {dose:,}")
     for row in axes:
         row[0].set_ylabel("accuracy")
