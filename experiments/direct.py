@@ -161,7 +161,8 @@ def first_lost(own: pd.DataFrame) -> None:
             ratio = kept / table["kept", 0].to_numpy(float) - given / table["right_in_mode", 0].to_numpy(float)
             print(
                 f"  3. {prompt}, dose {dose:,}: in its mode {told(kept)}, in neither {told(neither)},"
-                f"\n     right {told(right)}, right of those in the mode {told(given)}, mode kept less skill kept in it {told(ratio)}"
+                f" right {told(right)},"
+                f"\n     right of those in the mode {told(given)}, mode kept less skill kept in it {told(ratio)}"
             )
 
 
