@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import torch
 
 from forgetting.answering._shared import final_answer, winner
 from forgetting.answering.adaptive import Adaptive
@@ -14,10 +15,12 @@ from forgetting.answering.majority import Majority
 from forgetting.answering.symbolic import EQUATION, Symbolic
 from forgetting.answering.thinking_budget import ThinkingBudget
 from forgetting.answering.verified import Verified
+from forgetting.benchmarks.maths import Maths
 from forgetting.contracts import Answered, Answering, Sampling
 from forgetting.errors import UsageError
-from forgetting.testing.small import words
+from forgetting.testing.small import model, words
 from forgetting.world.coherence import coherent, faults, share_coherent
+from forgetting.world.vocabulary import NUMBERS
 
 PROMPT = "eva has 12 pens , gets 5 , loses 3 . how many pens ?"
 Script = Callable[[str, int, int], str]  # of what stands, the row and the step of its draws: what is written, ">" ends
@@ -190,6 +193,21 @@ def test_a_thought_may_be_opened_with_the_first_number_of_the_prompt() -> None:
     assert answer(ThinkingBudget(1, unit="steps"), speaks)[0] == "answer 9"
     assert answer(ThinkingBudget(1, unit="steps", opened="first"), speaks)[0] == "12 + 5 = 17 ; answer 17"
     assert answer(ThinkingBudget(0, unit="steps", opened="first"), speaks)[0] == "answer 9"
+
+
+def test_the_likeliest_number_opens_a_thought() -> None:
+    """Of the numbers the one with the highest logit, whatever the student would write."""
+    student, way = model(0), ThinkingBudget(1, unit="steps", opened="likeliest")
+    prompts = [item.prompt for item in Maths(items_per_depth=8).items()]
+    asked = [student.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    numbers = [student.tokenizer.get_vocab()[word] for word in NUMBERS]
+    own = []
+    for tokens, (one,) in zip(asked, way.answers(student, asked, max_new_tokens=48, batch_items=5), strict=True):
+        with torch.no_grad():
+            logits_V = student.logits(torch.tensor([[tokens]]))[0, 0, -1]
+        assert one.tokens[0] == numbers[int(logits_V[numbers].argmax())]
+        own.append(int(logits_V.argmax()))
+    assert not set(own) <= set(numbers)
 
 
 def test_the_majority_wins_by_ends_and_all_draws_count() -> None:
