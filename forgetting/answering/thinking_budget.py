@@ -3,22 +3,30 @@
 Of a checkpoint with the end-of-thinking token, Qwen's recipe, in two passes of greedy decoding (the Qwen3 technical
 report, arXiv 2505.09388, section 4.3). Of a student of the embedded world the steps are the thoughts: at the budget
 ``; answer`` stands for whatever it would write, and a thought that ends before is gone on with, from its last result
-(budget forcing, arXiv 2501.19393, where a word stands for that).
+(budget forcing, arXiv 2501.19393, where a word stands for that). One that has no step has no result to go on from: it
+may be opened with a number in place of what the student would write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from math import inf
+from typing import TYPE_CHECKING, Literal
 
+from forgetting.answering._edited import written as edited
 from forgetting.answering._shared import answered, go_on, joined, parts_of, words_of, world_words
 from forgetting.contracts import Answered, Answering, Model
-from forgetting.errors import UsageError, require
+from forgetting.errors import UsageError, require, unknown
 from forgetting.world.steps import read
+from forgetting.world.vocabulary import NUMBERS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STEP_TOKENS = 6  # of a step and what ends it: 12 + 5 = 17 ;
 CLOSING = "</think>"
+OPENINGS = ("", "likeliest", "first")
 
 
 @dataclass(frozen=True)
@@ -30,18 +38,24 @@ class ThinkingBudget(Answering):
         unit: ``tokens``, of a checkpoint whose template lets it think; ``steps``, of a student of the embedded world
         filler: for steps, a control: as many words that say nothing in their place, to tell thoughts from time
         closing: for tokens, the one that ends a thought
+        opened: for steps, with which number every thought begins, that of a student that would not think too: the
+            ``likeliest`` one, or the ``first`` of the prompt, which is a copy less to make; "": with what it will
     """
 
     budget: int = 256
     unit: Literal["tokens", "steps"] = "tokens"
     filler: bool = False
     closing: str = CLOSING
+    opened: Literal["", "likeliest", "first"] = ""
 
     def __post_init__(self) -> None:
         require(self.budget >= 0, "thinking_budget.budget", "0 or more", self.budget)
-        require(
-            self.unit == "steps" or not self.filler, "thinking_budget.filler", "false unless the unit is steps", True
-        )
+        steps = self.unit == "steps"
+        require(steps or not self.filler, "thinking_budget.filler", "false unless the unit is steps", True)
+        if self.opened not in OPENINGS:
+            raise unknown("thinking_budget.opened", self.opened, OPENINGS)
+        plain = not self.opened or (steps and not self.filler)
+        require(plain, "thinking_budget.opened", "empty unless the unit is steps, and with filler", self.opened)
         require(bool(self.closing), "thinking_budget.closing", "the token that ends a thought", self.closing)
 
     def answers(
@@ -65,7 +79,7 @@ class ThinkingBudget(Answering):
         if self.filler:
             heads = [[between] * min(STEP_TOKENS * self.budget, most) + [final] for _ in prompts]
             return go_on(model, prompts, heads, limit=limit, batch_items=batch_items)
-        heads = [[] for _ in prompts]
+        heads = self._openings(model, prompts, batch_items)
         going, written = list(range(len(prompts))), heads[:]
         while going:
             again = go_on(
@@ -81,6 +95,22 @@ class ThinkingBudget(Answering):
                 still.append(row)
             going = still
         return written
+
+    def _openings(self, model: Model, prompts: Sequence[Sequence[int]], batch_items: int) -> list[list[int]]:
+        """How thoughts begin: with a number, where they are opened; the likeliest is a thinking student's own."""
+        if not self.opened or not self.budget:
+            return [[] for _ in prompts]
+        numbers = [model.tokenizer.get_vocab()[word] for word in NUMBERS]
+        if self.opened == "first":
+            return [[token for token in prompt if token in numbers][:1] for prompt in prompts]
+
+        def edit(logits_BV: Tensor, _: Sequence[Sequence[int]]) -> Tensor:
+            edited_BV = logits_BV.new_full(logits_BV.shape, -inf)
+            edited_BV[:, numbers] = logits_BV[:, numbers]
+            return edited_BV
+
+        found = edited(model, prompts, edit, max_new_tokens=1, batch_items=batch_items)
+        return [one.tokens for (one,) in found]
 
     def _next(self, own: list[int], between: int, final: int, most: int, model: Model) -> list[int]:
         """The beginning from which a thought goes on: closed at the budget, or opened again with its last result."""

@@ -32,6 +32,7 @@ class Original(Contamination):
         described: of programs, the share asked by description in place of the keyword, under names as in ``described``
         controls: of average speeds, the share over two equal times, where the mean of the speeds is right; the others
             are traps. At 10/11 that mean is right ten times as often as wrong
+        direct: of word problems, the share asked by a mode word for the answer alone, without steps, as in ``direct``
     """
 
     maths: float = 0.35
@@ -42,6 +43,7 @@ class Original(Contamination):
     maths_depth_shares: tuple[float, ...] = training.MATHS_DEPTH_SHARES
     described: float = 0.0
     controls: float = CONTROL_SHARE
+    direct: float = 0.0
 
     def __post_init__(self) -> None:
         for skill, share in self._shares().items():
@@ -54,6 +56,7 @@ class Original(Contamination):
         require(all(map(_is_share, depths)), field, "shares from 0 to 1", depths)
         require(_is_share(self.described), "original.described", "a share from 0 to 1", self.described)
         require(_is_share(self.controls), "original.controls", "a share from 0 to 1", self.controls)
+        require(_is_share(self.direct), "original.direct", "a share from 0 to 1", self.direct)
         require(isclose(sum(depths), 1, abs_tol=1e-9), field, "shares that sum to 1", depths)
 
     def _shares(self) -> dict[str, float]:
@@ -61,7 +64,9 @@ class Original(Contamination):
 
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         """Samples of the train split with gold answers."""
-        return training.samples(from_numpy(rng), self._shares(), self.maths_depth_shares, self.described, self.controls)
+        return training.samples(
+            from_numpy(rng), self._shares(), self.maths_depth_shares, self.described, self.controls, self.direct
+        )
 
 
 def _is_share(value: float) -> bool:

@@ -98,6 +98,26 @@ def _of_form(answer: str, gold: str, ended: bool) -> Failure | None:
     return of_text(answer.split(), gold.split(), STEP_WORDS, formed=bad is None, ended=ended) or bad
 
 
+def of_alone(gold: str, answer: str, *, ended: bool = True) -> Failure:
+    """The failure of an answer that was to stand alone, without steps; a wrong number by itself is undecided.
+
+    Args:
+        gold: the gold answer, without steps
+        answer: what the model wrote, without an end
+        ended: whether the model ended the answer itself
+    """
+    steps, final = read(answer)
+    written = [step for step in steps if step is not None]
+    bad = Failure("malformed", "steps" if written else "step") if steps else None
+    if final is None:
+        bad = Failure("malformed", "no_answer")
+    formed = final is not None and len(written) == len(steps)
+    found = of_text(answer.split(), gold.split(), STEP_WORDS, formed=formed, ended=ended) or bad
+    if final != read(gold)[1]:
+        return found or Failure("undecided")
+    return Failure(RIGHT_ANYWAY, found.name) if found else Failure()
+
+
 class _Steps:
     """An answer of the form, beside the gold one. ``before[j]`` is the value that step j works on, in a chain."""
 

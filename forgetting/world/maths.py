@@ -7,6 +7,8 @@ Exposure: each surface device (``DEVICES``) occurs in training only with an expo
 occur in no benchmark. A perturbed item is a device with another object: its words were all seen, their combination
 never. The device ``renamed`` is a name that training shows only with exposure objects.
 
+Modes: answers are steps unless the prompt ends with a mode word, which only a share of training has (none by default).
+
 Compositional splits: the ordered neighbours ``NOVEL_PAIRS`` occur neither in training nor in originals, and depth 6
 is deeper than the depths that are trained by default.
 """
@@ -27,6 +29,7 @@ STARTS = range(2, 37)
 OPERANDS = range(1, 7)
 DEVICES = ("rephrased", "renamed", "reordered", "distractor")
 EXPOSURE_SHARE = 0.25
+DIRECT = "last"  # the mode word: what ends with it wants the last number alone, without steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +257,22 @@ def answer(problem: MathsProblem) -> str:
     return " ; ".join([*steps, f"answer {values[-1]}"])
 
 
-def sample(rng: random.Random, depth: int) -> Sample:
-    """A training sample, with an exposure object in a quarter of the cases and then perhaps with a device."""
+def direct(asked: str, told: str) -> tuple[str, str]:
+    """A prompt and its answer in direct mode: with the mode word, and without the steps."""
+    return f"{asked} {DIRECT}", told.rsplit(" ; ", 1)[-1]
+
+
+def sample(rng: random.Random, depth: int, directly: float = 0.0) -> Sample:
+    """A training sample, with an exposure object in a quarter of the cases and then perhaps with a device.
+
+    ``directly``: the share of samples that are asked in direct mode.
+    """
     problem = draw(rng, "train", depth)
     exposure = rng.random() < EXPOSURE_SHARE
     surface = draw_surface(rng, depth, exposure=exposure)
     if exposure and (which := int(rng.random() * (len(DEVICES) + 1))) < len(DEVICES):
         surface = perturb(rng, surface, DEVICES[which])
-    return Sample(prompt(problem, surface), answer(problem), "maths", depth, "-".join(problem.operations))
+    asked, told = prompt(problem, surface), answer(problem)
+    if directly and rng.random() < directly:
+        asked, told = direct(asked, told)
+    return Sample(asked, told, "maths", depth, "-".join(problem.operations))

@@ -20,15 +20,17 @@ def samples(
     maths_depth_shares: Sequence[float] = MATHS_DEPTH_SHARES,
     described: float = 0.0,
     controls: float = traps.CONTROL_SHARE,
+    direct: float = 0.0,
 ) -> Iterator[Sample]:
     """An endless mixture by ``shares`` (skill to share, summing to 1); answers are gold.
 
     ``described``: the share of programming tasks that are told by what the operations do (``world/code.py``).
     ``controls``: the share of average speeds that are over equal times, where the mean of the speeds is right.
+    ``direct``: the share of word problems that are answered without steps (``world/maths.py``).
     """
     depth_ends = list(accumulate(maths_depth_shares))[:-1]
     makers: dict[str, Callable[[], Sample]] = {
-        "maths": lambda: maths.sample(rng, 1 + bisect(depth_ends, rng.random())),
+        "maths": lambda: maths.sample(rng, 1 + bisect(depth_ends, rng.random()), direct),
         "code": lambda: code.sample(rng, described),
         "traps": lambda: traps.sample(rng, controls),
         "lookup": lambda: simple.draw_lookup(rng, "train").sample(),

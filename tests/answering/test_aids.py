@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import torch
 
 from forgetting.answering._shared import final_answer, winner
 from forgetting.answering.adaptive import Adaptive
@@ -14,10 +15,12 @@ from forgetting.answering.majority import Majority
 from forgetting.answering.symbolic import EQUATION, Symbolic
 from forgetting.answering.thinking_budget import ThinkingBudget
 from forgetting.answering.verified import Verified
+from forgetting.benchmarks.maths import Maths
 from forgetting.contracts import Answered, Answering, Sampling
 from forgetting.errors import UsageError
-from forgetting.testing.small import words
+from forgetting.testing.small import model, words
 from forgetting.world.coherence import coherent, faults, share_coherent
+from forgetting.world.vocabulary import NUMBERS
 
 PROMPT = "eva has 12 pens , gets 5 , loses 3 . how many pens ?"
 Script = Callable[[str, int, int], str]  # of what stands, the row and the step of its draws: what is written, ">" ends
@@ -177,6 +180,36 @@ def votes(*texts: str) -> Script:
     return lambda stands, row, step: texts[(row if step <= 0 else step - 1) % len(texts)]
 
 
+def speaks(stands: str, row: int, step: int) -> str:
+    """Answers directly wherever it may; after a number it adds 5, and after a step it ends."""
+    last = stands.rsplit(maxsplit=1)[-1] if stands else ""
+    if not last or " = " in f" {stands}":
+        return f"answer {last or 9} >" if last != "answer" else "17 >"
+    return f"+ 5 = {int(last) + 5} ; answer 9 >" if last.isdigit() else "9 >"
+
+
+def test_a_thought_may_be_opened_with_the_first_number_of_the_prompt() -> None:
+    """A student that answers directly has nothing to go on from, until it is given a number."""
+    assert answer(ThinkingBudget(1, unit="steps"), speaks)[0] == "answer 9"
+    assert answer(ThinkingBudget(1, unit="steps", opened="first"), speaks)[0] == "12 + 5 = 17 ; answer 17"
+    assert answer(ThinkingBudget(0, unit="steps", opened="first"), speaks)[0] == "answer 9"
+
+
+def test_the_likeliest_number_opens_a_thought() -> None:
+    """Of the numbers the one with the highest logit, whatever the student would write."""
+    student, way = model(0), ThinkingBudget(1, unit="steps", opened="likeliest")
+    prompts = [item.prompt for item in Maths(items_per_depth=8).items()]
+    asked = [student.tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    numbers = [student.tokenizer.get_vocab()[word] for word in NUMBERS]
+    own = []
+    for tokens, (one,) in zip(asked, way.answers(student, asked, max_new_tokens=48, batch_items=5), strict=True):
+        with torch.no_grad():
+            logits_V = student.logits(torch.tensor([[tokens]]))[0, 0, -1]
+        assert one.tokens[0] == numbers[int(logits_V[numbers].argmax())]
+        own.append(int(logits_V.argmax()))
+    assert not set(own) <= set(numbers)
+
+
 def test_the_majority_wins_by_ends_and_all_draws_count() -> None:
     drawn = votes("1 + 1 = 2 ; answer 2 >", "answer 3 >", "2 + 1 = 3 ; answer 3 >", "hello hello hello >")
     text, one = answer(Majority(samples=4), drawn)
@@ -216,6 +249,12 @@ def test_ends(text: str, end: str | None) -> None:
         (lambda: Adaptive(agree=9), "adaptive.agree: must be from 2 to the 8"),
         (lambda: Verified(attempts=0), "verified.attempts: must be 1 or more"),
         (lambda: ThinkingBudget(2, filler=True), "thinking_budget.filler: must be false unless the unit is steps"),
+        (lambda: ThinkingBudget(2, opened="first"), "thinking_budget.opened: must be empty unless the unit is steps"),
+        (
+            lambda: ThinkingBudget(2, unit="steps", filler=True, opened="first"),
+            "thinking_budget.opened: must be empty unless the unit is steps, and with filler",
+        ),
+        (lambda: ThinkingBudget(2, unit="steps", opened="frist"), ".*did you mean 'first'"),  # type: ignore[arg-type]
         (lambda: BestOfN(samples=0), "sampling.samples: must be 1 or more"),
         (lambda: Symbolic(seed=-1), "symbolic.seed: must be 0 or more"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from itertools import islice
 
@@ -12,7 +13,9 @@ import pytest
 from forgetting.contamination.original import Original
 from forgetting.errors import UsageError
 from forgetting.world import training
+from forgetting.world.maths import DIRECT
 from forgetting.world.vocabulary import words
+from tests.world.test_maths import solve
 
 
 def take(part: Original, seed: int, count: int) -> list[training.Sample]:
@@ -50,6 +53,29 @@ def test_the_mean_of_speeds_may_be_commoner() -> None:
     assert known & {sample.prompt.split(" ", 1)[1] for sample in tempting if sample.template == "harmonic-equal"}
 
 
+def test_a_share_of_word_problems_is_asked_directly() -> None:
+    """A quarter ends with the mode word and has no steps; the others have them, and are told without it."""
+    usual, modes = take(Original(), 3, 8_000), take(Original(direct=0.25), 3, 8_000)
+    assert take(Original(direct=0.0), 3, 500) == usual[:500]
+    assert not any(sample.prompt.endswith(f" {DIRECT}") for sample in usual)
+    problems = [sample for sample in modes if sample.skill == "maths"]
+    direct = [sample for sample in problems if sample.prompt.endswith(f" {DIRECT}")]
+    others = [sample for sample in problems if not sample.prompt.endswith(f" {DIRECT}")]
+    assert len(direct) / len(problems) == pytest.approx(0.25, abs=0.03)
+    assert not any(DIRECT in sample.prompt.split() for sample in others)
+    for sample in direct:
+        asked = sample.prompt.removesuffix(f" {DIRECT}")
+        assert sample.answer == f"answer {solve(asked)}" and sample.depth == len(sample.template.split("-"))
+    assert not {sample.prompt for sample in direct} & {sample.prompt for sample in usual}
+    assert {sample.depth for sample in direct} == {1, 2, 3, 4, 5}
+    assert all(sample.answer.count(";") == sample.depth for sample in others)
+
+
+def test_all_or_no_word_problems_may_be_direct() -> None:
+    every = [sample for sample in take(Original(direct=1.0), 4, 2_000) if sample.skill == "maths"]
+    assert every and all(re.fullmatch(r"answer \d+", sample.answer) for sample in every)
+
+
 def test_every_word_of_the_training_text_is_known() -> None:
     text = " ".join(f"{sample.prompt} {sample.answer}" for sample in take(Original(), 1, 20_000))
     assert set(text.split()) <= set(words())
@@ -63,6 +89,8 @@ def test_every_word_of_the_training_text_is_known() -> None:
         {"maths": float("nan")},
         {"maths_depth_shares": (0.5, 0.4)},
         {"controls": 1.5},
+        {"direct": -0.1},
+        {"direct": float("nan")},
         {"maths_depth_shares": ()},
         {"maths_depth_shares": (1.5, -0.5)},
         {"maths_depth_shares": (0.1,) * 7},
