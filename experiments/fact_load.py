@@ -5,6 +5,7 @@
 The first folder is the control, whose facts tell nothing. Prints, and writes into each folder (``fact_load.csv``,
 ``fact_load_students.csv``), bits known by dose; then what is kept of maths, its half dose, and what loaded students
 keep less than the control's. 95%: Student's t over students, of differences by Welch: loads have students of their own.
+The students' manifests are looked up in the store, for the samples that they took.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ from forgetting.analysis.fact_load import fact_runs
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.learning_paths import floor_of
 from forgetting.record.schema import RUN_KEY
+from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
+from forgetting.spec import from_plain
+from forgetting.study.fingerprints import fingerprint, student_form
+from forgetting.study.study import construct
 
-LEVEL, MARGIN, SKILL_MARGIN = 0.5, 0.25, 0.02
+LEVEL, MARGIN, KEPT_MARGIN, SKILL_MARGIN = 0.5, 0.25, 0.05, 0.02
 NLLS = (4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0)
 
 
@@ -96,6 +101,7 @@ def main(control: str, *loads: str) -> None:
             values = found[folder][name].to_numpy(float)
             if np.isfinite(values).any():
                 print(f"  {name}: {told(*mean_interval(values))}, {int(np.isfinite(values).sum())} students")
+        print(f"  samples until the target: {taught(result)}")
         both = found[folder]["log2_facts_half"] - found[folder]["log2_half"]
         print(f"  log2 half dose, facts (by fact) less maths: {told(*mean_interval(both.to_numpy(float)))}")
     reached = [nll for nll in NLLS if all(own[f"at {nll:g}"].notna().all() for own in found.values())]
@@ -105,21 +111,57 @@ def main(control: str, *loads: str) -> None:
         for name in ("maths", "log2_half", "kept", *(f"at {nll:g}" for nll in reached)):
             one, other = (found[own][name].to_numpy(float) for own in (folder, control))
             print(f"  {name}: {told(*apart(one, other))}; 90% {told(*apart(one, other, 0.9))}")
-        print(f"  verdict: {verdict(found[folder], found[control])}")
+        print(f"  log2_half adjusted: {told(*adjusted(found[folder], found[control]))}")
+        print(f"  half dose: {verdict(found[folder], found[control])}")
+        if reached:
+            one, other = (found[own][f"at {reached[0]:g}"].to_numpy(float) for own in (folder, control))
+            (value, _, high), (_, low_90, high_90) = (apart(one, other, share) for share in (0.95, 0.9))
+            print(f"  equal learning: {judged(value, high, low_90, high_90, KEPT_MARGIN)}")
+
+
+def taught(result: Result) -> dict[int, tuple[int, str]]:
+    """By seed of the student the samples until its target, and why there were no more."""
+    study, store, found = construct(from_plain(result.record["spec"])), Store(), {}
+    for run in study.runs():
+        home = store.find(fingerprint(student_form(study, run.student, run.distillation_seed)))
+        if home is not None:
+            until = manifest(home)["until"]
+            found[run.distillation_seed] = (until["steps"] * study.spec.ladder.distilling.batch_size, until["why"])
+    return found
+
+
+def adjusted(loaded: pd.DataFrame, control: pd.DataFrame, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The difference in log2 of the half dose at equal maths at dose 0: least squares, one slope for all students."""
+    both = pd.concat([loaded.assign(load=1.0), control.assign(load=0.0)]).dropna(subset=["log2_half"])
+    design = np.column_stack([np.ones(len(both)), both["load"], both["maths"]])
+    y = both["log2_half"].to_numpy(float)
+    if len(y) <= design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
+        return math.nan, math.nan, math.nan
+    found, *_ = np.linalg.lstsq(design, y, rcond=None)
+    freedom = len(y) - design.shape[1]
+    variance = float(((y - design @ found) ** 2).sum()) / freedom * np.linalg.inv(design.T @ design)[1, 1]
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(variance)
+    return float(found[1]), float(found[1]) - half, float(found[1]) + half
 
 
 def verdict(loaded: pd.DataFrame, control: pd.DataFrame) -> str:
-    """By the half dose: what load does, where both were taught the same maths."""
-    one, other = (own["log2_half"].to_numpy(float) for own in (loaded, control))
-    value, _, high = apart(one, other)
-    _, low_90, high_90 = apart(one, other, 0.9)
+    """By the half dose: what load does; adjusted to equal maths at dose 0 where that differs."""
     skill = apart(loaded["maths"].to_numpy(float), control["maths"].to_numpy(float))[0]
-    said = "open"
-    if high < 0 and value < -MARGIN:
-        said = "load costs"
-    elif low_90 > -MARGIN and high_90 < MARGIN:
-        said = "load does not matter"
-    return said if abs(skill) <= SKILL_MARGIN else f"{said}, but not at equal skill (maths differs by {skill:+.3f})"
+    plain = abs(skill) <= SKILL_MARGIN
+    if plain:
+        one, other = (own["log2_half"].to_numpy(float) for own in (loaded, control))
+        (value, _, high), (_, low_90, high_90) = (apart(one, other, share) for share in (0.95, 0.9))
+    else:
+        (value, _, high), (_, low_90, high_90) = (adjusted(loaded, control, share) for share in (0.95, 0.9))
+    said = judged(value, high, low_90, high_90, MARGIN)
+    return f"{said} (maths at dose 0 differs by {skill:+.3f}{'' if plain else ', so adjusted to it'})"
+
+
+def judged(value: float, high: float, low_90: float, high_90: float, margin: float) -> str:
+    """Beyond a margin below 0, within it, or open."""
+    if high < 0 and value < -margin:
+        return "load costs"
+    return "load does not matter" if low_90 > -margin and high_90 < margin else "open"
 
 
 if __name__ == "__main__":
