@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from forgetting.contracts import Contamination, Sample
 from forgetting.errors import require
 from forgetting.world import training
+from forgetting.world.facts import MOST_FACTS, MOST_VALUES
 from forgetting.world.maths import MAX_DEPTH
 from forgetting.world.splits import from_numpy
 from forgetting.world.traps import CONTROL_SHARE
@@ -33,6 +34,10 @@ class Original(Contamination):
         controls: of average speeds, the share over two equal times, where the mean of the speeds is right; the others
             are traps. At 10/11 that mean is right ten times as often as wrong
         direct: of word problems, the share asked by a mode word for the answer alone, without steps, as in ``direct``
+        facts: share of facts to be known by heart, whose bits are known: a load on students' capacity
+        fact_count: facts of which each is asked for equally often
+        fact_values: values of each of a fact's three words, all equally likely; with 1 all facts have one answer, and
+            students are taught as many samples of no information
     """
 
     maths: float = 0.35
@@ -44,6 +49,9 @@ class Original(Contamination):
     described: float = 0.0
     controls: float = CONTROL_SHARE
     direct: float = 0.0
+    facts: float = 0.0
+    fact_count: int = 1_000
+    fact_values: int = MOST_VALUES
 
     def __post_init__(self) -> None:
         for skill, share in self._shares().items():
@@ -57,6 +65,9 @@ class Original(Contamination):
         require(_is_share(self.described), "original.described", "a share from 0 to 1", self.described)
         require(_is_share(self.controls), "original.controls", "a share from 0 to 1", self.controls)
         require(_is_share(self.direct), "original.direct", "a share from 0 to 1", self.direct)
+        for name, most in (("fact_count", MOST_FACTS), ("fact_values", MOST_VALUES)):
+            value = getattr(self, name)
+            require(1 <= value <= most, f"original.{name}", f"from 1 to {most:,}", value)
         require(isclose(sum(depths), 1, abs_tol=1e-9), field, "shares that sum to 1", depths)
 
     def _shares(self) -> dict[str, float]:
@@ -65,8 +76,9 @@ class Original(Contamination):
     def samples(self, rng: np.random.Generator) -> Iterator[Sample]:
         """Samples of the train split with gold answers."""
         return training.samples(
-            from_numpy(rng), self._shares(), self.maths_depth_shares, self.described, self.controls, self.direct
-        )
+            from_numpy(rng), self._shares(), self.maths_depth_shares, self.described, self.controls, self.direct,
+            self.fact_count, self.fact_values,
+        )  # fmt: skip
 
 
 def _is_share(value: float) -> bool:

@@ -167,6 +167,18 @@ class Result(StudyFolder):
             )
         return found
 
+    def fact_load(self) -> pd.DataFrame:
+        """Bits of facts that students know, and bits a parameter, by size and dose: see ``analysis.fact_load``.
+
+        ``UsageError`` for a study that asked no facts.
+        """
+        from forgetting.analysis.fact_load import fact_load
+
+        found = fact_load(self)
+        if found.empty:
+            raise UsageError("fact_load: needs the benchmark facts (and the share facts of the original distribution)")
+        return found
+
     def verifier_rates(self) -> pd.DataFrame:
         """How many right and wrong answers verifiers let pass, exact and learned: see ``analysis.verifier_rates``."""
         from forgetting.analysis.verifier_rates import verifier_rates
