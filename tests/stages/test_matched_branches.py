@@ -12,14 +12,14 @@ from forgetting.errors import UsageError
 from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
 from forgetting.simulate import run_study
-from forgetting.spec import Doses, Evaluation, Fit, Ladder, Matching, Optimiser, Spec
+from forgetting.spec import Doses, Evaluation, Fit, Ladder, Matching, Optimiser, RatePolicy, Spec
 from forgetting.stages import rate_matching
 from forgetting.study.fingerprints import fingerprint, pilot_form, student_form
 from forgetting.study.study import construct
 
 ONE = {"name": "off_policy", "stages": [{"method": "off_policy", "samples": 64}]}
 OTHER = {"name": "gold", "stages": [{"method": "gold", "samples": 320, "learning_rate": 1e-1}]}
-POLICIES = ("constant", "matched_plasticity")
+POLICIES: tuple[RatePolicy, ...] = ("constant", "matched_plasticity")
 
 
 def spec(**changes: Any) -> Spec:
@@ -108,7 +108,10 @@ def test_the_reference_may_be_any_branch() -> None:
     ("changes", "message"),
     [
         ({"matching": Matching(reference="10k")}, r"matching\.reference: unknown name '10k'.*10k-off_policy"),
-        ({"matching": Matching(reference="gold")}, r"matching\.reference: unknown name 'gold'; did you mean '10k-gold'"),
+        (
+            {"matching": Matching(reference="gold")},
+            r"matching\.reference: unknown name 'gold'; did you mean '10k-gold'",
+        ),
         ({"matching": Matching(dose=30)}, r"matching\.dose: must be a dose that arm .* one of \[20, 40, 80\]"),
         ({"fine_tuning": Optimiser(learning_rate=0.0)}, r"fine_tuning\.learning_rate: must be above 0 with rate"),
     ],
