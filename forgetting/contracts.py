@@ -410,6 +410,10 @@ class Distillation(Part):
     keeps_start: ClassVar[bool] = False  # whether it reads ``stream.start``
     kind: ClassVar[Literal["imitates", "rewards"]] = "imitates"
 
+    def check(self, language: Language) -> None:
+        """Look at the settings while a study is put together. ``UsageError`` where they do not suit its language."""
+        return
+
     @property
     def compares(self) -> bool:
         """Whether the loss asks the teacher too, at every step: it takes time and memory then."""

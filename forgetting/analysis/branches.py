@@ -233,16 +233,21 @@ def _adjusted(pairs: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
 
 
 def said_of(differences: pd.DataFrame) -> str:
-    """What the differences at equal skill come to, in a sentence; empty where none is known."""
+    """What the differences at equal skill come to, a sentence for each arm; empty where none is known."""
     own = differences[(differences["statistic"] == "log2_half_dose") & (differences["skill"] == "equal")]
     own = own[own["low"].notna()]
-    if own.empty:
-        return ""
+    several = differences["arm"].nunique() > 1
+    found = own.groupby("arm", sort=False)
+    return " ".join(f"{f'{arm}: a' if several else 'A'}{_said(known)}" for arm, known in found)
+
+
+def _said(own: pd.DataFrame) -> str:
+    """The sentence of an arm, without its first letter."""
     apart = own[(own["low"] > 0) | (own["high"] < 0)]
     farthest = own.iloc[int(own["value"].abs().to_numpy().argmax())]
     most = float(np.maximum(own["low"].abs(), own["high"].abs()).max())
     text = (
-        f"At equal skill the methods differ by at most {abs(float(farthest['value'])):.2f} in log2 of the dose that "
+        f"t equal skill the methods differ by at most {abs(float(farthest['value'])):.2f} in log2 of the dose that "
         f"halves ({farthest['branch']} {float(farthest['value']):+.2f} from {farthest['against']}, 95% "
         f"{float(farthest['low']):+.2f} to {float(farthest['high']):+.2f}, {int(farthest['matched'])} trunks)"
     )

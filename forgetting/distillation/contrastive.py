@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from forgetting import seeds
-from forgetting.contracts import Batch, Distillation, Model, Stream
-from forgetting.distillation._rollouts import Rollouts, rollouts, told
+from forgetting.contracts import Batch, Distillation, Language, Model, Stream
+from forgetting.distillation._rollouts import Rollouts, check_judge, rollouts, told
 from forgetting.errors import require, unknown
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ class Contrastive(Distillation):
         require(all(self.separators), "contrastive.separators", "texts that are not empty", self.separators)
         for name in ("samples", "max_new_tokens"):
             require(getattr(self, name) >= 1, f"contrastive.{name}", "at least 1", getattr(self, name))
+
+    def check(self, language: Language) -> None:
+        """Natural text takes a benchmark as the judge."""
+        check_judge(self.judge, language)
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """For each step pairs, as many as half a batch; where there is none, one of weight 0."""

@@ -75,6 +75,9 @@ class Process(Distillation):
         from forgetting.batching import encode
 
         written = taught(teacher, stream, self.max_new_tokens)
+        own = [s for s, f in zip([*stream.samples, *written], [*stream.contaminating] * 2, strict=True) if not f]
+        rule = f"a text that begins a final answer behind {self.separator!r}, as in one of {len(written)} samples"
+        require(any(self._split(s.answer)[0] for s in own), "process.mark", rule, self.mark)
         arranged = [
             (sample, (0, 0)) if foreign else self._arranged(place, written)
             for place, (sample, foreign) in enumerate(zip(written, stream.contaminating, strict=True))

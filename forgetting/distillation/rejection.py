@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from forgetting.contracts import Batch, Distillation, Model, Stream
-from forgetting.distillation._rollouts import Rollouts, rollouts, told
+from forgetting.contracts import Batch, Distillation, Language, Model, Stream
+from forgetting.distillation._rollouts import Rollouts, check_judge, rollouts, told
 from forgetting.errors import require
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class Rejection(Distillation):
         for name in ("samples", "max_new_tokens"):
             require(getattr(self, name) >= 1, f"rejection.{name}", "at least 1", getattr(self, name))
         require(self.seed >= 0, "rejection.seed", "0 or more", self.seed)
+
+    def check(self, language: Language) -> None:
+        """Natural text takes a benchmark as the judge."""
+        check_judge(self.judge, language)
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """For each step the right answers; where there is none, answers with weight 0."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from forgetting.contracts import Batch, Distillation, Model, Stream
-from forgetting.distillation._rollouts import Rollouts, rollouts, told
+from forgetting.contracts import Batch, Distillation, Language, Model, Stream
+from forgetting.distillation._rollouts import Rollouts, check_judge, rollouts, told
 from forgetting.errors import require
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class RewardGuided(Distillation):
         require(self.samples >= 2, "reward_guided.samples", "at least 2, which can differ", self.samples)
         require(self.max_new_tokens >= 1, "reward_guided.max_new_tokens", "at least 1", self.max_new_tokens)
         require(self.seed >= 0, "reward_guided.seed", "0 or more", self.seed)
+
+    def check(self, language: Language) -> None:
+        """Natural text takes a benchmark as the judge."""
+        check_judge(self.judge, language)
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """For each step the answers to prompts that have right and wrong ones, weighted by their advantage."""

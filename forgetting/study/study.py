@@ -197,6 +197,8 @@ def construct(spec: Spec) -> Study:
     parts += [(f"evaluation.benchmarks[{i}]", b) for i, b in enumerate(study.benchmarks)]
     parts += [("ladder.distilling.original", taught_from(study, stage.fit)) for stage in study.every_stage()]
     check_language(students[0], study.language, parts)
+    for stage in study.every_stage():
+        stage.method.check(study.language)
     plain = len(study.every_stage()) == 1 and study.stages[0].method.kind == "imitates"
     if not plain:
         rule = "free of joint where distillation has several stages or rewards, which learn no contamination beside"

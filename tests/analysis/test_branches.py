@@ -106,6 +106,10 @@ def test_the_sentence_names_the_farthest_and_what_excludes_0() -> None:
     apart = branch_differences(runs(off_policy=base, word=halves(8, 9.1, 9.9, 11)), 2560, 160)
     assert "(word -1.00 from off_policy, 95% -1.13 to -0.87, 4 trunks)" in said_of(apart)
     assert "intervals exclude 0 for word -1.00" in said_of(apart)
+    two = pd.concat([alike.assign(arm="dialogue-constant"), apart.assign(arm="dialogue-matched_plasticity")])
+    first, second = (f"{arm}: {said_of(one)}".replace(": At", ": at") for arm, one in (
+        ("dialogue-constant", alike), ("dialogue-matched_plasticity", apart)))  # fmt: skip
+    assert said_of(two) == f"{first} {second}"
     none = [{"log2_half_dose": 9.0, "arrived": False}] * 4
     assert said_of(branch_differences(runs(off_policy=base, word=none), 2560, 160)) == ""
     with pytest.raises(UsageError, match="against: unknown name 'of_policy'; did you mean 'off_policy'"):
