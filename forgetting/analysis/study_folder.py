@@ -98,27 +98,27 @@ class StudyFolder:
     @cached_property
     def passing(self) -> pd.DataFrame:
         """pass@k by run, dose, benchmark and k, with its interval; empty where no answers were sampled."""
-        return self._table(PASSING_FILE, table_checks.check_passing)
+        return self.table(PASSING_FILE, table_checks.check_passing)
 
     @cached_property
     def other_ways(self) -> pd.DataFrame:
         """Accuracy by run, dose, intervention and way of answering; empty where greedy decoding is all there is."""
-        return self._table(ANSWERING_FILE, table_checks.check_ways, ["intervention"])
+        return self.table(ANSWERING_FILE, table_checks.check_ways, ["intervention"])
 
     @cached_property
     def probing(self) -> pd.DataFrame:
         """The columns of ``analysis.probing``; empty where nothing was asked otherwise or intervened in."""
-        return self._table(PROBING_FILE, table_checks.check_probing, ["intervention"])
+        return self.table(PROBING_FILE, table_checks.check_probing, ["intervention"])
 
     @cached_property
     def protection(self) -> pd.DataFrame:
         """What protected modules keep more than their controls, by size; empty where ``protection.py`` judged none."""
-        return self._table("protection.csv", table_checks.check_protection)
+        return self.table("protection.csv", table_checks.check_protection)
 
     @cached_property
     def distances(self) -> pd.DataFrame:
         """Counts of ``analysis.value_distance``; empty where ``value_distance.py`` wrote none."""
-        return self._table("distances.csv", table_checks.check_distances, ["form"])
+        return self.table("distances.csv", table_checks.check_distances, ["form"])
 
     @cached_property
     def ledger(self) -> pd.DataFrame | None:
@@ -143,14 +143,14 @@ class StudyFolder:
         """How many answers failed in which way, as they were counted when the study was joined; None: they were not."""
         if not (self.folder / FAILURES_FILE).exists():
             return None
-        return self._table(FAILURES_FILE, table_checks.check_failures, ["failure", "kind"])
+        return self.table(FAILURES_FILE, table_checks.check_failures, ["failure", "kind"])
 
     @cached_property
     def well_formed(self) -> pd.DataFrame:
         """Counts of well-formed answers by run, benchmark and dose; empty in a folder with neither ledger nor table."""
         if self.ledger is not None:
             return well_formed_counts(self.ledger)
-        return self._table(WELL_FORMED_FILE, table_checks.check_well_formed)
+        return self.table(WELL_FORMED_FILE, table_checks.check_well_formed)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -254,9 +254,9 @@ class StudyFolder:
     def _kept_curves(self) -> pd.DataFrame:
         if not (self.folder / CURVES_FILE).exists():
             return Curves().to_frame()
-        return self._table(CURVES_FILE, table_checks.check_curves)
+        return self.table(CURVES_FILE, table_checks.check_curves)
 
-    def _table(self, name: str, check: Callable[[pd.DataFrame, Path], None], blank: Sequence[str] = ()) -> pd.DataFrame:
+    def table(self, name: str, check: Callable[[pd.DataFrame, Path], None], blank: Sequence[str] = ()) -> pd.DataFrame:
         """A CSV file of the folder as it was when the record was written, checked; empty where there is none.
 
         Texts in the columns ``blank`` may be missing.

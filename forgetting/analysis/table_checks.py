@@ -86,6 +86,19 @@ def check_distances(table: pd.DataFrame, path: Path) -> None:
         raise UsageError(f"{path}: column copies must be above 0 and at least right")
 
 
+def check_quality(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless the rows of ``branch_quality.csv`` are readings, with names that can be shown."""
+    texts = ("trunk", "branch", "measure", "of")
+    numbers = ("capacity", "distillation_seed", "seed", "dose", "value")
+    check_columns(table, ("student", "arm", "arrived", *texts, *numbers), path)
+    for name in numbers:
+        check_numbers(table, name, path)
+    for name in texts:
+        check_words(table[name].astype(str).unique(), name, path)
+    if table["arrived"].dtype != bool:
+        raise UsageError(f"{path}: column arrived must be True or False")
+
+
 def check_ways(table: pd.DataFrame, path: Path) -> None:
     """``UsageError`` unless the rows of ``answering.csv`` have their columns, each of its kind."""
     shares = ("accuracy", "low", "high", "retention", "generated", "parsed")

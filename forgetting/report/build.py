@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forgetting.analysis.record_reading import BRANCH_FILES, CURVES_FILE, is_branched, shown
+from forgetting.analysis.record_reading import BRANCH_FILES, CURVES_FILE, QUALITY_FILE, is_branched, shown
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.analysis.well_formed import WELL_FORMED_FILE
 from forgetting.errors import UsageError, unknown
@@ -18,7 +18,7 @@ from forgetting.record.seals import SEAL, file_hash, write_sealed
 VIEWS = ("curves", "figures", "tensorboard", "html")
 PICTURES = "png"  # every figure as PNG too
 TABLES = (CURVES_FILE, WELL_FORMED_FILE)
-PLACES = (*TABLES, *BRANCH_FILES, "figures", "tensorboard", "report.html")
+PLACES = (*TABLES, *BRANCH_FILES, QUALITY_FILE, "figures", "tensorboard", "report.html")
 
 
 def build_views(folder: Path | str, what: Iterable[str] = VIEWS) -> list[Path]:
@@ -78,7 +78,8 @@ def _collecting_later() -> Iterator[None]:
 
 def _seal_tables(study: StudyFolder) -> None:
     """The record has the hashes of the tables beside it, since a folder without its ledger is read from them."""
-    record, written = study.record, [study.folder / name for name in TABLES if (study.folder / name).is_file()]
+    places = [study.folder / name for name in (*TABLES, QUALITY_FILE)]
+    record, written = study.record, [path for path in places if path.is_file()]
     if SEAL in record and study.ledger is not None and written:
         files = {**record.get("files", {}), **{path.name: file_hash(path) for path in written}}
         if files != record.get("files"):
@@ -94,9 +95,13 @@ def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Pa
             write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
             paths.append(target / name)
     if "curves" in wanted and is_branched(study.record):
+        from forgetting.analysis.branch_quality import readings
         from forgetting.report.branch_views import branch_tables
 
-        for name, table in branch_tables(study).items():
+        found = branch_tables(study)
+        if study.ledger is not None:
+            found |= {QUALITY_FILE: readings(study)}
+        for name, table in found.items():
             write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
             paths.append(target / name)
     if {"figures", "html", PICTURES} & {*wanted}:

@@ -348,6 +348,21 @@ class Result(StudyFolder):
         self.branches()
         return differences_of(self, against)
 
+    def branch_quality(self, against: str = "off_policy") -> pd.DataFrame:
+        """Depth, robustness and effort of each branch less another on the same trunks, at dose 0 and the last one.
+
+        Columns are described in ``analysis.branch_quality.quality_differences``, measures in its ``readings``.
+
+        Raises:
+            UsageError: a study in which no student branches, or no branch of that name
+        """
+        from forgetting.analysis.branch_quality import quality_differences, readings
+
+        found = readings(self)
+        if found.empty:
+            raise UsageError("branch_quality: needs students that branch from a trunk (ladder.branches)")
+        return quality_differences(found, against)
+
     def plot_capacity(
         self, arm: str | None = None, skill: str = "maths", thresholds: pd.DataFrame | None = None
     ) -> Figure:
