@@ -70,8 +70,9 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_students(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
-    """Mean of a value with its interval."""
-    rows = [(*key, len(own), *mean_interval(own[value].to_numpy(float))) for key, own in table.groupby(by, sort=False)]
+    """Mean of a value with its interval, over the students of whom it is known."""
+    known = table[table[value].notna()]
+    rows = [(*key, len(own), *mean_interval(own[value].to_numpy(float))) for key, own in known.groupby(by, sort=False)]
     return pd.DataFrame(rows, columns=[*by, "students", value, "low", "high"])
 
 
@@ -197,7 +198,8 @@ def main(folders: list[str]) -> None:
     """Write the tables and figures of each folder, and print what the rules ask."""
     for folder in folders:
         study = load(folder)
-        assert study.every_row is not None
+        if study.every_row is None:
+            raise SystemExit(f"{folder}: has no ledger, which a committed study is without; make it by direct.yaml")
         mine = study.every_row["benchmark"].isin((STEPS, DIRECT)) & (study.every_row["variant"] == ORIGINAL)
         rows = study.every_row[mine & (study.every_row["intervention"] == "")]
         depths = sorted(int(depth) for depth in rows["depth"].unique())

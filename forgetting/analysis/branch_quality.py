@@ -26,6 +26,7 @@ from forgetting.errors import unknown
 from forgetting.record.schema import RUN_KEY
 from forgetting.world.steps import read
 
+EQUAL_SKILL = 0.02  # accuracies farther apart are not one skill
 MARGIN = 0.05  # less is no difference, in shares and in steps for a step of the problem
 WRITTEN_OUT = "maths"  # the benchmark whose answers are steps of the embedded world, as many as the item is deep
 WHOLE = "all"
@@ -70,14 +71,14 @@ def _readings(study: StudyFolder) -> pd.DataFrame:
 
 
 def _accuracies(scores: pd.DataFrame) -> pd.DataFrame:
-    rows = scores[(scores["skill"] == WRITTEN_OUT) & (scores["variant"] == ORIGINAL)]
+    rows = scores[(scores["benchmark"] == WRITTEN_OUT) & (scores["variant"] == ORIGINAL)]
     of = [WHOLE if np.isnan(depth) else f"{depth:g}" for depth in rows["depth"].to_numpy(float)]
     return rows[LOOK].assign(measure="accuracy", of=of, value=rows["accuracy"].to_numpy(float))
 
 
 def _wordings(study: StudyFolder) -> pd.DataFrame:
     shares = group_shares(study)
-    shares = shares[shares["skill"] == WRITTEN_OUT]
+    shares = shares[shares["benchmark"] == WRITTEN_OUT]
     parts = [
         shares[LOOK].assign(measure=name, of=shares["group"], value=shares[name].to_numpy(float))
         for name in ("drop", "worst")

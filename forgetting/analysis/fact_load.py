@@ -9,7 +9,7 @@ their NLL outweighs all others. It does not cancel the luck of guesses, and it t
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,8 @@ from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import plain_rows
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.benchmarks.facts import ANSWER_TOKENS, Facts
+from forgetting.contamination.original import Original
+from forgetting.errors import UsageError
 from forgetting.record.schema import RUN_KEY
 from forgetting.world.facts import bits
 
@@ -34,6 +36,9 @@ def fact_runs(study: StudyFolder) -> pd.DataFrame:
     """Of each run at each dose the bits it knows; empty where no facts were asked.
 
     ``facts`` were taught, with ``told`` bits in all. Where some are asked they stand for all.
+
+    Raises:
+        UsageError: the facts that were asked are not those that the original distribution taught
     """
     asked = study.record.get("spec", {}).get("evaluation", {}).get("benchmarks", [])
     given = next((value for value in asked if part_name(value) == "facts"), None)
@@ -42,12 +47,25 @@ def fact_runs(study: StudyFolder) -> pd.DataFrame:
     if given is None or rows.empty:
         return pd.DataFrame(columns=RUNS)
     part = cast(Facts, registry.build("benchmarks", given))
+    _check_taught(study.record["spec"].get("ladder", {}).get("original", "original"), part)
     count, each = part.fact_count, bits(part.fact_values)
     found = rows[[*HEAD, "distillation_seed", "seed", "accuracy"]].reset_index(drop=True)
     saved = each - ANSWER_TOKENS * rows["nll"].to_numpy(float) / math.log(2)
     known = count * np.maximum(saved, 0)
     found = found.assign(facts=count, told=count * each, known=known, per_parameter=known / found["capacity"])
     return found.assign(by_fact=_by_fact(study, found, count, each))[RUNS]
+
+
+def _check_taught(original: Any, asked: Facts) -> None:
+    taught = registry.build("contamination", original, "ladder.original")
+    if not isinstance(taught, Original):
+        return
+    if not taught.facts or (taught.fact_count, taught.fact_values) != (asked.fact_count, asked.fact_values):
+        said = f"{taught.fact_count:,} of {taught.fact_values} values" if taught.facts else "none"
+        raise UsageError(
+            f"fact_load: must be of the facts that were taught ({said}: ladder.original), got the benchmark's "
+            f"{asked.fact_count:,} of {asked.fact_values} values"
+        )
 
 
 def _by_fact(study: StudyFolder, runs: pd.DataFrame, count: int, each: float) -> np.ndarray:

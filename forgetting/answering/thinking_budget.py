@@ -39,7 +39,8 @@ class ThinkingBudget(Answering):
         filler: for steps, a control: as many words that say nothing in their place, to tell thoughts from time
         closing: for tokens, the one that ends a thought
         opened: for steps, with which number every thought begins, that of a student that would not think too: the
-            ``likeliest`` one, or the ``first`` of the prompt, which is a copy less to make; "": with what it will
+            ``likeliest`` one, or the ``first`` of the prompt, if it has any, which is a copy less to make; "": with
+            what it will
     """
 
     budget: int = 256
@@ -53,9 +54,10 @@ class ThinkingBudget(Answering):
         steps = self.unit == "steps"
         require(steps or not self.filler, "thinking_budget.filler", "false unless the unit is steps", True)
         if self.opened not in OPENINGS:
-            raise unknown("thinking_budget.opened", self.opened, OPENINGS)
-        plain = not self.opened or (steps and not self.filler)
-        require(plain, "thinking_budget.opened", "empty unless the unit is steps, and with filler", self.opened)
+            raise unknown("thinking_budget.opened", self.opened, OPENINGS[1:])
+        opens = steps and not self.filler and self.budget > 0
+        rule = "empty where the unit is tokens, the budget 0, or filler true"
+        require(opens or not self.opened, "thinking_budget.opened", rule, self.opened)
         require(bool(self.closing), "thinking_budget.closing", "the token that ends a thought", self.closing)
 
     def answers(
@@ -98,7 +100,7 @@ class ThinkingBudget(Answering):
 
     def _openings(self, model: Model, prompts: Sequence[Sequence[int]], batch_items: int) -> list[list[int]]:
         """How thoughts begin: with a number, where they are opened; the likeliest is a thinking student's own."""
-        if not self.opened or not self.budget:
+        if not self.opened:
             return [[] for _ in prompts]
         numbers = [model.tokenizer.get_vocab()[word] for word in NUMBERS]
         if self.opened == "first":

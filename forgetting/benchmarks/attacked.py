@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from forgetting.benchmarks.maths import Maths
+from forgetting.benchmarks.maths import Maths, check_items
 from forgetting.contracts import Benchmark, Failure, Grade, Item, Split
 from forgetting.errors import unknown
 from forgetting.world import maths
@@ -46,7 +46,7 @@ class Attacked(Benchmark):
     variants: ClassVar[tuple[str, ...]] = ("original", *WORDS, *BESIDE, *LAST, *PAIRS, *TRIPLES, *RENUMBERED)
 
     def __post_init__(self) -> None:
-        Maths(self.items_per_depth, self.depths, self.seed)  # checks them
+        check_items("attacked", self.items_per_depth, self.depths, self.seed)
 
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
         """Items in order of depth and index."""

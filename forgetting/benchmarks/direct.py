@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from forgetting.benchmarks.maths import Maths
+from forgetting.benchmarks.maths import Maths, check_items
 from forgetting.contracts import Benchmark, Failure, Grade, Item, Split
 from forgetting.errors import unknown
 from forgetting.world import maths
@@ -40,7 +40,7 @@ class Direct(Benchmark):
     variants: ClassVar[tuple[str, ...]] = Maths.variants
 
     def __post_init__(self) -> None:
-        self._in_steps()  # checks them
+        check_items("direct", self.items_per_depth, self.depths, self.seed)
 
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
         """Items in order of depth and index."""

@@ -17,6 +17,15 @@ from forgetting.world.steps import grade_steps
 RARE_EVERY = 4
 
 
+def check_items(part: str, items_per_depth: int, depths: tuple[int, ...], seed: int) -> None:
+    """``UsageError`` unless these are settings of word problems; ``part`` is the benchmark that they are of."""
+    require(items_per_depth > 0, f"{part}.items_per_depth", "a positive number of items", items_per_depth)
+    in_range = all(1 <= depth <= maths.MAX_DEPTH for depth in depths)
+    require(bool(depths) and in_range, f"{part}.depths", f"depths from 1 to {maths.MAX_DEPTH}", depths)
+    require(len(set(depths)) == len(depths), f"{part}.depths", "without repetitions", depths)
+    require(seed >= 0, f"{part}.seed", "0 or more", seed)
+
+
 @dataclass(frozen=True)
 class Maths(Benchmark):
     """``items_per_depth`` items of each depth; from depth 2 on every fourth has an operation that is rare in training.
@@ -42,11 +51,7 @@ class Maths(Benchmark):
     variants: ClassVar[tuple[str, ...]] = ("original", *maths.DEVICES, "renumbered", "novel_pair")
 
     def __post_init__(self) -> None:
-        require(self.items_per_depth > 0, "maths.items_per_depth", "a positive number of items", self.items_per_depth)
-        in_range = all(1 <= depth <= maths.MAX_DEPTH for depth in self.depths)
-        require(bool(self.depths) and in_range, "maths.depths", f"depths from 1 to {maths.MAX_DEPTH}", self.depths)
-        require(len(set(self.depths)) == len(self.depths), "maths.depths", "without repetitions", self.depths)
-        require(self.seed >= 0, "maths.seed", "0 or more", self.seed)
+        check_items("maths", self.items_per_depth, self.depths, self.seed)
 
     def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
         """Items in order of depth and index."""

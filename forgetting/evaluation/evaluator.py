@@ -149,7 +149,9 @@ class Evaluator:
         if group == "original":
             return self.originals
         if not self._perturbed:
-            self._perturbed += [self._set(b, v) for b in self._benchmarks for v in b.variants if v != "original"]
+            some = ((b, v) for b in self._benchmarks for v in b.variants if v != "original")
+            # A variant may suit none of a few items.
+            self._perturbed += [self._set(b, v) for b, v in some if b.items("test", v)]
         return self._perturbed
 
     def measure(self, student: Model, *, perturbed: bool, earlier: Earlier | None = None) -> pd.DataFrame:

@@ -99,8 +99,8 @@ def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Pa
         from forgetting.report.branch_views import branch_tables
 
         found = branch_tables(study)
-        if study.ledger is not None:
-            found |= {QUALITY_FILE: readings(study)}
+        if study.ledger is not None and len(quality := readings(study)):
+            found |= {QUALITY_FILE: quality}
         for name, table in found.items():
             write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
             paths.append(target / name)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from forgetting.analysis.branch_quality import (
     DEVICES,
+    EQUAL_SKILL,
     MARGIN,
     REFERENCE,
     WHOLE,
@@ -135,18 +136,21 @@ def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
 
 
 def _said(study: StudyFolder) -> str:
-    """Of each branch how many measures differ, are alike, are open, at equal skill."""
+    """Of each branch how many measures differ, are alike, are open, where both arrived; and if their skill is equal."""
     _, differences = kept_quality(study)
-    main = judged(differences)
-    main = main[(main["arm"] == main["arm"].iloc[0]) & (main["skill"] == "equal") & (main["trunks"] > 1)]
+    both = differences[(differences["skill"] == "equal") & (differences["trunks"] > 1) & (differences["dose"] == 0)]
+    both = both[both["arm"] == differences["arm"].iloc[0]] if len(both) else both
     told = []
-    for branch, own in main.groupby("branch", sort=False):
+    for branch, every in both.groupby("branch", sort=False):
+        own = judged(every)
         counts = own["verdict"].value_counts()
         differ = own[own["verdict"] == "differs"][["measure", "of", "value"]].itertuples(index=False, name=None)
         named = ", ".join(f"{_name(measure, of)} {value:+.2f}".replace("\n", " ") for measure, of, value in differ)
         alike = f"alike within {MARGIN:g} in {counts.get('alike', 0)} and open in {counts.get('open', 0)}"
-        told.append(f"{branch} differs in {named or 'none'}, is {alike} of {len(own)} measures")
-    return f"At equal skill, beside {AGAINST}: {'; '.join(told)}." if told else ""
+        apart = float(every[(every["measure"] == "accuracy") & (every["of"] == WHOLE)]["value"].iloc[0])
+        unequal = f" (not at equal skill: {apart:+.3f})" if abs(apart) >= EQUAL_SKILL else ""
+        told.append(f"{branch}{unequal} differs in {named or 'none'}, is {alike} of {len(own)} measures")
+    return f"Where both arrived, beside {AGAINST}: {'; '.join(told)}." if told else ""
 
 
 TOPIC = Topic(

@@ -157,6 +157,14 @@ def test_readings_of_a_study(folder: Path) -> None:
     assert value(found, "off_policy", "accuracy", "3", 2000) == pytest.approx(0.5, abs=0.1)
 
 
+def test_another_benchmark_of_the_skill_is_not_counted_with_it(folder: Path) -> None:
+    """Word problems asked for the answer alone are of the same skill, and of another benchmark."""
+    study = open_study(folder)
+    more = study.scores[study.scores["benchmark"] == "maths"].assign(benchmark="direct", accuracy=0.1)
+    study.__dict__["scores"] = pd.concat([study.scores, more], ignore_index=True)
+    pd.testing.assert_frame_equal(readings(study), readings(open_study(folder)))
+
+
 def test_the_result_has_differences_and_a_folder_without_its_ledger_the_same(folder: Path, tmp_path: Path) -> None:
     whole = load(folder).branch_quality()
     effort = whole[(whole["measure"] == "slope") & (whole["skill"] == "equal") & (whole["dose"] == 0)]

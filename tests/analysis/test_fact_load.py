@@ -17,8 +17,9 @@ HEAD = {"student": "s", "capacity": 1_000, "arm": "a", "benchmark": "facts", "va
 
 
 def study(
-    nll_bits: dict[tuple[int, int], list[float]], ledger: bool = True, asked: Any = None, values: int = 16
-) -> StudyFolder:
+    nll_bits: dict[tuple[int, int], list[float]], ledger: bool = True, asked: Any = None, values: int = 16,
+    taught: Any = None,
+) -> StudyFolder:  # fmt: skip
     """Facts of 100 that were taught, by (seed, dose) the NLL of each one's answer in bits."""
     scores, rows = list[dict[str, Any]](), list[dict[str, Any]]()
     for (seed, dose), each in nll_bits.items():
@@ -28,7 +29,8 @@ def study(
         scores.append({**run, "depth": 1, "nll": 99.0, "accuracy": 0.9})
         rows += [{**run, "item": f"i{n}", "nll_sum": one * math.log(2)} for n, one in enumerate(each)]
     benchmarks = ["maths", asked or {"name": "facts", "fact_count": 100, "fact_values": values, "item_count": 4}]
-    record = {"spec": {"evaluation": {"benchmarks": benchmarks}}}
+    original = taught or {"name": "original", "code": 0.0, "facts": 0.45, "fact_count": 100, "fact_values": values}
+    record = {"spec": {"evaluation": {"benchmarks": benchmarks}, "ladder": {"original": original}}}
     made: Any = SimpleNamespace(
         scores=pd.DataFrame(scores), record=record, ledger=pd.DataFrame(rows) if ledger else None
     )
@@ -70,3 +72,11 @@ def test_a_study_without_facts_has_none() -> None:
 def test_settings_of_a_record_that_are_none_are_refused() -> None:
     with pytest.raises(UsageError, match=r"^facts\.fact_count: must be from 1"):
         fact_load(study({(0, 0): [0.0]}, asked={"name": "facts", "fact_count": 0}))
+
+
+def test_facts_that_were_not_taught_have_no_bits() -> None:
+    with pytest.raises(UsageError, match=r"^fact_load: must be .* taught \(none: ladder.original\)"):
+        fact_load(study({(0, 0): [0.0]}, taught="original"))
+    with pytest.raises(UsageError, match=r"\(100 of 2 values: ladder.original\), got the benchmark's 100 of 16 values"):
+        fact_load(study({(0, 0): [0.0]}, taught={"name": "original", "code": 0, "facts": 0.45, "fact_count": 100,
+                                                 "fact_values": 2}))  # fmt: skip

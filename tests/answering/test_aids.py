@@ -192,7 +192,6 @@ def test_a_thought_may_be_opened_with_the_first_number_of_the_prompt() -> None:
     """A student that answers directly has nothing to go on from, until it is given a number."""
     assert answer(ThinkingBudget(1, unit="steps"), speaks)[0] == "answer 9"
     assert answer(ThinkingBudget(1, unit="steps", opened="first"), speaks)[0] == "12 + 5 = 17 ; answer 17"
-    assert answer(ThinkingBudget(0, unit="steps", opened="first"), speaks)[0] == "answer 9"
 
 
 def test_the_likeliest_number_opens_a_thought() -> None:
@@ -249,10 +248,11 @@ def test_ends(text: str, end: str | None) -> None:
         (lambda: Adaptive(agree=9), "adaptive.agree: must be from 2 to the 8"),
         (lambda: Verified(attempts=0), "verified.attempts: must be 1 or more"),
         (lambda: ThinkingBudget(2, filler=True), "thinking_budget.filler: must be false unless the unit is steps"),
-        (lambda: ThinkingBudget(2, opened="first"), "thinking_budget.opened: must be empty unless the unit is steps"),
+        (lambda: ThinkingBudget(2, opened="first"), "thinking_budget.opened: must be empty where the unit is tokens"),
+        (lambda: ThinkingBudget(0, unit="steps", opened="first"), "thinking_budget.opened: .*, the budget 0, or"),
         (
             lambda: ThinkingBudget(2, unit="steps", filler=True, opened="first"),
-            "thinking_budget.opened: must be empty unless the unit is steps, and with filler",
+            "thinking_budget.opened: must be empty where the unit is tokens, the budget 0, or filler true",
         ),
         (lambda: ThinkingBudget(2, unit="steps", opened="frist"), ".*did you mean 'first'"),  # type: ignore[arg-type]
         (lambda: BestOfN(samples=0), "sampling.samples: must be 1 or more"),

@@ -71,5 +71,5 @@ def test_an_answer_that_was_cut_is_no_mode() -> None:
 
 @pytest.mark.parametrize("settings", [{"items_per_depth": 0}, {"depths": (7,)}, {"seed": -1}])
 def test_bad_settings_are_refused(settings: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match=rf"{next(iter(settings))}: must be"):
+    with pytest.raises(UsageError, match=rf"^direct\.{next(iter(settings))}: must be"):
         Direct(**settings)  # type: ignore[arg-type]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from forgetting import losses, registry
 from forgetting.analysis.scores import score_rows
 from forgetting.batching import encode, texts, without_end
-from forgetting.contracts import Benchmark, Model
+from forgetting.benchmarks.maths import Maths
+from forgetting.contracts import Benchmark, Item, Model, Split
 from forgetting.evaluation.evaluator import Evaluator
 from forgetting.evaluation.gold_traces import Budget, GoldTraces, gold_sums
 from forgetting.record.schema import ADDED, LEDGER_COLUMNS
@@ -98,6 +99,22 @@ def test_rows_say_what_the_model_answers_and_the_benchmark_thinks_of_it() -> Non
     assert len(probe) == 6 and set(probe["variant"]) == {"dialogue"} and set(probe["verdict"]) == {""}
     given_columns = {"student", "capacity", "arm", "distillation_seed", "seed", "dose", "dose_tokens", "stream_samples"}
     assert set(found.columns) == set(LEDGER_COLUMNS) - given_columns - (set(ADDED) - {"generated"})
+
+
+class _Rare(Maths):
+    """Word problems of which no item has renumbered twins."""
+
+    def items(self, split: Split = "test", variant: str = "original") -> list[Item]:
+        """None of a variant that suits none."""
+        return [] if variant == "renumbered" else super().items(split, variant)
+
+
+def test_a_variant_that_suits_no_item_is_left_out() -> None:
+    """A few items of a real benchmark may have nothing to put in another order."""
+    settings = Evaluation(max_new_tokens=2, batch_items=5)
+    found = Evaluator(model(1), [_Rare(2, (1,))], [], "", settings).measure(model(2), perturbed=True)
+    assert set(found["variant"]) == {*_Rare.variants} - {"renumbered", "novel_pair"}  # the latter begins at depth 2
+    assert found["nll_sum"].notna().all()
 
 
 def test_logged_scores_are_those_of_a_plain_loop() -> None:

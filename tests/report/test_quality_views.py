@@ -47,7 +47,7 @@ def test_without_answers_there_is_no_panel_of_steps(result: Result) -> None:
 
 def test_the_sentence_and_the_page(result: Result) -> None:
     said = quality_views.TOPIC.said(result)
-    assert said.startswith("At equal skill, beside off_policy: on_policy differs in ")
+    assert said.startswith("Where both arrived, beside off_policy: on_policy differs in ")
     assert "written steps a step of depth -1.00" in said and "of 7 measures" in said
     tables = quality_views.TOPIC.tables(result)
     assert set(tables["Before the contamination"]["dose"]) == {0} and set(tables["All measures and looks"]["dose"]) == {
