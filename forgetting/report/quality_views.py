@@ -149,7 +149,7 @@ def _said(study: StudyFolder) -> str:
         alike = f"alike within {MARGIN:g} in {counts.get('alike', 0)} and open in {counts.get('open', 0)}"
         apart = float(every[(every["measure"] == "accuracy") & (every["of"] == WHOLE)]["value"].iloc[0])
         unequal = f" (not at equal skill: {apart:+.3f})" if abs(apart) >= EQUAL_SKILL else ""
-        told.append(f"{branch}{unequal} differs in {named or 'none'}, is {alike} of {len(own)} measures")
+        told.append(f"{branch!s}{unequal} differs in {named or 'none'}, is {alike} of {len(own)} measures")
     return f"Where both arrived, beside {AGAINST}: {'; '.join(told)}." if told else ""
 
 
