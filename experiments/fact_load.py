@@ -24,7 +24,7 @@ from forgetting import load
 from forgetting.analysis.capacity_readings import arm_looks, crossed
 from forgetting.analysis.dose_at import falls_at
 from forgetting.analysis.fact_load import fact_runs
-from forgetting.analysis.fronts import mean_interval
+from forgetting.analysis.fronts import mean_interval, welch_interval
 from forgetting.analysis.learning_paths import floor_of
 from forgetting.record.schema import RUN_KEY
 from forgetting.record.store import Store, manifest
@@ -40,20 +40,6 @@ NLLS = (4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0)
 def told(value: float, low: float, high: float) -> str:
     """A value with its interval."""
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def apart(one: np.ndarray, other: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The difference of two means with Welch's interval; values that are not known are left out."""
-    one, other = one[np.isfinite(one)], other[np.isfinite(other)]
-    if min(len(one), len(other)) < 2:
-        return math.nan, math.nan, math.nan
-    errors = [values.var(ddof=1) / len(values) for values in (one, other)]
-    difference, error = float(one.mean() - other.mean()), sqrt(sum(errors))
-    if not error:
-        return difference, difference, difference
-    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (one, other), strict=True))
-    half = float(stdtrit(freedom, (1 + confidence) / 2)) * error
-    return difference, difference - half, difference + half
 
 
 def students(result: Result, nlls: Sequence[float]) -> pd.DataFrame:
@@ -91,6 +77,8 @@ def students(result: Result, nlls: Sequence[float]) -> pd.DataFrame:
 def main(control: str, *loads: str) -> None:
     """Print bits, what is kept, and differences; write the tables."""
     results = {folder: load(folder) for folder in (control, *loads)}
+    if bare := [folder for folder, result in results.items() if result.ledger is None]:
+        raise SystemExit(f"{', '.join(bare)}: without a ledger, as committed studies are; fact_load.yaml makes it")
     found = {folder: students(result, NLLS) for folder, result in results.items()}
     for folder, result in results.items():
         table = result.fact_load()
@@ -110,12 +98,12 @@ def main(control: str, *loads: str) -> None:
         print(f"\n{folder} less {control}")
         for name in ("maths", "log2_half", "kept", *(f"at {nll:g}" for nll in reached)):
             one, other = (found[own][name].to_numpy(float) for own in (folder, control))
-            print(f"  {name}: {told(*apart(one, other))}; 90% {told(*apart(one, other, 0.9))}")
+            print(f"  {name}: {told(*welch_interval(one, other))}; 90% {told(*welch_interval(one, other, 0.9))}")
         print(f"  log2_half adjusted: {told(*adjusted(found[folder], found[control]))}")
         print(f"  half dose: {verdict(found[folder], found[control])}")
         if reached:
             one, other = (found[own][f"at {reached[0]:g}"].to_numpy(float) for own in (folder, control))
-            (value, _, high), (_, low_90, high_90) = (apart(one, other, share) for share in (0.95, 0.9))
+            (value, _, high), (_, low_90, high_90) = (welch_interval(one, other, share) for share in (0.95, 0.9))
             print(f"  equal learning: {judged(value, high, low_90, high_90, KEPT_MARGIN)}")
 
 
@@ -146,11 +134,11 @@ def adjusted(loaded: pd.DataFrame, control: pd.DataFrame, confidence: float = 0.
 
 def verdict(loaded: pd.DataFrame, control: pd.DataFrame) -> str:
     """By the half dose: what load does; adjusted to equal maths at dose 0 where that differs."""
-    skill = apart(loaded["maths"].to_numpy(float), control["maths"].to_numpy(float))[0]
+    skill = welch_interval(loaded["maths"].to_numpy(float), control["maths"].to_numpy(float))[0]
     plain = abs(skill) <= SKILL_MARGIN
     if plain:
         one, other = (own["log2_half"].to_numpy(float) for own in (loaded, control))
-        (value, _, high), (_, low_90, high_90) = (apart(one, other, share) for share in (0.95, 0.9))
+        (value, _, high), (_, low_90, high_90) = (welch_interval(one, other, share) for share in (0.95, 0.9))
     else:
         (value, _, high), (_, low_90, high_90) = (adjusted(loaded, control, share) for share in (0.95, 0.9))
     said = judged(value, high, low_90, high_90, MARGIN)

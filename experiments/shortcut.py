@@ -9,13 +9,11 @@ students; of differences between worlds, whose students are no pairs, by Welch.
 from __future__ import annotations
 
 import sys
-from math import sqrt
 
 import numpy as np
-from scipy.special import stdtrit
 
 from forgetting import load
-from forgetting.analysis.fronts import mean_interval
+from forgetting.analysis.fronts import mean_interval, welch_interval
 
 TRAPS_AMONG_ITEMS, TRAP_DEPTH, CONTROL_DEPTH = 0.5, 5, 2
 
@@ -43,17 +41,6 @@ def right(folder: str, depth: int) -> dict[int, np.ndarray]:
     return {int(dose): some["accuracy"].to_numpy(float) for dose, some in own.groupby("dose")}
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """The difference of two means with Welch's interval."""
-    errors = [values.var(ddof=1) / len(values) for values in (one, other)]
-    difference, error = float(one.mean() - other.mean()), sqrt(sum(errors))
-    if not error:
-        return difference, difference, difference
-    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (one, other), strict=True))
-    half = float(stdtrit(freedom, 0.975)) * error
-    return difference, difference - half, difference + half
-
-
 def main(tempting: str, *others: str) -> None:
     """Print shares and accuracies by world and dose, and what the tempting world adds."""
     shares = {folder: tempted(folder) for folder in (tempting, *others)}
@@ -68,7 +55,7 @@ def main(tempting: str, *others: str) -> None:
     for other in others:
         print(f"\n{tempting} minus {other}")
         for dose, share in shares[tempting].items():
-            print(f"  dose {dose:,}: tempted {told(*apart(share, shares[other][dose]))}")
+            print(f"  dose {dose:,}: tempted {told(*welch_interval(share, shares[other][dose]))}")
 
 
 if __name__ == "__main__":

@@ -187,6 +187,23 @@ def mean_interval(values_S: Floats, confidence: float = 0.95) -> tuple[float, fl
     return mean, mean - half, mean + half
 
 
+def welch_interval(one: Floats, other: Floats, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The mean of one less that of other and its interval, their units being no pairs (Welch 1947); NaN is left out.
+
+    Where the difference has no spread the interval is the value; of fewer than two units a side all is NaN.
+    """
+    one, other = one[np.isfinite(one)], other[np.isfinite(other)]
+    if min(len(one), len(other)) < 2:
+        return math.nan, math.nan, math.nan
+    errors = [values.var(ddof=1) / len(values) for values in (one, other)]
+    difference, error = float(one.mean() - other.mean()), math.sqrt(sum(errors))
+    if not error:
+        return difference, difference, difference
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (one, other), strict=True))
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * error
+    return difference, difference - half, difference + half
+
+
 def _mean(values: Floats) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else math.nan

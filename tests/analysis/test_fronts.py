@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from forgetting.analysis.fronts import NEVER, Fronts, fronts, held_out, mean_interval
+from forgetting.analysis.fronts import NEVER, Fronts, fronts, held_out, mean_interval, welch_interval
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError
 from forgetting.record.schema import ScoreRow
@@ -170,9 +171,17 @@ def test_bad_levels(levels: list[float], said: str) -> None:
 
 
 def test_the_interval_is_students_t() -> None:
-    from scipy import stats
 
     values = np.array([0.3, 0.5, np.nan, 0.9])
     expected = stats.ttest_1samp(values[~np.isnan(values)], 0).confidence_interval(0.95)
     assert mean_interval(values) == pytest.approx((values[~np.isnan(values)].mean(), *expected))
     assert np.isnan(mean_interval(np.array([np.nan]))).all() and mean_interval(np.array([0.2]))[0] == 0.2
+
+
+def test_differences_of_students_that_are_no_pairs_are_those_of_scipy() -> None:
+    one, other = np.array([0.3, 0.5, 0.45, np.nan, 0.6]), np.array([0.1, 0.35, 0.2])
+    known = stats.ttest_ind(one[np.isfinite(one)], other, equal_var=False)
+    ends = known.confidence_interval(0.9)
+    assert welch_interval(one, other, 0.9) == pytest.approx((0.4625 - other.mean(), ends.low, ends.high))
+    assert welch_interval(np.zeros(3), np.zeros(2)) == (0, 0, 0)
+    assert np.isnan(welch_interval(one, other[:1])).all()
