@@ -68,8 +68,8 @@ class GoldTraces:
         """Laid out at the first reading, when the base is where it is read; the same ones from then on."""
         if not self._laid:
             order = np.argsort(self.gold.end_P.numpy(), kind="stable")
-            longest = int(self.gold.end_P.max())
-            size = rows_together(self.base.network.config, self.batch_items, longest, self.base.device)
+            longest, asked = int(self.gold.end_P.max()), int(self.gold.learned().max())
+            size = rows_together(self.base.network.config, self.batch_items, longest, self.base.device, asked)
             self._laid = [self._chunk(order[i : i + size]) for i in range(0, len(order), size)]
         return self._laid
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from forgetting.models.huggingface import HuggingFaceModel
 
 KEPT_BYTES = 256 * 2**20  # of keys and values that may wait to be decoded from
-PASS_BYTES = 2 * 2**30  # of the keys and values of one reading pass on an accelerator
+PASS_BYTES = 2 * 2**30  # of the keys and values of one reading pass on an accelerator, and of its logits
 CPU_ROWS = 64  # of a reading pass; twice as many took half as long again for each row at 100k (speed/evaluation.py)
+CPU_BYTES = 2**29  # of the logits of a reading pass on a CPU: a look holds some four tables of that size
 COMPACT_BELOW = 0.75  # slots are filled again, or dropped, once at most this share of them is in use
 
 
@@ -43,22 +44,25 @@ class _Open:
     number: int  # names its draws, where answers are sampled
 
 
-def rows_together(config: Any, batch_items: int, length: int, device: torch.device) -> int:
+def rows_together(config: Any, batch_items: int, length: int, device: torch.device, asked: int = 1) -> int:
     """Rows of one reading pass over texts of a length: on a CPU so few that what a layer computes stays in the
-    processor's cache, elsewhere so few that the keys and values of a pass take ``PASS_BYTES`` at most.
+    processor's cache, elsewhere so few that the keys and values of a pass take ``PASS_BYTES`` at most; and so few that
+    logits take ``CPU_BYTES`` or ``PASS_BYTES`` at most, of which a vocabulary of 262,144 words fills 1 MiB a place.
 
     Args:
         config: of the network
         batch_items: at most so many
         length: tokens of the longest text
         device: on which the pass is made, whatever else the machine has
+        asked: most places of a row whose logits are wanted
     """
+    logits = 4 * config.vocab_size * asked  # bytes of a row, in fp32
     if device.type == "cpu":
-        return min(batch_items, CPU_ROWS)
+        return max(1, min(batch_items, CPU_ROWS, CPU_BYTES // logits))
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     row: int = 2 * 4 * config.num_hidden_layers * heads * size * length  # of fp32
-    return max(1, min(batch_items, PASS_BYTES // row))
+    return max(1, min(batch_items, PASS_BYTES // row, PASS_BYTES // logits))
 
 
 class Decoding:
@@ -117,8 +121,9 @@ class Decoding:
         waiting = [one for one in self._open if not one.draft]
         with self.model.at_rest():
             if drafted:
-                room = max(one.row.length for one in drafted) + 1 + len(drafted[-1].draft)
-                size = rows_together(self.model.network.config, self.batch_items, room, self.model.device)
+                asked = 1 + len(drafted[-1].draft)
+                room = max(one.row.length for one in drafted) + asked
+                size = rows_together(self.model.network.config, self.batch_items, room, self.model.device, asked)
                 for start in range(0, len(drafted), size):
                     waiting += self._verified(drafted[start : start + size])
             self._write(sorted(waiting, key=lambda one: one.row.length))

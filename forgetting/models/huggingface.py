@@ -215,7 +215,8 @@ class HuggingFaceModel(Model):
         with self.at_rest():
             decoding = self.decoding(limit, asked.batch_items, asked.sampling[0] if asked.sampling else None)
             longest = max((len(prompts[i]) + len(given[i]) for i in order), default=1)
-            rows_read = rows_together(self.network.config, asked.batch_items, longest, self.device)
+            places = 1 + max(map(len, given), default=0)
+            rows_read = rows_together(self.network.config, asked.batch_items, longest, self.device, places)
             for start in range(0, len(order), rows_read):
                 chunk = order[start : start + rows_read]
                 rows = [[*prompts[i], *given[i]] for i in chunk]

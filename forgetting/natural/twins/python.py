@@ -65,17 +65,11 @@ def renamed(problem: Problem) -> Problem | None:
 
 
 def misnamed(problem: Problem, name: str) -> Problem | None:
-    """The function has another name, and nothing else is changed; None where something has that name.
-
-    A name that may be a word of the docstring (median, of which it speaks) is changed there only where it is called, or
-    called a function.
-    """
+    """The function has another name, and nothing else is changed; None where something has that name."""
     function = _function(problem)
     if function is None or re.search(rf"\b{name}\b", problem.prompt + problem.body):
         return None
-    own = rf"\b{problem.entry}\b"
-    called = own if re.search(r"[_\d]", problem.entry) else rf"{own}(?=\s*\()|(?<=function ){own}"
-    return _with_names(problem, function, {}, name, called)
+    return _with_names(problem, function, {}, name)
 
 
 def arity(problem: Problem) -> int | None:
@@ -87,11 +81,12 @@ def arity(problem: Problem) -> int | None:
 
 
 def _with_names(
-    problem: Problem, function: ast.FunctionDef, arguments: Mapping[str, str], name: str = "answer", called: str = ""
+    problem: Problem, function: ast.FunctionDef, arguments: Mapping[str, str], name: str = "answer"
 ) -> Problem | None:
     """The function and its arguments called as given; None where a new name is taken.
 
-    ``called`` is where the docstring names the function; by default wherever its name stands.
+    A name that may be a word of the docstring (median, of which it speaks) is changed there only where it is called, or
+    called a function.
     """
     nodes = list(ast.walk(ast.parse(problem.prompt + problem.body)))
     taken = {n.id for n in nodes if isinstance(n, ast.Name)} | {n.arg for n in nodes if isinstance(n, ast.arg)}
@@ -101,7 +96,9 @@ def _with_names(
     whole = _tokens(head + problem.body, {**arguments, problem.entry: name})
     prompt, body = _split(whole, head.count("\n"))
     start = prompt.index(":\n")
-    text = re.sub(called or rf"\b{problem.entry}\b", name, prompt[start:])
+    own = rf"\b{problem.entry}\b"
+    called = own if re.search(r"[_\d]", problem.entry) else rf"{own}(?=\s*\()|(?<=function ){own}"
+    text = re.sub(called, name, prompt[start:])
     for old, new in arguments.items():
         # An argument's name that may be a word of the text is replaced in quotation marks only.
         word = rf"(?<=[`']){old}(?=[`'])" if len(old) > 2 and "_" not in old else rf"(?<![\w']){old}(?![\w'])"

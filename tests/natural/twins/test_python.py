@@ -42,6 +42,13 @@ def test_renamed() -> None:
     assert renamed(Problem('def f(a):\n    """x"""\n', "    first = a\n    return first\n", "f")) is None
 
 
+def test_a_word_of_the_docstring_is_no_name() -> None:
+    text = 'def median(a):\n    """ The function median: the median of a, so that median([1]) is 1. """\n'
+    twin = renamed(Problem(text, "    return median(a[1:])\n", "median"))
+    assert twin is not None and twin.body == "    return answer(first[1:])\n"
+    assert '""" The function answer: the median of a, so that answer([1]) is 1. """' in twin.prompt
+
+
 def test_renamed_leaves_attributes_and_keywords() -> None:
     body = "    return text.upper().count(upper) + dict(text=1)['text']\n"
     twin = renamed(Problem('def f(text, upper):\n    """x"""\n', body, "f"))
