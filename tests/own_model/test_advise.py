@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from forgetting import Ladder, Optimiser, Spec
-from forgetting.contracts import Sample
 from forgetting.errors import UsageError
 from forgetting.own_model.advise import advise, keep_of
 from forgetting.own_model.given import default_rate, parameters_of
 from forgetting.own_model.plans import planned
-from forgetting.own_model.recipes import rows
 from forgetting.study.spec_files import load_spec
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -101,18 +99,6 @@ def test_benchmarks_are_read_where_their_data_lie(here: Path, monkeypatch: pytes
     (here / "data" / "gsm8k-test.jsonl.gz").write_bytes(b"")
     (asked,) = planned("./mine", data, {"maths": 0.9}).spec.evaluation.benchmarks
     assert asked == {"name": "gsm8k", "limit": 100, "source": "$FORGETTING_DATA/gsm8k-{split}.jsonl.gz"}
-
-
-def test_rows_for_other_trainers() -> None:
-    turns = (("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
-    samples = [
-        Sample("User: a", " d", "dialogue", 0, "t", turns),
-        Sample("Question: 1?\nAnswer:", " 2", "maths", 1, "t"),
-    ]
-    chat = list(rows(samples, chat=True))
-    assert chat[0]["messages"][2] == {"role": "user", "content": "c"} and len(chat[0]["messages"]) == 4
-    assert [one["content"] for one in chat[1]["messages"]] == ["Question: 1?\nAnswer:", "2"]
-    assert list(rows(samples, chat=False))[1] == {"prompt": "Question: 1?\nAnswer:", "completion": " 2"}
 
 
 def test_data_may_be_a_file_in_the_words_of_the_embedded_world() -> None:
