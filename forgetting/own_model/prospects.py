@@ -19,7 +19,7 @@ import pandas as pd
 from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.forecast import Forecast, Forecaster, method_of, runs_so_far
-from forgetting.analysis.learning_paths import REPLAYS, floor_of
+from forgetting.analysis.learning_paths import REPLAYS, floor_of, mitigation
 from forgetting.analysis.metrics import Floats
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, new_source
@@ -79,7 +79,7 @@ def prospects(
         method = method_of(settings[name])
         compared = math.isfinite(times)
         if not compared and method in REPLAYS:
-            times = 1 / costs[name]
+            times = 1 - float(mitigation(settings[name])["share"])
         wanted = planned * times
         measured = compared and wanted <= pilot.dose_D[-1]
         if measured:
