@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from forgetting.analysis.displaced import DISPLACED, chosen
 from forgetting.contracts import Batch, Sample
 from forgetting.distillation import contrastive
 from forgetting.distillation._rollouts import Rollouts
-from forgetting.distillation.contrastive import DISPLACED, Contrastive, paired, referred, shared_steps
+from forgetting.distillation.contrastive import Contrastive, paired, referred, shared_steps
 from forgetting.errors import UsageError
 from forgetting.testing.distillation_laws import Steps
 from forgetting.testing.small import differing, gradients, model, samples, weights, words
@@ -99,7 +100,8 @@ def test_notes_tell_chosen_from_rejected_and_a_displaced_student() -> None:
         (-Contrastive(objective="nll").loss(student, model(2), made)).sum().backward()
         adam.step()
     assert differing(before, student.state())
-    assert referred(made, student, model(1)).notes["chosen_change"] < DISPLACED
+    notes = dict(referred(made, student, model(1)).notes)
+    assert notes["chosen_change"] < DISPLACED and chosen([{"notes": notes}])["chosen_status"] == "displaced"
 
 
 @pytest.mark.parametrize(
