@@ -36,7 +36,7 @@ class EWC(Mitigation):
     and the highest tensor. In the loss Adam would undo the pull (arXiv 2604.22407), which therefore stands beside its
     step: it holds weights within about 1 / (strength x F).
 
-    With 64 prompts and 2 draws F is rough, but with 256 and 4 it takes longer than a small run: docs/remedies.md has both.
+    With 64 prompts and 2 draws F is rough, with 256 and 4 it takes longer than a small run (docs/remedies.md).
 
     Args:
         strength: the factor of F; 0 switches it off
