@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, cast, get_type_hints
 from forgetting.errors import check_fields, file_name, require, unknown
 
 MOST_LOOKS, MOST_RUNS = 1_000, 100_000
+MOST_SEED = 2**32 - 1
 PartValue = str | dict[str, Any]
 RatePolicy = Literal["constant", "inverse_width", "matched_plasticity"]
 Schedule = Literal["constant", "linear"]
@@ -173,7 +174,7 @@ class Ladder:
         require(len(self.students) > 0, "students", "at least one capacity", self.students)
         repeats = len({repr(s) for s in self.students}) < len(self.students)
         require(not repeats, "students", "free of repeats", self.students)
-        require(self.seed >= 0, "seed", "0 or more", self.seed)
+        require(0 <= self.seed <= MOST_SEED, "seed", f"from 0 to {MOST_SEED:,}", self.seed)
         self.stages()
         names = list(self.branch_stages())
         require(len(names) == len(self.branches), "branches", "of different names", [b["name"] for b in self.branches])
@@ -447,7 +448,7 @@ class Spec:
         for rate in self.rate_multiples:
             require(rate >= 0, "rate_multiples", "0 or more", rate)
         require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
-        require(self.first_seed >= 0, "first_seed", "0 or more", self.first_seed)
+        require(0 <= self.first_seed <= MOST_SEED, "first_seed", f"from 0 to {MOST_SEED:,}", self.first_seed)
         axes = (self.ladder.students, self.contaminations, self.shifts, self.rate_multiples)
         runs = self.seeds * math.prod(map(len, (*axes, self.mitigations)))
         require(runs <= MOST_RUNS, "seeds", f"so that there are at most {MOST_RUNS:,} runs", self.seeds)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from forgetting.analysis import displaced
 from forgetting.analysis.curves import ORIGINAL, skill_names
 from forgetting.analysis.learning_paths import floor_of, multiple
 from forgetting.analysis.metrics import Floats
@@ -42,7 +43,8 @@ def branch_runs(study: StudyFolder, skill: str = "maths", level: float = LEVEL, 
     ``log2_half_dose`` the dose at which retention falls to ``level`` for good (``half_status``: reached, or beyond the
     last dose), ``retention`` that where the new task's probe first falls to ``nll`` (or: never learned as much).
     Mediators, at dose 0: ``gold_nll`` and ``confidence`` (NLL of the own most probable token) in nats a token along
-    the gold answers, and ``moved``, the last stage's way as a share of the weights' length.
+    the gold answers, and ``moved``, the last stage's way as a share of the weights' length. Where pairs taught a branch
+    there are ``chosen_change`` and ``chosen_status``, too (``analysis.displaced``).
 
     Raises:
         UsageError: an unknown skill, or a level that is not between 0 and 1
@@ -61,7 +63,8 @@ def branch_runs(study: StudyFolder, skill: str = "maths", level: float = LEVEL, 
                 if run["student"].iloc[0] in students:
                     row = _run(run, students[str(run["student"].iloc[0])], level, nll, floor)
                     rows.append({**row, **known[tuple(key)]})
-    frame = pd.DataFrame(rows, columns=RUN_COLUMNS)
+    more = [name for name in displaced.CHOSEN_COLUMNS if any(name in row for row in rows)]
+    frame = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *more])
     order = {name: place for place, name in enumerate(students)}
     return frame.sort_values(["arm", "student", "distillation_seed"], ignore_index=True, key=lambda c: c.map(order)
                              if c.name == "student" else c)  # fmt: skip
@@ -113,6 +116,7 @@ def _run(run: pd.DataFrame, student: dict[str, Any], level: float, nll: float, f
         "retention": kept,
         "retention_status": "reached" if math.isfinite(kept) else "never",
         "moved": float(last.get("moved", math.nan)),
+        **displaced.chosen(taught[begin:]),
     }
 
 
@@ -270,7 +274,8 @@ def branch_table(runs: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
 
     ``half_dose`` is the geometric mean in contaminating samples of those that fell so far; ``fragility`` the difference
     in log2 of it from the branch that differences are against, at equal skill, with its 95% interval; ``retention`` is
-    taken at equal learning, ``kept_more`` its difference.
+    taken at equal learning, ``kept_more`` its difference; ``displaced`` says how many of all trunks are, where pairs
+    taught.
     """
     rows = []
     chosen = differences[differences["skill"] == "equal"]
@@ -287,5 +292,5 @@ def branch_table(runs: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
             ends = ("value", "low", "high")
             values = found.iloc[0][list(ends)] if len(found) else dict.fromkeys(ends, math.nan)
             row |= {name: values["value"], f"{name}_low": values["low"], f"{name}_high": values["high"]}
-        rows.append(row)
+        rows.append(row | ({"displaced": displaced.count(own)} if "chosen_status" in own else {}))
     return pd.DataFrame(rows)

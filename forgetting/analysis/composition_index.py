@@ -16,7 +16,8 @@ from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
 
 KEY = ["arm", "benchmark", "student", "capacity", "dose"]
-RUN = ["distillation_seed", "seed"]
+STUDENT = "distillation_seed"
+RUN = [STUDENT, "seed"]
 WHOLES = {"original": ("first", "second"), "novel_pair": ("novel_first", "novel_second")}
 COLUMNS = (
     *KEY,
@@ -57,7 +58,7 @@ def composition_index(study: StudyFolder) -> pd.DataFrame:
 def _of_variants(own: pd.DataFrame) -> list[dict[str, object]]:
     rows = list[dict[str, object]]()
     for key, some in own.groupby(KEY, sort=False, observed=True):
-        by = some.pivot_table(index=RUN, columns="variant", values="accuracy", observed=True)
+        by = some.pivot_table(index=STUDENT, columns="variant", values="accuracy", observed=True)
         if not set(WHOLES["original"]) <= set(by):
             continue
         expected = {w: by[a] * by[b] for w, (a, b) in WHOLES.items() if {w, a, b} <= set(by)}
@@ -68,7 +69,7 @@ def _of_variants(own: pd.DataFrame) -> list[dict[str, object]]:
 def _of_depths(own: pd.DataFrame) -> list[dict[str, object]]:
     rows = list[dict[str, object]]()
     for key, some in own.groupby(KEY, sort=False, observed=True):
-        by = some.pivot_table(index=RUN, columns="depth", values="accuracy", observed=True)
+        by = some.pivot_table(index=STUDENT, columns="depth", values="accuracy", observed=True)
         depths = by.columns.to_numpy(int)
         by.columns = pd.Index([f"depth {depth}" for depth in depths])
         if not {"depth 1", "depth 2"} <= set(by):

@@ -37,11 +37,11 @@ PathsByArm = Mapping[str, Mapping[int, list[LearningPath]]]
 HEAD = ["arms", "student", "skill", "method", "strengths", "students"]
 LEVEL_COLUMNS = [
     *HEAD, "nll", "learning", "reached", "retention", "low", "high", "difference", "difference_low",
-    "difference_high", "samples", "optimism", "status",
+    "difference_high", "operations", "optimism", "status",
 ]  # fmt: skip
 AREA_COLUMNS = [
-    *HEAD, "compared", "covered", "area", "low", "high", "area_same_samples", "low_same_samples", "high_same_samples",
-    "status",
+    *HEAD, "compared", "covered", "area", "low", "high", "covered_same_operations", "area_same_operations",
+    "low_same_operations", "high_same_operations", "status",
 ]  # fmt: skip
 LINE_COLUMNS = ["arms", "student", "skill", "method", "learning", "nll", "retention", "low", "high"]
 
@@ -53,11 +53,12 @@ class Fronts:
     Attributes:
         levels: one row a method and level. ``reached`` of ``students`` learn as much, ``retention`` is the mean of
             these with its interval; ``difference`` is from plain tuning (or what else it is held against) in the same
-            students; ``samples`` are those trained on, as a multiple of plain tuning's; ``optimism`` is what retention
-            would gain were ``strengths`` chosen on the students that they are shown on (0 of one)
+            students; ``operations`` are those that it took (``analysis.operations``), as a multiple of plain tuning's;
+            ``optimism`` is what retention would gain were ``strengths`` chosen on the students that they are shown on
+            (0 of one)
         areas: one row a method: the mean difference over the levels' range of learning, in the ``compared`` students
-            that learn some of it under both, over the share of it that is ``covered``; and the same where no run trains
-            on more samples than plain tuning's longest, so that replay pays for its own
+            that learn some of it under both, over the share of it that is ``covered``; and the same where no run takes
+            more operations than plain tuning's longest, so that a method pays for what it adds by how far it gets
         lines: retention along learning, as far as every student learns, for the figure
     """
 
@@ -125,25 +126,25 @@ def _given(group: Compared, nll: Sequence[float]) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class _Front:
-    """A method's retention at levels, ``[S, L]`` (NaN: never learns as much), and the samples that it took."""
+    """A method's retention at levels, ``[S, L]`` (NaN: never learns as much), and the operations that it took."""
 
     retention_SL: Floats
-    samples_SL: Floats
+    operations_SL: Floats
     in_sample_SL: Floats
 
 
 def _front(own: PathsByArm, students: list[int], levels_L: Floats) -> _Front:
     """The front of a method whose arms these are."""
     shape = (len(own), len(students), len(levels_L))
-    values_ASL, samples_ASL = np.full(shape, np.nan), np.full(shape, np.nan)
+    values_ASL, operations_ASL = np.full(shape, np.nan), np.full(shape, np.nan)
     for a, by_student in enumerate(own.values()):
         for s, student in enumerate(students):
             if student in by_student:
                 found = [path.at(levels_L) for path in by_student[student]]
-                values_ASL[a, s], samples_ASL[a, s] = np.mean(found, axis=0)
+                values_ASL[a, s], operations_ASL[a, s] = np.mean(found, axis=0)
     chosen_SL, hindsight_SL = held_out(values_ASL), chosen(values_ASL, np.ones(len(students), bool))
     return _Front(
-        _taken(values_ASL, chosen_SL), _taken(samples_ASL, chosen_SL),
+        _taken(values_ASL, chosen_SL), _taken(operations_ASL, chosen_SL),
         _taken(values_ASL, np.broadcast_to(hindsight_SL, chosen_SL.shape)),
     )  # fmt: skip
 
@@ -222,7 +223,7 @@ def _cell(
     parts = (slice(0, count), slice(count, count + POINTS), slice(count + POINTS, None))
     measured = {name: {arm: own[arm] for arm in arms if arm in own} for name, arms in group.methods.items()}
     found = {name: _front(some, students, everywhere) for name, some in measured.items() if some}
-    most = _most_samples(measured[PLAIN])
+    most = _most_operations(measured[PLAIN])
     shorter = {name: _front(_until(measured[name], most), students, range_P) for name in found}
     base, short_base = found.get(against), shorter.get(against)
     rows: dict[str, list[dict[str, Any]]] = {"levels": [], "areas": [], "lines": []}
@@ -230,19 +231,20 @@ def _cell(
         about = head | {"method": name, "strengths": len(measured[name]), "students": len(students)}
         rows["levels"] += _level_rows(front, base, parts[0], levels_L, about, group.floor)
         same = _area(shorter[name], short_base, slice(None))
-        area = {f"{end}_same_samples": same.get(end, math.nan) for end in ("area", "low", "high")}
+        area = {f"{end}_same_operations": same.get(end, math.nan) for end in ("covered", "area", "low", "high")}
         rows["areas"].append(about | _area(front, base, parts[1]) | area)
         rows["lines"] += _line_rows(front, parts[2], drawn_P, head | {"method": name}, group.floor)
     return rows
 
 
-def _most_samples(arms: PathsByArm) -> float:
-    return max((p.samples_D[-1] for by_student in arms.values() for ps in by_student.values() for p in ps), default=0.0)
+def _most_operations(arms: PathsByArm) -> float:
+    paths = (path for by_student in arms.values() for own in by_student.values() for path in own)
+    return max((path.operations_D[-1] for path in paths), default=0.0)
 
 
-def _until(arms: PathsByArm, samples: float) -> PathsByArm:
+def _until(arms: PathsByArm, operations: float) -> PathsByArm:
     return {
-        arm: {student: [path.until(samples) for path in paths] for student, paths in by_student.items()}
+        arm: {student: [path.until(operations) for path in paths] for student, paths in by_student.items()}
         for arm, by_student in arms.items()
     }
 
@@ -261,8 +263,9 @@ def _level_rows(
         if base is not None:
             difference = mean_interval(own_S - base.retention_SL[:, part][:, number])
             row |= dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True))
+            own_S, base_S = (one.operations_SL[:, part][:, number] for one in (front, base))
             with np.errstate(divide="ignore", invalid="ignore"):
-                row["samples"] = _mean(front.samples_SL[:, part][:, number] / base.samples_SL[:, part][:, number])
+                row["operations"] = _mean(own_S / base_S)
         rows.append(row)
     return rows
 

@@ -58,6 +58,7 @@ def keyword_dependence(study: StudyFolder) -> pd.DataFrame:
     table["misled"] = table["own_aside"] - table["other_aside"]
     either = table["follows_keyword"] + table["follows_description"]
     table["won"] = table["follows_keyword"] / either.where(either > 0)
+    table = table.groupby([*KEY, "distillation_seed"], observed=True).mean()
     rows = list[dict[str, object]]()
     for key, some in table.groupby(KEY, sort=False, observed=True):
         row = dict(zip(KEY, key, strict=True)) | {"students": len(some)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,13 @@ import pandas as pd
 from forgetting import registry
 from forgetting.analysis.curves import ORIGINAL, skill_names
 from forgetting.analysis.metrics import Floats, learning
+from forgetting.analysis.operations import NOT_KNOWN, Operations, operations, width_of
 from forgetting.analysis.record_reading import part_name
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, new_source
-from forgetting.contracts import Contamination
+from forgetting.contracts import Contamination, Mitigation
 from forgetting.record.schema import RUN_KEY
+from forgetting.spec import Optimiser
 
 PLAIN = "plain"
 AS_PLAIN = ("none", "low_rate", "wise_ft")
@@ -32,40 +34,40 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class LearningPath:
-    """The looks of one run in order of dose (D): learning, retention, and samples trained on so far."""
+    """The looks of one run in order of dose (D): learning, retention, and operations so far (in plain samples)."""
 
     learning_D: Floats
     retention_D: Floats
-    samples_D: Floats
+    operations_D: Floats
 
     def at(self, learning_L: Floats) -> tuple[Floats, Floats]:
-        """The most that is retained where at least so much is learned, and the samples it took, each ``[L]``.
+        """The most that is retained where at least so much is learned, and the operations it took, each ``[L]``.
 
         Between two looks all three are taken as lines; NaN where the run never learns as much.
         """
-        x, y, samples = self.learning_D, self.retention_D, self.samples_D
+        x, y, done = self.learning_D, self.retention_D, self.operations_D
         if not len(x):
             return np.full(len(learning_L), np.nan), np.full(len(learning_L), np.nan)
         wanted = np.asarray(learning_L, float)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             part = (wanted - x[:-1]) / np.diff(x)  # where each piece of the path crosses each level
-            crossing, spent = y[:-1] + part * np.diff(y), samples[:-1] + part * np.diff(samples)
+            crossing, spent = y[:-1] + part * np.diff(y), done[:-1] + part * np.diff(done)
         crossed = (part >= 0) & (part <= 1)
         values = np.hstack([np.where(x >= wanted, y, -np.inf), np.where(crossed, crossing, -np.inf)])
-        spent = np.hstack([np.broadcast_to(samples, (len(wanted), len(x))), spent])
+        spent = np.hstack([np.broadcast_to(done, (len(wanted), len(x))), spent])
         best = values.argmax(axis=1)[:, None]
         found = np.take_along_axis(values, best, axis=1)[:, 0]
         reached = np.isfinite(found)
         taken = np.take_along_axis(spent, best, axis=1)[:, 0]
         return np.where(reached, found, np.nan), np.where(reached, taken, np.nan)
 
-    def until(self, samples: float) -> LearningPath:
-        """The path ended where so many samples were trained on."""
-        kept = self.samples_D <= samples
+    def until(self, operations: float) -> LearningPath:
+        """The path ended where so many operations were done; where they are not known nothing is left of it."""
+        kept = self.operations_D <= operations
         if kept.all() or not kept.any():
             return self if kept.all() else LearningPath(*(values[:0] for values in vars(self).values()))
-        end = [np.interp(samples, self.samples_D, values) for values in (self.learning_D, self.retention_D)]
-        ends = zip(vars(self).values(), [*end, samples], strict=True)
+        end = [np.interp(operations, self.operations_D, values) for values in (self.learning_D, self.retention_D)]
+        ends = zip(vars(self).values(), [*end, operations], strict=True)
         return LearningPath(*(np.append(values[kept], last) for values, last in ends))
 
 
@@ -136,14 +138,30 @@ def _paths(study: StudyFolder, group: Compared) -> dict[tuple[str, str], dict[st
     graded["skill"] = graded["benchmark"].map(skill_names(study.scores))
     graded = graded.dropna(subset=["learning", "retention"]).sort_values([*run, "skill", "dose"], kind="stable")
     found: dict[tuple[str, str], dict[str, dict[int, list[LearningPath]]]] = {}
+    costs: dict[tuple[Any, Any], Operations] = {}
     numbers = graded[["learning", "retention", "stream_samples"]].to_numpy(float)
     keys = graded[[*run, "skill"]].itertuples(index=False, name=None)
     for (size, arm, student, _, skill), places in groupby(enumerate(keys), key=lambda pair: pair[1]):
         own = numbers[[place for place, _ in places]]
+        if (size, arm) not in costs:
+            costs[size, arm] = _operations(study, group.arms[str(arm)], str(size))
+        own[:, 2] = costs[size, arm].of(own[:, 2])
         by_student = found.setdefault((str(size), str(skill)), {}).setdefault(str(arm), {})
         by_student.setdefault(int(student), []).append(LearningPath(*own.T))
     order = {name: place for place, name in enumerate(dict.fromkeys(graded.sort_values("capacity")["student"]))}
     return dict(sorted(found.items(), key=lambda pair: order[pair[0][0]]))
+
+
+def _operations(study: StudyFolder, arm: Settings, student: str) -> Operations:
+    """What a sample costs in an arm; not known of what is not of this package, whose class a record must not import."""
+    own = mitigation(arm)
+    if own["name"] not in registry.names("mitigation"):
+        return NOT_KNOWN
+    fine_tuning = study.record.get("spec", {}).get("fine_tuning", {})
+    part = cast(Mitigation, registry.build("mitigation", own, "mitigation"))
+    batch_size = int(fine_tuning.get("batch_size", Optimiser().batch_size))
+    trunks = {one["name"]: one["trunk"] for one in study.record.get("students", []) if "trunk" in one}
+    return operations(part, float(arm.get("shift", 1.0)), batch_size, width_of(trunks.get(student, student)))
 
 
 def mitigation(arm: Settings) -> dict[str, Any]:

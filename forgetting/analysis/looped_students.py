@@ -20,7 +20,8 @@ from forgetting.analysis.study_folder import StudyFolder
 
 WAY, GREEDY = "looped", "greedy"
 FIXED = "looped written="  # how the names of the controls begin
-RUN = ["distillation_seed", "seed"]
+STUDENT = "distillation_seed"
+RUN = [STUDENT, "seed"]
 KEY = ["arm", "benchmark", "student", "capacity", "dose"]
 DEPTHS = (
     *KEY, "answering", "depth", "students", "accuracy", "low", "high", "passes", "passes_low", "passes_high",
@@ -98,7 +99,7 @@ def _of_look(key: Any, some: pd.DataFrame) -> Iterator[dict[str, object]]:
 
 def _by_student(own: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and passes a token of each student."""
-    sums = own.groupby(RUN, sort=True)[["passes", "tokens", "right"]].agg(
+    sums = own.groupby(STUDENT, sort=True)[["passes", "tokens", "right"]].agg(
         {"passes": "sum", "tokens": "sum", "right": "mean"}
     )
     return sums.assign(passes=sums["passes"] / sums["tokens"])
@@ -137,16 +138,16 @@ def looped_twins(study: StudyFolder) -> pd.DataFrame:
     rows = list[dict[str, object]]()
     for name, against, twin in pairs:
         for (arm, benchmark, dose), some in own.groupby(["arm", "benchmark", "dose"], sort=False, observed=True):
-            one, other = (some[some["student"] == s].set_index(RUN).sort_index() for s in (name, twin))
+            one, other = (_means(some[some["student"] == of]) for of in (name, twin))
             both = one.index.intersection(other.index)
             if not len(both):
                 continue
-            apart = one.loc[both, "retention"].astype(float) - other.loc[both, "retention"].astype(float)
+            apart = one.loc[both, "retention"] - other.loc[both, "retention"]
             head = (arm, benchmark, name, int(one["capacity"].iloc[0]), dose)
             rows.append(
                 {
                     **dict(zip(KEY, head, strict=True)), "against": against, "twin": twin, "students": len(both),
-                    **{f"{of}{what}": float(of_.loc[both, what].astype(float).mean())
+                    **{f"{of}{what}": float(of_.loc[both, what].mean())
                        for what in ("accuracy", "retention") for of, of_ in (("", one), ("twin_", other))},
                     **_interval(apart, "difference", "low", "high"),
                     "nll": probes.get((arm, name, dose), np.nan), "twin_nll": probes.get((arm, twin, dose), np.nan),
@@ -155,6 +156,12 @@ def looped_twins(study: StudyFolder) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(TWINS)).sort_values(
         ["arm", "benchmark", "capacity", "against", "dose"], kind="stable", ignore_index=True
     )
+
+
+def _means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Of each student, over its runs."""
+    numbers = ["accuracy", "retention", "capacity"]
+    return scores.astype(dict.fromkeys(numbers, float)).groupby(STUDENT, sort=True)[numbers].mean()
 
 
 def _pairs(known: dict[str, dict[str, Any]]) -> list[tuple[str, str, str]]:

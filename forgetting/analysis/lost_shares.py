@@ -31,7 +31,7 @@ GREEDY, TWIN, WRONG = "greedy", "twin", "wrong_step"
 DECODING = ("grammar", "opening", "first step", "biases")
 RELEARNING = "relearning"
 SHARES = ("garbled", "hidden", "lost")
-RUN = ["distillation_seed", "seed"]
+STUDENT = "distillation_seed"
 GROUP = ["student", "capacity", "arm", "benchmark"]
 WAYS = {
     "grammar": ("grammar", ""),
@@ -70,7 +70,7 @@ def probed_runs(study: StudyFolder) -> dict[tuple[str, int, str, str], list[Prob
     """The runs of each (student, capacity, arm, benchmark) whose student had learned the benchmark."""
     table, runs = accuracies(study.probing), dict[tuple[str, int, str, str], list[Probed]]()
     for key, rows in table.groupby(GROUP, sort=False):
-        for _, own in rows.groupby(RUN, sort=False):
+        for _, own in rows.groupby(STUDENT, sort=False):
             last = own["dose"].max()
             depths = sorted(own["depth"].unique())
             looks = own.pivot_table(index="depth", columns=["dose", "intervention", "answering"], values="accuracy")

@@ -99,7 +99,8 @@ def robustness(shares: pd.DataFrame) -> pd.DataFrame:
     Bounds of the drops are 95% by Student's t over students.
     """
     rows = list[dict[str, object]]()
-    for key, own in shares.groupby([*KEY, *GROUP], sort=False, observed=True):
+    students = shares.groupby([*KEY, *GROUP, "distillation_seed"], sort=False, observed=True)[list(SHARES)].mean()
+    for key, own in students.groupby([*KEY, *GROUP], sort=False, observed=True):
         row = dict(zip([*KEY, *GROUP], key, strict=True)) | {"students": len(own)}
         row |= {name: float(own[name].mean(skipna=False)) for name in SHARES}
         for name in ("drop", "worst_drop"):
@@ -121,10 +122,11 @@ def half_doses(shares: pd.DataFrame) -> pd.DataFrame:
     Args:
         shares: as ``group_shares`` gives them, of a study with a ledger and at least two doses above 0
     """
-    student = [*STUDENT, "capacity", *RUN]
+    student = [*STUDENT, "capacity", "distillation_seed"]
+    means = shares.groupby([*student, "dose", *GROUP], sort=False, observed=True)[["original", "worst"]].mean()
     halves = {
         (*key, group, candidates): [_half(own, name) for name in ("original", "worst")]
-        for (*key, group, candidates), own in shares.groupby([*student, *GROUP], sort=False, observed=True)
+        for (*key, group, candidates), own in means.reset_index().groupby([*student, *GROUP], sort=False, observed=True)
         if own["dose"].nunique() > 2 and own["worst"].notna().all()
     }  # fmt: skip
     if not halves:

@@ -37,7 +37,8 @@ FEWEST_COPIES = 20  # of a student, from which a share or a slope is taken
 PER = 10  # words that a slope is told for
 FROM_PROMPT, FROM_ANSWER = "prompt", "answer"
 
-RUN = ["distillation_seed", "seed"]
+STUDENT = "distillation_seed"
+RUN = [STUDENT, "seed"]
 HEAD = ["student", "capacity", "arm", "benchmark", "dose"]
 CELL = ["source", "form", "depth", "place"]
 COUNTS = [*HEAD, *RUN, *CELL, "distance", "copies", "right"]
@@ -167,13 +168,13 @@ def value_distances(counts: pd.DataFrame) -> pd.DataFrame:
     counts = counts.assign(farthest=edges[np.searchsorted(edges, counts["distance"].to_numpy(float))])
     rows = []
     for key, own in counts.groupby([*HEAD, "source", "farthest"], sort=False, observed=True):
-        runs = own.groupby(RUN)[["copies", "right"]].sum()
-        runs = runs[runs["copies"] >= FEWEST_COPIES]
-        if runs.empty:
+        each = own.groupby(STUDENT)[["copies", "right"]].sum()
+        each = each[each["copies"] >= FEWEST_COPIES]
+        if each.empty:
             continue
-        share, low, high = mean_interval((runs["right"] / runs["copies"]).to_numpy(float))
+        share, low, high = mean_interval((each["right"] / each["copies"]).to_numpy(float))
         distance = float(np.average(own["distance"], weights=own["copies"]))
-        rows.append((*key, distance, len(runs), int(runs["copies"].sum()), share, low, high))
+        rows.append((*key, distance, len(each), int(each["copies"].sum()), share, low, high))
     found = pd.DataFrame(rows, columns=SHARES)
     return found.sort_values([*HEAD[:1], *HEAD[2:], "source", "farthest"], kind="stable", ignore_index=True)
 
@@ -187,16 +188,16 @@ def distance_slopes(counts: pd.DataFrame) -> pd.DataFrame:
     """
     own = counts[counts["source"] == FROM_PROMPT]
     found = []
-    for key, rows in own.groupby([*HEAD, *RUN], sort=False, observed=True):
-        about = dict(zip([*HEAD, *RUN], key, strict=True))
+    for key, rows in own.groupby([*HEAD, STUDENT], sort=False, observed=True):
+        about = dict(zip([*HEAD, STUDENT], key, strict=True))
         found.append(about | {"slope": _slope(rows), "copies": int(rows["copies"].sum())})
     if not found:
         return pd.DataFrame(columns=SLOPES)
-    runs, of_run = pd.DataFrame(found), [name for name in HEAD if name != "dose"] + RUN
-    start = runs[runs["dose"] == 0].set_index(of_run)["slope"]
-    runs["change"] = runs["slope"] - start.reindex(pd.MultiIndex.from_frame(runs[of_run])).to_numpy(float)
+    each, of_student = pd.DataFrame(found), [name for name in HEAD if name != "dose"] + [STUDENT]
+    start = each[each["dose"] == 0].set_index(of_student)["slope"]
+    each["change"] = each["slope"] - start.reindex(pd.MultiIndex.from_frame(each[of_student])).to_numpy(float)
     table = []
-    for key, looks in runs.groupby(HEAD, sort=False, observed=True):
+    for key, looks in each.groupby(HEAD, sort=False, observed=True):
         slopes, changes = (looks[name].to_numpy(float) for name in ("slope", "change"))
         if known := int(np.isfinite(slopes).sum()):
             ends = (*mean_interval(slopes), *mean_interval(changes))

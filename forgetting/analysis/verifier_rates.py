@@ -39,7 +39,7 @@ def verifier_rates(ledger: pd.DataFrame, benchmarks: tuple[str, ...] = ("maths",
                 (
                     *key,
                     name,
-                    len(each[RUN].drop_duplicates()),
+                    each["distillation_seed"].nunique(),
                     len(each),
                     float(each["right"].mean()),
                     *np.round(shares, 6),

@@ -15,7 +15,7 @@ from forgetting.analysis.metrics import Floats
 
 GREEDY, MAJORITY, LOOPED = "greedy", "majority", "looped"
 KEY = ["arm", "benchmark", "student", "capacity", "answering"]
-STUDENT = ["distillation_seed", "seed"]
+STUDENT = "distillation_seed"
 COLUMNS = (
     *KEY, "dose", "students", "tokens_before", "before", "tokens", "after", "after_low", "after_high", "gain_before",
     "gain", "over_majority", "low", "high",

@@ -14,7 +14,7 @@ from typing import TypeVar
 from jsonargparse import ArgumentParser, Namespace
 
 from forgetting.cli import arguments, folders
-from forgetting.errors import UsageError
+from forgetting.errors import UsageError, require
 from forgetting.executors.stacking import stack_of
 from forgetting.study import spec_files
 from forgetting.study.estimates import table
@@ -191,6 +191,7 @@ def store_of(given: Namespace) -> Path | None:
     """The folder of ``--store``, checked to be writable."""
     if "store" not in given:
         return None
+    require(given.store != "", "store", "a folder", given.store)
     folders.check_writable(Path(given.store), "store")
     return Path(given.store)
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 OBJECTIVES, NEGATIVES = ("dpo", "simpo", "nll"), ("own", "another")
-DISPLACED = -0.1  # change of the chosen answers' log-probability, in nats a token, below which a run is displaced
 
 ContrastPair = tuple[
     list[int], list[int], list[int]
@@ -189,7 +188,7 @@ def referred(batch: Batch, student: Model, reference: Model) -> Batch:
     """The batch with the rows' log-probabilities under the reference, and in its notes where the student is now.
 
     The notes have the mean log-probability of a token, of chosen and of rejected continuations, and by how much that of
-    the chosen ones has changed: below ``DISPLACED`` the student learns to write neither.
+    the chosen ones has changed: where it has fallen, the student learns to write neither (``analysis.displaced``).
     """
     import torch
 
@@ -208,7 +207,6 @@ def referred(batch: Batch, student: Model, reference: Model) -> Batch:
     chosen, rejected = (float(one.mean()) for one in split(own_RB / count_RB))
     change = chosen - float(split(past_RB / count_RB)[0].mean())
     notes = {**batch.notes, "chosen": chosen, "rejected": rejected, "chosen_change": change}
-    notes["displaced"] = float(change < DISPLACED)
     return dataclasses.replace(batch, reference_RB=past_RB.to(batch.tokens_RBT.device), notes=notes)
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from forgetting import registry
 from forgetting.analysis.learning_paths import REPLAYS
+from forgetting.analysis.operations import operations, width_of
 from forgetting.contracts import Benchmark, Contamination, Mitigation
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint
@@ -62,8 +63,6 @@ HALF = 0.5
 # The share of replay that is advised where pilots tell nothing: on students and noise that it was not found on
 # half the stream had a regret of .008 (-.001 to .018), rule of experiments/advice_held_out.yaml.
 USUAL = HALF
-# Operations of a step, as a multiple of plain tuning's: the forward and the backward pass are 1 and 2 thirds of one.
-PASSES = {"kl_to_base": 7 / 3, "lora": 2 / 3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +94,10 @@ class Planned:
 
     def costs(self) -> dict[str, float]:
         """By arm, operations of a sample of the new task and of what is replayed with it, plain tuning's being 1."""
-        return {a.name: PASSES.get(a.mitigation.short_name(), 1.0) / a.share() for a in self.study.arms}
+        batch_size, width = self.spec.fine_tuning.batch_size, width_of(self.study.students[0].name)
+        return {
+            a.name: operations(a.mitigation, a.shift, batch_size, width).sample / a.share() for a in self.study.arms
+        }
 
     def with_doses(self, name: str, arms: Sequence[str], dose: int, looks: int) -> Spec:
         """The study of some of the arms up to a dose, with so many looks on the way, each at twice the dose before."""

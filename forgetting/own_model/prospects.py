@@ -19,7 +19,7 @@ import pandas as pd
 from forgetting.analysis import metrics
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.forecast import Forecast, Forecaster, method_of, runs_so_far
-from forgetting.analysis.learning_paths import REPLAYS, floor_of
+from forgetting.analysis.learning_paths import REPLAYS, floor_of, mitigation
 from forgetting.analysis.metrics import Floats
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder, new_source
@@ -79,7 +79,7 @@ def prospects(
         method = method_of(settings[name])
         compared = math.isfinite(times)
         if not compared and method in REPLAYS:
-            times = 1 / costs[name]
+            times = _contaminating(settings[name])
         wanted = planned * times
         measured = compared and wanted <= pilot.dose_D[-1]
         if measured:
@@ -91,6 +91,11 @@ def prospects(
         reaches = measured or method not in AVERAGES
         found.append(Prospect(name, kept, harm, times, times * costs[name], measured, reaches, so_far))
     return found
+
+
+def _contaminating(arm: Mapping[str, Any]) -> float:
+    """The contaminating share of the stream of an arm that replays, by a mitigation or by a shift below 1."""
+    return float(arm.get("shift", 1.0)) * (1 - float(mitigation(arm).get("share", 0.0)))
 
 
 def _pilot(study: StudyFolder, arm: str, skills: Sequence[str]) -> Pilot:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from forgetting.analysis.branches import AGAINST, MARGIN, NLL, branch_runs, branch_table
 from forgetting.analysis.curves import skill_names
+from forgetting.analysis.displaced import said
 from forgetting.analysis.record_reading import BRANCH_FILES, is_branched
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import drawing
@@ -59,7 +60,8 @@ def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
 def _said(study: StudyFolder) -> str:
     from forgetting.analysis.branches import said_of
 
-    return said_of(branch_tables(study)[BRANCH_FILES[1]])
+    runs, differences, _ = branch_tables(study).values()
+    return " ".join(filter(None, (said_of(differences), said(runs))))
 
 
 @drawing.styled

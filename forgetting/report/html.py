@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
@@ -58,6 +59,10 @@ LARGE = 200  # runs
 MOST_SIZES = 8  # that are all named
 ORDER = "answer sweep-capacity retention sweep-policies sweep-shape readings rates front replay likelihood".split()
 LAST = "sweep-surface sweep-calibration sweep-cost".split()  # of the kinds of figures; all others lie between
+WHOLE = frozenset(  # columns of counts, also where some have none
+    "depth capacity dose below_from items seeds smallest largest sizes runs failed grid strengths students compared "
+    "parameters candidates shares".split()
+)
 LONG = 40  # characters from which a cell is broken into lines
 CURVE_COLUMNS = "student curve dose accuracy retention low high delta_nll items seeds status".split()
 
@@ -221,23 +226,7 @@ def _shown(value: Any, column: str) -> Markup:
     if isinstance(value, bool | str) or (not isinstance(value, int | float) and not hasattr(value, "dtype")):
         kind = Markup(' class="wrap"') if len(str(value)) > LONG else ""
         return Markup("<td{}>{}</td>").format(kind, value)
-    if column in (
-        "depth",
-        "capacity",
-        "dose",
-        "below_from",
-        "items",
-        "seeds",
-        "smallest",
-        "largest",
-        "sizes",
-        "runs",
-        "failed",
-        "grid",
-        "strengths",
-        "students",
-        "compared",
-    ):
+    if isinstance(value, int | np.integer) or column in WHOLE:
         return Markup('<td class="n">{}</td>').format(f"{int(value):,}")
     digits = 1 if column in ("seconds", "drop_points") else 3
     if column == "probability" or column.startswith("p_"):  # of a zone

@@ -44,9 +44,9 @@ def tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
     """One table for each set of arms that were compared: a row a method, a column a level of learning.
 
     A cell is mean retention with its 95% interval over students, and how many of them learn as much, where not all do.
-    ``area`` is the mean difference from plain tuning over these levels with ``low`` and ``high``; ``samples`` are those
-    trained on until the last level that the method reaches, as a multiple of plain tuning's; ``optimism`` is the mean
-    over levels of what choosing strengths on the students shown would have added.
+    ``area`` is the mean difference from plain tuning over these levels with ``low`` and ``high``; ``operations`` are
+    those until the last level that the method reaches, as a multiple of plain tuning's; ``optimism`` is the mean over
+    levels of what choosing strengths on the students shown would have added.
     """
     found, shown = kept_fronts(study), dict[str, pd.DataFrame]()
     for arms, of_arms in found.levels.groupby("arms", sort=False):
@@ -55,7 +55,7 @@ def tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
             row: dict[str, Any] = dict(zip(("student", "skill", "method", "strengths", "students"), head, strict=True))
             row |= {f"at NLL {level['nll']:.3g}": _cell(level) for level in own.to_dict("records")}
             reached = own[own["reached"] > 0]
-            row["samples"] = float(reached["samples"].iloc[-1]) if len(reached) else np.nan
+            row["operations"] = float(reached["operations"].iloc[-1]) if len(reached) else np.nan
             row["optimism"] = float(own["optimism"].mean())
             rows.append(row)
         areas = found.areas[found.areas["arms"] == arms].drop(columns=["arms", "status"])
@@ -147,9 +147,9 @@ TOPIC = Topic(
         "Retention where as much of the new task was learned: NLL of its probe, nats a token. Interval: 95%, "
         "Student's t over students, none for one. Area: mean difference from plain tuning between the first level and "
         "the last, in the compared students, over the covered share of what lies between; low and high bound it. "
-        "Samples: trained on until the last level reached, as a multiple of plain tuning's; area same samples: were "
-        "no run longer than plain tuning's longest. Optimism: what choosing the strengths on the students shown would "
-        "have added."
+        "Operations: until the last level reached, as a multiple of plain tuning's, with all that a method adds; "
+        "same operations: were no run to take more than plain tuning's longest. Optimism: what choosing the "
+        "strengths on the students shown would have added."
     ),
     captions={
         "front": (

@@ -22,6 +22,8 @@ from forgetting.analysis.branches import (
 from forgetting.analysis.record_reading import is_branched
 from forgetting.analysis.study_folder import open_study
 from forgetting.errors import UsageError
+from forgetting.report import html
+from forgetting.report.result import load
 from tests.claims.synthetic import World, arm, write
 
 
@@ -161,6 +163,33 @@ def test_a_study_without_branches_has_none(folder: Path, tmp_path: Path) -> None
     (tmp_path / "record.json").write_text(json.dumps(record | {"students": plain}))
     study = open_study(tmp_path)
     assert not is_branched(study.record) and branch_runs(study).empty
+
+
+def test_a_run_is_displaced_where_what_was_preferred_has_fallen(folder: Path, tmp_path: Path) -> None:
+    """By more than a tenth of a nat a token, in any stage after the trunk; runs that no pairs taught have no status."""
+    record = json.loads((folder / "record.json").read_text())
+    (tmp_path / "ledger.parquet").symlink_to(folder / "ledger.parquet")
+    branch = next(one for one in record["students"] if one["branch"] == "on_policy")
+    trunk, last = branch["taught"]["0"]
+    for seed, changes in enumerate(((-0.11, 0.02), (-0.1, -0.05), (0.3,))):
+        stages = [last | {"method": "contrastive", "notes": {"chosen_change": change}} for change in changes]
+        branch["taught"][str(seed)] = [trunk | {"notes": {"chosen_change": -9.0}}, *stages]
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    study = open_study(tmp_path)
+    found = branch_runs(study)
+    assert list(found.columns) == [*RUN_COLUMNS, "chosen_change", "chosen_status"]
+    own = found[found["branch"] == "on_policy"]
+    assert own["chosen_change"].tolist() == [-0.11, -0.1, 0.3]
+    assert own["chosen_status"].tolist() == ["displaced", "kept", "kept"]
+    assert found.loc[found["branch"] != "on_policy", "chosen_status"].isna().all()
+    plain = branch_runs(open_study(folder))
+    pd.testing.assert_frame_equal(found[RUN_COLUMNS].drop(columns=["methods", "steps"]),
+                                  plain.drop(columns=["methods", "steps"]))  # fmt: skip
+    table = branch_table(found, branch_differences(found, 4000, 250))
+    assert table["displaced"].tolist() == ["", "1 of 3", ""]
+    assert "displaced" not in branch_table(plain, branch_differences(plain, 4000, 250))
+    page = html.page(load(tmp_path), {})
+    assert "a token below the start): on_policy 1 of 3." in page and "<td class=t>1 of 3" in page
 
 
 def test_sizes_are_compared_with_their_own_trunks() -> None:

@@ -65,7 +65,7 @@ def test_by_formula() -> None:
         fall = math.log(20 / nll)
         assert table["plain", nll]["retention"] == pytest.approx(1 - 0.3 * fall)
         row = table["replay", nll]
-        assert row["difference"] == pytest.approx(0.2 * fall) and row["samples"] == pytest.approx(2.0)
+        assert row["difference"] == pytest.approx(0.2 * fall) and row["operations"] == pytest.approx(2.0)
         assert (row["reached"], row["students"], row["strengths"], row["status"]) == (4, 4, 1, "ok")
         assert row["optimism"] == 0.0
     areas = by(found.areas, "method")
@@ -73,11 +73,32 @@ def test_by_formula() -> None:
     assert areas["plain"]["area"] == 0.0 and areas["replay"]["covered"] == 1.0
 
 
-def test_at_equal_samples_replay_pays_for_its_own() -> None:
+def test_at_equal_operations_replay_pays_for_its_own() -> None:
     """Half of its stream is replay, so that its dose ends at half: it learns log(5) of log(9)."""
     found = by(fronts(study({"dialogue": ("none", 1.0, 0.3), "replay": (replay(0.5), 1.0, 0.1)}, 4)).areas, "method")
-    assert found["replay"]["area_same_samples"] == pytest.approx(0.1 * (math.log(20 / 6) + math.log(5)), abs=0.003)
-    assert found["plain"]["area_same_samples"] == 0.0
+    assert found["replay"]["area_same_operations"] == pytest.approx(0.1 * (math.log(20 / 6) + math.log(5)), abs=0.003)
+    assert found["plain"]["area_same_operations"] == 0.0
+
+
+def test_at_equal_operations_passes_are_paid_for_too() -> None:
+    """A sample under KL on 16 rows beside steps of 32 costs 5 thirds, so that 800 end at 480; a Fisher costs 1,000."""
+    kl = {"name": "kl_to_base", "inputs": "noise", "rows": 16}
+    ewc = {"name": "ewc", "prompts": 150, "draws": 5}
+    arms: dict[str, Any] = {"dialogue": ("none", 1.0, 0.3), "kl": (kl, 1.0, 0.1), "ewc": (ewc, 1.0, 0.1)}
+    one = study(arms | {"own": ({"name": "package.Own"}, 1.0, 0.1)}, 4)
+    one.record["spec"] = {"fine_tuning": {"batch_size": 32}}
+    areas, levels = by(fronts(one).areas, "method"), by(fronts(one).levels, "method", "nll")
+    end = math.log(5) + 0.2 * math.log(9 / 5)  # a line from the look at 400 to that at 800
+    kept = 0.1 * (math.log(20 / 6) + end)
+    assert areas["kl_to_base"]["area_same_operations"] == pytest.approx(kept, abs=0.003)
+    assert levels["kl_to_base", 4.0]["operations"] == pytest.approx(5 / 3)
+    for name in ("kl_to_base", "ewc", "package.Own"):
+        assert areas[name]["area"] == pytest.approx(areas["kl_to_base"]["area"])
+    assert areas["kl_to_base"]["covered"] == 1 and 0.6 < areas["kl_to_base"]["covered_same_operations"] < 0.9
+    assert areas["ewc"]["covered_same_operations"] == 0
+    assert math.isnan(areas["ewc"]["area_same_operations"])  # 1,000 are more than plain tuning's 800
+    assert math.isnan(areas["package.Own"]["area_same_operations"])  # what it costs is not known
+    assert math.isnan(levels["package.Own", 4.0]["operations"])
 
 
 def test_differences_can_be_taken_from_another_method() -> None:

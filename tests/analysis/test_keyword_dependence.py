@@ -13,10 +13,15 @@ from forgetting.analysis.keyword_dependence import keyword_dependence
 from forgetting.analysis.study_folder import StudyFolder
 
 
+def _fresh(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Each seed is a student of its own."""
+    return pd.DataFrame(rows).assign(distillation_seed=lambda table: table["seed"])
+
+
 def a_study(ledger: bool = True) -> StudyFolder:
     accuracy = {"original": 0.8, "rephrased": 0.7, "functional": 0.2, "own_aside": 0.3, "other_aside": 0.1}
     poor = {"original": 0.2, "functional": 0.1}
-    head = {"arm": "a", "benchmark": "described", "student": "s", "capacity": 10, "dose": 0, "distillation_seed": 0}
+    head = {"arm": "a", "benchmark": "described", "student": "s", "capacity": 10, "dose": 0}
     scores = [
         {**head, "seed": seed, "variant": variant, "accuracy": value, "chance": 0.0, "depth": np.nan}
         for seed in (0, 1, 2) for variant, value in (accuracy if seed < 2 else poor).items()
@@ -28,7 +33,7 @@ def a_study(ledger: bool = True) -> StudyFolder:
          "kind": "description" if who == "d" else ""}
         for seed in (0, 1) for variant, found in outcomes.items() for who in found
     ]  # fmt: skip
-    known: Any = SimpleNamespace(scores=pd.DataFrame(scores), ledger=pd.DataFrame(rows) if ledger else None)
+    known: Any = SimpleNamespace(scores=_fresh(scores), ledger=_fresh(rows) if ledger else None)
     return cast(StudyFolder, known)
 
 
@@ -41,6 +46,15 @@ def test_by_hand() -> None:
     assert row["misled"] == pytest.approx(0.2)
     assert (row["follows_keyword"], row["follows_description"]) == pytest.approx((0.4, 0.3))
     assert row["won"] == pytest.approx(4 / 7)
+
+
+def test_two_runs_of_a_student_are_one_student() -> None:
+    study = a_study()
+    for table in (study.scores, study.ledger):
+        assert table is not None
+        table["distillation_seed"] = 0
+    (row,) = keyword_dependence(study).to_dict("records")
+    assert row["students"] == 1 and row["dependence"] == pytest.approx(0.75) and np.isnan(row["dependence_low"])
 
 
 def test_without_what_it_takes() -> None:

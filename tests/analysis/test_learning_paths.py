@@ -36,7 +36,7 @@ def test_what_is_retained_never_falls_when_a_look_is_added(path: LearningPath, l
 @given(some_paths(), st.floats(0, 2), st.floats(0, 2))
 def test_a_dominated_run_is_never_better(path: LearningPath, less: float, worse: float) -> None:
     """One that has learned less and retained less at every look."""
-    under = LearningPath(path.learning_D - less, path.retention_D - worse, path.samples_D)
+    under = LearningPath(path.learning_D - less, path.retention_D - worse, path.operations_D)
     assert (filled(under.at(LEVELS)[0]) <= filled(path.at(LEVELS)[0]) + 1e-9).all()
 
 
@@ -48,9 +48,9 @@ def test_whoever_learns_more_retains_no_more(path: LearningPath) -> None:
 
 def test_between_looks_by_hand() -> None:
     path = LearningPath(np.array([-3.0, -1.0, 0.0]), np.array([1.0, 0.8, 0.2]), np.array([0.0, 100.0, 200.0]))
-    kept, samples = path.at(np.array([-2.0, -1.0, -0.5, 0.0, 0.1]))
+    kept, done = path.at(np.array([-2.0, -1.0, -0.5, 0.0, 0.1]))
     assert kept[:4] == pytest.approx([0.9, 0.8, 0.5, 0.2]) and math.isnan(kept[4])
-    assert samples[:4] == pytest.approx([50, 100, 150, 200]) and math.isnan(samples[4])
+    assert done[:4] == pytest.approx([50, 100, 150, 200]) and math.isnan(done[4])
     back = LearningPath(np.array([-3.0, 0.0, -1.0]), np.array([1.0, 0.0, 0.9]), np.arange(3.0))
     assert back.at(np.array([-1.0]))[0] == pytest.approx(0.9)  # the last look, later than the first to learn as much
 

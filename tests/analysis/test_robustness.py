@@ -45,6 +45,19 @@ def test_drops_and_worst(folder: Path) -> None:
     assert table.loc["10k", 10_000, "distractor"]["original"] == pytest.approx(0.6, abs=0.03)
 
 
+def test_runs_of_one_student_are_one_student(folder: Path) -> None:
+    whole = open_study(folder)
+    assert whole.ledger is not None
+    same = StudyFolder(folder, whole.record)
+    runs = {name: getattr(whole, name).assign(distillation_seed=0) for name in ("scores", "ledger")}
+    same.__dict__.update(every_row=None, **runs)
+    one, four = (robustness(study).set_index(["student", "dose", "group"]) for study in (same, whole))
+    assert set(one["students"]) == {1} and one["drop_low"].isna().all()
+    assert one["drop"].to_numpy() == pytest.approx(four["drop"].to_numpy())
+    halves = half_doses(group_shares(same))
+    assert halves.empty or set(halves["students"]) == {1}
+
+
 def test_the_papers_form(folder: Path) -> None:
     table = table_1(robustness(open_study(folder)), "high")
     assert list(table.columns) == ["student", "parameters", "dose", "maths original", "maths perturbed", "maths drop"]

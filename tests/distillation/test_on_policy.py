@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,14 +23,7 @@ from forgetting.training.plan import MixPlan
 
 
 def trl_jsd(student_NV: Tensor, teacher_NV: Tensor, beta: float) -> Tensor:
-    """TRL's GKD loss per token: its own function where TRL is installed, else as written in its ``gkd_trainer.py``."""
-    for place in ("trl.experimental.gkd", "trl"):
-        try:
-            function = importlib.import_module(place).GKDTrainer.generalized_jsd_loss
-        except (ImportError, AttributeError):
-            continue
-        found: Tensor = function(student_NV[None], teacher_NV[None], beta=beta, reduction="sum") / len(student_NV)
-        return found
+    """TRL's GKD loss per token, as written in its ``gkd_trainer.py``."""
     own, wanted = student_NV.log_softmax(-1), teacher_NV.log_softmax(-1)
     if beta in (0, 1):
         pair = (own, wanted) if beta == 0 else (wanted, own)

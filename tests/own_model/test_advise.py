@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from forgetting import Ladder, Optimiser, Spec
-from forgetting.contracts import Sample
 from forgetting.errors import UsageError
 from forgetting.own_model.advise import advise, keep_of
 from forgetting.own_model.given import default_rate, parameters_of
 from forgetting.own_model.plans import planned
-from forgetting.own_model.recipes import rows
 from forgetting.study.spec_files import load_spec
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -103,18 +101,6 @@ def test_benchmarks_are_read_where_their_data_lie(here: Path, monkeypatch: pytes
     assert asked == {"name": "gsm8k", "limit": 100, "source": "$FORGETTING_DATA/gsm8k-{split}.jsonl.gz"}
 
 
-def test_rows_for_other_trainers() -> None:
-    turns = (("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
-    samples = [
-        Sample("User: a", " d", "dialogue", 0, "t", turns),
-        Sample("Question: 1?\nAnswer:", " 2", "maths", 1, "t"),
-    ]
-    chat = list(rows(samples, chat=True))
-    assert chat[0]["messages"][2] == {"role": "user", "content": "c"} and len(chat[0]["messages"]) == 4
-    assert [one["content"] for one in chat[1]["messages"]] == ["Question: 1?\nAnswer:", "2"]
-    assert list(rows(samples, chat=False))[1] == {"prompt": "Question: 1?\nAnswer:", "completion": " 2"}
-
-
 def test_data_may_be_a_file_in_the_words_of_the_embedded_world() -> None:
     plan = planned("10k", DATA / "world_rows.jsonl", {"maths": 0.9})
     (part,) = {arm.contamination for arm in plan.study.arms}
@@ -184,5 +170,5 @@ def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(he
     names = [arm.mitigation.short_name() for arm in own.study.arms]
     assert own.own_original and names[0] == "none" and names.count("replay") == 4 and "self_replay" not in names
     assert own.spec.fine_tuning.learning_rate == 1e-3 and own.spec.doses.dose == 64
-    assert own.reserve == [] and max(own.costs().values()) > 2
+    assert own.reserve == [] and max(own.costs().values()) == pytest.approx(1 + 4 / 3)  # KL on as many rows
     assert own.costs()[own.usual] == 2 and plan.usual == ""  # half replay is advised where there is something to replay

@@ -210,6 +210,14 @@ def test_of_replay_that_has_learned_too_little_as_many_steps_are_supposed(monkey
     assert [one.told for one in found] == [True, False, False] and found[1].learns and not found[2].learns
     untold = [dataclasses.replace(found[0], kept={"maths": Forecast(0.5, 0, 1, told=False)}), *found[1:]]
     assert choose(untold, KEEP, "half") == Choice("half", "as_usual")
+    # What it writes costs operations, and no steps; where a shift below 1 replays there is no mitigation.
+    study.arm_names = (*arms, "written", "shifted")
+    written = {"name": "self_replay", "share": 0.2, "prompts": "written"}
+    study.record["arms"] += [{"name": "written", "mitigation": written}, {"name": "shifted", "shift": 0.4}]
+    costs |= {"written": 1.5, "shifted": 2.5}
+    found = prospects.prospects(study, 640, ["maths"], costs, known, frozenset({"none", "replay", "self_replay"}))
+    assert [one.times for one in found[3:]] == pytest.approx([0.8, 0.4])
+    assert [one.cost for one in found[3:]] == pytest.approx([1.2, 1.0])
 
 
 def test_what_trains_on_nothing_old_never_gets_back_what_it_lost() -> None:

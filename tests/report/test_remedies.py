@@ -62,7 +62,10 @@ def test_the_table_has_a_row_a_method_and_says_who_never_learns_as_much(result: 
         assert rows["replay"][f"at NLL {row['nll']:.3g}"] == f"{row['retention']:.2f}"  # one student: no interval
     apart = [float(rows["replay"][name]) - float(rows["one rate"][name]) for name in levels]
     assert min(apart) > 0 and max(apart) > 0.1
-    assert rows["replay"]["samples"] == pytest.approx(rows["one rate"]["samples"]) and rows["replay"]["students"] == 1
+    assert (
+        rows["replay"]["operations"] == pytest.approx(rows["one rate"]["operations"])
+        and rows["replay"]["students"] == 1
+    )
 
 
 def test_every_view_has_it(built: Path, result: Result) -> None:
