@@ -533,6 +533,10 @@ class Mitigation(Part):
     stacks: ClassVar[bool] = False  # whether runs under it may be stacked: it leaves the network's form as it is
     neutral: ClassVar[Mapping[str, Any] | None] = None  # the settings at which it does nothing, where there are any
 
+    def check(self, language: Language) -> None:
+        """Look at the settings while a study is put together. ``UsageError`` where they do not suit its language."""
+        return
+
     def rate(self) -> float:
         """A factor of the arm's learning rate."""
         return 1.0
@@ -592,6 +596,10 @@ class Mitigation(Part):
 
     def kept(self, memory: Any) -> dict[str, Tensor]:
         """Tensors of the memory that steps change, as they are: checkpoints copy them, a resume writes into them."""
+        return {}
+
+    def told(self, memory: Any) -> dict[str, float]:
+        """Numbers of the memory that the record of a run keeps, by name; empty where there are none."""
         return {}
 
 

@@ -21,7 +21,7 @@ ROOT = PACKAGE.parent
 # Imports go to the same layer or to a lower one; docs/architecture.md shows this table.
 LAYERS = {
     0: "spec seeds errors",
-    1: "contracts registry batching losses world natural sandbox record",
+    1: "contracts registry judges batching losses world natural sandbox record",
     2: "models distillation contamination benchmarks mitigation answering intervention analysis",
     3: "study",
     4: "training evaluation",
@@ -35,7 +35,7 @@ FAMILIES = set("models distillation contamination benchmarks mitigation answerin
 MEMBERS = {*FAMILIES - {"models"}, "claims", "world", "cli"}
 # Areas, or single modules, whose imports at import time bring no torch, however far they are followed.
 TORCH_FREE = """
-spec seeds errors contracts registry world record analysis study natural.corpora natural.grading natural.twins
+spec seeds errors contracts registry judges world record analysis study natural.corpora natural.grading natural.twins
 natural.syntax sandbox contamination benchmarks mitigation distillation models.ladder models.weight_files
 models.checkpoint evaluation.events simulate resume
 executors sweep claims report own_model cli

@@ -63,10 +63,10 @@ def operations(mitigation: Mitigation, shift: float, batch_size: int, width: int
             # at most; a block within it takes one of these nine.
             checks = 2 * FORWARD * own["pool"] * (1 + HALVINGS)
             return Operations(1 + checks / (own["every"] * batch_size) if own["every"] else 1.0)
-        case "ewc":
-            # Each drawn answer is written, which is a pass forward, and has a gradient of its own.
-            answers = own["prompts"] * own["draws"]
-            return Operations(once=answers * (2 * FORWARD + BACKWARD) if own["strength"] else 0.0)
+        case "ewc" | "fisher_mask":
+            # Each drawn answer is written, which is a pass forward, and has a gradient of its own; chance draws none.
+            answers = mitigation.memory_samples() * own["draws"]
+            return Operations(once=answers * (2 * FORWARD + BACKWARD))
         case "self_replay":
             # A row is written in one pass forward; a prompt that was written is read once more with its answer, which
             # is at most another. What was written and thrown away is not known, and not counted.

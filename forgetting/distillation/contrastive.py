@@ -16,8 +16,9 @@ import numpy as np
 
 from forgetting import seeds
 from forgetting.contracts import Batch, Distillation, Language, Model, Stream
-from forgetting.distillation._rollouts import Rollouts, check_judge, rollouts, told
+from forgetting.distillation._rollouts import FIELD, Rollouts, rollouts, told
 from forgetting.errors import require, unknown
+from forgetting.judges import check_judge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +84,7 @@ class Contrastive(Distillation):
 
     def check(self, language: Language) -> None:
         """Natural text takes a benchmark as the judge."""
-        check_judge(self.judge, language)
+        check_judge(self.judge, language, FIELD)
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """For each step pairs, as many as half a batch; where there is none, one of weight 0."""

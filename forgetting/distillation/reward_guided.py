@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from forgetting.contracts import Batch, Distillation, Language, Model, Stream
-from forgetting.distillation._rollouts import Rollouts, check_judge, rollouts, told
+from forgetting.distillation._rollouts import FIELD, Rollouts, rollouts, told
 from forgetting.errors import require
+from forgetting.judges import check_judge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ class RewardGuided(Distillation):
 
     def check(self, language: Language) -> None:
         """Natural text takes a benchmark as the judge."""
-        check_judge(self.judge, language)
+        check_judge(self.judge, language, FIELD)
 
     def batches(self, student: Model, teacher: Model, stream: Stream) -> Iterator[Batch]:
         """For each step the answers to prompts that have right and wrong ones, weighted by their advantage."""

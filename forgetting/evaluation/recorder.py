@@ -80,12 +80,19 @@ class Recorder:
         return frame
 
     def finish(
-        self, fingerprint: str, stack: int = 1, why: str = "", pruned_at: int | None = None, matched: Any = None
+        self,
+        fingerprint: str,
+        stack: int = 1,
+        why: str = "",
+        pruned_at: int | None = None,
+        matched: Any = None,
+        notes: Mapping[str, float] | None = None,
     ) -> None:
         """The completion marker: after it the run is never touched again.
 
         The seconds of a stack are shared out evenly; ``why`` says what kept a run that was to be stacked from it,
-        ``pruned_at`` at which dose a run was ended early, ``matched`` (a dataclass) which rate it was given and why.
+        ``pruned_at`` at which dose a run was ended early, ``matched`` (a dataclass) which rate it was given and why,
+        ``notes`` what its mitigation told.
         """
         if self._events is not None:
             self._events.close()
@@ -96,6 +103,7 @@ class Recorder:
         how: dict[str, Any] = {"stack": stack, **({"not_stacked": why} if why else {})}
         how |= {} if pruned_at is None else {"pruned_at": pruned_at}
         how |= {} if matched is None else {"matched": dataclasses.asdict(matched)}
+        how |= {"notes": dict(notes)} if notes else {}
         how |= {"unverified": sorted(self.unverified)} if self.unverified else {}
         own = [self.run.backend] if self.run.backend.is_file() else []
         parts = [self.run.scores, *self.run.ledger.glob("*.parquet"), *own]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,8 +32,11 @@ class EWC(Mitigation):
     F is the diagonal of the Fisher information: the mean over prompts, and over answers that the student of dose 0
     draws to them, of the squared gradient of the whole answer's log-probability. (Gold answers, or the square of a
     batch's mean gradient, would be another thing: arXiv 2502.11756.) A student that is sure of its answers has hardly
-    any, so F is divided by its mean in each tensor; memory keeps what that was. In the loss Adam would undo the pull
-    (arXiv 2604.22407), which therefore stands beside its step: it holds weights within about 1 / (strength x F).
+    any, so F is divided by its mean in each tensor; the record of a run keeps what that was in the lowest, the median
+    and the highest tensor. In the loss Adam would undo the pull (arXiv 2604.22407), which therefore stands beside its
+    step: it holds weights within about 1 / (strength x F).
+
+    With 64 prompts and 2 draws F is rough, with 256 and 4 it takes longer than a small run (docs/remedies.md).
 
     Args:
         strength: the factor of F; 0 switches it off
@@ -95,6 +99,13 @@ class EWC(Mitigation):
         for number in range(len(rows)):
             one = encoded.batch(np.array([number]), 1)
             yield Batch(one.tokens_RBT.to(student.device), one.answer_RBT.to(student.device), 1.0)
+
+    def told(self, memory: Importance | None) -> dict[str, float]:
+        """The mean of F before it was divided, of the lowest, the median and the highest tensor."""
+        if memory is None:
+            return {}
+        raw = memory.raw_mean.values()
+        return {"raw_fisher_lowest": min(raw), "raw_fisher": statistics.median(raw), "raw_fisher_highest": max(raw)}
 
     def pull(self, name: str, weight: Tensor, memory: Importance | None, rate: float) -> Tensor | None:
         """At most the whole distance of each weight."""

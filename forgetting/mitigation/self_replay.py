@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from forgetting.contracts import Contamination, Mitigation, Model, Sample, Sampling
+from forgetting.contracts import Contamination, Language, Mitigation, Model, Sample, Sampling
 from forgetting.errors import require
+from forgetting.judges import Judge, check_judge, judge_named
 from forgetting.mitigation._shared import asked
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 CHUNK = 64  # samples written together
 PATIENCE = 8  # chunks without a new sample after which a student is taken to have nothing more to say
+FIELD = "self_replay.judge"
 HERE = "PROMPT-HERE"
 
 
@@ -33,32 +35,42 @@ class SelfReplay(Mitigation):
         prompts: ``begun`` by the first word of an original prompt and cut at its length; ``written`` from the
             tokenizer's start or its chat template's, for which no original data is needed (arXiv 2406.08464); or
             ``given``: original ones
-        filter: ``none``, or only answers that the student ``ended`` itself
+        filter: ``none``, only answers that the student ``ended`` itself, or of these only ``right`` ones: to ``given``
+            prompts, since written ones have no gold answer; more are written until there are enough
         deduplicate: take no written prompt twice (leaving out repeated answers instead would prefer the rare ones);
             given ones are drawn again and again
         temperature: of all draws; below 1 rare answers vanish
         pool: distinct original prompts
         max_new_tokens: longest prompt, and longest answer
+        judge: of the filter ``right``: ``world``, or a benchmark whose grader needs no hidden tests
     """
 
     stacks: ClassVar[bool] = True
     neutral: ClassVar[Mapping[str, Any] | None] = {"share": 0.0}
     share: float = 0.05
     prompts: Literal["begun", "written", "given"] = "begun"
-    filter: Literal["none", "ended"] = "none"
+    filter: Literal["none", "ended", "right"] = "none"
     deduplicate: bool = True
     temperature: float = 1.0
     pool: int = 256
     max_new_tokens: int = 48
+    judge: str | dict[str, Any] = "world"
 
     def __post_init__(self) -> None:
         require(0 <= self.share < 1, "self_replay.share", "from 0 to below 1", self.share)
         kinds = ("begun", "written", "given")
         require(self.prompts in kinds, "self_replay.prompts", "begun, written or given", self.prompts)
-        require(self.filter in ("none", "ended"), "self_replay.filter", "none or ended", self.filter)
+        require(self.filter in ("none", "ended", "right"), "self_replay.filter", "none, ended or right", self.filter)
+        rule = "none or ended where prompts are not given ones, since those that a student writes have no gold answer"
+        require(self.filter != "right" or self.prompts == "given", "self_replay.filter", rule, self.filter)
         for name in ("pool", "max_new_tokens"):
             require(getattr(self, name) >= 1, f"self_replay.{name}", "1 or more", getattr(self, name))
         Sampling(self.temperature)
+
+    def check(self, language: Language) -> None:
+        """Natural text takes a benchmark as the judge."""
+        if self.filter == "right":
+            check_judge(self.judge, language, FIELD)
 
     def memory_samples(self) -> int:
         """The pool, where prompts come from it."""
@@ -82,6 +94,7 @@ class SelfReplay(Mitigation):
         if not self.share:
             yield from original.samples(rng)
             return
+        judge = judge_named(self.judge, memory, FIELD) if self.filter == "right" else None
         seed, seen, idle = int(rng.integers(2**31)), set[str](), 0
         for chunk in count(1):
             fresh = 0
@@ -90,10 +103,9 @@ class SelfReplay(Mitigation):
             if self.deduplicate and self.prompts != "given":
                 new = {sample.prompt: sample for sample in prompts if sample.prompt not in seen}
                 prompts, seen = list(new.values()), seen | new.keys()
-            for sample in self._answered(student, prompts, draws[1]):
-                if self.filter == "none" or sample.ended:
-                    yield sample
-                    fresh += 1
+            for sample in self._answered(student, prompts, draws[1], judge):
+                yield sample
+                fresh += 1
             idle = 0 if fresh else idle + 1
             if idle == PATIENCE:
                 return
@@ -117,7 +129,10 @@ class SelfReplay(Mitigation):
         whole = [first + row for first, row in zip(begun, ended, strict=True)]
         return [Sample(text, "", "self", 0, "self_replay") for text in texts(whole, student.tokenizer) if text.strip()]
 
-    def _answered(self, student: Model, prompts: Sequence[Sample], sampling: Sampling) -> Iterator[Sample]:
+    def _answered(
+        self, student: Model, prompts: Sequence[Sample], sampling: Sampling, judge: Judge | None
+    ) -> Iterator[Sample]:
+        """The samples that pass the filter."""
         from forgetting.batching import texts, without_end
 
         if not prompts:
@@ -125,9 +140,12 @@ class SelfReplay(Mitigation):
         rows = asked(prompts, student)
         answers = student.generate([rows], max_new_tokens=self.max_new_tokens, sampling=sampling)[0]
         written = texts(without_end(answers, student.ends), student.tokenizer)
-        for sample, row, text in zip(prompts, answers, written, strict=True):
-            turns = (*sample.turns[:-1], ("assistant", text)) if sample.turns else ()
+        right = judge(prompts, written) if judge else [True] * len(prompts)
+        for sample, row, text, passes in zip(prompts, answers, written, right, strict=True):
             ended = row[-1] in student.ends
+            if not passes or not (ended or self.filter == "none"):
+                continue
+            turns = (*sample.turns[:-1], ("assistant", text)) if sample.turns else ()
             yield dataclasses.replace(
                 sample, answer=text, turns=turns, given_turns=len(turns[:-1]), ended=ended, skill="self", depth=0
             )

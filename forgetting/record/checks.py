@@ -15,7 +15,8 @@ RATE = {
     "learning_rate": NUMBER, "reached": FLAG, "pilots": WHOLE, "wanted": NUMBER, "learning": maybe(NUMBER, NONE),
     "share": maybe(NUMBER),
 }  # fmt: skip
-RUN = {"student": TEXT, "arm": TEXT, "distillation_seed": WHOLE, "seed": WHOLE, "dose": WHOLE}
+KEY: dict[Any, Any] = {"student": TEXT, "arm": TEXT, "distillation_seed": WHOLE, "seed": WHOLE}
+RUN = {**KEY, "dose": WHOLE}
 CELL = {"student": TEXT, "arm": TEXT, "skill": TEXT, "dose": WHOLE, "items": WHOLE, "difference": (NUMBER, NONE)}
 TAUGHT = {
     "method": TEXT, "steps": WHOLE, "why": maybe(TEXT, NONE), "accuracy": maybe(NUMBER), "moved": maybe(NUMBER),
@@ -41,6 +42,7 @@ RECORD = {  # what views rely on
     }),
     "seconds": maybe({ANY: NUMBER}), "hardware": maybe({ANY: (TEXT, NUMBER)}), "versions": maybe({ANY: TEXT}),
     "files": maybe({ANY: TEXT}), "unverified": maybe([TEXT]), "pruned": maybe([RUN]), "diverged": maybe([RUN]),
+    "notes": maybe([{**KEY, ANY: NUMBER}]),
     "statuses": maybe([{"status": TEXT, "where": TEXT, "remedy": TEXT, "arm": TEXT}]),
     "noise_floor": maybe([{**CELL, **dict.fromkeys(("accuracy", "standard_error", "seed_spread"), (NUMBER, NONE))}]),
     "differences": maybe([

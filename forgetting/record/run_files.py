@@ -20,7 +20,7 @@ from forgetting.record.seals import SEAL, check_files, damaged, read_sealed
 _TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "list<int32>": pa.list_(pa.int32())}
 MARKER = {
     "wall_seconds": {ANY: NUMBER}, "processor_seconds": maybe({ANY: NUMBER}), "pruned_at": maybe(WHOLE),
-    "files": maybe({ANY: TEXT}), "matched": maybe(RATE),
+    "files": maybe({ANY: TEXT}), "matched": maybe(RATE), "notes": maybe({ANY: NUMBER}),
 }  # fmt: skip
 SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in LEDGER_COLUMNS.items()])
 

@@ -42,12 +42,13 @@ def assemble(
     """Join the ledgers and scores of ``runs`` (by default all), in the given order; ``record.json`` is written last.
 
     Runs that were ended early stand in the record under ``pruned``, with the dose of their last look; those whose
-    student became no finite numbers under ``diverged``, with the first such dose.
+    student became no finite numbers under ``diverged``, with the first such dose. ``notes`` are what mitigations told.
     """
     runs = study.runs() if runs is None else runs
     seconds: dict[str, float] = {stage: round(s, 2) for stage, s in made.items()}
     tables, lines, pruned, rates = [], [], list[dict[str, Any]](), dict[str, dict[str, Any]]()
     unverified, broken, failed = list[str](), list[dict[str, Any]](), list[pd.DataFrame]()
+    notes = list[dict[str, Any]]()
     chances = {b.short_name(): b.chance for b in study.benchmarks}
     numbers = {b.short_name(): b.version for b in study.benchmarks}
     for run in runs:
@@ -73,6 +74,8 @@ def assemble(
             unverified.append(str(run))
         if "matched" in marker:
             rates.setdefault(run.arm.name, {})[run.student.name] = marker["matched"]
+        if "notes" in marker:
+            notes.append({**dataclasses.asdict(run.key), **marker["notes"]})
         for name, value in marker["wall_seconds"].items():
             seconds[f"runs: {name}"] = round(seconds.get(f"runs: {name}", 0.0) + value, 2)
     buffer = pa.BufferOutputStream()
@@ -84,6 +87,7 @@ def assemble(
     whole = {**seconds, "study": round(wall_seconds, 2)}
     record = study_record(study, store, folder, runs, whole, commits, rates)
     record |= ({"pruned": pruned} if pruned else {}) | ({"unverified": unverified} if unverified else {})
+    record |= {"notes": notes} if notes else {}
     record["diverged"] = broken
     record["files"] = {n: file_hash(folder / n) for n in JOINED if (folder / n).is_file()}
     write_sealed(folder / "record.json", record)

@@ -51,6 +51,6 @@ def fine_tune(made: Prepared, report: Report, why: str, rule: Rule | None) -> No
     if leading:
         if ending.dose() is None:
             intervene(study, made.run, made.looks, made.looks.evaluator.base, model)
-        made.recorder.finish(made.mark, why=why, pruned_at=ending.dose(), matched=made.matched)
+        made.recorder.finish(made.mark, why=why, pruned_at=ending.dose(), matched=made.matched, notes=made.notes())
         tidy(folder.checkpoint, study.spec.keep)
         shutil.rmtree(folder.folder / EXCHANGE, ignore_errors=True)

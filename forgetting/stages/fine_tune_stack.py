@@ -87,7 +87,9 @@ def _left(members: Sequence[_Member], step: int, watch: Stopwatch) -> list[_Memb
         run = member.run
         if member.ending.dose() is None:
             intervene(run.study, run.run, run.looks, run.looks.evaluator.base, run.model)
-        run.recorder.finish(run.mark, stack=len(members), pruned_at=member.ending.dose(), matched=run.matched)
+        run.recorder.finish(
+            run.mark, stack=len(members), pruned_at=member.ending.dose(), matched=run.matched, notes=run.notes()
+        )
     for member in gone:
         tidy(member.run.folder.checkpoint, member.run.study.spec.keep)
     watch.keep(len(left) / len(members))

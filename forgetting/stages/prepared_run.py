@@ -78,6 +78,10 @@ class Prepared:
         """What the steps so far have changed in the mitigation's memory."""
         return self.run.arm.mitigation.kept(self.memory)
 
+    def notes(self) -> dict[str, float]:
+        """What the mitigation tells of its memory."""
+        return self.run.arm.mitigation.told(self.memory)
+
     def restore_kept(self, checkpoint: RunCheckpoint) -> None:
         """Put back what ``kept`` was when the checkpoint was made."""
         for name, tensor in self.kept().items():

@@ -199,6 +199,8 @@ def construct(spec: Spec) -> Study:
     check_language(students[0], study.language, parts)
     for stage in study.every_stage():
         stage.method.check(study.language)
+    for arm in study.arms:
+        arm.mitigation.check(study.language)
     plain = len(study.every_stage()) == 1 and study.stages[0].method.kind == "imitates"
     if not plain:
         rule = "free of joint where distillation has several stages or rewards, which learn no contamination beside"

@@ -70,13 +70,15 @@ def test_a_step_costs_what_torch_counts(name: str, settings: dict[str, Any], wit
     assert counted(part)[1] / plain == pytest.approx(found.sample, rel=within) and found.once == 0
 
 
-def test_a_fisher_costs_samples_before_the_first_step(plain: float) -> None:
-    part = part_of("ewc", prompts=8, draws=4)
+@pytest.mark.parametrize("name", ["ewc", "fisher_mask"])
+def test_a_fisher_costs_samples_before_the_first_step(name: str, plain: float) -> None:
+    part = part_of(name, prompts=8, draws=4)
     before, step = counted(part)
     found = operations(part, 1.0, ROWS)
     assert found.once == pytest.approx(32 * 4 / 3) and step == plain
     assert before / plain * ROWS == pytest.approx(found.once, rel=0.6)  # a drawn answer is of another length
     assert found.of(torch.tensor([0.0, 100.0]).numpy()) == pytest.approx([found.once, found.once + 100])
+    assert operations(part_of("fisher_mask", random=True), 1.0, ROWS) == Operations()
 
 
 def test_a_gate_costs_at_most_nine_looks_a_block(plain: float) -> None:

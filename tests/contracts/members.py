@@ -116,6 +116,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
         {"name": "freezing", "layers": 0, "embedding": True},
         {"name": "freezing", "modules": ("mlp",), "random": True},
         {"name": "self_replay", "prompts": "given", "deduplicate": False},
+        {"name": "self_replay", "prompts": "given", "filter": "right", "judge": PARITY},
+        {"name": "fisher_mask", "random": True},
         {"name": "trim", "by": "singular"},
         {"name": "trim", "by": "random"},
         {"name": "gate", "budget": 1e-4, "every": 2, "pool": 8},

@@ -12,9 +12,10 @@ from torch import Tensor
 from forgetting import losses
 from forgetting.contracts import Sample
 from forgetting.distillation import _rollouts
-from forgetting.distillation._rollouts import Rollouts, judge_named, judged
+from forgetting.distillation._rollouts import FIELD, Rollouts, judged
 from forgetting.distillation.reward_guided import RewardGuided
 from forgetting.errors import UsageError
+from forgetting.judges import judge_named
 from forgetting.testing.distillation_laws import Steps
 from forgetting.testing.small import gradients, model, samples, words
 from forgetting.training.plan import MixPlan
@@ -97,7 +98,7 @@ def test_where_nothing_is_useful_nothing_is_learned() -> None:
 def test_an_answer_that_was_cut_has_no_reward() -> None:
     student, sample = model(1), Sample("ann has 1", "answer 5", "maths", 1, "add")
     said = words()("answer 5")["input_ids"]
-    judge = judge_named("world", [sample])
+    judge = judge_named("world", [sample], FIELD)
     (found,) = judged([sample], [[1]], [[*said, words().eos_token_id], said], student, judge)
     assert found.right == [True, False] and found.said == ["answer 5", "answer 5"]
 
@@ -127,15 +128,15 @@ def test_draws_differ_between_tries_steps_and_seeds() -> None:
 
 def test_a_judge_must_know_the_gold_answers() -> None:
     pool = [s for s in samples(40) if s.skill == "maths"]
-    judge = judge_named({"name": "maths", "items_per_depth": 1}, pool)
+    judge = judge_named({"name": "maths", "items_per_depth": 1}, pool, FIELD)
     assert judge(pool[:2], [pool[0].answer, "answer 1 ; answer"]) == [True, False]
     code = [s for s in samples(40) if s.skill == "code"]
     with pytest.raises(
         UsageError, match=r"^distillation\.judge: must be a benchmark that knows a sample's gold answer"
     ):
-        judge_named("code", code)
+        judge_named("code", code, FIELD)
     with pytest.raises(UsageError, match=r"^distillation\.judge: unknown name 'math'; did you mean 'maths'"):
-        judge_named("math", pool)
+        judge_named("math", pool, FIELD)
 
 
 def test_a_contamination_beside_has_no_reward() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import islice
 from typing import Any, cast
 
@@ -12,12 +13,19 @@ from forgetting import registry
 from forgetting.batching import prompts, texts, tokens, without_end
 from forgetting.contracts import Contamination, Sample, Sampling
 from forgetting.errors import UsageError
+from forgetting.judges import judge_named
 from forgetting.mitigation.self_replay import CHUNK, SelfReplay
+from forgetting.models.checkpoint import load
 from forgetting.models.huggingface import HuggingFaceModel
+from forgetting.record.store import REFERENCE, manifest
 from forgetting.seeds import generator
+from forgetting.spec import Spec
+from forgetting.study.study import construct
 from forgetting.testing.small import model, samples
 from forgetting.training.plan import mixed
+from forgetting.world.correctness import is_right
 
+PARITY = "tests.distillation.parity.Parity"
 ORIGINAL = cast(Contamination, registry.build("contamination", "original"))
 TEMPLATE = (
     "{% for m in messages %}def {{ m.content }} <eos> {% endfor %}{% if add_generation_prompt %}return {% endif %}"
@@ -102,6 +110,57 @@ def test_the_filter_leaves_out_answers_that_were_cut() -> None:
     assert written(SelfReplay(prompts="given", filter="ended", pool=3, max_new_tokens=2), 9, student) == []
 
 
+@pytest.fixture(scope="module")
+def taught() -> HuggingFaceModel:
+    """The shipped student of ten thousand parameters, which is right in some answers and wrong in others."""
+    home = next(f for f in REFERENCE.iterdir() if f.is_dir() and manifest(f)["capacity"] == 9952)
+    return load(home)
+
+
+@pytest.mark.parametrize("judge", ["world", PARITY])
+def test_of_answers_to_given_prompts_those_that_are_right_are_replayed(judge: str, taught: HuggingFaceModel) -> None:
+    gold = {sample.prompt: sample for sample in samples(40, seed=1)}
+    of_all = SelfReplay(prompts="given", pool=40)
+    drawn = written(of_all, 4 * CHUNK, taught)
+    asked = [gold[sample.prompt] for sample in drawn]
+    right = judge_named(judge, [*gold.values()], "judge")(asked, [sample.answer for sample in drawn])
+    expected = [sample for sample, passes in zip(drawn, right, strict=True) if passes and sample.ended]
+    part = dataclasses.replace(of_all, filter="right", judge=judge)
+    assert written(part, len(expected), taught) == expected
+    assert 0.1 * len(drawn) < len(expected) < len([s for s in drawn if s.ended])
+    assert len(written(part, 4 * CHUNK, taught)) == 4 * CHUNK  # it draws on for as many as are asked for
+
+
+def test_the_world_judges_each_skill_by_its_own_grader(taught: HuggingFaceModel) -> None:
+    gold = {sample.prompt: sample for sample in samples(60, seed=1)}
+    found = written(SelfReplay(prompts="given", filter="right", pool=60), 300, taught)
+    assert all(is_right(gold[sample.prompt], sample.answer) and sample.ended for sample in found)
+    assert {gold[s.prompt].skill for s in found} >= {"maths", "code"}
+    assert any(gold[s.prompt].answer != s.answer for s in found)  # another way to the same number is right as well
+
+
+def test_a_student_that_is_never_right_is_an_error() -> None:
+    student, part = model(0), SelfReplay(0.5, prompts="given", filter="right", pool=9, max_new_tokens=2)
+    with pytest.raises(UsageError, match=r"^mitigations: `samples` ended after 0 of the 50 that the stream takes$"):
+        mixed(
+            cast(Contamination, registry.build("contamination", "noise")), ORIGINAL, share=part.mix(1.0), doses=[0, 50],
+            batch_size=10, seed=0, samples=lambda rng: part.samples(student, samples(9, seed=1), ORIGINAL, rng),
+        )  # fmt: skip
+
+
+def test_a_judge_is_looked_at_while_a_study_is_put_together() -> None:
+    def planned(**settings: Any) -> None:
+        construct(Spec(mitigations=({"name": "self_replay", "prompts": "given", **settings},)))
+
+    with pytest.raises(UsageError, match=r"^self_replay\.judge: unknown name 'mathz'; did you mean 'maths'"):
+        planned(filter="right", judge="mathz")
+    planned(filter="right")
+    own = SelfReplay(prompts="given", filter="right")
+    with pytest.raises(UsageError, match=r"^self_replay\.judge: must be a benchmark on natural text, .*'world'$"):
+        own.check("natural")
+    SelfReplay(prompts="given").check("natural")  # which judges nothing
+
+
 def test_a_chat_template_is_start_enough() -> None:
     student = model(0)
     with pytest.raises(
@@ -132,7 +191,15 @@ def test_share_0_leaves_the_original_distribution() -> None:
     [
         ({"share": 1.0}, "self_replay.share: must be from 0 to below 1, got 1.0"),
         ({"prompts": "own"}, "self_replay.prompts: must be begun, written or given, got 'own'"),
-        ({"filter": "grader"}, "self_replay.filter: must be none or ended, got 'grader'"),
+        ({"filter": "grader"}, "self_replay.filter: must be none, ended or right, got 'grader'"),
+        (
+            {"filter": "right"},
+            "self_replay.filter: must be none or ended where prompts are not given ones, .* 'right'$",
+        ),
+        (
+            {"prompts": "written", "filter": "right"},
+            "self_replay.filter: must be none or ended where prompts .* 'right'$",
+        ),
         ({"pool": 0}, "self_replay.pool: must be 1 or more, got 0"),
         ({"temperature": 0.0}, "sampling.temperature: must be above 0"),
     ],

@@ -9,6 +9,7 @@ from forgetting import losses
 from forgetting.contracts import Mitigation
 from forgetting.mitigation.ema import EMA
 from forgetting.mitigation.ewc import EWC
+from forgetting.mitigation.fisher_mask import FisherMask
 from forgetting.mitigation.l2_sp import L2SP
 from forgetting.mitigation.lines import LiNeS
 from forgetting.mitigation.trim import Trim
@@ -25,6 +26,7 @@ TWO = Architecture("tiny-two", 16, 2, 2, 4, 24, 2)
 PARTS: list[Mitigation] = [
     EMA(0.9),
     EWC(100.0, prompts=4, draws=1, max_new_tokens=8),
+    FisherMask(0.3, prompts=4, draws=1, max_new_tokens=8),
     L2SP(100.0),
     Trim(0.4),
     WiSEFT(0.3),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from transformers import AutoTokenizer
 
 from forgetting import Doses, Evaluation, Fit, Ladder, Spec, registry
 from forgetting.contracts import Sample
-from forgetting.distillation._rollouts import judge_named
 from forgetting.errors import UsageError
-from forgetting.models.checkpoint import Checkpoint
+from forgetting.judges import judge_named
+from forgetting.mitigation.self_replay import SelfReplay
+from forgetting.models.checkpoint import Checkpoint, load
 from forgetting.record.seals import file_hash
 from forgetting.record.store import Store, manifest
 from forgetting.report.result import Result
+from forgetting.seeds import generator
 from forgetting.spec import PartValue
 from forgetting.stages import distil
 from forgetting.study.study import Study, construct
@@ -86,7 +89,9 @@ def models(texts: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> t
     return found[0], found[1]
 
 
-def distilled(texts: dict[str, str], models: tuple[Path, Path], output: Path, **ladder: Any) -> Result:
+def distilled(
+    texts: dict[str, str], models: tuple[Path, Path], output: Path, mitigation: PartValue = "none", **ladder: Any
+) -> Result:
     teacher, pupil = models
     given = {"source": str(pupil), "name": "pupil", "dtype": "float32"}
     return study(
@@ -97,6 +102,7 @@ def distilled(texts: dict[str, str], models: tuple[Path, Path], output: Path, **
         teacher=str(teacher) if ladder else "",
         students=[given],
         controls=[],
+        mitigation=mitigation,
         original={"name": "worked_answers", "source": texts["counts"]},
         benchmarks=[{"name": "gsm8k", "source": texts["counts"]}],
         doses=Doses(dose=16, first=16),
@@ -209,9 +215,34 @@ def test_what_a_checkpoint_cannot_be_taught_by_is_a_line(texts: dict[str, str], 
 def test_a_benchmarks_grader_judges_worked_answers() -> None:
     sample = Sample("Question: Sum of 3 and 4?\nAnswer:", " <<3+4=7>>\n#### 7", "worked", 1, "worked")
     other = dataclasses.replace(sample, answer=" <<3+5=8>>\n#### 8")
-    judge = judge_named(GSM8K, [sample, other])
+    judge = judge_named(GSM8K, [sample, other], "distillation.judge")
     assert judge([sample, sample, sample], ["#### 7", "#### 8", "it is 7"])[:2] == [True, False]
     chat = Sample("tea?", "yes", "dialogue", 0, "2 turns", (("user", "tea?"), ("assistant", "yes")))
     for samples in ([chat], [*[sample, other] * 8, chat]):  # of every skill some are tried
         with pytest.raises(UsageError, match=r"judge: gsm8k cannot judge the samples: it cannot read their gold an"):
-            judge_named(GSM8K, samples)
+            judge_named(GSM8K, samples, "distillation.judge")
+
+
+@pytest.mark.slow
+def test_a_checkpoint_replays_those_of_its_answers_that_a_benchmark_says_are_right(
+    texts: dict[str, str], models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    part: dict[str, Any] = {
+        "name": "self_replay", "prompts": "given", "filter": "right", "share": 0.5, "pool": 40, "max_new_tokens": 16,
+    }  # fmt: skip
+    with pytest.raises(UsageError, match=r"^self_replay\.judge: must be a benchmark on natural text, .*'world'$"):
+        distilled(texts, models, tmp_path, mitigation=part)
+    judged = {**part, "judge": {"name": "gsm8k", "source": texts["counts"]}}
+    result = distilled(texts, models, tmp_path, mitigation=judged)
+    assert result.record["arms"][0]["mitigation"]["judge"] == judged["judge"]
+    assert set(result.scores.query("dose == 16")["stream_samples"]) == {32}
+    _, pupil = models
+    source: Any = registry.build("contamination", {"name": "worked_answers", "source": texts["counts"]})
+    gold, own = list(islice(source.samples(generator(0, "test")), 40)), registry.build("mitigation", judged)
+    assert isinstance(own, SelfReplay)
+    found = list(
+        islice(own.samples(load(Checkpoint(str(pupil), dtype="float32")), gold, source, generator(1, "test")), 20)
+    )
+    asked = {sample.prompt: sample for sample in gold}
+    judge = judge_named(judged["judge"], gold, "judge")
+    assert len(found) == 20 and all(judge([asked[s.prompt] for s in found], [s.answer for s in found]))
