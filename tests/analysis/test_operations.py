@@ -31,7 +31,7 @@ def counted(part: Mitigation) -> tuple[float, float]:
         memory = part.prepare(student, old)
     with FlopCounterMode(display=False) as step:
         loss = part.loss(student, memory, data, lambda b: losses.cross_entropy(student, b))
-        loss.sum().backward()
+        loss.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         part.after_step(student, memory)
     return float(before.get_total_flops()), float(step.get_total_flops())
 
@@ -90,7 +90,7 @@ def test_a_gate_costs_at_most_nine_looks_a_block(plain: float) -> None:
         for _, weight in student.named_parameters():
             weight.mul_(1.5)  # over the budget
     with FlopCounterMode(display=False) as step:
-        losses.cross_entropy(student, data).sum().backward()
+        losses.cross_entropy(student, data).sum().backward()  # type: ignore[no-untyped-call]  # as above
         part.after_step(student, memory)
     assert step.get_total_flops() / plain == pytest.approx(found.sample, rel=0.1)
     assert found.sample == pytest.approx(7) and operations(part_of("gate", every=0), 1.0, ROWS) == Operations()
