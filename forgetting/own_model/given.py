@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, cast
 
 from forgetting import registry, seeds
@@ -16,6 +17,8 @@ from forgetting.contracts import Contamination, Sample, is_held_out
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
+from forgetting.models.folder_checks import shaped
+from forgetting.record.store import manifest
 from forgetting.spec import Optimiser, PartValue
 from forgetting.study.estimates import ParameterCounts
 from forgetting.study.students import Student
@@ -38,6 +41,7 @@ def student_of(value: Any) -> Any:
     """The model as a spec's ladder holds it. ``UsageError`` unless it is a checkpoint or a capacity."""
     require(value != "", "model", MODEL, value)
     if checkpoint.looks_like_one(value):
+        _check_reads_text(value)
         return value
     require(isinstance(value, str), "model", MODEL, value)
     folder = "a checkpoint's folder (with config.json and safetensors), a hub name, or a capacity, not a file"
@@ -49,6 +53,27 @@ def student_of(value: Any) -> Any:
         place = f"there is no folder {value!r}, a hub name has a slash (owner/name), and no capacity has that name"
         raise UsageError(f"model: {place}; {near}") from None
     return value
+
+
+def _check_reads_text(value: Any) -> None:
+    """``UsageError`` for the folder of a student of the embedded world, whose words are a closed list.
+
+    What else may be wrong with a checkpoint is told when it is read as one.
+    """
+    source = checkpoint.from_value(value, "model").source
+    folder = Path(os.path.expandvars(source)).expanduser()
+    try:
+        words = shaped(folder / "tokenizer.json", {"model": {"vocab": {}}})["model"]["vocab"]
+    except UsageError:
+        return
+    if words != vocabulary():
+        return
+    try:
+        name = str(manifest(folder)["made_from"]["architecture"]["name"])
+    except (UsageError, KeyError, TypeError):
+        name = "such as 34k"
+    what = "a student of the embedded world, which reads no natural text"
+    raise UsageError(f"model: {source!r} is {what}; give its capacity by name, {name}, and its world's data")
 
 
 def source_of(value: Any, *, natural: bool, field: str = "data") -> Any:
