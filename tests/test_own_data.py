@@ -263,7 +263,7 @@ STRICT += "{% endif %}{{ m.content }}<|im_end|>{% endfor %}"
         ("{here}/empty.jsonl", "is empty"),
         ("{here}/missing.jsonl", "there is no file or folder"),
         ("{here}/nowhere/", "there is no file or folder"),
-        ("three.jsonl", "must be of more distinct samples"),
+        ("three.jsonl", "must be of more distinct samples, best 90 or more"),
         ("{{name: conversations, source: rows.jsonl, prompt: a, answer: z}}", "must be columns among messages"),
         ("{{name: conversations, source: rows.jsonl, prompt: a}}", "both or neither"),
         ("{{name: conversations, source: rows.jsonl, bad_rows: -1}}", "a whole number, 0 or more"),

@@ -70,7 +70,7 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "folder of a model": (["--data", "models/tiny"], ["models/tiny"]),
     "a sweep's file as data": (["--data", "sweep.yaml"], ["must end with one of", "sweep.yaml"]),
     "a variable that is not set": (["--data", "$NO_SUCH/rows.jsonl"], ["needs the environment variable NO_SUCH"]),
-    "three rows": (["--data", "three.jsonl"], ["more distinct samples"]),
+    "three rows": (["--data", "three.jsonl"], ["more distinct samples, best 90 or more", "got 3\n"]),
     "three rows and a large dose": (["--data", "three.jsonl", "--dose", "10000"], ["more distinct samples"]),
     "the world's words": (["--data", "dialogue"], ["'dialogue' is of the embedded world"]),
     "another column": (["--data", "{source: rows.jsonl, prompt: a, answer: z}"], ["columns among question, answer"]),
@@ -149,7 +149,7 @@ WORLD: dict[str, tuple[list[str], list[str]]] = {
     "a missing file": (["--data", "none.jsonl"], ["data: there is no file or folder 'none.jsonl'"]),
     "no file at all": (["--data", "dialoge"], ["data", "did you mean 'dialogue'"]),
     "an empty file": (["--data", "nothing.jsonl"], ["is empty"]),
-    "two rows": (["--data", "words.jsonl"], ["more distinct samples"]),
+    "two rows": (["--data", "words.jsonl"], ["more distinct samples", "got 1\n"]),
 }
 
 # Other commands, given what belongs to another one.
