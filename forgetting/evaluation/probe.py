@@ -33,9 +33,8 @@ def probe(study: Study, contamination: Contamination) -> list[Sample]:
         return islice(contamination.samples(seeds.generator(0, "probe")), PROBE_DRAWS * count)
 
     if not (found := list(islice(filter(is_held_out, offered()), count))):
-        rule = (
-            f"of more distinct samples, best {ENOUGH} or more, since one in twenty, which is none here, is the probe's"
-        )
+        why = "since one in twenty is held out for the probe, and that is none here"
+        rule = f"of more distinct samples, best {ENOUGH} or more, {why}"
         require(False, f"contamination.{contamination.short_name()}", rule, len(set(offered())))
     return found
 
