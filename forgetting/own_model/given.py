@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -177,22 +178,43 @@ def parameters_of(study: Study) -> int:
     return student.parameters(len(vocabulary()))
 
 
-def sample_sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, float, int]:
-    """Mean tokens of a sample, and of what is learned of it; samples of the probe, none of them twice."""
+@dataclass(frozen=True)
+class SampleSizes:
+    """Means over samples: their tokens, those that are learned; the share of tokens that stand for unknown words."""
+
+    tokens: float
+    learned: float
+    unknown: float
+
+
+def drawn_sizes(study: Study, contamination: Contamination, samples: int) -> tuple[SampleSizes, int]:
+    """Sizes of a source's samples, and how many the probe has, none of them twice."""
     drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
     held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
-    return *mean_tokens(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
+    return sizes_of(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
 
 
-def mean_tokens(study: Study, samples: Sequence[Sample]) -> tuple[float, float]:
-    """Tokens of a sample and of what is learned of it, as the student's tokenizer counts, of the first ``COUNTED``."""
+def sizes_of(study: Study, samples: Sequence[Sample]) -> SampleSizes:
+    """As the student's tokenizer counts, of the first ``COUNTED``."""
     from forgetting.batching import encode
     from forgetting.world.tokenizer import tokenizer
 
     (student,) = study.students
     words = student.reader()[0] if isinstance(student, Checkpoint) else tokenizer()
     rows = encode(samples[:COUNTED], words)
-    return float(rows.end_P.double().mean()), float(rows.learned().double().mean())
+    unknown = 0
+    if (mark := _unknown_token(words)) is not None:
+        unknown = sum(row[:end].eq(mark).sum().item() for row, end in zip(rows.tokens_PT, rows.end_P, strict=True))
+    return SampleSizes(
+        float(rows.end_P.double().mean()), float(rows.learned().double().mean()), float(unknown / rows.end_P.sum())
+    )
+
+
+def _unknown_token(tokenizer: Any) -> int | None:
+    """What stands for a word that a tokenizer does not know; None where that is a mark of something else as well."""
+    word = tokenizer.unk_token or getattr(tokenizer.backend_tokenizer.model, "unk_token", None)
+    mark = None if word is None else tokenizer.convert_tokens_to_ids(word)
+    return None if mark in (tokenizer.eos_token_id, tokenizer.bos_token_id) else mark
 
 
 def adapters_at_hand() -> bool:
