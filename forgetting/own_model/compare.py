@@ -55,8 +55,8 @@ def compare(
     for path, kind in zip(paths, kinds, strict=True):
         here = kind != "checkpoint" or Path(path).expanduser().is_dir()
         if not here and (kinds[0] != kinds[1] or not benchmarks):
-            how = "a checkpoint of the hub needs --benchmarks that it is asked; a run is STUDY/runs/KEY"
-            raise UsageError(f"compare: there is no file or folder {path!r}; {how}")
+            hint = "a checkpoint of the hub needs --benchmarks that it is asked; a run is STUDY/runs/KEY"
+            raise UsageError(f"compare: there is no file or folder {path!r}; {hint}")
     got = f"a {kinds[0]} ({paths[0]!r}) and a {kinds[1]} ({paths[1]!r})"
     if kinds[0] != kinds[1]:
         raise UsageError(f"compare: must be {KINDS}, got {got}")

@@ -96,7 +96,8 @@ def test_words_that_the_tokenizer_does_not_know_are_a_warning(told: Callable[...
     known = ["<pad>", "<eos>", "<unk>", "User:", "I", "want", "number", "Assistant:", "Here", "is"]
     core = Tokenizer(WordLevel({word: place for place, word in enumerate(known)}, unk_token="<unk>"))
     core.pre_tokenizer = WhitespaceSplit()  # which leaves three of eleven: what is wanted, the number, what is had
-    words = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+    marks = {"pad_token": "<pad>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    words = PreTrainedTokenizerFast(tokenizer_object=core, **marks)  # type: ignore[no-untyped-call]
     fresh_checkpoint(here / "tiny", architecture("10k"), words, 0)
     plan = " ".join(told("tiny", "--data", "dialogues.jsonl", "--benchmarks", SUMS, "--plan").out.split())
     assert "warning: of the data's tokens 27% stand for words that the tokenizer does not know" in plan
