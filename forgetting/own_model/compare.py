@@ -18,7 +18,7 @@ from forgetting.record.schema import RUN_KEY
 from forgetting.spec import Device, Evaluation, Machine, PartValue
 from forgetting.study.run import RunKey
 
-KINDS = "two checkpoints, two studies (or runs of them), or two sample logs of lm-eval"
+KINDS = "two checkpoints, two studies (or runs of them, STUDY/runs/KEY), or two sample logs of lm-eval"
 
 
 def compare(
