@@ -84,6 +84,10 @@ FILES = {
     "text for a spec": ("dialogue", ["a mapping of settings"]),
     "number for a spec": ("3", ["a mapping of settings"]),
     "bytes": (b"\xff\xfe\x00\x01", ["YAML text file"]),
+    "name that YAML reads as true": (
+        "ladder:\n  branches:\n    - {name: on, stages: [{method: on_policy}]}\n",
+        ["line 3", "name: must be text", "YAML reads on, off, yes, no", "quote it: 'on'"],
+    ),
     "setting twice": ("seeds: 1\nseeds: 2\n", ["line 2", "'seeds'", "twice"]),
     "unknown setting": ("sedes: 3", ["sedes", "did you mean 'seeds'"]),
     "unknown group": ("dosis: {dose: 3}", ["dosis", "did you mean 'doses'"]),

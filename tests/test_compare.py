@@ -68,6 +68,11 @@ def test_two_checkpoints_are_asked_the_same(here: Path, command: Callable[..., O
     [
         ("a.jsonl", "missing.jsonl", "no such file or folder"),
         ("a.jsonl", "nowhere", "no such file or folder"),
+        ("runs/study/nope", "runs/alsonope", "'runs/study/nope', and there is no such file or folder"),
+        ("runs/alsonope", "runs/other", "there is no file or folder 'runs/alsonope'; a checkpoint of the hub needs"),
+        ("study/10k-dialogue-d0-s0", "folder", "there is no file or folder 'study/10k-dialogue-d0-s0'"),
+        ("study", "runs/other", "there is no file or folder 'runs/other'"),
+        ("folder", "study/10k-dialogue-d0-s0", "a run is STUDY/runs/KEY"),
         ("a.jsonl", "folder", "must be two checkpoints, two studies"),
         ("folder", "folder", "benchmarks: must be one or more"),
         ("a.jsonl", "rows.jsonl", "line 1: has no doc_id, metrics, only messages"),

@@ -147,6 +147,23 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
         pool(tmp_path / "r.jsonl", 1, bad_rows=1)
 
 
+@pytest.mark.parametrize("named", [{}, {"prompt": "question", "answer": "answer"}])
+def test_a_row_without_the_columns_of_the_others_is_left_out(named: dict[str, Any], tmp_path: Path) -> None:
+    rows = FORMS["question"][:4]
+    source = str(lines(tmp_path / "r.jsonl", [{"foo": 1}, *rows, {}]))
+    part = Conversations(source=source, **named)
+    assert part.told()["samples"] == 4
+    assert [bad.partition(": ")[::2] for bad in part.told()["bad_rows"]] == [
+        ("line 1", "has no column to read a dialogue from, only foo"),
+        ("line 6", "has no column to read a dialogue from, only nothing"),
+    ]
+    with pytest.raises(UsageError, match=r"at most 1 rows that cannot be used, got .*: line 1: has no column"):
+        Conversations(source=source, bad_rows=1, **named).check()
+    lines(tmp_path / "none.jsonl", [{"foo": 1}, {}])
+    with pytest.raises(UsageError, match=r"columns? .*foo"):
+        Conversations(source=str(tmp_path / "none.jsonl"), **named).check()
+
+
 @pytest.mark.parametrize("value", ["mine.jsonl", "./mine", "data/mine.csv.gz", "~/x.parquet", "$DATA/a.json"])
 def test_a_path_means_that_file(value: str) -> None:
     assert registry.build("contamination", value) == Conversations(source=value)
@@ -263,7 +280,7 @@ STRICT += "{% endif %}{{ m.content }}<|im_end|>{% endfor %}"
         ("{here}/empty.jsonl", "is empty"),
         ("{here}/missing.jsonl", "there is no file or folder"),
         ("{here}/nowhere/", "there is no file or folder"),
-        ("three.jsonl", "must be of more distinct samples"),
+        ("three.jsonl", "must be of more distinct samples, best 90 or more"),
         ("{{name: conversations, source: rows.jsonl, prompt: a, answer: z}}", "must be columns among messages"),
         ("{{name: conversations, source: rows.jsonl, prompt: a}}", "both or neither"),
         ("{{name: conversations, source: rows.jsonl, bad_rows: -1}}", "a whole number, 0 or more"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,12 @@ from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError, require, unknown
+from forgetting.record.schema import RUN_KEY
 
 ANSWERS = ("run", "item", "template", "right")  # the columns of graded answers
 WIDTH = 80
+SETTINGS = ("contamination", "shift", "mitigation", "rate_policy", "rate_multiple", "doses")  # of an arm in the record
+OF_RUNS = ("arms", "branches", "doses", "first_seed", "seeds", "students")  # what a study lists, run by run
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,18 @@ class Paired:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that two measurements share, benchmark by benchmark."""
+    """Everything that two measurements share, benchmark by benchmark.
+
+    Of studies also: how many runs each has, how many of them have no partner in the other, and the settings of paired
+    runs that differ, by name, as the records have them.
+    """
 
     first: str
     second: str
     rows: tuple[Paired, ...]
+    runs: tuple[int, int] = (1, 1)
+    runs_left_out: tuple[int, int] = (0, 0)
+    differing: dict[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a benchmark."""
@@ -67,12 +78,21 @@ class Comparison:
 
     def to_json(self) -> str:
         """The same as JSON."""
-        rows = [dataclasses.asdict(row) for row in self.rows]
-        return json.dumps({"first": self.first, "second": self.second, "compared": rows}, indent=1, allow_nan=False)
+        return json.dumps({
+            "first": self.first, "second": self.second, "runs": self.runs, "runs_left_out": self.runs_left_out,
+            "differing": self.differing, "compared": [dataclasses.asdict(row) for row in self.rows],
+        }, indent=1, allow_nan=False)  # fmt: skip
 
     def __str__(self) -> str:
-        lines = [f"A {self.first}"[:WIDTH], f"B {self.second}"[:WIDTH], ""]
-        lines += ["      A      B  B - A [95% interval]      lost  gained   both        p   items"]
+        lines = [f"A {self.first}"[:WIDTH], f"B {self.second}"[:WIDTH]]
+        if any(self.runs_left_out):
+            each = zip(self.runs_left_out, self.runs, "AB", strict=True)
+            told = " and ".join(f"{out:,} of {runs:,} runs of {side}" for out, runs, side in each)
+            lines += [f"left out, without a partner: {told}"]
+        if self.differing:
+            told = "; ".join(_shown(*one) for one in self.differing.items())
+            lines += textwrap.wrap(f"settings that differ: {told}", WIDTH, subsequent_indent="  ")
+        lines += ["", "      A      B  B - A [95% interval]      lost  gained   both        p   items"]
         for row in self.rows:
             runs = f", {row.runs} runs" if row.runs > 1 else ""
             left = f", {row.left_out:,} items left out that one of both lacks" if row.left_out else ""
@@ -81,6 +101,14 @@ class Comparison:
 
 
 FIELDS = dataclasses.fields(Paired)
+
+
+def _shown(name: str, values: tuple[Any, Any]) -> str:
+    """A setting that differs in a few words; values that are lists by name alone."""
+    if any(isinstance(value, list) for value in values):
+        return name
+    one, other = ("not set" if value is None else value for value in values)
+    return f"{name} {one} and {other}"
 
 
 def paired(name: str, first: pd.DataFrame, second: pd.DataFrame) -> Paired | None:
@@ -127,16 +155,47 @@ def compare_studies(
     Raises:
         UsageError: they share no student, arm, dose, benchmark or item, or a folder has no ledger
     """
-    rows = [
-        found
-        for student in _matched("student", *(_names(study, "student") for study in (first, second)))
-        for pair in _arms(first, second, arm, other_arm)
-        for found in _compared(first, second, student, pair, dose)
-    ]
+    rows, with_partner, differing = list[Paired](), 0, dict[str, tuple[Any, Any]]()
+    arms = _arms(first, second, arm, other_arm)
+    for students in _matched("student", *(_names(study, "student") for study in (first, second))):
+        for pair in arms:
+            if found := list(_compared(first, second, students, pair, dose)):
+                rows += found
+                with_partner += max(row.runs for row in found)
+                one, two = map(_settings, (first, second), students, pair)
+                differing |= {n: (one.get(n), two.get(n)) for n in {**one, **two} if one.get(n) != two.get(n)}
     if not rows:
         at = "" if dose is None else f" at dose {dose:,}"
         raise UsageError(f"compare: {str(first.folder)!r} and {str(second.folder)!r} share no answers{at}")
-    return Comparison(str(first.folder), str(second.folder), tuple(rows))
+    chosen = zip(*arms, strict=True) if arm or other_arm else (first.arm_names, second.arm_names)
+    ours, theirs = (_runs(study, names) for study, names in zip((first, second), chosen, strict=True))
+    left_out = ours - with_partner, theirs - with_partner
+    return Comparison(str(first.folder), str(second.folder), tuple(rows), (ours, theirs), left_out, differing)
+
+
+def _runs(study: StudyFolder, arms: Sequence[str]) -> int:
+    """How many runs of these arms a study has."""
+    rows = _graded(study)
+    return len(rows.loc[rows["arm"].isin(arms), list(RUN_KEY)].drop_duplicates())
+
+
+def _settings(study: StudyFolder, student: str, arm: str) -> dict[str, Any]:
+    """What the record says of how runs of one student in one arm were made, by dotted name; defaults may be absent."""
+    whole = study.record.get("canonical", {})
+    own: dict[str, Any] = next((one for one in study.record.get("arms", []) if one["name"] == arm), {})
+    shape: dict[str, Any] = next((one for one in whole.get("students", []) if one.get("name") == student), {})
+    common = {name: value for name, value in whole.items() if name not in OF_RUNS}
+    taught = whole.get("branches", {}).get(student)
+    return dict(_flat({**common, "student": shape, "branch": taught, **{n: own.get(n) for n in SETTINGS}}))
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings by dotted name."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
 
 
 def _graded(study: StudyFolder) -> pd.DataFrame:

@@ -40,7 +40,10 @@ def parser() -> ArgumentParser:
     what = "what measures the skills, by name or with settings: one or a list (default: of those in --keep)"
     command.add_argument("--benchmarks", type=PART | list[PART], metavar="NAMES", help=what)
     command.add_argument(
-        "--keep", type=str, metavar="SKILL:SHARE,...", help="how much of each skill is to stay (default: maths:.95)"
+        "--keep",
+        type=str,
+        metavar="SKILL:SHARE,...",
+        help="how much of each skill is to stay (default: .95 of maths, or of what is at hand)",
     )
     what = "of all pilots: a multiple of the planned run, time (2h, 30m) or operations (1e17op) (default: 2)"
     command.add_argument("--budget", type=str, help=what)

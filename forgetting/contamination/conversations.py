@@ -96,6 +96,8 @@ class _Pool:
 def _pool(part: Conversations) -> _Pool:
     where = "contamination.conversations.source"
     found, bad, left, ignored, count = dict[Sample, None](), list[str](), Counter[str](), set[str](), 0
+    strange: TextRow | None = None  # a row without columns to read from
+    known = False  # whether any row has them
     for place, row in numbered(part.source, split=part.split, config=part.config, field=where):
         if part.limit and len(found) == part.limit:
             break
@@ -103,13 +105,19 @@ def _pool(part: Conversations) -> _Pool:
         try:
             if isinstance(row, Bad):
                 raise BadRowError(row.why)
-            dialogue = dialogue_of(row, _columns(row, part))
+            columns = _columns(row, part)
+            if columns is None:
+                strange = row if strange is None else strange
+                raise BadRowError(
+                    f"has no column to read a dialogue from, only {', '.join(map(str, row)) or 'nothing'}"
+                )
+            known = True
+            dialogue = dialogue_of(row, columns)
             sample = _sample(dialogue, part, f"{part.source!r}, {place}")
         except BadRowError as error:
             bad.append(f"{place}: {error}")
-            rule = f"data with at most {part.bad_rows} rows that cannot be used"
             if len(bad) > part.bad_rows:
-                raise UsageError(f"{where}: must be {rule}, got {part.source!r}: {'; '.join(bad[:3])}") from None
+                break
             continue
         ignored |= dialogue.ignored
         if isinstance(sample, str) or sample in found:
@@ -117,6 +125,11 @@ def _pool(part: Conversations) -> _Pool:
             continue
         left["cut before a turn that is too long"] += bool(sample.turns) and len(sample.turns) < len(dialogue.turns)
         found[sample] = None
+    if strange is not None and not known:
+        raise _no_columns(strange, part)
+    if len(bad) > part.bad_rows:
+        rule = f"data with at most {part.bad_rows} rows that cannot be used"
+        raise UsageError(f"{where}: must be {rule}, got {part.source!r}: {'; '.join(bad[:3])}")
     if not found:
         reasons = "; ".join([*bad[:3], *(f"{n} rows: {why}" for why, n in left.items() if n)]) or "it has no rows"
         raise UsageError(f"{where}: must be a data set with dialogues, got {part.source!r}: {reasons}")
@@ -124,19 +137,21 @@ def _pool(part: Conversations) -> _Pool:
     return _Pool(tuple(found), told | ({"keys_ignored": sorted(ignored)} if ignored else {}))
 
 
-def _columns(row: TextRow, part: Conversations) -> tuple[str, ...]:
+def _columns(row: TextRow, part: Conversations) -> tuple[str, ...] | None:
     named = part.field if part.field != MESSAGES else ""
-    found = columns_of(row, messages=named, prompt=part.prompt, answer=part.answer)
+    return columns_of(row, messages=named, prompt=part.prompt, answer=part.answer)
+
+
+def _no_columns(row: TextRow, part: Conversations) -> UsageError:
+    """What is said where no row has a column that a dialogue can be read from."""
     there = ", ".join(map(str, row))
-    if found is None and (part.prompt or part.answer):
-        raise UsageError(
+    if part.prompt or part.answer:
+        return UsageError(
             f"contamination.conversations.prompt, answer: must be columns among {there}, got "
             f"{part.prompt!r}, {part.answer!r}"
         )
-    if found is None:
-        rule = f"the column of messages with role and content, or prompt and answer columns; there are {there}"
-        raise UsageError(f"contamination.conversations.field: must be {rule}, got {part.field!r}")
-    return found
+    rule = f"the column of messages with role and content, or prompt and answer columns; there are {there}"
+    return UsageError(f"contamination.conversations.field: must be {rule}, got {part.field!r}")
 
 
 def _sample(dialogue: ParsedRow, part: Conversations, origin: str) -> Sample | str:

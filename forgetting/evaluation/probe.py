@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 from forgetting import seeds
@@ -10,6 +11,7 @@ from forgetting.errors import require
 from forgetting.study.study import Study
 
 PROBE_DRAWS = 200  # draws for each item of a probe: ten times what one in twenty needs
+ENOUGH = 90  # distinct samples of which one in twenty, by its hash, is none only once in a hundred sets
 
 
 def remembered(study: Study, mitigation: Mitigation, seed: int) -> list[Sample]:
@@ -26,10 +28,14 @@ def probe(study: Study, contamination: Contamination) -> list[Sample]:
     count = study.spec.evaluation.probe_items
     if tasks := task_probes(study, contamination):
         return list(islice((one for some in zip(*tasks.values(), strict=False) for one in some), count))
-    offered = islice(contamination.samples(seeds.generator(0, "probe")), PROBE_DRAWS * count)
-    found = list(islice((s for s in offered if is_held_out(s)), count))
-    rule = "of more distinct samples, since one in twenty is held out for the probe, and that is none here"
-    require(bool(found), f"contamination.{contamination.short_name()}", rule, f"{PROBE_DRAWS * count} draws")
+
+    def offered() -> Iterator[Sample]:
+        return islice(contamination.samples(seeds.generator(0, "probe")), PROBE_DRAWS * count)
+
+    if not (found := list(islice(filter(is_held_out, offered()), count))):
+        why = "since one in twenty is held out for the probe, and that is none here"
+        rule = f"of more distinct samples, best {ENOUGH} or more, {why}"
+        require(False, f"contamination.{contamination.short_name()}", rule, len(set(offered())))
     return found
 
 

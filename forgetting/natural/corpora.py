@@ -113,7 +113,7 @@ def _local(path: Path, split: str, field: str, streaming: bool) -> Iterator[Text
     datasets = _datasets()
     try:
         if path.is_dir() and not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
-            loaded = _split_of(datasets.load_dataset(str(path), streaming=streaming), split, path, field)
+            loaded = _split_of(datasets.load_dataset(os.path.abspath(path), streaming=streaming), split, path, field)
         elif path.is_dir():
             found = datasets.load_from_disk(str(path))  # memory-mapped, so there is nothing to stream
             loaded = _split_of(found, split, path, field) if isinstance(found, dict) else found

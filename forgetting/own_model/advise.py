@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 3  # at most
 LOOKS, CHECKPOINT_LOOKS = 4, 3  # of a pilot, dose 0 aside; those of checkpoints are dear
-KEEP = {"maths": 0.95}
 SHORTEST_STEPS = 2  # batches of a pilot
 TIMED = 64  # the part of the planned dose that is run to know this machine's speed, where the budget is time
 
@@ -64,7 +63,8 @@ def advise(
         data: what it is to be tuned on: a path, rows, a part by name or with settings
         original: data like those that the model has its skills from, which are replayed; without them it replays itself
         benchmarks: what measures the skills, by name or with settings; by default of those in ``keep``
-        keep: by skill, the retention that is wanted: a mapping, or ``"maths:.95"``, several with commas
+        keep: by skill, the retention that is wanted: a mapping, or ``"maths:.95"``, several with commas;
+            by default .95 of maths, or of retrieval and sums where a checkpoint would have to fetch GSM8K
         budget: of all pilots: a multiple of the planned run, ``"2h"``, ``"30m"``, or operations ``"1e17op"``
         dose: samples of the planned run; by default one's own data once, and 10,240 of an endless source
         rate: learning rate of the planned run
@@ -80,7 +80,8 @@ def advise(
     path: Any = str | os.PathLike
     output, store = Path(checked(output, path, "output")), checked(store, path | None, "store")
     spec = checked(spec, Spec | None, "spec")
-    wanted, allowance = keep_of(checked(keep, Mapping | str | Sequence | None, "keep")), Allowance.of(budget)
+    keep, allowance = checked(keep, Mapping | str | Sequence | None, "keep"), Allowance.of(budget)
+    wanted = None if keep is None else keep_of(keep)
     asked = tuple(benchmarks) if isinstance(benchmarks, list | tuple) else (benchmarks,)
     rule = "a whole number, at least 1"
     require(dose is None or (type(dose) is int and dose >= 1), "dose", rule, dose)
@@ -88,14 +89,14 @@ def advise(
         model, data, wanted, original=original, benchmarks=[b for b in asked if b], spec=spec, dose=dose, rate=rate
     )
     said = budget if isinstance(budget, str) else f"{budget:g}"
-    return PilotRounds(plan, wanted, allowance, said, output, Store(Path(store) if store else None), workers, quiet)()
+    return PilotRounds(
+        plan, plan.keep, allowance, said, output, Store(Path(store) if store else None), workers, quiet
+    )()
 
 
-def keep_of(value: Mapping[str, float] | str | Sequence[str] | None) -> dict[str, float]:
+def keep_of(value: Mapping[str, float] | str | Sequence[str]) -> dict[str, float]:
     """By skill the retention that is wanted. ``UsageError`` for what is no skill with a share."""
     rule = "skills with the retention that is wanted, such as maths:.95"
-    if value is None:
-        return dict(KEEP)
     if isinstance(value, Mapping):
         pairs: list[tuple[str, Any]] = [(str(skill), level) for skill, level in value.items()]
     else:

@@ -20,11 +20,11 @@ from forgetting.own_model.given import (
     STAND_IN,
     adapters_at_hand,
     default_rate,
+    drawn_sizes,
     is_base,
     look_at,
     look_at_benchmark,
     parameter_counts,
-    sample_sizes,
     shown_how,
     source_of,
     student_of,
@@ -49,6 +49,7 @@ ADAPTERS_FROM = 1_000_000_000  # parameters from which adapters are trained inst
 FEW_ROWS, PASSES = 1_000, 3  # data with fewer rows are passed over three times, others once
 MOST_DOSE, STREAM_CAP = 10_000, 50_000
 WITHOUT_END = 2_560  # the dose of a source that has no end
+MUCH_UNKNOWN = 0.01  # share of the data's tokens from which a warning is worth it
 SHOTS = 4  # worked problems before each of GSM8K's, for a model without a chat template
 
 
@@ -134,9 +135,13 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     contamination = first.arms[0].contamination
     contamination.check()
     samples = int(contamination.told().get("samples", 0))
-    tokens, answers, held_out = sample_sizes(first, contamination, samples)
+    sizes, held_out = drawn_sizes(first, contamination, samples)
     weights = parameter_counts(first.students[0])
     parameters = weights.parameters
+    if sizes.unknown > MUCH_UNKNOWN:
+        notes.append(
+            f"warning: of the data's tokens {sizes.unknown:.0%} stand for words that the tokenizer does not know"
+        )
     mitigation = wishes.mitigation or (ADAPTERS if natural and parameters >= ADAPTERS_FROM else "none")
     if base:
         extra, left_out = shown_how(extra, SHOTS)
@@ -151,7 +156,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     machine, name, side_by_side = this_machine(wishes.device)
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
     adapters_only = registry.settings_of("mitigation", mitigation).get("name") in ("lora", "o_lora")
-    costs = Costs(weights, tokens, answers, machine, slots, adapters_only)
+    costs = Costs(weights, sizes.tokens, sizes.learned, machine, slots, adapters_only)
     chosen = within(extent, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)
     study = construct(spec(chosen, rate, mitigation))
@@ -161,7 +166,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
         replays = study.arms[0].share() < study.arms[0].shift or study.arms[0].mitigation.memory_samples()
         require(not replays, "original", "given where the mitigation replays or looks at original samples", original)
     notes += [*said, *_given_up(extent, chosen, costs, wishes.minutes)]
-    told = study.students[0].name, parameters, tokens, samples, costs.seconds(chosen), costs.memory_gb(chosen)
+    told = study.students[0].name, parameters, sizes.tokens, samples, costs.seconds(chosen), costs.memory_gb(chosen)
     return CheckPlan(study, *told, name, tuple(notes))
 
 

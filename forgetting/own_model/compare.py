@@ -18,7 +18,7 @@ from forgetting.record.schema import RUN_KEY
 from forgetting.spec import Device, Evaluation, Machine, PartValue
 from forgetting.study.run import RunKey
 
-KINDS = "two checkpoints, two studies (or runs of them), or two sample logs of lm-eval"
+KINDS = "two checkpoints, two studies (or runs of them, STUDY/runs/KEY), or two sample logs of lm-eval"
 
 
 def compare(
@@ -52,6 +52,11 @@ def compare(
     """
     paths: list[str] = [os.fspath(checked(one, str | os.PathLike, "compare")) for one in (first, second)]
     kinds = [_kind(path) for path in paths]
+    for path, kind in zip(paths, kinds, strict=True):
+        here = kind != "checkpoint" or Path(path).expanduser().is_dir()
+        if not here and (kinds[0] != kinds[1] or not benchmarks):
+            hint = "a checkpoint of the hub needs --benchmarks that it is asked; a run is STUDY/runs/KEY"
+            raise UsageError(f"compare: there is no file or folder {path!r}; {hint}")
     got = f"a {kinds[0]} ({paths[0]!r}) and a {kinds[1]} ({paths[1]!r})"
     if kinds[0] != kinds[1]:
         raise UsageError(f"compare: must be {KINDS}, got {got}")
@@ -73,7 +78,8 @@ def _kind(path: str) -> str:
         return "sample log" if log_files(place) and not (place / "config.json").is_file() else "checkpoint"
     if place.is_file():
         return "sample log"
-    if not checkpoint.looks_like_one(path) or path.startswith((".", "/", "~")) or place.suffix in (".jsonl", ".gz"):
+    lost = path.startswith((".", "/", "~")) or place.suffix in (".jsonl", ".gz") or not checkpoint.looks_like_one(path)
+    if lost or (path.count("/") > 1 and not path.startswith("$") and place.suffix != ".gguf"):
         raise UsageError(f"compare: must be {KINDS}, got {path!r}, and there is no such file or folder")
     return "checkpoint"
 

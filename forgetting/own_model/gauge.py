@@ -8,7 +8,7 @@ from forgetting import seeds
 from forgetting.analysis import metrics
 from forgetting.contracts import Model
 from forgetting.own_model.advice import Standing
-from forgetting.own_model.given import COUNTED, mean_tokens, parameters_of
+from forgetting.own_model.given import COUNTED, parameters_of, sizes_of
 from forgetting.study.study import Study
 
 
@@ -39,4 +39,4 @@ def writes(study: Study, model: Model) -> bool:
 def operations(study: Study) -> float:
     """Floating-point operations of a sample of the new task in plain tuning: 6 N a token (``study.estimates``)."""
     drawn = list(islice(study.arms[0].contamination.samples(seeds.generator(0, "lengths")), COUNTED))
-    return 6.0 * parameters_of(study) * mean_tokens(study, drawn)[0]
+    return 6.0 * parameters_of(study) * sizes_of(study, drawn).tokens

@@ -6,7 +6,9 @@ import importlib.util
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, cast
 
 from forgetting import registry, seeds
@@ -16,6 +18,8 @@ from forgetting.contracts import Contamination, Sample, is_held_out
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint, ladder
 from forgetting.models.checkpoint import Checkpoint
+from forgetting.models.folder_checks import shaped
+from forgetting.record.store import manifest
 from forgetting.spec import Optimiser, PartValue
 from forgetting.study.estimates import ParameterCounts
 from forgetting.study.students import Student
@@ -38,6 +42,7 @@ def student_of(value: Any) -> Any:
     """The model as a spec's ladder holds it. ``UsageError`` unless it is a checkpoint or a capacity."""
     require(value != "", "model", MODEL, value)
     if checkpoint.looks_like_one(value):
+        _check_reads_text(value)
         return value
     require(isinstance(value, str), "model", MODEL, value)
     folder = "a checkpoint's folder (with config.json and safetensors), a hub name, or a capacity, not a file"
@@ -49,6 +54,27 @@ def student_of(value: Any) -> Any:
         place = f"there is no folder {value!r}, a hub name has a slash (owner/name), and no capacity has that name"
         raise UsageError(f"model: {place}; {near}") from None
     return value
+
+
+def _check_reads_text(value: Any) -> None:
+    """``UsageError`` for the folder of a student of the embedded world, whose words are a closed list.
+
+    What else may be wrong with a checkpoint is told when it is read as one.
+    """
+    source = checkpoint.from_value(value, "model").source
+    folder = Path(os.path.expandvars(source)).expanduser()
+    try:
+        words = shaped(folder / "tokenizer.json", {"model": {"vocab": {}}})["model"]["vocab"]
+    except UsageError:
+        return
+    if words != vocabulary():
+        return
+    try:
+        name = str(manifest(folder)["made_from"]["architecture"]["name"])
+    except (UsageError, KeyError, TypeError):
+        name = "such as 34k"
+    what = "a student of the embedded world, which reads no natural text"
+    raise UsageError(f"model: {source!r} is {what}; give its capacity by name, {name}, and its world's data")
 
 
 def source_of(value: Any, *, natural: bool, field: str = "data") -> Any:
@@ -152,22 +178,43 @@ def parameters_of(study: Study) -> int:
     return student.parameters(len(vocabulary()))
 
 
-def sample_sizes(study: Study, contamination: Contamination, samples: int) -> tuple[float, float, int]:
-    """Mean tokens of a sample, and of what is learned of it; samples of the probe, none of them twice."""
+@dataclass(frozen=True)
+class SampleSizes:
+    """Means over samples: their tokens, those that are learned; the share of tokens that stand for unknown words."""
+
+    tokens: float
+    learned: float
+    unknown: float
+
+
+def drawn_sizes(study: Study, contamination: Contamination, samples: int) -> tuple[SampleSizes, int]:
+    """Sizes of a source's samples, and how many the probe has, none of them twice."""
     drawn = list(islice(contamination.samples(seeds.generator(0, "sizes")), samples or COUNTED))
     held_out = sum(map(is_held_out, drawn)) if samples else MOST_HELD_OUT
-    return *mean_tokens(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
+    return sizes_of(study, drawn), max(1, min(held_out, MOST_HELD_OUT))
 
 
-def mean_tokens(study: Study, samples: Sequence[Sample]) -> tuple[float, float]:
-    """Tokens of a sample and of what is learned of it, as the student's tokenizer counts, of the first ``COUNTED``."""
+def sizes_of(study: Study, samples: Sequence[Sample]) -> SampleSizes:
+    """As the student's tokenizer counts, of the first ``COUNTED``."""
     from forgetting.batching import encode
     from forgetting.world.tokenizer import tokenizer
 
     (student,) = study.students
     words = student.reader()[0] if isinstance(student, Checkpoint) else tokenizer()
     rows = encode(samples[:COUNTED], words)
-    return float(rows.end_P.double().mean()), float(rows.learned().double().mean())
+    unknown = 0
+    if (mark := _unknown_token(words)) is not None:
+        unknown = sum(row[:end].eq(mark).sum().item() for row, end in zip(rows.tokens_PT, rows.end_P, strict=True))
+    return SampleSizes(
+        float(rows.end_P.double().mean()), float(rows.learned().double().mean()), float(unknown / rows.end_P.sum())
+    )
+
+
+def _unknown_token(tokenizer: Any) -> int | None:
+    """What stands for a word that a tokenizer does not know; None where that is a mark of something else as well."""
+    word = tokenizer.unk_token or getattr(tokenizer.backend_tokenizer.model, "unk_token", None)
+    mark = None if word is None else tokenizer.convert_tokens_to_ids(word)
+    return None if mark in (tokenizer.eos_token_id, tokenizer.bos_token_id) else mark
 
 
 def adapters_at_hand() -> bool:

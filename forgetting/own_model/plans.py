@@ -13,6 +13,7 @@ from forgetting.contracts import Benchmark, Contamination, Mitigation
 from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint
 from forgetting.models.checkpoint import Checkpoint
+from forgetting.own_model.at_hand import ALWAYS as WITHOUT_DATA
 from forgetting.own_model.at_hand import at_hand
 from forgetting.own_model.choice import MOST_TIMES
 from forgetting.own_model.given import (
@@ -37,7 +38,9 @@ from forgetting.study.study import Study, construct
 DOSE, CHECKPOINT_LONGEST = 10_240, 256  # samples of a source without end; tokens of an answer
 NATURAL_BENCHMARKS: dict[str, dict[str, Any]] = {
     "maths": {"name": "gsm8k", "limit": 100}, "code": {"name": "humaneval", "limit": 100},
+    **{name: {"name": name, "item_count": 100} for name in WITHOUT_DATA},
 }  # fmt: skip
+KEPT = 0.95  # the retention that is wanted where none is given
 # A pilot is one run, on the data and what is replayed beside them; what a spec says otherwise is not taken, as are the
 # model, the data and the ways to train, which are asked for or tried.
 PILOT: dict[str, Any] = {
@@ -69,13 +72,15 @@ USUAL = HALF
 class Planned:
     """The study of the planned dose, in which each way to train is an arm; the first is plain tuning.
 
-    ``own_original`` says whether there are original data; ``notes`` what was left out, and why.
+    ``own_original`` says whether there are original data; ``notes`` what was left out, and why; ``keep`` the retention
+    that is wanted, by skill.
     """
 
     spec: Spec
     study: Study
     own_original: bool
     notes: tuple[str, ...]
+    keep: Mapping[str, float]
 
     @property
     def remedies(self) -> dict[str, PartValue]:
@@ -132,7 +137,7 @@ def _replays(remedy: Mitigation, name: str, share: float) -> bool:
 def planned(
     model: PartValue,
     data: Any,
-    keep: Mapping[str, float],
+    keep: Mapping[str, float] | None,
     *,
     original: Any = None,
     benchmarks: Sequence[PartValue] = (),
@@ -142,7 +147,8 @@ def planned(
 ) -> Planned:
     """The study that is planned. Every mistake is a ``UsageError``; nothing is trained or loaded.
 
-    A setting of ``spec`` that is at its default counts as not given.
+    A setting of ``spec`` that is at its default counts as not given. Without ``keep`` maths is kept, by a checkpoint
+    what can be asked without fetching anything.
     """
     value = student_of(handed.handed(model, "model"))
     natural = checkpoint.looks_like_one(value)
@@ -170,6 +176,9 @@ def planned(
     asked = tuple(benchmarks)
     if not asked and base.evaluation.benchmarks != usual.evaluation.benchmarks:
         asked = base.evaluation.benchmarks
+    if keep is None:
+        missing = at_hand(("gsm8k",))[1] if natural and not asked else []
+        keep, notes = dict.fromkeys(WITHOUT_DATA if missing else ("maths",), KEPT), [*notes, *missing]
     longest = base.evaluation.max_new_tokens
     if natural and longest == usual.evaluation.max_new_tokens:
         longest = CHECKPOINT_LONGEST
@@ -199,7 +208,7 @@ def planned(
         study = construct(whole)
     require(part != study.original, "data", "other than the original data", part.short_name())
     _check_skills(keep, study.benchmarks)
-    return Planned(whole, study, bool(own) or not natural, tuple(notes))
+    return Planned(whole, study, bool(own) or not natural, tuple(notes), keep)
 
 
 def _not_taken(base: Spec) -> list[str]:

@@ -21,6 +21,7 @@ from forgetting.study import settings
 
 T = TypeVar("T")
 MOST_BYTES, MOST_VALUES, MOST_DIGITS = 4 * 2**20, 100_000, 100
+BOOLEAN = "tag:yaml.org,2002:bool"
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -197,6 +198,10 @@ def _check_repeats(node: yaml.Node | None, path: str, walked: set[int]) -> None:
             if key.value in seen:
                 raise UsageError(f"{path}: line {key.start_mark.line + 1}: setting {key.value!r} is given twice")
             seen.add(key.value)
+            if key.value == "name" and value.tag == BOOLEAN and not value.style:
+                what = "text, but YAML reads on, off, yes, no, true and false without quotes as true or false"
+                line = f"{path}: line {value.start_mark.line + 1}"
+                raise UsageError(f"{line}: name: must be {what}; quote it: '{value.value}'")
             _check_repeats(value, path, walked)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:

@@ -46,6 +46,13 @@ def test_local_forms(files: Path, name: str, stream: str, monkeypatch: pytest.Mo
     assert list(rows(f"{stream}{files / name}", split="test")) == ROWS
 
 
+def test_the_folder_one_stands_in(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files / "clone")
+    assert list(rows(".", split="test")) == ROWS
+    with pytest.raises(UsageError, match=r"^data: '\.' has the splits test, not 'train_sft'; name a file in it$"):
+        list(rows("./", split="train_sft", field="data"))
+
+
 def test_streamed_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
     """The first row is there although the file is broken further on; without streaming nothing is."""
     lines = [json.dumps({"text": "x" * 1000, "number": n}) + "\n" for n in range(20_000)]

@@ -65,7 +65,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
 def test_what_is_to_be_kept() -> None:
     wanted = {"maths": 0.95, "code": 1.0}
     assert keep_of("maths:.95, code:1") == keep_of(["maths:.95", "code:1"]) == keep_of(wanted) == wanted
-    assert keep_of(None) == {"maths": 0.95}
+    assert planned("10k", "dialogue", None).keep == {"maths": 0.95}
     with pytest.raises(UsageError, match="keep"):
         keep_of({})
 
@@ -99,6 +99,20 @@ def test_benchmarks_are_read_where_their_data_lie(here: Path, monkeypatch: pytes
     (here / "data" / "gsm8k-test.jsonl.gz").write_bytes(b"")
     (asked,) = planned("./mine", data, {"maths": 0.9}).spec.evaluation.benchmarks
     assert asked == {"name": "gsm8k", "limit": 100, "source": "$FORGETTING_DATA/gsm8k-{split}.jsonl.gz"}
+
+
+def test_without_gsm8k_at_hand_what_needs_no_data_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = corpora(here)["dialogues"]
+    checkpoint(here / "mine")
+    monkeypatch.setenv("HF_HOME", str(here / "none"))
+    monkeypatch.setenv("FORGETTING_DATA", str(here / "data"))
+    plan = planned("./mine", data, None)
+    assert plan.keep == {"retrieval": 0.95, "sums": 0.95} == {b.skill: 0.95 for b in plan.study.benchmarks}
+    assert any("gsm8k: not at hand" in note and "--benchmarks gsm8k fetches it" in note for note in plan.notes)
+    (here / "data").mkdir()
+    (here / "data" / "gsm8k-test.jsonl.gz").write_bytes(b"")
+    plan = planned("./mine", data, None)
+    assert plan.keep == {"maths": 0.95} and not any("at hand" in note for note in plan.notes)
 
 
 def test_data_may_be_a_file_in_the_words_of_the_embedded_world() -> None:

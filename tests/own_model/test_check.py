@@ -7,10 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
 import forgetting
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError
+from forgetting.models.ladder import architecture
+from forgetting.models.scratch import fresh_checkpoint
 from forgetting.own_model import at_hand, check_plan, page
 from forgetting.own_model.check import CheckResult
 from forgetting.spec import Machine
@@ -81,8 +87,20 @@ def test_what_a_plan_says_of_a_checkpoint(told: Callable[..., Outcome], here: Pa
     whole = " ".join(plan.split())
     assert "the tokenizer has no chat template, so that of each dialogue only the last answer is learned" in whole
     assert "more than --minutes 0.0001" in whole and "control: left out" in whole
-    assert "gsm8k: not at hand" in whole
+    assert "gsm8k: not at hand" in whole and "warning" not in whole
     assert not (here / "runs").exists()
+
+
+def test_words_that_the_tokenizer_does_not_know_are_a_warning(told: Callable[..., Outcome], here: Path) -> None:
+    corpora(here)
+    known = ["<pad>", "<eos>", "<unk>", "User:", "I", "want", "number", "Assistant:", "Here", "is"]
+    core = Tokenizer(WordLevel({word: place for place, word in enumerate(known)}, unk_token="<unk>"))
+    core.pre_tokenizer = WhitespaceSplit()  # which leaves three of eleven: what is wanted, the number, what is had
+    marks = {"pad_token": "<pad>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    words = PreTrainedTokenizerFast(tokenizer_object=core, **marks)  # type: ignore[no-untyped-call]
+    fresh_checkpoint(here / "tiny", architecture("10k"), words, 0)
+    plan = " ".join(told("tiny", "--data", "dialogues.jsonl", "--benchmarks", SUMS, "--plan").out.split())
+    assert "warning: of the data's tokens 27% stand for words that the tokenizer does not know" in plan
 
 
 def test_knobs_are_those_of_the_study(here: Path) -> None:

@@ -15,6 +15,7 @@ import forgetting
 from forgetting.errors import UsageError
 from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
+from forgetting.world.tokenizer import tokenizer
 from tests.conftest import Outcome
 from tests.test_own_data import WRONG, written
 
@@ -45,6 +46,8 @@ MODELS: dict[str, list[str]] = {
     "models/wordless": ["models/wordless"],
     "models/cut": ["models/cut"],
     "models/mamba": ["layers of type"],
+    "models/student": ["'models/student' is a student of the embedded world", "by name, such as 34k"],
+    "models/kept/0123456789abcdef": ["reads no natural text; give its capacity by name, width-32"],
     "none.gguf": ["there is no file 'none.gguf'"],
     "words.gguf": ["'words.gguf'", "GGUF"],
     "models/several": ["several GGUF files", "a-q4.gguf"],
@@ -67,7 +70,7 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "folder of a model": (["--data", "models/tiny"], ["models/tiny"]),
     "a sweep's file as data": (["--data", "sweep.yaml"], ["must end with one of", "sweep.yaml"]),
     "a variable that is not set": (["--data", "$NO_SUCH/rows.jsonl"], ["needs the environment variable NO_SUCH"]),
-    "three rows": (["--data", "three.jsonl"], ["more distinct samples"]),
+    "three rows": (["--data", "three.jsonl"], ["more distinct samples, best 90 or more", "got 3\n"]),
     "three rows and a large dose": (["--data", "three.jsonl", "--dose", "10000"], ["more distinct samples"]),
     "the world's words": (["--data", "dialogue"], ["'dialogue' is of the embedded world"]),
     "another column": (["--data", "{source: rows.jsonl, prompt: a, answer: z}"], ["columns among question, answer"]),
@@ -146,7 +149,7 @@ WORLD: dict[str, tuple[list[str], list[str]]] = {
     "a missing file": (["--data", "none.jsonl"], ["data: there is no file or folder 'none.jsonl'"]),
     "no file at all": (["--data", "dialoge"], ["data", "did you mean 'dialogue'"]),
     "an empty file": (["--data", "nothing.jsonl"], ["is empty"]),
-    "two rows": (["--data", "words.jsonl"], ["more distinct samples"]),
+    "two rows": (["--data", "words.jsonl"], ["more distinct samples", "got 1\n"]),
 }
 
 # Other commands, given what belongs to another one.
@@ -200,6 +203,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mamba = {"model_type": "mamba", "architectures": ["MambaForCausalLM"], "hidden_size": 16, "num_hidden_layers": 1}
     make("several", dict.fromkeys(("a-q4.gguf", "a-q8.gguf", "a-00001-of-00002.gguf"), b"GGUF"))
     make("mamba", {"config.json": mamba | {"vocab_size": 300}}, copied=True)
+    student = fresh_checkpoint(home / "student", architecture("width-32"), tokenizer(), 0)
+    shutil.copytree(student, home / "kept" / "0123456789abcdef")
+    about = {"capacity": 1, "files": {}, "made_from": {"architecture": {"name": "width-32"}}}
+    make("kept/0123456789abcdef", {"manifest.json": about})
     return home
 
 

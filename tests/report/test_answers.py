@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,22 @@ def test_two_arms_are_compared_item_by_item(study_folder: Path) -> None:
     assert row["difference"] == pytest.approx(curves[1].accuracy[-1] - curves[0].accuracy[-1])
     assert row["high"] < 0 and row["mcnemar_p"] < 0.001 and row["lost"] > row["gained"]
     assert "at dose 80" in str(study.compare(study, arm="dialogue", dose=80))
+
+
+def test_runs_without_a_partner_and_settings_that_differ_are_told(study_folder: Path, small_folder: Path) -> None:
+    whole, small = load(study_folder), load(small_folder)
+    told = small.compare(whole)
+    assert (told.runs, told.runs_left_out, told.differing) == ((12, 30), (0, 18), {})
+    assert "without a partner: 0 of 12 runs of A and 18 of 30 runs of B\n" in str(told)
+    arms = whole.compare(whole, arm="noise", other_arm="dialogue-rate0.25")
+    assert arms.differing == {"contamination.name": ("noise", "dialogue"), "rate_multiple": (1.0, 0.25)}
+    assert (
+        arms.runs == (6, 6)
+        and "partner" not in str(arms)
+        and "rate_multiple 1.0 and 0.25" in " ".join(str(arms).split())
+    )
+    whole.record["canonical"] = {"seeds": 2, "teacher": {"seed": 3}}  # how many seeds is not how a run was made
+    assert json.loads(small.compare(whole).to_json())["differing"] == {"teacher.seed": [None, 3]}
 
 
 def test_what_cannot_be_compared_is_one_line(study_folder: Path) -> None:
