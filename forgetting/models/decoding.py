@@ -56,7 +56,7 @@ def rows_together(config: Any, batch_items: int, length: int, device: torch.devi
         device: on which the pass is made, whatever else the machine has
         asked: most places of a row whose logits are wanted
     """
-    logits = 4 * config.vocab_size * asked  # bytes of a row, in fp32
+    logits: int = 4 * config.vocab_size * asked  # bytes of a row, in fp32
     if device.type == "cpu":
         return max(1, min(batch_items, CPU_ROWS, CPU_BYTES // logits))
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
