@@ -50,10 +50,8 @@ ASKED, STUDENT = ("contaminations", "mitigations"), ("students", "fresh_students
 PLAIN: tuple[PartValue, ...] = (
     "none", {"name": "low_rate", "multiple": 0.5}, {"name": "low_rate", "multiple": 0.25},
 )  # fmt: skip
-WITH_ORIGINAL: tuple[PartValue, ...] = (
-    *({"name": "replay", "share": share} for share in (0.01, 0.05, 0.2, 0.5)),
-    {"name": "kl_to_base", "inputs": "replayed", "beta": 1.0},
-)
+REPLAY: tuple[PartValue, ...] = tuple({"name": "replay", "share": share} for share in (0.01, 0.05, 0.2, 0.5))
+KL_ROWS = 32  # of `kl_to_base` where nothing is said
 WITHOUT: tuple[PartValue, ...] = tuple(
     # a prompt may come again: a model that has few to say would run out of them
     {"name": "self_replay", "prompts": "written", "deduplicate": False, "share": share}
@@ -168,7 +166,8 @@ def planned(
         named = source_of(named, natural=natural, field="original")
         look_at(named, "original")
     own = named or (base.ladder.original if base.ladder.original != usual.ladder.original else None)
-    remedies = [*PLAIN, *(WITH_ORIGINAL if own or not natural else _without(value, notes)), *ALWAYS]
+    others = _with_original(fine_tuning.batch_size) if own or not natural else _without(value, notes)
+    remedies = [*PLAIN, *others, *ALWAYS]
     if adapters_at_hand():
         remedies.append(ADAPTERS)
     else:
@@ -217,6 +216,14 @@ def _not_taken(base: Spec) -> list[str]:
     own = [name for name in (*PILOT, *ASKED) if getattr(base, name) != getattr(usual, name)]
     own += [f"ladder.{name}" for name in STUDENT if getattr(base.ladder, name) != getattr(usual.ladder, name)]
     return [f"not taken from the spec: {', '.join(own)}"] if own else []
+
+
+def _with_original(batch_size: int) -> tuple[PartValue, ...]:
+    """Ways to train that need original data. KL takes no more rows than a step has: who makes small steps has room for
+    no more, and the logits of 32 answers of 150 tokens are 5 GB where the vocabulary has 262,144 words.
+    """
+    divergence = {"name": "kl_to_base", "inputs": "replayed", "beta": 1.0}
+    return (*REPLAY, divergence | ({"rows": batch_size} if batch_size < KL_ROWS else {}))
 
 
 def _without(model: PartValue, notes: list[str]) -> tuple[PartValue, ...]:

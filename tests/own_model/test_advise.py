@@ -11,9 +11,10 @@ import pytest
 
 from forgetting import Ladder, Optimiser, Spec
 from forgetting.errors import UsageError
+from forgetting.mitigation.kl_to_base import KLToBase
 from forgetting.own_model.advise import advise, keep_of
 from forgetting.own_model.given import default_rate, parameters_of
-from forgetting.own_model.plans import planned
+from forgetting.own_model.plans import KL_ROWS, planned
 from forgetting.study.spec_files import load_spec
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -113,6 +114,15 @@ def test_without_gsm8k_at_hand_what_needs_no_data_is_kept(here: Path, monkeypatc
     (here / "data" / "gsm8k-test.jsonl.gz").write_bytes(b"")
     plan = planned("./mine", data, None)
     assert plan.keep == {"maths": 0.95} and not any("at hand" in note for note in plan.notes)
+
+
+def test_the_divergence_takes_no_more_rows_than_a_step() -> None:
+    def rows(batch_size: int) -> list[object]:
+        spec = Spec(fine_tuning=Optimiser(batch_size=batch_size))
+        arms = planned("10k", "dialogue", {"maths": 0.9}, spec=spec).study.arms
+        return [arm.mitigation.rows for arm in arms if isinstance(arm.mitigation, KLToBase)]
+
+    assert (rows(4), rows(KL_ROWS), rows(64)) == ([4], [KLToBase.rows], [KLToBase.rows]) and KLToBase.rows == KL_ROWS
 
 
 def test_data_may_be_a_file_in_the_words_of_the_embedded_world() -> None:
