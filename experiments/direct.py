@@ -156,7 +156,8 @@ def modes(rows: pd.DataFrame) -> pd.DataFrame:
 def first_lost(own: pd.DataFrame) -> None:
     """Print the share in the asked mode beside the skill, of one size in one arm."""
     for prompt in (STEPS, DIRECT):
-        table = own[own["benchmark"] == prompt].pivot_table(index=RUN, columns="dose", values=list(SHARES))
+        of = own[own["benchmark"] == prompt]  # where nobody answers in the mode, nothing is known of such answers
+        table = of.pivot_table(index=RUN, columns="dose", values=list(SHARES), dropna=False)
         for dose in sorted(own["dose"].unique()):
             kept, neither, right, given = (table[name, dose].to_numpy(float) for name in SHARES)
             ratio = kept / table["kept", 0].to_numpy(float) - given / table["right_in_mode", 0].to_numpy(float)
