@@ -237,12 +237,15 @@ def _adjusted(pairs: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
 
 
 def said_of(differences: pd.DataFrame) -> str:
-    """What the differences at equal skill come to, a sentence for each arm; empty where none is known."""
-    own = differences[(differences["statistic"] == "log2_half_dose") & (differences["skill"] == "equal")]
-    own = own[own["low"].notna()]
-    several = differences["arm"].nunique() > 1
-    found = own.groupby("arm", sort=False)
-    return " ".join(f"{f'{arm}: a' if several else 'A'}{_said(known)}" for arm, known in found)
+    """What the differences at equal skill come to, a sentence for each arm and size; empty where none is known."""
+    judged = (differences["statistic"] == "log2_half_dose") & (differences["skill"] == "equal")
+    own = differences[judged & differences["low"].notna()]
+    named = [name for name in ("arm", "trunk") if differences[name].nunique() > 1]
+    sentences = []
+    for _, known in own.groupby(["arm", "trunk"], sort=False):
+        head = ", ".join(str(known[name].iloc[0]) for name in named)
+        sentences.append(f"{f'{head}: a' if head else 'A'}{_said(known)}")
+    return " ".join(sentences)
 
 
 def _said(own: pd.DataFrame) -> str:
@@ -270,7 +273,7 @@ def differences_of(study: StudyFolder, against: str = AGAINST, skill: str = "mat
 
 
 def branch_table(runs: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
-    """The paper's Table 2 with numbers: one row for each arm and branch, means over the trunks that arrived.
+    """The paper's Table 2 with numbers: one row for each arm, size and branch, means over the trunks that arrived.
 
     ``half_dose`` is the geometric mean in contaminating samples of those that fell so far; ``fragility`` the difference
     in log2 of it from the branch that differences are against, at equal skill, with its 95% interval; ``retention`` is
@@ -279,16 +282,17 @@ def branch_table(runs: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     chosen = differences[differences["skill"] == "equal"]
-    for (arm, branch), own in runs.groupby(["arm", "branch"], sort=False):
+    for (arm, trunk, branch), own in runs.groupby(["arm", "trunk", "branch"], sort=False):
         there = own[own["arrived"]]
-        row: dict[str, Any] = {"arm": arm, "branch": branch, "methods": own["methods"].iloc[0], "trunks": len(own)}
-        row |= {"arrived": len(there), "steps": own["steps"].median(), "seconds": own["seconds"].median()}
+        row: dict[str, Any] = {"arm": arm, "trunk": trunk, "branch": branch, "methods": own["methods"].iloc[0]}
+        row |= {"trunks": len(own), "arrived": len(there)} | own[["steps", "seconds"]].median().to_dict()
         row |= {name: there[name].mean() for name in ("validation", "baseline")}
         row |= {"half_dose": 2 ** there["log2_half_dose"].mean()}
         row |= {"beyond": int((there["half_status"] == "beyond").sum())}
         row |= {name: there[name].mean() for name in ("retention", "gold_nll", "confidence", "moved")}
         for statistic, name in zip(STATISTICS, ("fragility", "kept_more"), strict=True):
-            found = chosen[(chosen["arm"] == arm) & (chosen["branch"] == branch) & (chosen["statistic"] == statistic)]
+            same = (chosen["arm"] == arm) & (chosen["trunk"] == trunk) & (chosen["branch"] == branch)
+            found = chosen[same & (chosen["statistic"] == statistic)]
             ends = ("value", "low", "high")
             values = found.iloc[0][list(ends)] if len(found) else dict.fromkeys(ends, math.nan)
             row |= {name: values["value"], f"{name}_low": values["low"], f"{name}_high": values["high"]}

@@ -42,12 +42,15 @@ def branch_tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
 
 
 def drawn(study: StudyFolder) -> dict[str, Figure]:
-    """The figure of every arm in which students branch, by file name."""
+    """The figure of every arm and size in which students branch, by file name."""
     if not (tables := branch_tables(study)):
         return {}
     runs, differences, _ = tables.values()
-    arms = {str(arm): own for arm, own in differences.groupby("arm", sort=False)}
-    return {f"branches-{arm}": branch_figure(own, runs[runs["arm"] == arm], arm) for arm, own in arms.items()}
+    several, found = differences["trunk"].nunique() > 1, dict[str, Figure]()
+    for (arm, trunk), own in differences.groupby(["arm", "trunk"], sort=False):
+        name = f"{arm}-{trunk}" if several else str(arm)
+        found[f"branches-{name}"] = branch_figure(own, runs[(runs["arm"] == arm) & (runs["trunk"] == trunk)], name)
+    return found
 
 
 def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:

@@ -47,6 +47,22 @@ def test_the_figure_has_what_the_table_has(result: Result) -> None:
     assert len(only.axes[0].get_yticks()) == 1
 
 
+def test_trunks_of_two_sizes_are_not_taken_together(tmp_path: Path) -> None:
+    world = World(
+        falling, [arm("dialogue")], capacities=(10_000, 20_000), seeds=3, doses=(0, 500, 2000, 8000), items=60,
+        branches={"off_policy": 1.0, "on_policy": 2.0},
+    )  # fmt: skip
+    study = load(write(world, tmp_path / "study"))
+    _, differences, table = branch_tables(study).values()
+    assert table[["trunk", "branch"]].to_numpy().tolist() == [
+        [trunk, branch] for trunk in differences["trunk"].unique() for branch in ("off_policy", "on_policy")
+    ]
+    assert table["trunks"].tolist() == [3] * 4
+    assert [name.removeprefix("branches-dialogue-") for name in branch_views.drawn(study)] == table["trunk"].tolist()[
+        ::2
+    ]
+
+
 def test_files_and_page(result: Result, tmp_path: Path) -> None:
     from forgetting.report import build, html
 
