@@ -120,7 +120,7 @@ FILES = {
     "number for a student": ("ladder: {students: [10]}", ["ladder.students", "a name"]),
     "no samples": ("ladder: {teaching: {samples: 0}}", ["ladder.teaching.samples", "at least 1"]),
     "negative seed": ("ladder: {seed: -1}", ["ladder.seed", "from 0 to"]),
-    "seed of no machine": ("first_seed: 99999999999999999999999", ["first_seed", "from 0 to 4,294,967,295"]),
+    "seed of no machine": ("{seeds: 3, first_seed: 4294967294}", ["first_seed", "from 0 to 4,294,967,293"]),
     "batch of none": ("fine_tuning: {batch_size: 0}", ["fine_tuning.batch_size", "at least 1"]),
     "rate infinite": ("fine_tuning: {learning_rate: .inf}", ["fine_tuning.learning_rate", "finite"]),
     "beta one": ("fine_tuning: {betas: [0.9, 1.0]}", ["fine_tuning.betas", "below 1"]),

@@ -88,7 +88,7 @@ class Comparison:
         if any(self.runs_left_out):
             each = zip(self.runs_left_out, self.runs, "AB", strict=True)
             told = " and ".join(f"{out:,} of {runs:,} runs of {side}" for out, runs, side in each)
-            lines += [f"left out, without a partner: {told}"]
+            lines += [f"left out, without a partner at this dose: {told}"]
         if self.differing:
             told = "; ".join(_shown(*one) for one in self.differing.items())
             lines += textwrap.wrap(f"settings that differ: {told}", WIDTH, subsequent_indent="  ")

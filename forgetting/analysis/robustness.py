@@ -99,8 +99,7 @@ def robustness(shares: pd.DataFrame) -> pd.DataFrame:
     Bounds of the drops are 95% by Student's t over students.
     """
     rows = list[dict[str, object]]()
-    students = shares.groupby([*KEY, *GROUP, "distillation_seed"], sort=False, observed=True)[list(SHARES)].mean()
-    for key, own in students.groupby([*KEY, *GROUP], sort=False, observed=True):
+    for key, own in _by_student(shares, [*KEY, *GROUP], SHARES).groupby([*KEY, *GROUP], sort=False, observed=True):
         row = dict(zip([*KEY, *GROUP], key, strict=True)) | {"students": len(own)}
         row |= {name: float(own[name].mean(skipna=False)) for name in SHARES}
         for name in ("drop", "worst_drop"):
@@ -123,10 +122,10 @@ def half_doses(shares: pd.DataFrame) -> pd.DataFrame:
         shares: as ``group_shares`` gives them, of a study with a ledger and at least two doses above 0
     """
     student = [*STUDENT, "capacity", "distillation_seed"]
-    means = shares.groupby([*student, "dose", *GROUP], sort=False, observed=True)[["original", "worst"]].mean()
+    means = _by_student(shares, [*STUDENT, "capacity", "dose", *GROUP], ("original", "worst"))
     halves = {
         (*key, group, candidates): [_half(own, name) for name in ("original", "worst")]
-        for (*key, group, candidates), own in means.reset_index().groupby([*student, *GROUP], sort=False, observed=True)
+        for (*key, group, candidates), own in means.groupby([*student, *GROUP], sort=False, observed=True)
         if own["dose"].nunique() > 2 and own["worst"].notna().all()
     }  # fmt: skip
     if not halves:
@@ -149,6 +148,12 @@ def half_doses(shares: pd.DataFrame) -> pd.DataFrame:
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), mean_interval(values), strict=True))
         rows.append(row)
     return pd.DataFrame(rows, columns=list(HALF_COLUMNS))
+
+
+def _by_student(shares: pd.DataFrame, by: list[str], names: Sequence[str]) -> pd.DataFrame:
+    """Of each student the mean over its runs; NaN where one has no value."""
+    runs = shares.groupby([*by, "distillation_seed"], sort=False, observed=True)[list(names)]
+    return runs.mean().where(runs.count().eq(runs.size(), axis=0)).reset_index()
 
 
 def _half(own: pd.DataFrame, share: str) -> float:

@@ -31,7 +31,7 @@ def test_runs_without_a_partner_and_settings_that_differ_are_told(study_folder: 
     whole, small = load(study_folder), load(small_folder)
     told = small.compare(whole)
     assert (told.runs, told.runs_left_out, told.differing) == ((12, 30), (0, 18), {})
-    assert "without a partner: 0 of 12 runs of A and 18 of 30 runs of B\n" in str(told)
+    assert "without a partner at this dose: 0 of 12 runs of A and 18 of 30 runs of B\n" in str(told)
     arms = whole.compare(whole, arm="noise", other_arm="dialogue-rate0.25")
     assert arms.differing == {"contamination.name": ("noise", "dialogue"), "rate_multiple": (1.0, 0.25)}
     assert (
