@@ -285,10 +285,11 @@ def branch_table(runs: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
     for (arm, trunk, branch), own in runs.groupby(["arm", "trunk", "branch"], sort=False):
         there = own[own["arrived"]]
         row: dict[str, Any] = {"arm": arm, "trunk": trunk, "branch": branch, "methods": own["methods"].iloc[0]}
-        row |= {"trunks": len(own), "arrived": len(there)} | own[["steps", "seconds"]].median().to_dict()
+        row |= {"trunks": len(own), "arrived": len(there)}
+        row |= {name: own[name].median() for name in ("steps", "seconds")}
         row |= {name: there[name].mean() for name in ("validation", "baseline")}
-        row |= {"half_dose": 2 ** there["log2_half_dose"].mean()}
-        row |= {"beyond": int((there["half_status"] == "beyond").sum())}
+        beyond = int((there["half_status"] == "beyond").sum())
+        row |= {"half_dose": 2 ** there["log2_half_dose"].mean(), "beyond": beyond}
         row |= {name: there[name].mean() for name in ("retention", "gold_nll", "confidence", "moved")}
         for statistic, name in zip(STATISTICS, ("fragility", "kept_more"), strict=True):
             same = (chosen["arm"] == arm) & (chosen["trunk"] == trunk) & (chosen["branch"] == branch)
