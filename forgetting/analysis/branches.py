@@ -241,11 +241,9 @@ def said_of(differences: pd.DataFrame) -> str:
     judged = (differences["statistic"] == "log2_half_dose") & (differences["skill"] == "equal")
     own = differences[judged & differences["low"].notna()]
     named = [name for name in ("arm", "trunk") if differences[name].nunique() > 1]
-    sentences = []
-    for _, known in own.groupby(["arm", "trunk"], sort=False):
-        head = ", ".join(str(known[name].iloc[0]) for name in named)
-        sentences.append(f"{f'{head}: a' if head else 'A'}{_said(known)}")
-    return " ".join(sentences)
+    each = [known for _, known in own.groupby(["arm", "trunk"], sort=False)]
+    heads = [", ".join(str(known[name].iloc[0]) for name in named) for known in each]
+    return " ".join(f"{f'{head}: a' if head else 'A'}{_said(known)}" for head, known in zip(heads, each, strict=True))
 
 
 def _said(own: pd.DataFrame) -> str:
