@@ -448,11 +448,11 @@ class Spec:
         for rate in self.rate_multiples:
             require(rate >= 0, "rate_multiples", "0 or more", rate)
         require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
-        last = MOST_SEED + 1 - self.seeds
-        require(0 <= self.first_seed <= last, "first_seed", f"from 0 to {last:,}", self.first_seed)
         axes = (self.ladder.students, self.contaminations, self.shifts, self.rate_multiples)
         runs = self.seeds * math.prod(map(len, (*axes, self.mitigations)))
         require(runs <= MOST_RUNS, "seeds", f"so that there are at most {MOST_RUNS:,} runs", self.seeds)
+        last = MOST_SEED + 1 - self.seeds
+        require(0 <= self.first_seed <= last, "first_seed", f"from 0 to {last:,}", self.first_seed)
 
 
 def from_plain(data: Any, kind: type[Any] = Spec, where: str = "spec") -> Any:
