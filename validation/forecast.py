@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from forgetting import seeds
-from forgetting.analysis.forecast import COVERAGE, FEWEST_SOURCES, Forecaster, mean_of_the_size, past_runs
+from forgetting.analysis.forecast import COVERAGE, Forecaster, mean_of_the_size, past_runs
 from forgetting.analysis.shipped_runs import TABLE, shipped_runs
 from forgetting.analysis.study_folder import StudyFolder, open_study
 
@@ -50,12 +50,12 @@ def groups(past: pd.DataFrame, name: str) -> pd.Series[Any]:
     return past["student"].map({name: place % 8 for place, name in enumerate(sorted(past["student"].unique()))})
 
 
-def left_out(past: pd.DataFrame, name: str, fewest_sources: int = FEWEST_SOURCES) -> pd.DataFrame:
+def left_out(past: pd.DataFrame, name: str) -> pd.DataFrame:
     """Every run with its outcome, and what was forecast of it by the others of another ``name``."""
     rows, group = [], groups(past, name)
     for one in group.unique():
         own, rest = past[group == one], past[group != one]
-        told = Forecaster.learned(rest).forecast(own, fewest_sources)
+        told = Forecaster.learned(rest).forecast(own)
         found = pd.DataFrame([vars(forecast) for forecast in told], index=own.index)
         told_of = {"early": own["early"], "outcome": own["outcome"], "group": one}
         rows.append(found.assign(**told_of, baseline=mean_of_the_size(rest, own)))
@@ -123,7 +123,6 @@ def main() -> None:
             own = found[(found["early"] > below) & (found["early"] <= most)]
             rows += [summary(name, share, own)] if len(own) else []
             below = most
-    rows.append(summary("contamination, told from any two", "a quarter or less", left_out(past, "contamination", 2)))
     retired = past[past["study"].isin(RETIRED)].groupby("study")["commit"].first().to_dict()
     about = {"studies": past.groupby("study").size().to_dict(), "retired": retired, "interval": COVERAGE, "rows": rows}
     target = ROOT / "results" / "validation"

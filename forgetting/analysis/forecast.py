@@ -3,9 +3,9 @@
 What is learned from are past runs: of each, the last two looks within that tenth and retention at the end. A Gaussian
 process over what those looks had (below) gives the mean and the width. A factor on the width makes past students,
 each left out in turn, be covered as often as said, by the past runs of which about as much was still to come: looks
-at a hundredth of a dose tell less than the process thinks. Of a contamination that no past run had, the factor is the
-largest that one of the past ones took when it was left out, and with fewer than four of these nothing is told: four
-left out in turn are the fewest of which the worst bounds the next one four times of five. Contamination seeds of a
+at a hundredth of a dose tell less than the process thinks. Of a contamination that no past run had, the factor covers
+past contaminations, each left out in turn, as often as said, each counting alike and one more as not covered at all
+(Lee, Barber and Willett, arXiv 2306.06342): with fewer than four of these nothing is told. Contamination seeds of a
 student are averaged.
 
 Accuracy tells little so early, since nothing is lost yet; likelihood does: the rise of the gold answers' NLL and their
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,7 +44,7 @@ FEATURES = (
     "log_capacity",
 )  # fmt: skip
 LEFT = FEATURES.index("log_left")
-FEWEST, FEWEST_SOURCES = 20, 4  # past runs; contaminations from which another is foretold
+FEWEST = 20  # past runs
 NEAREST = 300  # past runs that a factor is of
 FITTED, MOST = 400, 1_500  # past runs, drawn by chance, that scales are fitted to and that are conditioned on at most
 Root = tuple[Floats, bool]  # a lower Cholesky factor as ``cho_solve`` takes it
@@ -88,10 +88,17 @@ def _rows(studies: Iterable[StudyFolder], early: float, planned: int, only: str 
                 found = _features(looks.set_index("dose").sort_index(), probes, early, planned)
                 if found:
                     about = {"student": f"{student}-d{seed}", "arm": arm, "skill": names[str(benchmark)]}
-                    about |= {"source": part_name(settings.get("contamination")), "method": method_of(settings)}
+                    about |= {"source": source_of(settings), "method": method_of(settings)}
                     rows.append(about | {"capacity": float(looks["capacity"].iloc[0])} | found)
     frame = pd.DataFrame(rows, columns=[*PAST, "capacity", *FEATURES, "outcome"])
     return frame.groupby(PAST, as_index=False, sort=False).mean()
+
+
+def source_of(arm: Settings) -> str:
+    """What an arm trains on: the name of its contamination, of one's own data with where they are."""
+    contamination = arm.get("contamination")
+    where = contamination.get("source") if isinstance(contamination, dict) else None
+    return " ".join(filter(None, [part_name(contamination), where]))
 
 
 def method_of(arm: Settings) -> str:
@@ -200,32 +207,31 @@ class Forecaster:
     def _factors(self, left: float) -> tuple[float, float]:
         """Of the width where so much is still to come: of a past contamination, and of another one."""
         order = np.argsort(np.abs(self.x_NF[:, LEFT] - left), kind="stable")
-        known = _quantile(self.apart_N[order[:NEAREST]])
+        known = _quantile([self.apart_N[[place]] for place in order[:NEAREST]])
         by_source = (order[self.source_N[order] == name][:NEAREST] for name in np.unique(self.source_N))
-        return known, max([known, *(_quantile(self.apart_sources_N[places]) for places in by_source)])
+        return known, max(known, _quantile([self.apart_sources_N[places] for places in by_source]))
 
-    def forecast(self, runs: pd.DataFrame, fewest_sources: int = FEWEST_SOURCES) -> list[Forecast]:
-        """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination.
-
-        With fewer past contaminations than ``fewest_sources`` nothing is told of another one.
-        """
+    def forecast(self, runs: pd.DataFrame) -> list[Forecast]:
+        """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination."""
         x = (runs[list(FEATURES)].to_numpy(float) - self.centre_F) / self.spread_F
         mean, sd = _conditioned(self.x_NF, self.y_N, x, self.log_theta, self._root)
-        mean, sources = np.clip(mean, 0, 1), np.unique(self.source_N)
-        known = runs["source"].isin(sources).to_numpy(bool)
+        mean, known = np.clip(mean, 0, 1), runs["source"].isin(self.source_N).to_numpy(bool)
         by_left = {left: self._factors(left) for left in np.unique(x[:, LEFT])}
         factor_R2 = np.array([by_left[left] for left in x[:, LEFT]]).reshape(-1, 2)
-        others = factor_R2[:, 1] if len(sources) >= fewest_sources else np.full(len(x), np.inf)
-        half = sd * np.where(known, factor_R2[:, int(self.wary)], others)
+        half = sd * np.where(known & (not self.wary), *factor_R2.T)
         low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
         told = high - low <= self.outcomes / 2
         rows = zip(mean.tolist(), low.tolist(), high.tolist(), told.tolist(), strict=True)
         return [Forecast(*row) for row in rows]
 
 
-def _quantile(apart_N: Floats) -> float:
-    """That covers as often as said, one run more being counted as outside."""
-    return float(np.sort(apart_N)[min(math.ceil((len(apart_N) + 1) * COVERAGE), len(apart_N)) - 1])
+def _quantile(groups: Sequence[Floats]) -> float:
+    """That covers as often as said, where each group counts alike and one more as wholly outside; else infinite."""
+    apart_N = np.concatenate(groups)
+    share_N = np.concatenate([np.full(len(one), 1 / len(one)) for one in groups]) / (len(groups) + 1)
+    order = np.argsort(apart_N, kind="stable")
+    place = int(np.searchsorted(np.cumsum(share_N[order]), COVERAGE - 1e-9))
+    return float(apart_N[order[place]]) if place < len(order) else math.inf
 
 
 def _kernel(a: Floats, b: Floats, log_theta: Floats) -> Floats:

@@ -16,11 +16,13 @@ from forgetting.analysis.forecast import (
     LEAST,
     Forecaster,
     _conditioned,
+    _quantile,
     _root,
     _some,
     mean_of_the_size,
     past_runs,
     runs_so_far,
+    source_of,
 )
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import UsageError
@@ -94,17 +96,42 @@ def test_where_looks_say_nothing_it_cannot_tell() -> None:
     assert not any(one.told for one in found) and str(found[0]).startswith("cannot tell: anything from ")
 
 
-def test_of_a_contamination_not_seen_it_tells_something_from_four_on() -> None:
+def test_a_factor_counts_each_group_alike_and_one_more_as_outside() -> None:
+    """By hand: of four groups all runs make .8 of the whole; of five, 5/6, so that a fifth of one may lie outside."""
+    four = [np.array([1.0, 2.0]), np.array([3.0]), np.array([9.0, 4.0]), np.array([5.0])]
+    assert _quantile(four) == 9.0 and _quantile(four[:3]) == math.inf
+    assert _quantile([*four, np.array([0.5, 6.0, 7.0, 8.0, 20.0])]) == 9.0
+    runs = np.random.default_rng(0).normal(size=99)  # each run a group of its own: split conformal's quantile
+    assert _quantile([runs[[place]] for place in range(99)]) == np.sort(runs)[79]
+
+
+def test_of_a_contamination_not_seen_nothing_is_told_below_four() -> None:
     new = simulated(2, 1, 1).assign(source="another")
-    for sources, told in ((3, False), (4, True)):
-        found = Forecaster.learned(simulated(6, sources, 0)).forecast(new)
-        assert all(one.told == told for one in found)
-        assert told or all((one.low, one.high) == (0.0, 1.0) for one in found)
-    known = Forecaster.learned(simulated(6, 4, 0))
-    wary = dataclasses.replace(known, wary=True).forecast(new.assign(source="c0"))
-    assert [vars(one) for one in wary] == [vars(one) for one in known.forecast(new)]
+    few = Forecaster.learned(simulated(6, 3, 0)).forecast(new)
+    assert all((one.low, one.high, one.told) == (0.0, 1.0, False) for one in few)
+    known = Forecaster.learned(simulated(6, 6, 0))
     seen, unseen = known.forecast(new.assign(source="c0")), known.forecast(new)
+    assert all(one.told for one in unseen)
     assert all(a.high - a.low <= b.high - b.low for a, b in zip(seen, unseen, strict=True))
+    wary = dataclasses.replace(known, wary=True).forecast(new.assign(source="c0"))
+    assert [vars(one) for one in wary] == [vars(one) for one in unseen]
+
+
+def test_contaminations_not_seen_are_covered_where_each_is_of_its_own_kind() -> None:
+    """Outcomes move up or down with the contamination: a width learned from runs alone covers too few of another."""
+    inside: dict[bool, list[bool]] = {True: [], False: []}
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        both = simulated(5, 18, seed)
+        both["outcome"] += both["source"].map(dict(zip(both["source"].unique(), draw.normal(0, 0.1, 18), strict=True)))
+        past = both[both["source"].isin([f"c{place}" for place in range(9)])]
+        new = both[~both["source"].isin(past["source"])]
+        known = Forecaster.learned(past)
+        for right in inside:
+            found = known.forecast(new if right else new.assign(source="c0"))
+            inside[right] += [one.low <= y <= one.high for one, y in zip(found, new["outcome"], strict=True)]
+    assert 0.74 <= np.mean(inside[True]) <= 0.92
+    assert np.mean(inside[False]) < np.mean(inside[True]) - 0.1
 
 
 def test_few_runs_are_too_few() -> None:
@@ -132,6 +159,7 @@ def test_past_runs_by_hand() -> None:
     study.__dict__ |= {"scores": pd.DataFrame(rows), "ledger": None}
     (found,) = past_runs([study]).to_dict("records")  # seeds averaged, no row of a control
     assert (found["student"], found["source"], found["skill"]) == ("34k-d5", "dialogue", "maths")
+    assert source_of({"contamination": {"name": "world_rows", "source": "mine.jsonl"}}) == "world_rows mine.jsonl"
     assert found["log_rise"] == pytest.approx((math.log(1.6 + LEAST) + math.log(4.8 + LEAST)) / 2)
     assert found["log_rise_before"] == pytest.approx((math.log(0.8 + LEAST) + math.log(2.4 + LEAST)) / 2)
     assert found["log_kl"] == math.log(LEAST) and found["log_probe_kl"] == pytest.approx(math.log(1 + LEAST))
