@@ -43,7 +43,8 @@ FEATURES = (
     "log_rise", "log_rise_before", "log_kl", "log_kl_before", "retention_early", "log_probe_kl", "log_left", "share",
     "log_capacity",
 )  # fmt: skip
-LEFT = FEATURES.index("log_left")
+LEFT, CAPACITY = FEATURES.index("log_left"), FEATURES.index("log_capacity")
+FAR = math.log(4.0)  # a student so many times smaller or larger than all past ones is too far from them
 FEWEST = 20  # past runs
 NEAREST = 300  # past runs that a factor is of
 FITTED, MOST = 400, 1_500  # past runs, drawn by chance, that scales are fitted to and that are conditioned on at most
@@ -188,6 +189,12 @@ class Forecaster:
     def _root(self) -> Root:
         return _root(self.x_NF, self.log_theta)
 
+    @property
+    def _capacities(self) -> tuple[float, float]:
+        """The logs of the smallest and the largest past student's size."""
+        log_N = self.x_NF[:, CAPACITY] * self.spread_F[CAPACITY] + self.centre_F[CAPACITY]
+        return float(log_N.min()), float(log_N.max())
+
     def _apart(self, group_N: NDArray[np.str_]) -> Floats:
         """How many standard deviations each run lies from what the other groups foretell; 1 for a single group.
 
@@ -212,13 +219,18 @@ class Forecaster:
         return known, max(known, _quantile([self.apart_sources_N[places] for places in by_source]))
 
     def forecast(self, runs: pd.DataFrame) -> list[Forecast]:
-        """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination."""
+        """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination.
+
+        Nothing is told of sizes ``FAR`` beyond those of the past runs.
+        """
         x = (runs[list(FEATURES)].to_numpy(float) - self.centre_F) / self.spread_F
         mean, sd = _conditioned(self.x_NF, self.y_N, x, self.log_theta, self._root)
         mean, known = np.clip(mean, 0, 1), runs["source"].isin(self.source_N).to_numpy(bool)
         by_left = {left: self._factors(left) for left in np.unique(x[:, LEFT])}
         factor_R2 = np.array([by_left[left] for left in x[:, LEFT]]).reshape(-1, 2)
         half = sd * np.where(known & (not self.wary), *factor_R2.T)
+        capacity, past = runs["log_capacity"].to_numpy(float), self._capacities
+        half[(capacity < past[0] - FAR) | (capacity > past[1] + FAR)] = np.inf
         low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
         told = high - low <= self.outcomes / 2
         rows = zip(mean.tolist(), low.tolist(), high.tolist(), told.tolist(), strict=True)

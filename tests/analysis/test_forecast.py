@@ -117,6 +117,15 @@ def test_of_a_contamination_not_seen_nothing_is_told_below_four() -> None:
     assert [vars(one) for one in wary] == [vars(one) for one in unseen]
 
 
+def test_of_a_size_far_beyond_the_past_ones_nothing_is_told() -> None:
+    known, new = Forecaster.learned(simulated(6, 3, 0)), simulated(2, 3, 1)
+    sizes = known.x_NF[:, -1] * known.spread_F[-1] + known.centre_F[-1]
+    for at, told in ((sizes.max() + 1.3, True), (sizes.max() + 1.5, False), (sizes.min() - 1.5, False)):
+        found = known.forecast(new.assign(log_capacity=at))
+        assert any(one.told for one in found) == told
+        assert told or all((one.low, one.high) == (0.0, 1.0) for one in found)
+
+
 def test_contaminations_not_seen_are_covered_where_each_is_of_its_own_kind() -> None:
     """Outcomes move up or down with the contamination: a width learned from runs alone covers too few of another."""
     inside: dict[bool, list[bool]] = {True: [], False: []}
