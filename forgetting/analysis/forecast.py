@@ -1,34 +1,33 @@
 """Looks at the first tenth of a planned dose in; retention at its end out, with an 80% interval, or "cannot tell".
 
 What is learned from are past runs: of each, the last two looks within that tenth and retention at the end. A Gaussian
-process over what those looks had (below) gives the mean and the width. A factor on the width makes past students,
-each left out in turn, be covered as often as said, by the past runs of which about as much was still to come: looks
-at a hundredth of a dose tell less than the process thinks. Of a contamination that no past run had, the factor covers
-past contaminations, each left out in turn, as often as said, each counting alike and one more as not covered at all
-(Lee, Barber and Willett, arXiv 2306.06342): with fewer than four of these nothing is told. Contamination seeds of a
-student are averaged.
+process over what those looks had (below), the skill, the method and the contamination gives the mean and the width. A
+factor on the width makes past students, each left out in turn, be covered as often as said, by the past runs of which
+about as much was still to come: looks at a hundredth of a dose tell less than the process thinks. Of a contamination
+that no past run had, the factor covers past contaminations, each left out in turn and counting alike (pooled
+distributions of groups: Dunn, Wasserman and Ramdas, arXiv 1809.07441). Nothing is told of it where there are fewer than
+eight, since each is then worth more than .1 of what is said; of skills that no past run had; and of sizes far from
+theirs. Contamination seeds of a student are averaged.
 
 Accuracy tells little so early, since nothing is lost yet; likelihood does: the rise of the gold answers' NLL and their
-KL from dose 0, which grow over decades before an answer turns wrong. The new task's NLL is left out: it tells
-contaminations apart, of which there are too few to learn from.
+KL from dose 0, which grow over decades before an answer turns wrong. What a rise means for the end differs by skill
+(classification outlasts a rise that ends code) and by method (what replay loses at first comes back).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import linalg, optimize
 
 from forgetting import seeds
 from forgetting.analysis.curves import ORIGINAL
+from forgetting.analysis.gaussian_process import GaussianProcess, scales
 from forgetting.analysis.learning_paths import Settings, mitigation, multiple
 from forgetting.analysis.metrics import Floats, Status
 from forgetting.analysis.record_reading import part_name
@@ -38,17 +37,18 @@ from forgetting.errors import require
 
 EARLY = 0.125  # share of the planned dose within which looks are taken: a tenth, on a ladder of doublings
 COVERAGE = 0.8
+ENDS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 LEAST = 1e-4  # nats: less of a rise or a divergence is none
 FEATURES = (
     "log_rise", "log_rise_before", "log_kl", "log_kl_before", "retention_early", "log_probe_kl", "log_left", "share",
     "log_capacity",
 )  # fmt: skip
+KINDS = ("skill", "method", "source")  # runs are alike or not in these
 LEFT, CAPACITY = FEATURES.index("log_left"), FEATURES.index("log_capacity")
 FAR = math.log(4.0)  # a student so many times smaller or larger than all past ones is too far from them
-FEWEST = 20  # past runs
-NEAREST = 300  # past runs that a factor is of
+FEWEST, FEWEST_SOURCES = 20, 8  # past runs; contaminations from which another is foretold
+NEAREST = 300  # past runs that a factor is of, of others in equal parts of all contaminations
 FITTED, MOST = 400, 1_500  # past runs, drawn by chance, that scales are fitted to and that are conditioned on at most
-Root = tuple[Floats, bool]  # a lower Cholesky factor as ``cho_solve`` takes it
 PAST = ["student", "source", "method", "arm", "skill"]  # what a row is of
 
 
@@ -157,13 +157,15 @@ class Forecast:
 
 @dataclass(frozen=True, eq=False)
 class Forecaster:
-    """A Gaussian process over past runs (rows N): a scale for each of F features, that of outcomes, and the noise."""
+    """A Gaussian process over past runs (rows N), and how far they lie from what the others of them foretell.
 
-    x_NF: Floats
-    y_N: Floats
+    Its columns are the F features, standardised, and for each of the K ``KINDS`` the place of its word in ``words_K``.
+    """
+
+    process: GaussianProcess
     centre_F: Floats
     spread_F: Floats
-    log_theta: Floats  # F length scales, then the standard deviations of outcomes and of noise
+    words_K: tuple[NDArray[np.str_], ...]
     apart_N: Floats  # standard deviations that each run lies from what other students foretell
     apart_sources_N: Floats  # and from what other contaminations do
     source_N: NDArray[np.str_]
@@ -174,119 +176,74 @@ class Forecaster:
     def learned(cls, past: pd.DataFrame) -> Forecaster:
         """From ``past_runs``: scales by their posterior mode, the factor by leaving out students and contaminations."""
         require(len(past) >= FEWEST, "past runs", f"{FEWEST} or more", len(past))
-        past = past.iloc[_some(len(past), MOST)]
+        past = past.iloc[_some(_words(past, "source"), MOST)]
         raw, y_N = past[list(FEATURES)].to_numpy(float), past["outcome"].to_numpy(float)
         centre, spread = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-9)
-        x_NF = (raw - centre) / spread
-        filled = float(np.diff(np.quantile(y_N, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]))[0])
-        student_N, source_N = (past[name].to_numpy(object).astype(str) for name in ("student", "source"))
-        some, none = _some(len(past), FITTED), np.ones(len(past))
-        theta = _scales(x_NF[some], y_N[some])
-        first = cls(x_NF, y_N, centre, spread, theta, none, none, source_N, filled)
-        return dataclasses.replace(first, apart_N=first._apart(student_N), apart_sources_N=first._apart(source_N))
-
-    @cached_property
-    def _root(self) -> Root:
-        return _root(self.x_NF, self.log_theta)
+        words = tuple(np.unique(_words(past, kind)) for kind in KINDS)
+        x_ND, filled = _columns(past, centre, spread, words), float(np.diff(np.quantile(y_N, ENDS))[0])
+        students, sources = _words(past, "student"), _words(past, "source")
+        some = _some(sources, FITTED)
+        process = GaussianProcess(x_ND, y_N, len(KINDS), scales(x_ND[some], y_N[some], len(KINDS)))
+        apart = [np.abs(y_N - np.clip(mean, 0, 1)) / sd for mean, sd in map(process.left_out, (students, sources))]
+        return cls(process, centre, spread, words, *apart, sources, filled)
 
     @property
     def _capacities(self) -> tuple[float, float]:
         """The logs of the smallest and the largest past student's size."""
-        log_N = self.x_NF[:, CAPACITY] * self.spread_F[CAPACITY] + self.centre_F[CAPACITY]
+        log_N = self.process.x_ND[:, CAPACITY] * self.spread_F[CAPACITY] + self.centre_F[CAPACITY]
         return float(log_N.min()), float(log_N.max())
-
-    def _apart(self, group_N: NDArray[np.str_]) -> Floats:
-        """How many standard deviations each run lies from what the other groups foretell; 1 for a single group.
-
-        A group left out is foretold in closed form by the inverse of the whole Gram matrix (Rasmussen and Williams
-        2006, 5.4.2, for groups).
-        """
-        apart_N = np.ones(len(self.y_N))
-        inverse_NN = linalg.cho_solve(self._root, np.eye(len(self.y_N)))
-        weight_N = inverse_NN @ (self.y_N - self.y_N.mean())
-        for name in np.unique(group_N) if len(np.unique(group_N)) > 1 else ():
-            out = group_N == name
-            covariance = np.linalg.inv(inverse_NN[np.ix_(out, out)])
-            mean, sd = self.y_N[out] - covariance @ weight_N[out], np.sqrt(np.diag(covariance))
-            apart_N[out] = np.abs(self.y_N[out] - np.clip(mean, 0, 1)) / sd
-        return apart_N
 
     def _factors(self, left: float) -> tuple[float, float]:
         """Of the width where so much is still to come: of a past contamination, and of another one."""
-        order = np.argsort(np.abs(self.x_NF[:, LEFT] - left), kind="stable")
-        known = _quantile([self.apart_N[[place]] for place in order[:NEAREST]])
-        by_source = (order[self.source_N[order] == name][:NEAREST] for name in np.unique(self.source_N))
-        return known, max(known, _quantile([self.apart_sources_N[places] for places in by_source]))
+        order = np.argsort(np.abs(self.process.x_ND[:, LEFT] - left), kind="stable")
+        known = _quantile([self.apart_N[[place]] for place in order[:NEAREST]], outside=1)
+        names = np.unique(self.source_N)
+        by_source = [order[self.source_N[order] == name][: NEAREST // len(names)] for name in names]
+        if len(by_source) < FEWEST_SOURCES:
+            return known, math.inf
+        return known, max(known, _quantile([self.apart_sources_N[places] for places in by_source], outside=0))
 
     def forecast(self, runs: pd.DataFrame) -> list[Forecast]:
-        """Of runs with the columns ``FEATURES`` and ``source``, the name of their contamination.
-
-        Nothing is told of sizes ``FAR`` beyond those of the past runs.
-        """
-        x = (runs[list(FEATURES)].to_numpy(float) - self.centre_F) / self.spread_F
-        mean, sd = _conditioned(self.x_NF, self.y_N, x, self.log_theta, self._root)
-        mean, known = np.clip(mean, 0, 1), runs["source"].isin(self.source_N).to_numpy(bool)
+        """Of runs with the columns ``FEATURES`` and ``KINDS``."""
+        x = _columns(runs, self.centre_F, self.spread_F, self.words_K)
+        mean, sd = self.process.conditioned(x)
+        mean, unknown = np.clip(mean, 0, 1), x[:, len(FEATURES) :] < 0
         by_left = {left: self._factors(left) for left in np.unique(x[:, LEFT])}
         factor_R2 = np.array([by_left[left] for left in x[:, LEFT]]).reshape(-1, 2)
-        half = sd * np.where(known & (not self.wary), *factor_R2.T)
+        half = sd * np.where(unknown[:, KINDS.index("source")] | self.wary, *factor_R2.T[::-1])
         capacity, past = runs["log_capacity"].to_numpy(float), self._capacities
-        half[(capacity < past[0] - FAR) | (capacity > past[1] + FAR)] = np.inf
+        far = (capacity < past[0] - FAR) | (capacity > past[1] + FAR)
+        half[far | unknown[:, KINDS.index("skill")]] = np.inf
         low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
         told = high - low <= self.outcomes / 2
         rows = zip(mean.tolist(), low.tolist(), high.tolist(), told.tolist(), strict=True)
         return [Forecast(*row) for row in rows]
 
 
-def _quantile(groups: Sequence[Floats]) -> float:
-    """That covers as often as said, where each group counts alike and one more as wholly outside; else infinite."""
+def _quantile(groups: Sequence[Floats], outside: int) -> float:
+    """That covers as often as said, where each group counts alike, and so many more as wholly outside."""
     apart_N = np.concatenate(groups)
-    share_N = np.concatenate([np.full(len(one), 1 / len(one)) for one in groups]) / (len(groups) + 1)
+    share_N = np.concatenate([np.full(len(one), 1 / len(one)) for one in groups]) / (len(groups) + outside)
     order = np.argsort(apart_N, kind="stable")
     place = int(np.searchsorted(np.cumsum(share_N[order]), COVERAGE - 1e-9))
     return float(apart_N[order[place]]) if place < len(order) else math.inf
 
 
-def _kernel(a: Floats, b: Floats, log_theta: Floats) -> Floats:
-    scaled_a, scaled_b = a / np.exp(log_theta[:-2]), b / np.exp(log_theta[:-2])
-    squares = (scaled_a**2).sum(1)[:, None] + (scaled_b**2).sum(1) - 2 * scaled_a @ scaled_b.T
-    return np.asarray(np.exp(2 * log_theta[-2] - np.maximum(squares, 0.0) / 2))
+def _words(runs: pd.DataFrame, column: str) -> NDArray[np.str_]:
+    return runs[column].to_numpy(object).astype(str)
 
 
-def _conditioned(x: Floats, y: Floats, at: Floats, log_theta: Floats, root: Root) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of an outcome, its noise included, by the ``_root`` of ``x``."""
-    middle = float(y.mean())
-    across = linalg.solve_triangular(root[0], _kernel(x, at, log_theta), lower=True)
-    mean = middle + across.T @ linalg.solve_triangular(root[0], y - middle, lower=True)
-    return mean, np.sqrt(math.exp(2 * log_theta[-2]) + math.exp(2 * log_theta[-1]) - (across**2).sum(axis=0))
+def _columns(runs: pd.DataFrame, centre: Floats, spread: Floats, words_K: Sequence[NDArray[np.str_]]) -> Floats:
+    """``[R, D]``; the place of a word that no past run had is -1."""
+    codes = [pd.Index(words).get_indexer(_words(runs, kind)) for kind, words in zip(KINDS, words_K, strict=True)]
+    return np.column_stack([(runs[list(FEATURES)].to_numpy(float) - centre) / spread, *codes])
 
 
-def _root(x: Floats, log_theta: Floats) -> Root:
-    """Of the Gram matrix with the noise."""
-    gram = _kernel(x, x, log_theta) + math.exp(2 * log_theta[-1]) * np.eye(len(x))
-    return np.asarray(np.linalg.cholesky(gram), np.float64), True
-
-
-def _some(count: int, most: int) -> NDArray[np.int64]:
-    """Places of at most so many of them, in order: drawn by chance, since every fourth, say, would be of one skill."""
-    return np.sort(seeds.generator(0, "forecast").permutation(count)[:most])
-
-
-def _scales(x: Floats, y: Floats) -> Floats:
-    """The posterior mode of the logs of all scales, under broad normal priors about what outcomes in 0 to 1 suggest."""
-    prior = np.log([*[3.0] * x.shape[1], 0.4, 0.08])
-    width = np.array([*[1.0] * x.shape[1], 0.5, 0.5])
-    residual = y - y.mean()
-
-    def loss(log_theta: Floats) -> float:
-        try:
-            root, _ = _root(x, log_theta)
-        except np.linalg.LinAlgError:
-            return 1e12
-        fit = linalg.solve_triangular(root, residual, lower=True)
-        return float(fit @ fit / 2 + np.log(np.diag(root)).sum() + (((log_theta - prior) / width) ** 2).sum() / 2)
-
-    found = optimize.minimize(loss, prior, method="L-BFGS-B", options={"maxiter": 60})
-    return np.asarray(found.x)
+def _some(source_N: NDArray[np.str_], most: int) -> NDArray[np.int64]:
+    """Places of at most so many, in order: drawn by chance, as many of each contamination as there are."""
+    order = seeds.generator(0, "forecast").permutation(len(source_N))
+    turn_N = pd.Series(order).groupby(source_N[order]).cumcount().to_numpy()
+    return np.sort(order[np.argsort(turn_N, kind="stable")[:most]])
 
 
 def mean_of_the_size(past: pd.DataFrame, runs: pd.DataFrame) -> Floats:
