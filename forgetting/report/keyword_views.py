@@ -79,10 +79,10 @@ TOPIC = Topic(
     title="Keyword or description",
     text=(
         "Means over students that had learned the tasks by keyword. Dependence: what a description by function in "
-        "place of the keyword costs, as a share of the accuracy by keyword; rephrased: the same of another wording "
-        "that keeps it, the control. Misled: what a foreign keyword in an aside costs against one of the task. "
-        "Conflicts: answers that do what the keyword says, or what the description beside it says of another "
-        "operation, both orders."
+        "place of the keyword costs, as a share of the accuracy by keyword, over the items that were asked both ways; "
+        "rephrased: the same of another wording that keeps it, the control. Misled: what a foreign keyword in an aside "
+        "costs against one of the task. Conflicts: answers that do what the keyword says, or what the description "
+        "beside it says of another operation, both orders."
     ),
     captions={
         "keywords": (
