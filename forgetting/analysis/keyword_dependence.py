@@ -7,15 +7,20 @@ wording that keeps the keyword, is the control. In a conflict a keyword stands w
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from forgetting.analysis.curves import ORIGINAL
 from forgetting.analysis.fronts import mean_interval
 from forgetting.analysis.metrics import LEARNED_MARGIN
+from forgetting.analysis.record_reading import KEYWORDS_FILE
 from forgetting.analysis.robustness import place
 from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
+from forgetting.analysis.table_checks import check_columns, check_numbers
+from forgetting.record.checks import check_names
 
 KEY = ["arm", "benchmark", "student", "capacity", "dose"]
 RUN = ["distillation_seed", "seed"]
@@ -28,6 +33,24 @@ ACCURACIES = ("keyword", "description", "both", "twice")
 BOUNDED = ("dependence", "rephrased", "beyond_rephrased", "misled", "follows_keyword", "follows_description", "won")
 BOUNDS = tuple(f"{name}{end}" for name in BOUNDED for end in ("", "_low", "_high"))
 COLUMNS = (*KEY, "students", *ACCURACIES, *BOUNDS, "items")
+
+
+def keyword_table(study: StudyFolder) -> pd.DataFrame:
+    """``keyword_dependence``, made once; of a folder without its ledger what ``keyword_dependence.csv`` has."""
+    if "keywords" not in study.kept:
+        kept = study.table(KEYWORDS_FILE, _check) if study.ledger is None else pd.DataFrame()
+        study.kept["keywords"] = kept.reindex(columns=list(COLUMNS)) if len(kept) else keyword_dependence(study)
+    return study.kept["keywords"]
+
+
+def _check(table: pd.DataFrame, path: Path) -> None:
+    """``UsageError`` unless there are all columns, and ``items``, which former versions left out, if it is there."""
+    numbers = ["capacity", "dose", "students", *ACCURACIES, *BOUNDS]
+    check_columns(table, (*KEY, *numbers), path)
+    for name in numbers:
+        check_numbers(table, name, path)
+    check_numbers(table[table["items"].notna()] if "items" in table else table.assign(items=0), "items", path)
+    check_names(table["benchmark"].unique(), "benchmark", path)
 
 
 def keyword_dependence(study: StudyFolder) -> pd.DataFrame:
