@@ -105,16 +105,16 @@ def _shared(study: StudyFolder, own: pd.DataFrame, variant: str) -> pd.DataFrame
     """By look, accuracies of the original and of a variant over the items that both have, and how many they are."""
     names = [ORIGINAL, variant]
     if study.ledger is None:  # equally many are the same ones, and of others nobody knows which
-        wide = own.pivot_table(index=LOOK, columns="variant", values=["accuracy", "items"], observed=True)
-        wide = wide.reindex(columns=pd.MultiIndex.from_product([["accuracy", "items"], names]))
-        wide = wide[wide["items", ORIGINAL] == wide["items", variant]]
-        found, items = wide["accuracy"], wide["items", ORIGINAL]
+        kinds = (own.pivot_table(index=LOOK, columns="variant", values=v, observed=True) for v in ("accuracy", "items"))
+        accuracy, asked = (table.reindex(columns=names) for table in kinds)
+        same = asked[ORIGINAL] == asked[variant]
+        found, items = accuracy[same], asked[ORIGINAL][same]
     else:
         rows = study.ledger[study.ledger["benchmark"].isin(own["benchmark"]) & study.ledger["variant"].isin(names)]
         rows = rows.assign(item=place(rows["item"], rows["variant"]), right=rows["verdict"].eq("right").astype(float))
         wide = rows.pivot_table(index=[*LOOK, "item"], columns="variant", values="right", observed=True)
         looks = wide.reindex(columns=names).dropna().groupby(LOOK, observed=True)
-        found, items = looks.mean(), looks.size()
+        found, items = looks.mean(), looks[ORIGINAL].count()
     return pd.DataFrame({"keyword": found[ORIGINAL], "other": found[variant], "items": items})
 
 
