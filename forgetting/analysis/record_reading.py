@@ -21,6 +21,7 @@ from forgetting.record.seals import read_sealed
 CURVES_FILE = "curves.csv"
 BRANCH_FILES = ("branches.csv", "branch_differences.csv", "branch_table.csv")
 QUALITY_FILE = "branch_quality.csv"
+KEYWORDS_FILE = "keyword_dependence.csv"
 REMEDY = "take the folder from where it came again, or delete record.json and resume it: it is joined again"
 
 

@@ -32,8 +32,9 @@ class Process(Distillation):
     """Cross-entropy on the teacher's greedy answers, tokens weighted; a step's mean weight is 1, as of plain training.
 
     An answer is split where its last ``mark`` begins: what comes before are steps. An answer without the mark (a
-    program, a fact) is all answer. The end token counts to the answer. Graders look for the final answer at the end:
-    under ``answer_first`` they see it where ``evaluation.max_new_tokens`` lets no step follow.
+    program, a fact) is all answer. The notes of a step have the share of answers that are split; a teacher that writes
+    the mark in none is an error before the first step. The end token counts to the answer. Graders look for the final
+    answer at the end: under ``answer_first`` they see it where ``evaluation.max_new_tokens`` lets no step follow.
 
     Args:
         steps: weight of a token of the steps
@@ -75,9 +76,10 @@ class Process(Distillation):
         from forgetting.batching import encode
 
         written = taught(teacher, stream, self.max_new_tokens)
-        own = [s for s, f in zip([*stream.samples, *written], [*stream.contaminating] * 2, strict=True) if not f]
-        rule = f"a text that begins a final answer behind {self.separator!r}, as in one of {len(written)} samples"
-        require(any(self._split(s.answer)[0] for s in own), "process.mark", rule, self.mark)
+        own = ~stream.contaminating
+        split = np.array([bool(self._split(sample.answer)[0]) for sample in written]) & own
+        rule = f"a text behind {self.separator!r} in one of the {own.sum():,} answers that the teacher wrote"
+        require(split.any(), "process.mark", rule, self.mark)
         arranged = [
             (sample, (0, 0)) if foreign else self._arranged(place, written)
             for place, (sample, foreign) in enumerate(zip(written, stream.contaminating, strict=True))
@@ -91,7 +93,8 @@ class Process(Distillation):
                 of_row += [self.answer] * (len(learned) - len(of_row))  # the end
                 weight_PT[place, learned] = of_row
         for index in stream:
-            yield _weighted(encoded.batch(index, stream.batch_size), weight_PT[index])
+            notes = {"answers_split": float(split[index].sum() / max(1, own[index].sum()))}
+            yield dataclasses.replace(_weighted(encoded.batch(index, stream.batch_size), weight_PT[index]), notes=notes)
 
     def loss(self, student: Model, teacher: Model, batch: Batch) -> Tensor:
         """Weighted cross-entropy on the answers, ``[R]``."""

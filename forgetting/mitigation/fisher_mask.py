@@ -32,6 +32,12 @@ class FisherMask(Mitigation):
     together; more prompts and draws rank them better (docs/remedies.md). Gradients of held weights count in the norm at
     which gradients are clipped. The control is as many weights drawn by chance.
 
+    It is no published method to the letter. FISH Mask (arXiv 2111.09839) ranks single weights by Fisher information as
+    well, and its mask is fixed too, but it is the new task's, and the largest are what is trained, as in Child-Tuning
+    (arXiv 2109.05687). That the weights which old abilities need stay and all others are trained is arXiv 2604.17051,
+    whose importance sets the old abilities against the new domain; here the new task has no say. In arXiv 2604.14010
+    the mask is taken anew as training goes on.
+
     Args:
         share: of all weights, from 0 (none is held) to below 1
         random: weights drawn by chance instead

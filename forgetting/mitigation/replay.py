@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Replay(Mitigation):
-    """Original samples take the place of a share of the stream; the dose counts contaminating samples as ever.
+    """Original samples take a share of the stream; the dose counts contaminating samples as ever (arXiv 2502.06042).
 
     Args:
         share: share of the stream that is replaced, from 0 (nothing is) to below 1

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forgetting.analysis.record_reading import BRANCH_FILES, CURVES_FILE, QUALITY_FILE, is_branched, shown
+import pandas as pd
+
+from forgetting.analysis.record_reading import (
+    BRANCH_FILES,
+    CURVES_FILE,
+    KEYWORDS_FILE,
+    QUALITY_FILE,
+    is_branched,
+    shown,
+)
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.analysis.well_formed import WELL_FORMED_FILE
 from forgetting.errors import UsageError, unknown
@@ -18,7 +27,7 @@ from forgetting.record.seals import SEAL, file_hash, write_sealed
 VIEWS = ("curves", "figures", "tensorboard", "html")
 PICTURES = "png"  # every figure as PNG too
 TABLES = (CURVES_FILE, WELL_FORMED_FILE)
-PLACES = (*TABLES, *BRANCH_FILES, QUALITY_FILE, "figures", "tensorboard", "report.html")
+PLACES = (*TABLES, *BRANCH_FILES, QUALITY_FILE, KEYWORDS_FILE, "figures", "tensorboard", "report.html")
 
 
 def build_views(folder: Path | str, what: Iterable[str] = VIEWS) -> list[Path]:
@@ -78,7 +87,7 @@ def _collecting_later() -> Iterator[None]:
 
 def _seal_tables(study: StudyFolder) -> None:
     """The record has the hashes of the tables beside it, since a folder without its ledger is read from them."""
-    places = [study.folder / name for name in (*TABLES, QUALITY_FILE)]
+    places = [study.folder / name for name in (*TABLES, QUALITY_FILE, KEYWORDS_FILE)]
     record, written = study.record, [path for path in places if path.is_file()]
     if SEAL in record and study.ledger is not None and written:
         files = {**record.get("files", {}), **{path.name: file_hash(path) for path in written}}
@@ -89,19 +98,8 @@ def _seal_tables(study: StudyFolder) -> None:
 
 def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Path]:
     paths: list[Path] = []
-    if "curves" in wanted and study.ledger is not None:
-        tables = (study.curve_frame(), study.well_formed)
-        for name, table in zip(TABLES, tables, strict=True):
-            write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
-            paths.append(target / name)
-    if "curves" in wanted and is_branched(study.record):
-        from forgetting.analysis.branch_quality import readings
-        from forgetting.report.branch_views import branch_tables
-
-        found = branch_tables(study)
-        if study.ledger is not None and len(quality := readings(study)):
-            found |= {QUALITY_FILE: quality}
-        for name, table in found.items():
+    if "curves" in wanted:
+        for name, table in _tables(study).items():
             write_atomically(target / name, table.to_csv(index=False, float_format="%.6g"))
             paths.append(target / name)
     if {"figures", "html", PICTURES} & {*wanted}:
@@ -121,3 +119,22 @@ def _write(study: StudyFolder, wanted: tuple[str, ...], target: Path) -> list[Pa
 
         paths += tensorboard.write_events(study, target / "tensorboard")
     return paths
+
+
+def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
+    """By file name; those that take the ledger only where there is one."""
+    found, branched = dict[str, pd.DataFrame](), is_branched(study.record)
+    if study.ledger is not None:
+        from forgetting.analysis.keyword_dependence import keyword_table
+
+        found |= zip(TABLES, (study.curve_frame(), study.well_formed), strict=True)
+        found |= {KEYWORDS_FILE: keywords} if len(keywords := keyword_table(study)) else {}
+    if branched:
+        from forgetting.report.branch_views import branch_tables
+
+        found |= branch_tables(study)
+    if branched and study.ledger is not None:
+        from forgetting.analysis.branch_quality import readings
+
+        found |= {QUALITY_FILE: quality} if len(quality := readings(study)) else {}
+    return found

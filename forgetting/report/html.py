@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from forgetting.analysis.differences import differences
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.analysis.tuning_cost import costs
+from forgetting.record.places import inside
 from forgetting.record.schema import RUN_KEY
 from forgetting.report import first_screen, inline_svg, next_steps, tables, topics
 from forgetting.report.sweeps.read import read_sweep
@@ -109,6 +110,7 @@ def page(study: StudyFolder, vector: dict[str, str]) -> str:
         html=_html_table,
         rates=[figure for name, figure in inline.items() if name.startswith("rates-")],
         captions=CAPTIONS,
+        undrawn_files=_undrawn_files(study, vector),
         spec=json.dumps(study.record.get("spec", {}), indent=2, default=str),
     )
     return _filled(text, pieces, _limit(study, sweep is not None))
@@ -125,6 +127,14 @@ def _sizes(study: StudyFolder) -> str:
     if len(known) > MOST_SIZES:
         return f" ({known[0][1]} to {known[-1][1]}: {known[0][0]:,} to {known[-1][0]:,} parameters{each})"
     return f" ({', '.join(f'{name}: {size:,}' for size, name in known)} parameters{each})"
+
+
+def _undrawn_files(study: StudyFolder, vector: Mapping[str, str]) -> list[str]:
+    """Figures in a folder without its ledger that were not drawn from what it has: they stay as they are."""
+    if study.ledger is not None:
+        return []
+    pictures = [path for path in inside(study.folder / "figures") if path.suffix in (".svg", ".png")]
+    return [path.name for path in pictures if path.stem not in vector and path.name.isprintable()]
 
 
 def _limit(study: StudyFolder, is_sweep: bool) -> int:

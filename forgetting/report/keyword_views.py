@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from forgetting.analysis.keyword_dependence import keyword_dependence
+from forgetting.analysis.keyword_dependence import keyword_table
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.report import drawing
 from forgetting.report.topic import Topic
@@ -21,16 +21,9 @@ MEASURES = (
 )
 
 
-def kept_keywords(study: StudyFolder) -> pd.DataFrame:
-    """The table of keyword dependence, made once for all views; empty without tasks by description."""
-    if "keywords" not in study.kept:
-        study.kept["keywords"] = keyword_dependence(study)
-    return study.kept["keywords"]
-
-
 def drawn(study: StudyFolder) -> dict[str, Figure]:
     """The figure of every benchmark whose conflicts were graded."""
-    table = kept_keywords(study)
+    table = keyword_table(study)
     told = table[table["won"].notna()]
     return {f"keywords-{name}": keyword_figure(str(name), own) for name, own in told.groupby("benchmark", sort=False)}
 
@@ -71,7 +64,7 @@ def _points(ax: Axes, some: pd.DataFrame, name: str, height: np.ndarray, colour:
 
 
 def _tables(study: StudyFolder) -> dict[str, pd.DataFrame]:
-    return {"Keyword dependence": kept_keywords(study)}
+    return {"Keyword dependence": keyword_table(study)}
 
 
 TOPIC = Topic(
@@ -79,10 +72,10 @@ TOPIC = Topic(
     title="Keyword or description",
     text=(
         "Means over students that had learned the tasks by keyword. Dependence: what a description by function in "
-        "place of the keyword costs, as a share of the accuracy by keyword; rephrased: the same of another wording "
-        "that keeps it, the control. Misled: what a foreign keyword in an aside costs against one of the task. "
-        "Conflicts: answers that do what the keyword says, or what the description beside it says of another "
-        "operation, both orders."
+        "place of the keyword costs, as a share of the accuracy by keyword, over the items that were asked both ways; "
+        "rephrased: the same of another wording that keeps it, the control. Misled: what a foreign keyword in an aside "
+        "costs against one of the task. Conflicts: answers that do what the keyword says, or what the description "
+        "beside it says of another operation, both orders."
     ),
     captions={
         "keywords": (

@@ -145,13 +145,13 @@ class Result(StudyFolder):
 
         ``UsageError`` for a study without tasks by description.
         """
-        from forgetting.report.keyword_views import kept_keywords
+        from forgetting.analysis.keyword_dependence import keyword_table
 
-        if kept_keywords(self).empty:
+        if keyword_table(self).empty:
             raise UsageError(
                 "keyword_dependence: needs tasks by description (evaluation.perturbed of code or described)"
             )
-        return kept_keywords(self)
+        return keyword_table(self)
 
     def composition(self) -> pd.DataFrame:
         """Whether the whole is what its parts give, acc(AB) / (acc(A) acc(B)): see ``analysis.composition_index``.

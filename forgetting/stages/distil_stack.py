@@ -13,7 +13,7 @@ from forgetting.stages.distil import student
 from forgetting.stages.lesson import Lesson, lesson
 from forgetting.stages.mentor import mentor_of
 from forgetting.stages.teach import teacher
-from forgetting.stages.train import CHECKPOINT_STEPS, checkpoint_of
+from forgetting.stages.train import CHECKPOINT_STEPS, Notes, checkpoint_of
 from forgetting.study.students import Student
 from forgetting.study.study import Study
 from forgetting.training.checkpoints import own_generators
@@ -58,12 +58,14 @@ def _together(lessons: Sequence[Lesson], store: Store, report: Report) -> None:
         optimiser_state=stacked_state([c.optimiser for c in checkpoints]) if checkpoints else None,
     )  # fmt: skip
 
-    def streams() -> list[Iterator[Batch]]:
-        ready = zip(models, plans, strict=True)
-        return [method.batches(model, mentor, plan.starting_at(first)) for model, plan in ready]
-
     # The last step too, so that students which are left when others are stored already are not trained again.
     stops = {step: step for step in (*range(CHECKPOINT_STEPS, steps, CHECKPOINT_STEPS), steps)}
+    notes = [Notes(place.folder / "notes.json", first, stops) for place in places]
+
+    def streams() -> list[Iterator[Batch]]:
+        ready = zip(models, plans, notes, strict=True)
+        return [own.of(method.batches(model, mentor, plan.starting_at(first))) for model, plan, own in ready]
+
     with own_generators(lessons[0].generators):
         fit_stack(
             module,
@@ -76,9 +78,9 @@ def _together(lessons: Sequence[Lesson], store: Store, report: Report) -> None:
             machine=study.spec.machine.plain,
         )
     watch.keep(1 / len(lessons))
-    for one, model, replica in zip(lessons, models, replicas, strict=True):
+    for one, model, replica, taken in zip(lessons, models, replicas, notes, strict=True):
         model.load_state(replica.state())
         own = Stopwatch()
         own.wall_seconds |= watch.wall_seconds
         own.processor_seconds |= watch.processor_seconds
-        one.keep(model, own, store, stack=len(lessons))
+        one.keep(model, own, store, stack=len(lessons), **taken.summary())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,7 +73,7 @@ def _train(model: HuggingFaceModel, of: Training, watch: Stopwatch, report: Repo
         model, of.loss, of.fit, total_steps=plan.steps, first_step=first, optimiser_state=state,
         slowing=target.factor if target else None,
     )  # fmt: skip
-    notes = Notes(work / "notes.json", first)
+    notes = Notes(work / "notes.json", first, stops)
     ending = [AtTarget(target, _accuracy(model, of, watch))] if target else []
     try:
         if target is None or first < target.ends_at:
@@ -112,10 +112,13 @@ def _accuracy(model: HuggingFaceModel, of: Training, watch: Stopwatch) -> Callab
 
 
 class Notes:
-    """The notes of a fit's batches, kept in a file; a resumed fit drops those of steps that it takes again."""
+    """The notes of a fit's batches, kept in a file; a resumed fit drops those of steps that it takes again.
 
-    def __init__(self, file: Path, first_step: int) -> None:
-        self.file, self.first_step = file, first_step
+    ``stops`` are the steps after which a snapshot is taken; the file has their notes by then.
+    """
+
+    def __init__(self, file: Path, first_step: int, stops: Collection[int]) -> None:
+        self.file, self.first_step, self.stops = file, first_step, stops
         remedy = f"delete the folder {str(file.parent)!r} and go on: what it is the work of is made again"
         kept = read_shaped(file, NOTES, remedy)["rows"] if file.is_file() else []
         self.rows: list[dict[str, Any]] = [row for row in kept if row["step"] < first_step]
@@ -125,7 +128,7 @@ class Notes:
         for step, batch in enumerate(batches, self.first_step):
             if batch.notes:
                 self.rows.append({"step": step, **batch.notes})
-                if step % CHECKPOINT_STEPS == CHECKPOINT_STEPS - 1:  # before the snapshot after this step
+                if step + 1 in self.stops:
                     self.close()
             yield batch
 

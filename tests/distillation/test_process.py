@@ -162,9 +162,27 @@ def test_contaminating_samples_stay_as_they_are(pool: list[Sample]) -> None:
 
 def test_a_teacher_writes_what_is_rearranged() -> None:
     student, teacher, stream = model(1), copy.deepcopy(model(2)), Steps(samples(4), [[0, 1, 2, 3]])
-    (own,) = Process(max_new_tokens=7).batches(student, teacher, stream)
+    (own,) = Process(max_new_tokens=7, mark="for", separator=" ").batches(student, teacher, stream)
     (plain,) = OffPolicy(max_new_tokens=7).batches(student, teacher, stream)
     assert torch.equal(own.tokens_RBT, plain.tokens_RBT) and own.denominator == plain.denominator
+    assert own.notes == {"answers_split": 1 / 4}  # a fresh teacher writes "for" again and again to one of them
+
+
+def test_a_teacher_that_never_writes_the_mark_is_a_line_and_a_share_of_answers_with_it_a_note(
+    pool: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the samples' own answers have: the teacher's are what is learned."""
+    marked = sum(" ; answer " in sample.answer for sample in pool)
+    assert 0 < marked < len(pool) and made(Process(), pool).notes == {"answers_split": marked / len(pool)}
+    foreign = np.arange(len(pool)) % 2 == 0
+    plan = MixPlan(pool, len(pool), np.arange(len(pool)), np.array([0, len(pool)]), foreign)
+    (found,) = Process().batches(model(1), model(2), plan)
+    assert found.notes["answers_split"] == np.mean([" ; answer " in sample.answer for sample in pool[1::2]])
+    monkeypatch.undo()
+    with pytest.raises(UsageError) as caught:
+        made(Process(max_new_tokens=7), pool)
+    rule = "must be a text behind ' ; ' in one of the 24 answers that the teacher wrote"
+    assert str(caught.value) == f"process.mark: {rule}, got 'answer '"
 
 
 @pytest.mark.parametrize(

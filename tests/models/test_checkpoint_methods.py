@@ -156,7 +156,7 @@ def test_a_checkpoint_is_distilled_by_the_method(name: str, branches: Result, mo
     before, after = (AutoTokenizer.from_pretrained(folder) for folder in (pupil, home_of(branches, entry["name"])))
     assert before.chat_template and before.chat_template == after.chat_template
     assert before.get_vocab() == after.get_vocab()
-    assert ("notes" in own) == (name in (*REWARDS, "on_policy", "both_write"))
+    assert ("notes" in own) == (name in (*REWARDS, "on_policy", "both_write", "process"))
 
 
 @pytest.mark.slow

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from forgetting import simulate
+from forgetting.distillation import process
 from forgetting.distillation.off_policy import OffPolicy
 from forgetting.losses import forward_kl
 from forgetting.models.stacked import StackedModel
 from forgetting.record.store import Store, manifest
-from forgetting.spec import Fit, Ladder
+from forgetting.spec import Fit, Ladder, PartValue
 from forgetting.stages import distil, distil_stack
 from forgetting.stages.lesson import Lesson
 from forgetting.stages.teach import teacher
@@ -33,17 +34,20 @@ SHORT = Fit(samples=320, pool=160, batch_size=16)  # twenty steps
 SEEDS = (0, 1, 2)
 
 
-def with_method(level: str) -> Study:
+def with_method(method: PartValue) -> Study:
     ladder = Ladder(
-        students=("10k",), teacher="10k", teaching=SHORT, distilling=SHORT, fresh_students=True,
-        distillation={"name": "off_policy", "level": level, "max_new_tokens": 8},
+        students=("10k",), teacher="10k", teaching=SHORT, distilling=SHORT, fresh_students=True, distillation=method
     )  # fmt: skip
     return construct(spec(ladder=ladder, seeds=len(SEEDS)))
 
 
+def off_policy(level: str) -> Study:
+    return with_method({"name": "off_policy", "level": level, "max_new_tokens": 8})
+
+
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return with_method("sequence")
+    return off_policy("sequence")
 
 
 @pytest.fixture
@@ -77,7 +81,7 @@ def note(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 def test_the_first_twenty_losses_of_every_student_are_those_of_separate_ones(
     level: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, losses = with_method(level), note(monkeypatch)
+    study, losses = off_policy(level), note(monkeypatch)
     homes = together(study, store)
     stacked = torch.stack(losses)
     assert stacked.shape == (20, len(SEEDS))
@@ -96,6 +100,22 @@ def test_the_first_twenty_losses_of_every_student_are_those_of_separate_ones(
         for name, value in weights(home).items():  # in bfloat16, whose step is a part in 256
             torch.testing.assert_close(value, weights(alone)[name], rtol=1e-2, atol=1e-3)
     assert not list((store.root / "unfinished").iterdir())  # no checkpoint and no lock is left
+
+
+def test_what_steps_tell_is_kept_as_of_separate_ones(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of weighted steps the share of answers that have steps, over the last of the twenty; interrupted or not."""
+    monkeypatch.setattr(process, "taught", lambda teacher, stream, limit: list(stream.samples))
+    study = with_method({"name": "process", "steps": 3.0})
+    with monkeypatch.context() as patched:
+        patched.setattr(Lesson, "keep", at_call(0, Lesson.keep, after=False))
+        with pytest.raises(Interrupted):
+            together(study, store, (0, 1))
+    notes = [manifest(home)["notes"] for home in together(study, store, (0, 1))]
+    alone = distil.student(study, study.students[0], 0, Store(tmp_path / "alone", reference=None))
+    assert isinstance(alone, Path) and manifest(alone)["notes"] == notes[0] != notes[1]
+    assert notes[0].keys() == {"answers_split"} and 0 < notes[0]["answers_split"] < 1
 
 
 MOMENTS: dict[str, tuple[Any, str, int, bool]] = {

@@ -261,7 +261,7 @@ def branched(*branches: dict[str, Any], **ladder: Any) -> Study:
 
 BY_WORD = {"name": "off_policy", "level": "word"}
 WORD = {"name": "word", "stages": [{"method": BY_WORD, "samples": 1280, "warmup_steps": 1}]}
-LONGER = {"name": "longer", "stages": [{"method": "off_policy", "samples": 128}, {"method": "process", "samples": 64}]}
+LONGER = {"name": "longer", "stages": [{"method": "off_policy", "samples": 128}, {"method": "gold", "samples": 64}]}
 
 
 def test_branches_go_on_from_one_trunk(teachers: Path, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_study_of_branches_is_measured_and_says_how_each_was_taught(teachers: 
     )  # fmt: skip
     word, longer = found.record["students"]
     assert (word["name"], word["branch"], word["trunk"]) == ("10k-word", "word", "10k")
-    assert [one["method"] for one in longer["taught"]["1"]] == ["off_policy", "off_policy", "process"]
+    assert [one["method"] for one in longer["taught"]["1"]] == ["off_policy", "off_policy", "gold"]
     first, own = word["taught"]["1"]
     assert first == longer["taught"]["1"][0]  # one trunk
     assert own["moved"] > 0 and own["why"] in ("reached", "plateau", "cap") and 0 <= own["accuracy"] <= 1

@@ -147,13 +147,13 @@ def test_what_a_machine_has_measured(tmp_path: Path, damage: str) -> None:
 def test_notes_of_a_fit(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "notes.json"
     write_sealed(file, {"rows": [{"step": 0, "cut": 100.0}, {"step": 1, "cut": 2.0}]})
-    assert [row["step"] for row in Notes(file, 1).rows] == [0]
+    assert [row["step"] for row in Notes(file, 1, ()).rows] == [0]
     if damage == "no steps":
         write_sealed(file, {"rows": [{"cut": 1.0}]})
     else:
         DAMAGE[damage](file)
     with pytest.raises(UsageError, match=r"notes\.json.*delete the folder"):
-        Notes(file, 1)
+        Notes(file, 1, ())
 
 
 @pytest.mark.parametrize("damage", ["another number", "no JSON", "no steps"])
