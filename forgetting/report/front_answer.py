@@ -104,7 +104,7 @@ def _best(study: StudyFolder, cell: tuple[str, str, str], areas: pd.DataFrame, l
     among = areas[areas["method"].isin(remedies(areas["method"])) & areas["low"].notna()]
     if among.empty:
         return None
-    row = among.loc[among["area"].idxmax()]
+    row = among.sort_values("area", ascending=False, kind="stable").iloc[0]
     method, levels = str(row["method"]), levels[levels["student"] == cell[2]]
     spent = levels.loc[levels["method"] == method, "operations"].dropna()
     area, low, high, covered = (float(row[name]) for name in ("area", "low", "high", "covered"))

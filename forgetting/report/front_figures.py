@@ -108,7 +108,7 @@ def level_axis(ax: Axes, levels: pd.DataFrame, size: float = drawing.STYLE["font
     start, end = ax.get_xlim()
     ticks = levels[levels["learning"].between(start, end)].drop_duplicates("nll").sort_values("learning")
     places, labels = ticks["learning"].tolist(), [f"{nll:.3g}" for nll in ticks["nll"]]
-    across = ax.get_position().width * ax.figure.get_figwidth()
+    across = ax.bbox.width / ax.figure.dpi
     inches = [(place - start) / (end - start) * across for place in places]
     kept = list[int]()
     for number in sorted(range(len(labels)), key=lambda one: one not in (0, len(labels) - 1)):
@@ -131,7 +131,7 @@ def _name_ends(ax: Axes, order: Sequence[str]) -> None:
         place = max(min(float(np.asarray(named[name].get_ydata())[-1]), top), least)
         top = place - room
         marker = "_" if name == PLAIN else named[name].get_marker()
-        style = {"color": named[name].get_color(), "marker": marker, "markersize": 5, "linestyle": "none"}
+        style: Any = {"color": named[name].get_color(), "marker": marker, "markersize": 5, "linestyle": "none"}
         across = ax.get_yaxis_transform()
         ax.plot([1.04], [place], transform=across, clip_on=False, **style)
         ax.text(1.07, place, name, transform=across, va="center", fontsize=NAME_SIZE)
