@@ -46,7 +46,7 @@ STYLE: Any = {
     "text.parse_math": False,  # a name may have dollar signs in it
     "svg.hashsalt": "forgetting",
 }
-PANEL_WIDTH, PANEL_HEIGHT, COLUMNS = 2.6, 1.9, 3  # inches of a panel's axes; panels in a row
+PANEL, COLUMNS = (2.6, 1.9), 3  # inches of a panel's axes; panels in a row
 DOTS_PER_INCH = 130
 EM = STYLE["font.size"] / 72  # inches
 MOST_COLUMNS = 8  # of a legend
@@ -130,26 +130,28 @@ def grid(
     below: float = 0.5,
     foot: float = 0.3,
     above: float = 0.28,
+    beside: float = 0.15,
+    panel: tuple[float, float] = PANEL,
     sharey: Literal["all", "row"] = "all",
 ) -> tuple[Figure, Any]:
     """A figure with a panel each in rows of at most ``columns``; panels that are not needed are hidden.
 
     Laid out in inches, since solving for the layout would cost more than drawing; ``below`` is what a panel's tick
-    labels and axis label need, ``above`` what its title does, ``foot`` what the legend does.
+    labels and axis label need, ``above`` what its title does, ``beside`` names at its right, ``foot`` the legend.
     """
-    columns = min(columns, panels)
-    rows, left, gap, head = -(-panels // columns), 0.6, 0.3, 0.5
-    width = left + columns * PANEL_WIDTH + (columns - 1) * gap + 0.15
-    height = head + rows * (above + PANEL_HEIGHT + below) + foot
+    columns, (wide, high) = min(columns, panels), panel
+    rows, left, gap, head = -(-panels // columns), 0.6, beside + 0.15, 0.5
+    width = left + columns * wide + (columns - 1) * gap + beside
+    height = head + rows * (above + high + below) + foot
     figure = Figure(figsize=(max(width, 4.6), height), dpi=DOTS_PER_INCH)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     figure.subplots_adjust(
         left=left / width,
-        right=1 - 0.15 / width,
+        right=1 - beside / width,
         bottom=(foot + below) / height,
         top=1 - (head + above) / height,
-        wspace=gap / PANEL_WIDTH,
-        hspace=(above + below) / PANEL_HEIGHT,
+        wspace=gap / wide,
+        hspace=(above + below) / high,
     )
     _title(figure, title)
     for ax in axes.flat[panels:]:
@@ -253,10 +255,10 @@ def legend(figure: Figure, axes: Any, order: Sequence[str], columns: int | None 
     names = [name for name in order if name in entries] or list(entries)
     if not names:
         return
-    widths = _inches(names)
+    widths = inches(names)
     most = min(len(names), columns or MOST_COLUMNS)
     across = {count: _legend_inches(widths, count) for count in range(1, most + 1)}
-    count = max((n for n, inches in across.items() if inches <= figure.get_figwidth()), default=1)
+    count = max((n for n, wide in across.items() if wide <= figure.get_figwidth()), default=1)
     more = -(-len(names) // count) - (-(-len(names) // most) if columns else 1)
     if more > 0:
         _grow(figure, more * 1.5 * EM)
@@ -265,7 +267,7 @@ def legend(figure: Figure, axes: Any, order: Sequence[str], columns: int | None 
     figure.legend(handles, names, loc="outside lower center", ncols=count, frameon=False, fontsize=size)
 
 
-def _inches(names: Sequence[str]) -> list[float]:
+def inches(names: Sequence[str]) -> list[float]:
     """How wide names in a legend are: text, the line before it and the gap between them."""
     font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
     points = [text_to_path.get_text_width_height_descent(name, font, ismath=False)[0] for name in names]

@@ -6,7 +6,7 @@ kept. Whether all of it is only exploratory is judged by what was measured, neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,9 @@ class FirstScreen:
 def first_screen(study: StudyFolder) -> FirstScreen:
     """The answer of a study or sweep."""
     if (sweep := read_sweep(study)) is not None:
-        return FirstScreen(*_of_sweep(sweep), tuple(exploratory(study, [sweep.families[0].skill])))
+        skill = sweep.families[0].skill
+        answer, more = _of_sweep(sweep)
+        return FirstScreen(answer, (*more, *_remedies(study, skill)), tuple(exploratory(study, [skill])))
     reasons = tuple(exploratory(study))
     if not study.arm_names:
         return FirstScreen("Nothing was measured.", (), reasons)
@@ -107,8 +109,7 @@ def learned(arm: ArmCurves, skill: str) -> list[ForgettingCurve]:
 
 def _of_arm(study: StudyFolder, arm: ArmCurves, found: dict[str, list[ForgettingCurve]]) -> tuple[str, tuple[str, ...]]:
     """What was lost in an arm: the skill of which least is kept first, then the others and the control."""
-    main = {skill: curves for skill, curves in found.items() if skill in FIRST} or found
-    worst = min(main, key=lambda skill: float(np.mean([curve.retention[-1] for curve in main[skill]])))
+    worst = least_kept(found)
     curves = found[worst]
     losers = [curve for curve in curves if skill_cost(curve).below_from is not None]
     dose = max(int(curve.dose[-1]) for curve in curves)
@@ -121,7 +122,7 @@ def _of_arm(study: StudyFolder, arm: ArmCurves, found: dict[str, list[Forgetting
             f"lies below what it was; a loss of {skill_cost(open_loss).not_excluded:.2f} ({open_loss.student}) is not "
             "excluded."
         )
-    more = [_since(worst, losers)] if _differ(losers) else []
+    more = [*_remedies(study, worst), *([_since(worst, losers)] if _differ(losers) else [])]
     others = [f"{skill} {_range(own)}" for skill, own in found.items() if skill != worst]
     if others:
         more.append(f"Of the other skills is kept, least to most by student: {'; '.join(others)}.")
@@ -129,6 +130,22 @@ def _of_arm(study: StudyFolder, arm: ArmCurves, found: dict[str, list[Forgetting
     if control is not None and control.name != arm.name and (own := learned(control, worst)):
         more.append(f"With {instead(control)} in its place {worst} is kept at {_range(own)}.")
     return answer, tuple(more)
+
+
+def least_kept(found: Mapping[str, Sequence[ForgettingCurve]]) -> str:
+    """The skill of which least is kept at the last dose, maths and code before others."""
+    main = {skill: curves for skill, curves in found.items() if skill in FIRST} or found
+    return min(main, key=lambda skill: float(np.mean([curve.retention[-1] for curve in main[skill]])))
+
+
+def _remedies(study: StudyFolder, skill: str) -> list[str]:
+    """Which remedy keeps most of a skill at equal learning; nothing where the study has none."""
+    if not study.arm_names or not tables.has_remedies(study):
+        return []
+    from forgetting.report.front_answer import front_answer, front_lines  # with scipy, which only fronts need
+
+    found = front_answer(study, main_arm(study).name, skill)
+    return front_lines(found, study.arm(found.arms).contamination) if found is not None else []
 
 
 def _lost(

@@ -1,4 +1,4 @@
-"""Remedies at equal learning, as a figure and tables: retention against learning, one line a method.
+"""Remedies at equal learning, as tables beside the figures of ``front_figures``, and the orderings of the literature.
 
 Only of studies in which a mitigation can be held against plain tuning; the numbers are those of ``analysis.fronts``.
 """
@@ -7,30 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
-from forgetting.analysis.fronts import NEVER, Fronts, fronts
-from forgetting.analysis.learning_paths import PLAIN
+from forgetting.analysis.fronts import NEVER
 from forgetting.analysis.orderings import orderings
 from forgetting.analysis.study_folder import StudyFolder
-from forgetting.report import drawing
-from forgetting.report.drawing import COLUMNS, MARKERS
+from forgetting.report import front_figures
+from forgetting.report.front_answer import kept_fronts
 from forgetting.report.topic import Topic
-
-LEGEND_COLUMNS = (2, 4, 6)  # beside one, two and more panels
-
-
-def kept_fronts(study: StudyFolder) -> Fronts:
-    """The fronts of a study at the usual levels, made once for all views."""
-    names = {name: f"fronts: {name}" for name in ("levels", "areas", "lines")}
-    if not set(names.values()) <= study.kept.keys():
-        found = fronts(study)
-        study.kept |= {label: getattr(found, name) for name, label in names.items()}
-    return Fronts(**{name: study.kept[label] for name, label in names.items()})
 
 
 def kept_orderings(study: StudyFolder) -> pd.DataFrame:
@@ -74,64 +59,6 @@ def _cell(level: dict[Any, Any]) -> str:
     return text + (f", {level['reached']} of {level['students']}" if few else "")
 
 
-@drawing.styled
-def front(study: StudyFolder, arms: str) -> Figure | None:
-    """Retention against learning in one set of arms: a panel for each size and skill, a line a method with its band."""
-    found = kept_fronts(study)
-    lines, levels = (frame[frame["arms"] == arms] for frame in (found.lines, found.levels))
-    panels = list(dict.fromkeys(lines[["student", "skill"]].itertuples(index=False, name=None)))
-    if not panels:
-        return None
-    methods = list(dict.fromkeys(levels["method"]))
-    columns = LEGEND_COLUMNS[min(len(panels), 3) - 1]
-    foot = 0.3 + 0.19 * (-(-len(methods) // columns) - 1)
-    title = f"Retention against learning (NLL in nats a token)\n{arms} · {_students(levels)}"
-    figure, axes = drawing.grid(len(panels), COLUMNS, title, foot=foot)
-    ticks = levels.drop_duplicates("nll")
-    for ax, (student, skill) in zip(axes.flat, panels, strict=False):
-        for name in methods:
-            own = lines[(lines["student"] == student) & (lines["skill"] == skill) & (lines["method"] == name)]
-            if len(own):
-                style = _style(name, methods)
-                ax.plot(own["learning"], own["retention"], label=name, markevery=5, **style)
-                ax.fill_between(own["learning"], own["low"], own["high"], color=style["color"], alpha=0.08, linewidth=0)
-                if own["learning"].iloc[-1] < lines["learning"].max():
-                    end = {"marker": "x", "color": style["color"], "markersize": 6, "linestyle": "none", "zorder": 5}
-                    ax.plot(own["learning"].iloc[-1:], own["retention"].iloc[-1:], **end)
-        ax.xaxis.set_major_locator(FixedLocator(ticks["learning"].tolist()))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xticklabels([f"{nll:.3g}" for nll in ticks["nll"]])
-        ax.set_title(f"{student}, {skill}")
-        ax.set_xlabel("NLL of the new task, falling to the right")
-    drawing.retention_axes(axes)
-    drawing.legend(figure, axes, methods, columns)
-    return figure
-
-
-def _students(levels: pd.DataFrame) -> str:
-    """What the bands are of."""
-    fewest, most = int(levels["students"].min()), int(levels["students"].max())
-    if most == 1:
-        return "1 student a size, so no bands"
-    return f"{fewest} students a size, 95%" if fewest == most else f"{fewest} to {most} students a size, 95%"
-
-
-def _style(name: str, methods: list[str]) -> dict[str, Any]:
-    """Plain tuning in black; the others by colour and marker together, which 20 colours alone could not tell apart."""
-    if name == PLAIN:
-        return {"color": "black", "linewidth": 2.2, "zorder": 4}
-    number = [other for other in methods if other != PLAIN].index(name)
-    shades = matplotlib.colormaps["tab20"]
-    return {"color": shades((2 * number + number // 10) % 20), "marker": MARKERS[number % len(MARKERS)], "zorder": 3}
-
-
-def drawn(study: StudyFolder) -> dict[str, Figure]:
-    """The figure ``front`` of every set of arms, by file name."""
-    names = dict.fromkeys(kept_fronts(study).levels["arms"])
-    found = {f"front-{arms}": front(study, str(arms)) for arms in names}
-    return {name: figure for name, figure in found.items() if figure is not None}
-
-
 def _titled(study: StudyFolder) -> dict[str, pd.DataFrame]:
     return {f"Levels and areas of {arms}": table for arms, table in tables(study).items()}
 
@@ -156,11 +83,16 @@ TOPIC = Topic(
             "One line a method: the envelope of its strengths, rates and doses, chosen at each level on half of the "
             "students and shown on the others, as far as all of them learn; a cross where it ends before others. "
             "Bands: 95%, Student's t over students. Plain tuning has all its rates, every look as an end, and "
-            "WiSE-FT."
+            "WiSE-FT. Where there are more methods than colours, those that keep most over sizes and skills are named "
+            "at the right, at the height where they end."
+        ),
+        "fronts": (
+            "Every method in a panel of its own beside plain tuning (black), in the order of its area, which is named "
+            "with its 95% interval; blue where the whole interval lies above 0, orange where below."
         ),
     },
     tables=_titled,
-    drawn=drawn,
+    drawn=front_figures.drawn,
 )
 
 

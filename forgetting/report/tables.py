@@ -264,6 +264,11 @@ def doses_apart(doses: NDArray[np.int64], positions: Floats, share: float = 0.13
     return [*kept, int(doses[-1])]
 
 
+def has_remedies(study: StudyFolder) -> bool:
+    """Whether arms differ in what is done against forgetting."""
+    return len({part_name(arm.get("mitigation", "none")) for arm in study.record.get("arms", [])}) > 1
+
+
 def _joined(names: pd.Series) -> str:
     return ", ".join(dict.fromkeys(str(name) for name in names if name))
 

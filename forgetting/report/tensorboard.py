@@ -17,6 +17,7 @@ from forgetting.analysis.scores import PROBE
 from forgetting.analysis.study_folder import StudyFolder
 from forgetting.errors import file_name
 from forgetting.evaluation.events import EventsWriter, HParam, scalar_values
+from forgetting.report.tables import has_remedies
 
 OVERVIEW, FIRST_SKILLS = "study", ("maths", "code")
 SETTINGS = "student capacity arm contamination shift rate_multiple rate_policy mitigation".split()
@@ -82,12 +83,12 @@ def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _pictures(study: StudyFolder) -> dict[str, bytes]:
     """What no scalar shows: the fronts of remedies, accuracy against tokens of ways of answering."""
-    remedied = len({part_name(arm.get("mitigation", "none")) for arm in study.record.get("arms", [])}) > 1
+    remedied = has_remedies(study)
     if not remedied and study.other_ways.empty:
         return {}
-    from forgetting.report import answering_views, drawing, remedies
+    from forgetting.report import answering_views, drawing, front_figures
 
-    found = (remedies.drawn(study) if remedied else {}) | answering_views.drawn(study)
+    found = (front_figures.drawn(study) if remedied else {}) | answering_views.drawn(study)
     return {name.replace("-", "/", 1): drawing.png(figure) for name, figure in found.items()}
 
 

@@ -27,6 +27,7 @@ BENCHMARKS = {
     "code": {"version": 1, "chance": 0.0, "skill": "code"},
     "lookup": {"version": 2, "chance": 0.1, "skill": "lookup"},
 }
+REMEDIES = {"dialogue-replay": {"name": "replay", "share": 0.05}, "dialogue-ewc": {"name": "ewc", "strength": 30.0}}
 ITEMS = 60
 
 
@@ -109,6 +110,31 @@ def write_study(folder: Path, ledger: pd.DataFrame) -> Path:
     versions = {name: int(about["version"]) for name, about in BENCHMARKS.items()}  # type: ignore[call-overload]
     (folder / "scores.jsonl").write_text(jsonl(map(asdict, score_rows(ledger, chances, versions))))
     write_json(folder / "record.json", synthetic_record())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def remedied_ledger(synthetic_ledger: pd.DataFrame) -> pd.DataFrame:
+    """Replay learns as plain tuning does and loses what the noise arm loses; ewc learns nothing."""
+    few = synthetic_ledger["benchmark"].isin(["code", "probe"])
+    small = synthetic_ledger[(synthetic_ledger["student"] == "34k") & few]
+    plain = small[small["arm"].isin(["dialogue", "dialogue-rate0.25"])]
+    probes = small["benchmark"] == "probe"
+    own = small[(small["arm"] == "dialogue") & probes]
+    replay = pd.concat([small[(small["arm"] == "noise") & ~probes], own]).assign(arm="dialogue-replay")
+    stuck = small[(small["arm"] == "dialogue-rate0") & ~probes]
+    still = own[own["dose"] == 0]
+    idle = [stuck, *(still.assign(dose=dose) for dose in sorted(stuck["dose"].unique()))]
+    return pd.concat([plain, replay, pd.concat(idle).assign(arm="dialogue-ewc")], ignore_index=True)
+
+
+def write_remedied(folder: Path, ledger: pd.DataFrame) -> Path:
+    """A study folder of the synthetic study with two remedies."""
+    write_study(folder, ledger)
+    record = synthetic_record()
+    own = {arm["name"]: arm for arm in record["arms"]}
+    more = [own["dialogue"] | {"name": name, "mitigation": part} for name, part in REMEDIES.items()]
+    write_json(folder / "record.json", record | {"arms": [own["dialogue"], own["dialogue-rate0.25"], *more]})
     return folder
 
 
