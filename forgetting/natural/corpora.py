@@ -49,26 +49,12 @@ def rows(
     Raises:
         UsageError: nothing there, not readable, gated, offline, or an unknown format; one line that says what to do
     """
-    streaming, source = source.startswith(STREAM), expanded(source.removeprefix(STREAM), field)
-    path = Path(source.replace("{split}", split)).expanduser()
-    if path.suffix == ".gz" and path.with_suffix("").suffix == ".jsonl" and os.path.isfile(path):
+    path, streaming = local_path(source, split, field), source.startswith(STREAM)
+    if path is None:
+        return _hub(expanded(source.removeprefix(STREAM), field), split, config, field, streaming)
+    if path.suffix == ".gz" and path.with_suffix("").suffix == ".jsonl" and path.is_file():
         return _lines(path, field)
-    if os.path.exists(path):  # unlike Path.exists, it says of a name that is too long that nothing is there
-        return _local(path, split, field, streaming)
-    if source.startswith("hf://"):
-        return _hub(source, split, config, field, streaming)
-    if "://" in source:
-        raise UsageError(
-            f"{field}: must be a file on this machine or a data set of the hub, got {source!r}; fetch it first"
-        )
-    if (
-        source.startswith((".", "/", "~"))
-        or source.endswith("/")
-        or path.suffix in (*SUFFIXES, ".gz")
-        or source.count("/") > 1
-    ):
-        raise UsageError(f"{field}: there is no file or folder {str(path)!r}")
-    return _hub(source, split, config, field, streaming)
+    return _local(path, split, field, streaming)
 
 
 def numbered(source: str, *, split: str, config: str = "", field: str = "source") -> Iterator[Numbered]:
@@ -81,9 +67,21 @@ def numbered(source: str, *, split: str, config: str = "", field: str = "source"
 
 
 def local_path(source: str, split: str, field: str = "source") -> Path | None:
-    """The file or folder that a source names on this machine; None of the hub's."""
-    path = Path(expanded(source.removeprefix(STREAM), field).replace("{split}", split)).expanduser()
-    return path if os.path.exists(path) else None
+    """The file or folder that a source names on this machine; None of the hub's. ``UsageError`` where it is neither."""
+    source = expanded(source.removeprefix(STREAM), field)
+    path = Path(source.replace("{split}", split)).expanduser()
+    if os.path.exists(path):  # unlike Path.exists, it says of a name that is too long that nothing is there
+        return path
+    if source.startswith("hf://"):
+        return None
+    if "://" in source:
+        raise UsageError(
+            f"{field}: must be a file on this machine or a data set of the hub, got {source!r}; fetch it first"
+        )
+    written_as_path = source.startswith((".", "/", "~")) or source.endswith("/") or source.count("/") > 1
+    if written_as_path or path.suffix in (*SUFFIXES, ".gz"):
+        raise UsageError(f"{field}: there is no file or folder {str(path)!r}")
+    return None
 
 
 def expanded(source: str, field: str) -> str:
