@@ -15,6 +15,8 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -26,6 +28,8 @@ from forgetting.record.reading import bounded_lines
 TextRow = dict[str, Any]
 VALIDATION_ONE_IN = 20
 STREAM = "stream:"
+OFFLINE = "give a local file, or go online once"
+REACHED_WITHIN = 10.0  # seconds
 FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
@@ -156,8 +160,11 @@ def _files(source: str, path: Path, field: str, streaming: bool) -> Any:
 
 
 def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> Iterator[TextRow]:
-    datasets = _datasets()
     name, _, revision = source.partition("@")
+    if not (source.startswith("hf://") or in_cache(name) or _hub_answers()):
+        why = f"HF_HUB_OFFLINE is set: {OFFLINE}" if _told_offline() else f"the hub cannot be reached: {OFFLINE}"
+        raise UsageError(f"{field}: cannot load data set {source!r}: it is not on this machine, and {why}")
+    datasets = _datasets()
     try:
         if source.startswith("hf://"):
             loaded = _files(source, Path(source), field, streaming)
@@ -172,6 +179,30 @@ def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> I
     return _plain(loaded, f"{field}: cannot read data set {source!r}")
 
 
+def in_cache(name: str) -> bool:
+    """Whether ``datasets`` has prepared a data set of the hub once on this machine."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    place = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser() / name.replace("/", "___")
+    return place.is_dir()
+
+
+def _told_offline() -> bool:
+    return bool(os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"))
+
+
+@cache
+def _hub_answers() -> bool:
+    """Whether the hub can be reached, asked once and for seconds: ``datasets`` tries again for half a minute."""
+    from huggingface_hub import constants, get_session
+
+    if _told_offline():
+        return False
+    with suppress(Exception):  # of whichever library it sends by
+        get_session().head(constants.ENDPOINT, timeout=REACHED_WITHIN)
+        return True
+    return False
+
+
 def _reason(error: Exception, name: str) -> str:
     """Why the hub gave nothing, and what to do about it."""
     chain, seen = [error], str(error).lower()
@@ -183,8 +214,8 @@ def _reason(error: Exception, name: str) -> str:
     if "gated" in seen:
         where = f"https://huggingface.co/datasets/{name.removeprefix('hf://datasets/')}"
         return f"it is gated; accept its terms at {where} and log in with `hf auth login`, or give a local file"
-    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
-        return f"{_first_line(error)}; HF_HUB_OFFLINE is set: give a local file, or go online once"
+    if _told_offline():
+        return f"{_first_line(error)}; HF_HUB_OFFLINE is set: {OFFLINE}"
     if "scripts are no longer supported" in seen:
         return "it comes with a loading script, which is never run; name its files: hf://datasets/owner/name/*.jsonl"
     return f"{_first_line(error)}; look at its name, log in if it is private (`hf auth login`), or give a local file"

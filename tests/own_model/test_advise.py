@@ -12,6 +12,7 @@ import pytest
 from forgetting import Ladder, Optimiser, Spec
 from forgetting.errors import UsageError
 from forgetting.mitigation.kl_to_base import KLToBase
+from forgetting.natural.corpora import _hub_answers
 from forgetting.own_model.advise import advise, keep_of
 from forgetting.own_model.given import default_rate, parameters_of
 from forgetting.own_model.plans import KL_ROWS, planned
@@ -94,12 +95,44 @@ def test_benchmarks_are_read_where_their_data_lie(here: Path, monkeypatch: pytes
     data = corpora(here)["dialogues"]
     checkpoint(here / "mine")
     monkeypatch.setenv("FORGETTING_DATA", str(here / "data"))
-    (asked,) = planned("./mine", data, {"maths": 0.9}).spec.evaluation.benchmarks
-    assert asked == {"name": "gsm8k", "limit": 100}
     (here / "data").mkdir()
     (here / "data" / "gsm8k-test.jsonl.gz").write_bytes(b"")
     (asked,) = planned("./mine", data, {"maths": 0.9}).spec.evaluation.benchmarks
     assert asked == {"name": "gsm8k", "limit": 100, "source": "$FORGETTING_DATA/gsm8k-{split}.jsonl.gz"}
+
+
+@pytest.mark.parametrize("offline", ["1", ""])
+def test_what_is_to_be_kept_and_cannot_be_measured_is_said_at_once(
+    offline: str, here: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Outcome]
+) -> None:
+    data = corpora(here)["dialogues"]
+    checkpoint(here / "mine")
+    monkeypatch.setenv("HF_HOME", str(here / "none"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    monkeypatch.delenv("FORGETTING_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: Unreachable)
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
+    _hub_answers.cache_clear()
+    for skill, name, file in (("maths", "gsm8k", "gsm8k-test.jsonl.gz"), ("code", "humaneval", "HumanEval.jsonl.gz")):
+        outcome = command("advise", "./mine", "--data", data, "--keep", f"{skill}:.95")
+        assert outcome.status == 2 and len(outcome.err.splitlines()) == 1
+        assert f"keep: {skill} is measured by {name}: cannot load data set" in outcome.err
+        assert ("HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached") in outcome.err
+        assert f"put {file} into the folder of FORGETTING_DATA, give --benchmarks '{{name: {name}" in outcome.err
+        assert outcome.err.endswith("or leave --keep out\n")
+    outcome = command("advise", "./mine", "--data", data, "--benchmarks", "gsm8k", "--keep", "maths:.95")
+    assert outcome.status == 2 and "error: benchmarks[0].source: cannot load data set 'openai/gsm8k'" in outcome.err
+    assert planned("10k", "dialogue", {"maths": 0.95}).keep == {"maths": 0.95}  # which needs no hub
+    _hub_answers.cache_clear()
+
+
+class Unreachable:
+    """A session of a machine without a network."""
+
+    @staticmethod
+    def head(url: str, timeout: float) -> None:
+        assert timeout <= 10
+        raise OSError("Name or service not known")
 
 
 def test_without_gsm8k_at_hand_what_needs_no_data_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
