@@ -137,6 +137,7 @@ class PilotRounds:
             self.plan.study.students[0].name, Path(str(source)).name if source else part.short_name(), self.keep,
             standing, planned=self.plan.spec.doses.dose, notes=self._notes(part.short_name()), budget=self.budget,
             usual=self.plan.usual, words={arm: words(remedy) for arm, remedy in self.plan.remedies.items()},
+            full_rate=self.plan.full_rate,
         )  # fmt: skip
         self.keep = {skill: level for skill, level in self.keep.items() if standing[skill].learned}
         if not self.keep:

@@ -92,6 +92,11 @@ class Planned:
         return next((a.name for a in self.study.arms if _replays(a.mitigation, "replay", USUAL)), "")
 
     @property
+    def full_rate(self) -> tuple[str, ...]:
+        """The arms that train at the planned rate."""
+        return tuple(arm.name for arm in self.study.arms if arm.mitigation.rate() == 1)
+
+    @property
     def reserve(self) -> list[str]:
         """The arms that are not tried at first."""
         return [a.name for a in self.study.arms if _replays(a.mitigation, "self_replay", HALF)]
