@@ -12,10 +12,14 @@ import pytest
 from forgetting import Ladder, Optimiser, Spec
 from forgetting.errors import UsageError
 from forgetting.mitigation.kl_to_base import KLToBase
+from forgetting.models.checkpoint import load
 from forgetting.natural.corpora import _hub_answers
-from forgetting.own_model.advise import advise, keep_of
+from forgetting.own_model.advise import PilotRounds, advise, keep_of
+from forgetting.own_model.allowance import Allowance
+from forgetting.own_model.gauge import pace
 from forgetting.own_model.given import default_rate, parameters_of
 from forgetting.own_model.plans import KL_ROWS, planned
+from forgetting.record.store import Store
 from forgetting.study.spec_files import load_spec
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -229,3 +233,19 @@ def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(he
     assert own.spec.fine_tuning.learning_rate == 1e-3 and own.spec.doses.dose == 64
     assert own.reserve == [] and max(own.costs().values()) == pytest.approx(1 + 4 / 3)  # KL on as many rows
     assert own.costs()[own.usual] == 2 and plan.usual == ""  # half replay is advised where there is something to replay
+
+
+def test_a_step_and_a_look_of_a_checkpoint_are_timed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = corpora(here)["dialogues"]
+    checkpoint(here / "mine")
+    plan = planned("./mine", data, {"sums": 0.9}, benchmarks=[{"name": "sums", "item_count": 4}], dose=16)
+    rounds = PilotRounds(plan, plan.keep, Allowance(32, "samples"), "2", here, Store(here / "store"), 0, quiet=False)
+    rounds._foretell(Allowance(32, "samples"), 6, 3, 1)
+    assert "pilots" not in "".join(capsys.readouterr())  # a student of the embedded world has no pace
+    model = load(plan.study.students[0])
+    before = {name: weight.clone() for name, weight in model.state().items()}
+    rounds.pace = pace(plan.study, model)
+    assert rounds.pace.sample > 0 and rounds.pace.pilot > 0
+    assert all(weight.equal(before[name]) for name, weight in model.state().items())
+    rounds._foretell(Allowance(32, "samples"), 6, 3, 1)
+    assert "pilots: about 1 minutes, one after another (a step of 32 samples" in "".join(capsys.readouterr())

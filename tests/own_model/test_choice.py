@@ -16,7 +16,7 @@ from forgetting.analysis.shipped_runs import shipped_runs, whole_runs
 from forgetting.errors import UsageError
 from forgetting.own_model import prospects
 from forgetting.own_model.advice import HALF_REPLAYED, NOTHING_TOLD, Advice
-from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
+from forgetting.own_model.allowance import Allowance, Speed, expected, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Choice, Prospect, choose, flips, halved, ranked
 from forgetting.own_model.prospects import NOTHING_OLD, Pilot, _against
 from forgetting.spec import Spec
@@ -91,6 +91,13 @@ def test_where_nothing_is_told_the_advice_says_what_whole_runs_of_others_kept() 
         assert f"whole runs of others ({kept[HALF_REPLAYED].students} students" in text
         assert f"{HALF_REPLAYED} kept {kept[HALF_REPLAYED].regret:.2f} less" in text
         assert f"{NOTHING_TOLD}, {kept[NOTHING_TOLD].regret:.2f} less" in text
+
+
+def test_how_long_pilots_take_is_foretold_from_a_step_and_a_look() -> None:
+    pace = Speed(0.5, 10.0)
+    assert expected(Allowance(64, "samples"), pace, arms=5, looks=3, rounds=1) == 64 * 0.5 + 5 * 4 * 10
+    assert expected(Allowance(64, "samples"), pace, arms=5, looks=3, rounds=3) == 64 * 0.5 + (5 + 3 + 2) * 4 * 10
+    assert expected(Allowance(90, "seconds"), pace, arms=5, looks=3, rounds=3) == 90
 
 
 def test_that_all_is_gone_at_the_full_rate_is_said_before_anything_else() -> None:
