@@ -74,7 +74,7 @@ def expected(allowance: Allowance, pace: Speed, arms: int, looks: int, rounds: i
     """
     if allowance.unit == "seconds":
         return allowance.amount
-    pilots = sum(math.ceil(arms / 2**number) for number in range(rounds))
+    pilots = sum(math.ceil(arms / (1 << number)) for number in range(rounds))
     return allowance.amount * pace.sample + pilots * (looks + 1) * pace.pilot
 
 

@@ -46,6 +46,8 @@ def writes(study: Study, model: Model) -> bool:
 
 def pace(study: Study, model: Model) -> Speed:
     """Wall seconds of a sample of plain tuning, by the second of two steps without their update, and of a look."""
+    import torch
+
     from forgetting import losses
     from forgetting.batching import encode
     from forgetting.training.module import BatchData
@@ -59,7 +61,7 @@ def pace(study: Study, model: Model) -> Speed:
     batch = BatchData(lambda: iter(()), 0).transfer_batch_to_device(batch, model.device, 0)
     for _ in range(2):
         begin = time.monotonic()
-        losses.cross_entropy(model, batch).sum().backward()
+        torch.autograd.backward(losses.cross_entropy(model, batch).sum())
         sum(float(p.grad.sum()) for _, p in model.named_parameters() if p.grad is not None)  # waits for the device
         model.network.zero_grad()
     return Speed((time.monotonic() - begin) / len(drawn), look)
