@@ -48,6 +48,15 @@ def _last_words(said: str) -> int:
     return 2
 
 
+@contextmanager
+def under(field: str) -> Iterator[None]:
+    """What is wrong with a setting, told by its whole path: first that of the group or entry that holds it, if any."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{field}.{error}".lstrip(".")) from None
+
+
 def require(condition: bool, field: str, rule: str, value: object) -> None:
     """Raise ``UsageError`` unless ``condition`` holds; for the constructors of specs and parts."""
     if not condition:
@@ -88,7 +97,7 @@ def wants(hint: Any) -> str:
         return f"a list, each {wants(arguments[0])}"
     if origin is tuple:
         return f"a list of {len(arguments)} values, each {wants(arguments[0])}"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
     words |= {os.PathLike: "a path", types.NoneType: "None"}
     return words.get(origin or hint, getattr(hint, "__name__", str(hint)))
 

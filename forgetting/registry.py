@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import re
 import traceback
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,27 @@ def settings_of(family: str, value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {"name": value}
 
 
+@contextmanager
+def told_as(field: str, part: Part | type[Part]) -> Iterator[None]:
+    """What a part says of its settings (``replay.share: ...``), said of the field that it was given in.
+
+    Whoever speaks first in the line, if anybody (the part, or something that it is made of), is left out where a
+    setting of the part follows: the user wrote ``mitigations[1].share``.
+    """
+    try:
+        yield
+    except UsageError as error:
+        speaker = rf"(?:{part.family}\.)??(?:{re.escape(part.short_name())}|\w+)\."
+        own = "|".join(f.name for f in dataclasses.fields(part)) or "(?!)"
+        found = re.match(rf"({speaker})?((?:{own})(?(1)(?=\W)|(?=[:\[])).*)", str(error), re.DOTALL)
+        raise UsageError(f"{field}.{found[2]}" if found else f"{field}: {error}") from error
+
+
+def build_all(family: str, values: Iterable[Any], field: str) -> tuple[Any, ...]:
+    """The parts of a list."""
+    return tuple(build(family, value, f"{field}[{place}]") for place, value in enumerate(values))
+
+
 def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None = None) -> Part:
     """A part from ``"name"``, ``{"name": ..., setting: value}`` or a part; every mistake is a ``UsageError``."""
     field = field or family
@@ -105,16 +128,17 @@ def build(family: str, value: str | Mapping[str, Any] | Part, field: str | None 
     known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
     for key, given in settings.items():
         if key not in known:
-            raise unknown(f"{field}.{cls.short_name()}", key, known or ["(no settings)"])
-        settings[key] = checked(given, known[key], f"{field}.{cls.short_name()}.{key}")
+            raise unknown(field, key, known or ["(no settings)"])
+        settings[key] = checked(given, known[key], f"{field}.{key}")
     try:
-        return cls(**settings)
+        with told_as(field, cls):
+            return cls(**settings)
     except UsageError:
         raise
     except TypeError as error:
-        raise UsageError(f"{field}.{cls.short_name()}: {error}") from None
+        raise UsageError(f"{field}: {cls.short_name()}: {error}") from None
     except (ValueError, AssertionError, LookupError, ArithmeticError, AttributeError) as error:
-        raise UsageError(f"{field}.{cls.short_name()}: {type(error).__name__}: {error}".rstrip(": ")) from error
+        raise UsageError(f"{field}: {cls.short_name()}: {type(error).__name__}: {error}".rstrip(": ")) from error
 
 
 def place_outside(error: BaseException) -> str | None:

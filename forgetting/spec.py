@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple, cast, get_type_hints
 
-from forgetting.errors import check_fields, file_name, require, unknown
+from forgetting.errors import check_fields, file_name, require, under, unknown
 
 MOST_LOOKS, MOST_RUNS = 1_000, 100_000
 MOST_SEED = 2**32 - 1
@@ -131,10 +131,14 @@ class Fit(Optimiser):
 
 
 class StageSpec(NamedTuple):
-    """A stage of distillation as it is asked for; ``teacher`` is the branch that teaches it, empty: the ladder's."""
+    """A stage of distillation as it is asked for; ``teacher`` is the branch that teaches it, empty: the ladder's.
+
+    ``fields`` are the paths in a spec at which its method is written, and the target and the samples of its fit.
+    """
 
     method: PartValue
     fit: Fit
+    fields: dict[str, str]
     teacher: str = ""
 
 
@@ -182,7 +186,7 @@ class Ladder:
     def stages(self) -> list[StageSpec]:
         """The stages of distillation, of the trunk where there are branches: each one's method and fit."""
         if not isinstance(self.distillation, tuple):
-            return [StageSpec(self.distillation, self.distilling)]
+            return [StageSpec(self.distillation, self.distilling, self._fields(method="distillation"))]
         require(len(self.distillation) > 0, "distillation", "a method, or at least one stage", self.distillation)
         return [self._stage(f"distillation[{i}]", one) for i, one in enumerate(self.distillation)]
 
@@ -216,7 +220,14 @@ class Ladder:
                 raise unknown(where, name, ["method", *known, *([] if teachers is None else ["teacher"])])
         if "until" in own:
             own["until"] = from_plain(own["until"], Until, f"{where}.until")
-        return StageSpec(method, replace(self.distilling, **own), teacher)
+        with under(where):
+            fit = replace(self.distilling, **own)
+        return StageSpec(method, fit, self._fields(**{name: f"{where}.{name}" for name in given}), teacher)
+
+    def _fields(self, **own: str) -> dict[str, str]:
+        """Where a stage's method, target and samples are written: in its own settings, or in those of every stage."""
+        fields = {"until": "distilling.until", "original": "distilling.original"} | own
+        return {name: f"ladder.{fields[name]}" for name in ("method", "until", "original")}
 
 
 @dataclass(frozen=True)
@@ -455,16 +466,20 @@ class Spec:
         require(0 <= self.first_seed <= last, "first_seed", f"from 0 to {last:,}", self.first_seed)
 
 
-def from_plain(data: Any, kind: type[Any] = Spec, where: str = "spec") -> Any:
-    """The spec (or a dataclass of it) that ``dataclasses.asdict`` made plain; ``UsageError`` where it is none."""
-    require(isinstance(data, dict), where, "a mapping", data)
+def from_plain(data: Any, kind: type[Any] = Spec, where: str = "") -> Any:
+    """The spec (or a dataclass of it, at the path ``where``) that ``dataclasses.asdict`` made plain.
+
+    ``UsageError`` where it is none.
+    """
+    require(isinstance(data, dict), where or "spec", "a mapping", data)
     known = {f.name: f for f in fields(kind)}
     hints = get_type_hints(kind)
     values = {}
     for name, value in data.items():
         if name not in known:
-            raise unknown(where, name, known)
+            raise unknown(where or "spec", name, known)
         if is_dataclass(hints[name]):
-            value = from_plain(value, cast(type[Any], hints[name]), name)
+            value = from_plain(value, cast(type[Any], hints[name]), f"{where}.{name}".lstrip("."))
         values[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)
+    with under(where):
+        return kind(**values)

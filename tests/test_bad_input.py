@@ -111,7 +111,7 @@ FILES = {
     "no shifts": ("shifts: []", ["shifts", "at least one"]),
     "shift twice": ("shifts: [1.0, 1.0]", ["shifts", "repeats"]),
     "rate negative": ("rate_multiples: [-1]", ["rate_multiples", "0 or more"]),
-    "replay of all": ("mitigations: [{name: replay, share: 1.0}]", ["replay.share", "below 1"]),
+    "replay of all": ("mitigations: [{name: replay, share: 1.0}]", ["mitigations[0].share: must be", "below 1"]),
     "empty ladder": ("ladder: {students: []}", ["ladder.students", "at least one"]),
     "student twice": ("ladder: {students: [10k, 10k]}", ["ladder.students", "repeats"]),
     "students descending": ("ladder: {students: [34k, 10k]}", ["ladder.students", "ascending"]),
@@ -141,6 +141,18 @@ FILES = {
     "strength not a number": ("mitigations: [{name: l2_sp, strength: .nan}]", ["strength", "finite", "nan"]),
     "missing module": ("contaminations: [nowhere.at.All]", ["contaminations", "nowhere.at.All"]),
     "not a part": ("contaminations: [os.path]", ["contaminations", "not a Contamination"]),
+    "wrong setting of a stage": (
+        "ladder: {distillation: [{method: off_policy, samples: many}]}",
+        ["ladder.distillation[0].samples: must be a whole number, got 'many'"],
+    ),
+    "near-miss setting of a stage": (
+        "ladder: {branches: [{name: a, stages: [{method: gold, sampels: 3}]}]}",
+        ["ladder.branches[0].stages[0]: unknown name 'sampels'; did you mean 'samples'"],
+    ),
+    "wrong setting of a mixture's part": (
+        "contaminations: [dialogue, {name: mixture, shares: [1.0], parts: [{name: conversations, limit: -1}]}]",
+        ["contaminations[1].parts[0].limit: must be", "0 or more", "-1"],
+    ),
     "part of another family": ("contaminations: [maths]", ["contaminations", "'maths'"]),
 }
 

@@ -197,7 +197,7 @@ def test_a_part_is_taken_as_it_is() -> None:
         ("outsider_parts.broken", "is not a Contamination"),
         ("forgetting.mitigation.l2_sp.L2SP", "is not a Contamination"),
         ("outsider_parts.Needy", "length"),
-        ({"name": "outsider_parts.Silence", "length": -1}, "silence.length: must be 0 or more, got -1"),
+        ({"name": "outsider_parts.Silence", "length": -1}, "contaminations.length: must be 0 or more, got -1"),
         ({"name": "outsider_parts.Faulty", "place": "start"}, "Faulty: AssertionError: not at the start"),
         ({"name": "outsider_parts.Silence", "weight": float("nan")}, "must be a finite number, got nan"),
         ({"name": "outsider_parts.Silence", "weight": "1"}, "must be a number"),
@@ -236,5 +236,5 @@ def test_the_example_of_the_docs_is_a_part(tmp_path: Path, monkeypatch: pytest.M
     first, again = (next(part.samples(np.random.default_rng(0))) for _ in range(2))
     assert first == again
     assert len(first.answer.split()) == 3
-    with pytest.raises(UsageError, match=r"counting\.length: must be from 1 to 20, got 99"):
+    with pytest.raises(UsageError, match=r"^contamination\.length: must be from 1 to 20, got 99"):
         registry.build("contamination", {"name": "documented_parts.Counting", "length": 99})

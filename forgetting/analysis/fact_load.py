@@ -46,7 +46,7 @@ def fact_runs(study: StudyFolder) -> pd.DataFrame:
     rows = rows[rows["depth"].isna() & rows["nll"].notna()]
     if given is None or rows.empty:
         return pd.DataFrame(columns=RUNS)
-    part = cast(Facts, registry.build("benchmarks", given))
+    part = cast(Facts, registry.build("benchmarks", given, "facts"))
     _check_taught(study.record["spec"].get("ladder", {}).get("original", "original"), part)
     count, each = part.fact_count, bits(part.fact_values)
     found = rows[[*HEAD, "distillation_seed", "seed", "accuracy"]].reset_index(drop=True)

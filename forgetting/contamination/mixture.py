@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -54,8 +54,9 @@ class Mixture(Contamination):
 
     def check(self) -> None:
         """Each part checks its own data."""
-        for part in self._built():
-            part.check()
+        for place, part in enumerate(self._built()):
+            with registry.told_as(f"contamination.mixture.parts[{place}]", part):
+                part.check()
 
     def told(self) -> dict[str, Any]:
         """What each part tells, by its name and its place among the parts."""
@@ -63,8 +64,4 @@ class Mixture(Contamination):
         return {f"{part.short_name()} {place}": told for place, part in parts if (told := part.told())}
 
     def _built(self) -> list[Contamination]:
-        where = "contamination.mixture.parts"
-        return [
-            cast(Contamination, registry.build("contamination", part, f"{where}[{i}]"))
-            for i, part in enumerate(self.parts)
-        ]
+        return list(registry.build_all("contamination", self.parts, "contamination.mixture.parts"))

@@ -93,8 +93,9 @@ class Sequence(Contamination):
 
     def check(self) -> None:
         """Each source checks its own data."""
-        for task in self.learned().values():
-            task.check()
+        for name, task in self.learned().items():
+            with registry.told_as(self._where(name), task):
+                task.check()
 
     def told(self) -> dict[str, Any]:
         """What each source tells, by the name of its task."""
@@ -121,7 +122,10 @@ class Sequence(Contamination):
             yield chosen
 
     def _source(self, name: str) -> Contamination:
-        where = f"{WHERE}.tasks.{name}" if name in self.tasks else f"{WHERE}.phases"
+        where = self._where(name)
         source = cast(Contamination, registry.build("contamination", self.tasks.get(name, name), where))
         require(not source.blocks(), where, "a source that is no sequence itself", name)
         return source
+
+    def _where(self, name: str) -> str:
+        return f"{WHERE}.tasks.{name}" if name in self.tasks else f"{WHERE}.phases"

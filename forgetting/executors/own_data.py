@@ -12,7 +12,8 @@ from forgetting.errors import UsageError
 from forgetting.evaluation.probe import probe
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.natural.chat import check_template
-from forgetting.study.study import Study
+from forgetting.registry import told_as
+from forgetting.study.study import Study, sources
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,15 +24,20 @@ LOOKED_AT = 64  # samples of each source that are put into the chat template bef
 
 def check_own(study: Study) -> None:
     """Read the study's own data, and put some of it into the words of each checkpoint. ``UsageError`` in one line."""
-    sources = list(dict.fromkeys([*(arm.contamination for arm in study.arms), study.original]))
-    own = [part for part in sources if type(part).check is not Contamination.check]
+    contaminating, fields = [arm.contamination for arm in study.arms], dict[Contamination, str]()
+    for field, part in sources(study):
+        fields.setdefault(part, field)
+    looked_at = list[Sample]()
+    own = [part for part in fields if type(part).check is not Contamination.check]
     for part in own:
-        part.check()
-        if part != study.original:
-            probe(study, part)
+        with told_as(fields[part], part):
+            part.check()
+            if part in contaminating and part != study.original:
+                probe(study, part)
+            if study.language == "natural":
+                looked_at += islice(part.samples(seeds.generator(0, "first look")), LOOKED_AT)
     if study.language != "natural":
         return
-    looked_at = [s for part in own for s in islice(part.samples(seeds.generator(0, "first look")), LOOKED_AT)]
     for student in {one.name: one for one in (*study.students, study.teacher) if isinstance(one, Checkpoint)}.values():
         tokenizer, positions = student.reader()
         _check_words(looked_at, tokenizer, positions, student.name)

@@ -263,7 +263,7 @@ def from_value(value: Any, field: str) -> Checkpoint:
     try:
         return Checkpoint(**settings)
     except UsageError as error:
-        raise UsageError(f"{field}: {error}") from None
+        raise UsageError(f"{field}.{str(error).removeprefix('checkpoint.')}") from None
 
 
 def looks_like_one(value: Any) -> bool:

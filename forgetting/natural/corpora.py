@@ -15,6 +15,8 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -26,6 +28,8 @@ from forgetting.record.reading import bounded_lines
 TextRow = dict[str, Any]
 VALIDATION_ONE_IN = 20
 STREAM = "stream:"
+OFFLINE = "give a local file, or go online once"
+REACHED_WITHIN = 10.0  # seconds
 FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
@@ -49,26 +53,12 @@ def rows(
     Raises:
         UsageError: nothing there, not readable, gated, offline, or an unknown format; one line that says what to do
     """
-    streaming, source = source.startswith(STREAM), expanded(source.removeprefix(STREAM), field)
-    path = Path(source.replace("{split}", split)).expanduser()
-    if path.suffix == ".gz" and path.with_suffix("").suffix == ".jsonl" and os.path.isfile(path):
+    path, streaming = local_path(source, split, field), source.startswith(STREAM)
+    if path is None:
+        return _hub(expanded(source.removeprefix(STREAM), field), split, config, field, streaming)
+    if path.suffix == ".gz" and path.with_suffix("").suffix == ".jsonl" and path.is_file():
         return _lines(path, field)
-    if os.path.exists(path):  # unlike Path.exists, it says of a name that is too long that nothing is there
-        return _local(path, split, field, streaming)
-    if source.startswith("hf://"):
-        return _hub(source, split, config, field, streaming)
-    if "://" in source:
-        raise UsageError(
-            f"{field}: must be a file on this machine or a data set of the hub, got {source!r}; fetch it first"
-        )
-    if (
-        source.startswith((".", "/", "~"))
-        or source.endswith("/")
-        or path.suffix in (*SUFFIXES, ".gz")
-        or source.count("/") > 1
-    ):
-        raise UsageError(f"{field}: there is no file or folder {str(path)!r}")
-    return _hub(source, split, config, field, streaming)
+    return _local(path, split, field, streaming)
 
 
 def numbered(source: str, *, split: str, config: str = "", field: str = "source") -> Iterator[Numbered]:
@@ -81,9 +71,21 @@ def numbered(source: str, *, split: str, config: str = "", field: str = "source"
 
 
 def local_path(source: str, split: str, field: str = "source") -> Path | None:
-    """The file or folder that a source names on this machine; None of the hub's."""
-    path = Path(expanded(source.removeprefix(STREAM), field).replace("{split}", split)).expanduser()
-    return path if os.path.exists(path) else None
+    """The file or folder that a source names on this machine; None of the hub's. ``UsageError`` where it is neither."""
+    source = expanded(source.removeprefix(STREAM), field)
+    path = Path(source.replace("{split}", split)).expanduser()
+    if os.path.exists(path):  # unlike Path.exists, it says of a name that is too long that nothing is there
+        return path
+    if source.startswith("hf://"):
+        return None
+    if "://" in source:
+        raise UsageError(
+            f"{field}: must be a file on this machine or a data set of the hub, got {source!r}; fetch it first"
+        )
+    written_as_path = source.startswith((".", "/", "~")) or source.endswith("/") or source.count("/") > 1
+    if written_as_path or path.suffix in (*SUFFIXES, ".gz"):
+        raise UsageError(f"{field}: there is no file or folder {str(path)!r}")
+    return None
 
 
 def expanded(source: str, field: str) -> str:
@@ -158,8 +160,11 @@ def _files(source: str, path: Path, field: str, streaming: bool) -> Any:
 
 
 def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> Iterator[TextRow]:
-    datasets = _datasets()
     name, _, revision = source.partition("@")
+    if not (source.startswith("hf://") or in_cache(name) or _hub_answers()):
+        why = f"HF_HUB_OFFLINE is set: {OFFLINE}" if _told_offline() else f"the hub cannot be reached: {OFFLINE}"
+        raise UsageError(f"{field}: cannot load data set {source!r}: it is not on this machine, and {why}")
+    datasets = _datasets()
     try:
         if source.startswith("hf://"):
             loaded = _files(source, Path(source), field, streaming)
@@ -174,6 +179,30 @@ def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> I
     return _plain(loaded, f"{field}: cannot read data set {source!r}")
 
 
+def in_cache(name: str) -> bool:
+    """Whether ``datasets`` has prepared a data set of the hub once on this machine."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    place = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser() / name.replace("/", "___")
+    return place.is_dir()
+
+
+def _told_offline() -> bool:
+    return bool(os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"))
+
+
+@cache
+def _hub_answers() -> bool:
+    """Whether the hub can be reached, asked once and for seconds: ``datasets`` tries again for half a minute."""
+    from huggingface_hub import constants, get_session
+
+    if _told_offline():
+        return False
+    with suppress(Exception):  # of whichever library it sends by
+        get_session().head(constants.ENDPOINT, timeout=REACHED_WITHIN)
+        return True
+    return False
+
+
 def _reason(error: Exception, name: str) -> str:
     """Why the hub gave nothing, and what to do about it."""
     chain, seen = [error], str(error).lower()
@@ -185,8 +214,8 @@ def _reason(error: Exception, name: str) -> str:
     if "gated" in seen:
         where = f"https://huggingface.co/datasets/{name.removeprefix('hf://datasets/')}"
         return f"it is gated; accept its terms at {where} and log in with `hf auth login`, or give a local file"
-    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
-        return f"{_first_line(error)}; HF_HUB_OFFLINE is set: give a local file, or go online once"
+    if _told_offline():
+        return f"{_first_line(error)}; HF_HUB_OFFLINE is set: {OFFLINE}"
     if "scripts are no longer supported" in seen:
         return "it comes with a loading script, which is never run; name its files: hf://datasets/owner/name/*.jsonl"
     return f"{_first_line(error)}; look at its name, log in if it is private (`hf auth login`), or give a local file"

@@ -8,7 +8,7 @@ import math
 import re
 import shlex
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class Advice:
         recipe: the same run in other trainers; empty where there is none
         budget: as it was given
         usual: the arm that is advised where pilots tell nothing; empty where there is none
+        full_rate: the arms that train at the planned rate
     """
 
     model: str
@@ -80,6 +81,7 @@ class Advice:
     recipe: str = ""
     budget: str = ""
     usual: str = ""
+    full_rate: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> Prospect | None:
@@ -93,8 +95,8 @@ class Advice:
         if self.choice is None:
             parts.append("There is nothing to forget, so nothing was trained. Keep another skill, or ask easier items.")
             return "\n".join(map(_filled, parts))
-        parts += ["", self._head(), *self._forecasts(), "", *self._table(), "", "What would change this:"]
-        parts += [f"- {line}" for line in self._changes()]
+        parts += ["", *self._gone(), self._head(), *self._forecasts(), "", *self._table(), ""]
+        parts += ["What would change this:", *(f"- {line}" for line in self._changes())]
         parts += ["", "Good to know:", *(f"- {line}" for line in self.notes)] if self.notes else []
         return "\n".join(part if part[:2] == "  " else _filled(part) for part in parts + self._next())
 
@@ -115,13 +117,31 @@ class Advice:
             return PLAIN_KEEPS
         return HEADS[self.choice.verdict].format(way=self.words[own.arm])
 
+    def _gone(self) -> list[str]:
+        """That a skill is lost in every pilot at the full rate, and what may keep it; empty where one has it still."""
+        full = [one for one in self.prospects if one.arm in self.full_rate]
+        gone = [skill for skill in self.keep if full and all(skill in one.gone for one in full)]
+        if not gone or self.spec is None:
+            return []
+        most, rate = max(one.gone[skill] for one in full for skill in gone), self.spec.fine_tuning.learning_rate
+        others = [one for one in self.prospects if one.arm not in self.full_rate and not set(gone) & set(one.gone)]
+        tried = "; ".join(f"{self.words[one.arm]} has {_least(one, gone):.2f} of it so far" for one in others)
+        tried = tried or "no other rate that was tried has any of it left"
+        replayed = "" if any("replay" in words for words in self.words.values()) else ", or replay (--original)"
+        return [
+            f"What you keep is gone within {most:,} samples at this rate ({rate:g}): {' and '.join(gone)} at chance or "
+            f"below in every pilot at the full rate; {tried}. Ask again with a lower rate, --rate {rate / 10:g}"
+            f"{replayed}, before you take what follows.",
+            "",
+        ]
+
     def _forecasts(self) -> list[str]:
         own = self.chosen
         assert own is not None
         how = "measured, 95%" if own.measured else f"forecast, {COVERAGE:.0%}"
         lines = [
-            f"  {skill} kept: {one.value:.2f} ({how} interval {one.low:.2f} to {one.high:.2f})" if one.told
-            else f"  {skill} kept: cannot tell yet; {own.so_far[skill]:.2f} so far"
+            f"  {skill} kept: {_share(one.value)} ({how} interval {one.low:.2f} to {one.high:.2f})" if one.told
+            else f"  {skill} kept: cannot tell yet; {_share(own.so_far[skill])} so far"
             for skill, one in own.kept.items()
         ]  # fmt: skip
         dose = round(self.planned * own.times)
@@ -224,8 +244,17 @@ def _kept(one: Forecast, so_far: float, wanted: float, *, whole: bool) -> str:
     if not one.told and one.high < wanted:
         return f"at most {one.high:.2f}"
     if not one.told:
-        return f"{so_far:.2f} so far"
-    return f"{one.value:.2f} ({one.low:.2f}–{one.high:.2f})" if whole else f"{one.value:.2f}"
+        return f"{_share(so_far)} so far"
+    return f"{_share(one.value)} ({one.low:.2f}–{max(one.high, 0.0):.2f})" if whole else _share(one.value)
+
+
+def _share(retention: float) -> str:
+    """Retention as it is read: chance is taken off, so that at chance and below nothing is left."""
+    return f"{retention:.2f}" if retention > 0 else "0 (gone)"
+
+
+def _least(one: Prospect, skills: Sequence[str]) -> float:
+    return max(min(one.so_far[skill] for skill in skills), 0.0)
 
 
 def _finite(value: Any) -> Any:

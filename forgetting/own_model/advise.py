@@ -17,8 +17,9 @@ from forgetting.analysis.learning_paths import REPLAYS
 from forgetting.analysis.shipped_runs import shipped_forecaster, shipped_runs
 from forgetting.errors import UsageError, checked, require
 from forgetting.executors import of_workers
+from forgetting.executors.bars import Bars
 from forgetting.own_model.advice import Advice, Standing
-from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
+from forgetting.own_model.allowance import Allowance, Speed, expected, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, halved, ranked
 from forgetting.own_model.given import WARM, warm_up
 from forgetting.own_model.plans import Planned, is_checkpoint, planned, words
@@ -83,8 +84,7 @@ def advise(
     keep, allowance = checked(keep, Mapping | str | Sequence | None, "keep"), Allowance.of(budget)
     wanted = None if keep is None else keep_of(keep)
     asked = tuple(benchmarks) if isinstance(benchmarks, list | tuple) else (benchmarks,)
-    rule = "a whole number, at least 1"
-    require(dose is None or (type(dose) is int and dose >= 1), "dose", rule, dose)
+    require(dose is None or (type(dose) is int and dose >= 1), "dose", "a whole number, at least 1", dose)
     plan = planned(
         model, data, wanted, original=original, benchmarks=[b for b in asked if b], spec=spec, dose=dose, rate=rate
     )
@@ -127,6 +127,7 @@ class PilotRounds:
     store: Store
     workers: int | None
     quiet: bool
+    pace: Speed | None = None  # of a checkpoint, as it was found at the gate: of a sample, and of a look
 
     def __call__(self) -> Advice:
         """Measure, try, choose, and write."""
@@ -137,6 +138,7 @@ class PilotRounds:
             self.plan.study.students[0].name, Path(str(source)).name if source else part.short_name(), self.keep,
             standing, planned=self.plan.spec.doses.dose, notes=self._notes(part.short_name()), budget=self.budget,
             usual=self.plan.usual, words={arm: words(remedy) for arm, remedy in self.plan.remedies.items()},
+            full_rate=self.plan.full_rate,
         )  # fmt: skip
         self.keep = {skill: level for skill, level in self.keep.items() if standing[skill].learned}
         if not self.keep:
@@ -168,18 +170,19 @@ class PilotRounds:
 
     def _gate(self) -> dict[str, Standing]:
         """How each skill stands at dose 0; what the model cannot do is left out of the plan."""
-        from forgetting.own_model.gauge import standings, writes
+        from forgetting.own_model.gauge import pace, standings, writes
 
         model = self._model()
         if not writes(self.plan.study, model):
             self.plan = self.plan.without("self_replay", "self-replay was not tried: the model writes nothing")
         found = standings(self.plan.study, model)
+        if is_checkpoint(self.plan.study) and any(one.learned for one in found.values()):
+            self.pace = pace(self.plan.study, model)
         model.network.to("cpu")  # the pilots' processes want the device
         return {skill: found[skill] for skill in self.keep}
 
     def _model(self) -> Model:
         """The model as it is. A student of the embedded world is made first, if it is lacking."""
-        from forgetting.executors.bars import Bars
         from forgetting.executors.distilling import check_machine, make_students
         from forgetting.models.checkpoint import load
         from forgetting.stages.distil import student
@@ -196,6 +199,7 @@ class PilotRounds:
 
     def _rounds(self) -> tuple[list[tuple[int, tuple[str, ...]]], list[Prospect]]:
         """The rounds, and what was foreseen of every way in the last round that it was in."""
+        from forgetting.own_model.gauge import timed
         from forgetting.own_model.prospects import prospects
 
         spec, costs, names = self.plan.spec, self.plan.costs(), [arm.name for arm in self.plan.study.arms]
@@ -205,9 +209,10 @@ class PilotRounds:
         speed, spent, looks = Speed(0.0, 0.0), 0.0, CHECKPOINT_LOOKS if is_checkpoint(self.plan.study) else LOOKS
         if allowance.unit == "seconds":
             short = max(1, spec.doses.dose // TIMED)
-            speed, spent = _timed(self._round(self.plan.with_doses("timing", left[:1], short, 1)), short)
+            speed, spent = timed(self._round(self.plan.with_doses("timing", left[:1], short, 1)), short)
         latest, done = dict[str, Prospect](), list[tuple[int, tuple[str, ...]]]()
         many, most = self._many(allowance, spent, [costs[arm] for arm in left], speed), MOST_TIMES
+        self._foretell(allowance, len(left), looks, many)
         for number in range(many):
             own = [costs[arm] for arm in left]
             dose = next_dose(allowance, spent, own, many - number, speed)
@@ -216,7 +221,7 @@ class PilotRounds:
                 break
             self._check(dose, len(left))
             result = self._round(self.plan.with_doses(f"round{number + 1}", left, dose, looks))
-            speed, seconds = _timed(result, dose * sum(own))
+            speed, seconds = timed(result, dose * sum(own))
             spent += seconds if allowance.unit == "seconds" else dose * sum(own)
             found = prospects(result, spec.doses.dose, list(self.keep), costs, forecaster, methods)
             latest |= {one.arm: one for one in found}
@@ -224,6 +229,15 @@ class PilotRounds:
             left = self._going_on(found)
             most = max(one.times for one in found if one.arm in left and one.learns)
         return done, [latest[name] for name in names if name in latest]
+
+    def _foretell(self, allowance: Allowance, arms: int, looks: int, rounds: int) -> None:
+        """Say before the pilots how long they take: of a large vocabulary the logits of a step outweigh all else."""
+        if self.pace is None:
+            return
+        minutes, size = expected(allowance, self.pace, arms, looks, rounds) / 60, self.plan.spec.fine_tuning.batch_size
+        each = f"a step of {size} samples {self.pace.sample * size:.2g} s, a look {self.pace.pilot:.2g} s"
+        with Bars(self.quiet) as bars:
+            bars.say(f"pilots: about {max(1, round(minutes)):,} minutes, one after another ({each})")
 
     def _going_on(self, found: Sequence[Prospect]) -> list[str]:
         """The better half, what would be advised now, and more replay than was tried, where that falls short."""
@@ -283,12 +297,3 @@ class PilotRounds:
         write_atomically(self.folder / "advice.json", done.to_json() + "\n")
         write_atomically(self.folder / "advice.md", f"```\n{done}\n```\n")
         return done
-
-
-def _timed(result: Result, samples: float) -> tuple[Speed, float]:
-    """The speed of pilots that took so many samples of plain tuning, and their wall seconds."""
-    seconds = {name: float(value) for name, value in result.record["seconds"].items()}
-    inside = {name: value for name, value in seconds.items() if name.startswith("runs: ")}
-    whole, training = sum(seconds.values()) - sum(inside.values()), inside["runs: training"]
-    others = max(whole - training, 0.0) / len(result.arm_names)
-    return Speed(max(training, 1e-3) / samples, others), whole

@@ -65,6 +65,19 @@ class Speed:
     pilot: float
 
 
+def expected(allowance: Allowance, pace: Speed, arms: int, looks: int, rounds: int) -> float:
+    """Wall seconds of all pilots one after another, of which half go on from round to round.
+
+    Args:
+        allowance: in ``samples`` of plain tuning, or in seconds
+        pace: of a sample, and (``pilot``) of a look, of which a pilot takes one at dose 0 and ``looks`` after it
+    """
+    if allowance.unit == "seconds":
+        return allowance.amount
+    pilots = sum(math.ceil(arms / (1 << number)) for number in range(rounds))
+    return allowance.amount * pace.sample + pilots * (looks + 1) * pace.pilot
+
+
 def next_dose(allowance: Allowance, spent: float, costs: Sequence[float], rounds: int, speed: Speed) -> int:
     """The dose of the next round, an equal part of what is left for each of the ``rounds`` that are still to come.
 

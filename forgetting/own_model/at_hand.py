@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from forgetting import registry
+from forgetting.benchmarks._text import TextBenchmark
+from forgetting.errors import UsageError
+from forgetting.natural.corpora import in_cache
+
 ALWAYS = ("retrieval", "sums")  # need no data
 # Of those that need data: where the hub has them, and their files in the folder that FORGETTING_DATA names.
 FILES = {
@@ -23,7 +28,7 @@ def at_hand(names: Sequence[str] = tuple(FILES)) -> tuple[list[dict[str, Any]], 
         hub, file = FILES[name]
         if _in_folder(file):
             found.append({"name": name, "source": f"${FOLDER}/{file}"})
-        elif _in_cache(hub):
+        elif in_cache(hub):
             found.append({"name": name})
         else:
             missing.append(
@@ -38,8 +43,16 @@ def _in_folder(file: str) -> bool:
     return bool(folder) and (Path(folder or "") / file.replace("{split}", "test")).is_file()
 
 
-def _in_cache(hub: str) -> bool:
-    """Whether ``datasets`` has prepared it once on this machine."""
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    place = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser() / hub.replace("/", "___")
-    return place.is_dir()
+def look_at_kept(skill: str, value: Any) -> None:
+    """``UsageError`` where the data of the benchmark that measures a skill are neither at hand nor to be fetched."""
+    part = registry.build("benchmarks", value, "keep")
+    if not isinstance(part, TextBenchmark):
+        return
+    name, file = part.short_name(), FILES[part.short_name()][1].replace("{split}", "test")
+    try:
+        next(part.source_rows("test"), None)
+    except UsageError as error:
+        raise UsageError(
+            f"keep: {skill} is measured by {name}: {str(error).partition(': ')[2]}; put {file} into the folder of "
+            f"{FOLDER}, give --benchmarks '{{name: {name}, source: FILE}}', or leave --keep out"
+        ) from error

@@ -23,7 +23,7 @@ from forgetting.own_model.given import (
     drawn_sizes,
     is_base,
     look_at,
-    look_at_benchmark,
+    look_at_benchmarks,
     parameter_counts,
     shown_how,
     source_of,
@@ -111,8 +111,8 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     source = source_of(handed.handed(data, "data"), natural=natural)
     given = wishes.benchmarks
     several = handed.several(given, "benchmarks") if given else ()
-    for one in several:
-        look_at_benchmark(one)
+    if given:
+        look_at_benchmarks(given)
     given_original = handed.handed(wishes.original, "original") if wishes.original is not None else None
     original = None if given_original is None else source_of(given_original, natural=natural, field="original")
     extra, notes = at_hand() if natural and not several else ([], [])
@@ -155,7 +155,7 @@ def planned(model: Any, data: Any, wishes: Wishes) -> CheckPlan:
     )
     machine, name, side_by_side = this_machine(wishes.device)
     slots = 1 if wishes.workers == 0 or not side_by_side else of_workers(wishes.workers).slots
-    adapters_only = registry.settings_of("mitigation", mitigation).get("name") in ("lora", "o_lora")
+    adapters_only = registry.build("mitigation", mitigation, "mitigation").short_name() in ("lora", "o_lora")
     costs = Costs(weights, sizes.tokens, sizes.learned, machine, slots, adapters_only)
     chosen = within(extent, costs, wishes.minutes)
     rate = wishes.learning_rate or (default_rate(parameters) if natural else Optimiser().learning_rate)

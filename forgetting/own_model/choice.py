@@ -35,6 +35,7 @@ class Prospect:
         measured: whether the pilot has got there itself, so that nothing is foretold
         reaches: whether it can be trusted to learn as much in the end; an average of weights may stop short of it
         so_far: by skill, retention in the pilot where as much is learned as the plain pilot and it have both learned
+        gone: of skills that are at or below chance at the pilot's last look, the dose from which on they are
     """
 
     arm: str
@@ -45,6 +46,7 @@ class Prospect:
     measured: bool = False
     reaches: bool = True
     so_far: Mapping[str, float] = field(default_factory=dict)
+    gone: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def told(self) -> bool:

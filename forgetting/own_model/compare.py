@@ -122,7 +122,7 @@ def _checkpoints(
     sources: Sequence[str], benchmarks: Sequence[PartValue], evaluation: Evaluation, dtype: str, machine: Machine
 ) -> Comparison:
     """Both asked everything, one after the other, by the evaluator of every study."""
-    built = [cast(Benchmark, registry.build("benchmarks", b, "benchmarks")) for b in benchmarks if b]
+    built: tuple[Benchmark, ...] = registry.build_all("benchmarks", [b for b in benchmarks if b], "benchmarks")
     require(bool(built), "benchmarks", "one or more that checkpoints are asked, such as gsm8k", [])
     for one in built:
         require(one.language == "natural", "benchmarks", "of natural text for checkpoints", one.short_name())

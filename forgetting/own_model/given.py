@@ -34,7 +34,6 @@ ADAPTERS: PartValue = {"name": "lora", "rank": 8, "multiple": 10.0}
 NO_PEFT = "pip install 'forgetting[lora]'"
 # Of natural text: an original distribution that no run draws from, where none is named.
 STAND_IN: PartValue = {"name": "altered_python", "dialect": "none"}
-ROWS = "(conversations|world_rows)"  # what reads a file of rows
 MODEL = "a checkpoint's folder, a hub name, or a capacity"
 
 
@@ -98,19 +97,23 @@ def look_at(value: Any, field: str) -> Contamination:
     """The source, its data read. ``UsageError`` names the argument that they were given as."""
     part = cast(Contamination, registry.build("contamination", value, field))
     try:
-        part.check()
-        part.told()
-    except UsageError as error:
-        line = re.sub(rf"^contamination\.{ROWS}(\.source(?=: ))?", field, str(error))
-        raise UsageError(re.sub(r"^contamination\.", f"{field}.", line)) from None
+        with registry.told_as(field, part):
+            part.check()
+            part.told()
+    except UsageError as error:  # a path alone was given, which is the source
+        raise UsageError(re.sub(rf"^{field}\.source(?=: )", field, str(error))) from None
     return part
 
 
-def look_at_benchmark(value: Any) -> None:
-    """``UsageError`` where it cannot be built, or where its data are not there."""
-    part = registry.build("benchmarks", value, "benchmarks")
-    if isinstance(part, TextBenchmark):
-        next(part.source_rows("test"), None)
+def look_at_benchmarks(given: Any) -> None:
+    """``UsageError`` where one of them cannot be built, or where its data are not there."""
+    several = isinstance(given, list | tuple)
+    for place, value in enumerate(given if several else [given]):
+        field = f"benchmarks[{place}]" if several else "benchmarks"
+        part = registry.build("benchmarks", value, field)
+        if isinstance(part, TextBenchmark):
+            with registry.told_as(field, part):
+                next(part.source_rows("test"), None)
 
 
 def _is_class(value: str) -> bool:

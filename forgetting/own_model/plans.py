@@ -14,7 +14,7 @@ from forgetting.errors import UsageError, require, unknown
 from forgetting.models import checkpoint
 from forgetting.models.checkpoint import Checkpoint
 from forgetting.own_model.at_hand import ALWAYS as WITHOUT_DATA
-from forgetting.own_model.at_hand import at_hand
+from forgetting.own_model.at_hand import at_hand, look_at_kept
 from forgetting.own_model.choice import MOST_TIMES
 from forgetting.own_model.given import (
     ADAPTERS,
@@ -25,6 +25,7 @@ from forgetting.own_model.given import (
     default_rate,
     is_base,
     look_at,
+    look_at_benchmarks,
     parameters_of,
     source_of,
     student_of,
@@ -91,6 +92,11 @@ class Planned:
         return next((a.name for a in self.study.arms if _replays(a.mitigation, "replay", USUAL)), "")
 
     @property
+    def full_rate(self) -> tuple[str, ...]:
+        """The arms that train at the planned rate."""
+        return tuple(arm.name for arm in self.study.arms if arm.mitigation.rate() == 1)
+
+    @property
     def reserve(self) -> list[str]:
         """The arms that are not tried at first."""
         return [a.name for a in self.study.arms if _replays(a.mitigation, "self_replay", HALF)]
@@ -152,11 +158,19 @@ def planned(
     natural = checkpoint.looks_like_one(value)
     source = source_of(handed.handed(data, "data"), natural=natural)
     part = look_at(source, "data")
-    notes = list[str]()
+    base, usual, notes = spec or Spec(), Spec(), list[str]()
+    asked = tuple(benchmarks)
+    if not asked and base.evaluation.benchmarks != usual.evaluation.benchmarks:
+        asked = base.evaluation.benchmarks
+    if keep is None:
+        missing = at_hand(("gsm8k",))[1] if natural and not asked else []
+        keep, notes = dict.fromkeys(WITHOUT_DATA if missing else ("maths",), KEPT), [*notes, *missing]
+    if asked and natural:
+        look_at_benchmarks(asked)
+    measured = asked or _benchmarks(keep, natural=natural)
     if natural:
         source, said = without_template(part, source, base=is_base(checkpoint.from_value(value, "model")))
         part, notes = cast(Contamination, registry.build("contamination", source, "data")), [*notes, *said]
-    base, usual = spec or Spec(), Spec()
     notes += _not_taken(base)
     fine_tuning = base.fine_tuning if rate is None else dataclasses.replace(base.fine_tuning, learning_rate=rate)
     require(fine_tuning.learning_rate > 0, "rate", "above 0", fine_tuning.learning_rate)
@@ -172,17 +186,11 @@ def planned(
         remedies.append(ADAPTERS)
     else:
         notes.append(f"LoRA was not tried: {NO_PEFT}")
-    asked = tuple(benchmarks)
-    if not asked and base.evaluation.benchmarks != usual.evaluation.benchmarks:
-        asked = base.evaluation.benchmarks
-    if keep is None:
-        missing = at_hand(("gsm8k",))[1] if natural and not asked else []
-        keep, notes = dict.fromkeys(WITHOUT_DATA if missing else ("maths",), KEPT), [*notes, *missing]
     longest = base.evaluation.max_new_tokens
     if natural and longest == usual.evaluation.max_new_tokens:
         longest = CHECKPOINT_LONGEST
     evaluation = dataclasses.replace(
-        base.evaluation, benchmarks=asked or _benchmarks(keep, natural=natural), perturbed="never", probe_items=100,
+        base.evaluation, benchmarks=measured, perturbed="never", probe_items=100,
         max_new_tokens=longest, answering=(),
     )  # fmt: skip
     last = dose or (base.doses.dose if base.doses != usual.doses else _dose(part))
@@ -247,6 +255,7 @@ def _benchmarks(keep: Mapping[str, float], *, natural: bool) -> tuple[PartValue,
                 if natural
                 else unknown("keep", skill, known)
             )
+        look_at_kept(skill, known[skill])
     return tuple(known[skill] for skill in keep)
 
 

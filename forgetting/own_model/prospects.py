@@ -89,8 +89,18 @@ def prospects(
             kept = _forecast(study, name, skills, end, forecaster, method, known)
         so_far = {skill: _measured(study, name, skill, dose).value for skill in skills}
         reaches = measured or method not in AVERAGES
-        found.append(Prospect(name, kept, harm, times, times * costs[name], measured, reaches, so_far))
+        gone = {skill: dose for skill in skills if (dose := _gone_from(study, name, skill))}
+        found.append(Prospect(name, kept, harm, times, times * costs[name], measured, reaches, so_far, gone))
     return found
+
+
+def _gone_from(study: StudyFolder, arm: str, skill: str) -> int:
+    """The dose from which on a skill is at or below chance until the last look; 0: it is not at the last one."""
+    looks = _looks(study, study.scores[(study.scores["arm"] == arm) & study.scores["depth"].isna()], skill)
+    left_D = pd.to_numeric(looks["retention"]).to_numpy(float) > 0
+    if left_D[-1]:
+        return 0
+    return int(looks["dose"].to_numpy()[len(left_D) - int(np.argmax(left_D[::-1]))])
 
 
 def _contaminating(arm: Mapping[str, Any]) -> float:

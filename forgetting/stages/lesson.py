@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forgetting import seeds
 from forgetting.models.checkpoint import Checkpoint, load
@@ -17,10 +17,13 @@ from forgetting.stages.storing import add
 from forgetting.study.arms import Arm
 from forgetting.study.fingerprints import fingerprint, student_form
 from forgetting.study.students import Student
-from forgetting.study.study import DistillationStage, Study
+from forgetting.study.study import Study
 from forgetting.training.plan import MixPlan
 from forgetting.training.stopwatch import Stopwatch
 from forgetting.world.tokenizer import tokenizer
+
+if TYPE_CHECKING:
+    from forgetting.study.taught import DistillationStage
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, cast, get_type_hints
 
-from forgetting.errors import UsageError, checked, require, unknown
+from forgetting.errors import checked, require, under, unknown
 from forgetting.spec import (
     Control,
     Device,
@@ -136,10 +136,8 @@ def _group(value: Any, own: Any, field: str) -> Any:
     told |= {name: handed.several(told[name], f"{field}.{name}") for name in PARTS if name in told}
     for name in [name for name in told if dataclasses.is_dataclass(known[name])]:
         told[name] = _group(told[name], getattr(own, name), f"{field}.{name}")
-    try:
+    with under(field):
         return dataclasses.replace(own, **told)
-    except UsageError as error:
-        raise UsageError(f"{field}.{error}") from None
 
 
 def given_of(**values: Any) -> dict[str, Any]:

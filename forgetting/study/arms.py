@@ -81,17 +81,19 @@ def arms_of(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
 
     A control that an arm before it is already coincides with it. ``UsageError`` for any other two arms of one name.
     """
+    contaminations = registry.build_all("contamination", spec.contaminations, "contaminations")
+    mitigations = registry.build_all("mitigation", spec.mitigations, "mitigations")
     crossed = [
         _arm(contamination, shift, rate, mitigation, policy)
-        for contamination in spec.contaminations
+        for contamination in contaminations
         for shift in spec.shifts
         for rate in spec.rate_multiples
         for policy in spec.rate_policies or (None,)
-        for mitigation in spec.mitigations
+        for mitigation in mitigations
     ]
     controls = list[Arm]()
     for control in spec.controls:
-        sources = spec.contaminations
+        sources: tuple[PartValue | Part, ...] = contaminations
         if control in ("original", "noise"):
             sources = (spec.ladder.original if natural and control == "original" else control,)
         controls += [_arm(source, spec.shifts[0], **CONTROLS[control]) for source in sources]
@@ -104,14 +106,14 @@ def arms_of(spec: Spec, *, natural: bool) -> tuple[Arm, ...]:
 
 
 def _arm(
-    contamination: PartValue,
+    contamination: PartValue | Part,
     shift: float,
     rate_multiple: float = 1.0,
-    mitigation: PartValue = "none",
+    mitigation: PartValue | Part = "none",
     policy: RatePolicy | None = None,
 ) -> Arm:
-    source = cast(Contamination, registry.build("contamination", contamination, "contaminations"))
-    against = cast(Mitigation, registry.build("mitigation", mitigation, "mitigations"))
+    source = cast(Contamination, registry.build("contamination", contamination, "controls"))
+    against = cast(Mitigation, registry.build("mitigation", mitigation, "controls"))
     name = _part_name(source)
     name += f"-shift{shift:g}" if shift != 1 else ""
     name += f"-rate{rate_multiple:g}" if rate_multiple != 1 else ""

@@ -28,7 +28,8 @@ from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.ladder import QWEN3, Architecture, Published
 from forgetting.study.arms import Arm
 from forgetting.study.students import Student
-from forgetting.study.study import DistillationStage, Study
+from forgetting.study.study import Study
+from forgetting.study.taught import DistillationStage
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from forgetting.spec import Fit, Ladder
 from forgetting.study.arms import Arm
 from forgetting.study.run import Run
 from forgetting.study.students import Student
-from forgetting.study.study import DistillationStage, Study
+from forgetting.study.study import Study
+from forgetting.study.taught import DistillationStage
 from forgetting.world import WORLD_VERSION
 
 # Raised whenever a change of the code, or of a default, changes the students that an unchanged spec gives.

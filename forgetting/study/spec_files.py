@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from forgetting.errors import UsageError, wants
+from forgetting.errors import UsageError, under, wants
 from forgetting.record.reading import read_bytes
 from forgetting.spec import Spec
 from forgetting.study import settings
@@ -144,10 +144,8 @@ def _build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     for name, value in values.items():
         nested = dataclasses.is_dataclass(hints[name])
         built[name] = _build(hints[name], value, f"{prefix}{name}.") if nested else _frozen(value)
-    try:
+    with under(prefix.rstrip(".")):
         return cls(**built)
-    except UsageError as error:
-        raise UsageError(f"{prefix}{error}") from None
 
 
 def _frozen(value: Any) -> Any:

@@ -13,33 +13,24 @@ from itertools import accumulate
 from typing import cast
 
 from forgetting import registry
-from forgetting.contracts import Answering, Benchmark, Contamination, Distillation, Intervention, Language
+from forgetting.contracts import Answering, Benchmark, Contamination, Intervention, Language, Mitigation
 from forgetting.errors import require, unknown
 from forgetting.models.checkpoint import Checkpoint
-from forgetting.spec import Evaluation, Fit, Ladder, Spec, StageSpec
+from forgetting.spec import Evaluation, Fit, Spec
 from forgetting.study.arms import Arm, arms_of, warm_up_note
 from forgetting.study.run import Run, RunKey
 from forgetting.study.students import Student, check_language, students_of, teacher_of
+from forgetting.study.taught import (
+    Branch,
+    DistillationStage,
+    branches_of,
+    check_stages,
+    own_source,
+    own_sources,
+    trunk_of,
+)
 
 PILOT_STUDENTS = 1_000_000  # a seed of distillation that no study gets to from its first one
-
-
-@dataclass(frozen=True)
-class DistillationStage:
-    """One stage of how students are taught: by a student of the same trunk that ``taught_by`` made, or the teacher."""
-
-    method: Distillation
-    fit: Fit
-    taught_by: tuple[DistillationStage, ...] = ()
-
-
-@dataclass(frozen=True)
-class Branch:
-    """How a student goes on from its trunk: the capacity whose trunk it is, and all stages, the trunk's first."""
-
-    name: str
-    of: Student
-    stages: tuple[DistillationStage, ...]
 
 
 @dataclass(frozen=True)
@@ -144,37 +135,27 @@ class Study:
         return tuple(d for d in doses if d / arm.share() <= self.spec.doses.stream_cap)
 
 
-def _stages(
-    given: Sequence[StageSpec], where: str, several: bool, ways: Mapping[str, tuple[DistillationStage, ...]]
-) -> tuple[DistillationStage, ...]:
-    fields = [f"{where}[{i}].method" if several else where for i in range(len(given))]
-    return tuple(
-        DistillationStage(cast(Distillation, registry.build("distillation", method, field)), fit, ways.get(teacher, ()))
-        for (method, fit, teacher), field in zip(given, fields, strict=True)
-    )
-
-
-def _branches(ladder: Ladder, rungs: Sequence[Student], trunk: tuple[DistillationStage, ...]) -> dict[str, Branch]:
-    """By name of the student: each rung goes on by each branch."""
-    ways: dict[str, tuple[DistillationStage, ...]] = {}
-    for i, (name, given) in enumerate(ladder.branch_stages().items()):
-        ways[name] = trunk + _stages(given, f"ladder.branches[{i}].stages", True, ways)
-    return {f"{rung.name}-{name}": Branch(name, rung, stages) for rung in rungs for name, stages in ways.items()}
+def sources(study: Study) -> list[tuple[str, Contamination]]:
+    """The sources of samples of a study, each with the field of its spec that it is written in."""
+    given = [(f"contaminations[{place}]", value) for place, value in enumerate(study.spec.contaminations)]
+    found = [("ladder.original", study.original)]
+    found += [(field, cast(Contamination, registry.build("contamination", value, field))) for field, value in given]
+    known = [source for _, source in found]
+    found += [("controls", arm.contamination) for arm in study.arms if arm.contamination not in known]
+    return found + own_sources(study.spec.ladder, study.every_stage())
 
 
 def taught_from(study: Study, fit: Fit) -> Contamination:
     """The source of the samples of a fit."""
-    if not fit.original:
-        return study.original
-    return cast(Contamination, registry.build("contamination", fit.original, "ladder.distilling.original"))
+    return own_source(fit) or study.original
 
 
 def construct(spec: Spec) -> Study:
     """Construct every part of a spec. Raises ``UsageError`` for unknown names and bad settings."""
     ladder, teacher = spec.ladder, teacher_of(spec)
     students = students_of(spec, teacher)
-    trunk = _stages(ladder.stages(), "ladder.distillation", isinstance(ladder.distillation, tuple), {})
-    branches = _branches(ladder, students, trunk)
+    trunk = trunk_of(ladder)
+    branches = branches_of(ladder, students, trunk)
     rule = "empty for checkpoints without a teacher"
     require(not (branches and teacher is None), "ladder.branches", rule, [*branches])
     study = Study(
@@ -186,21 +167,17 @@ def construct(spec: Spec) -> Study:
         branches=branches,
         benchmarks=_benchmarks(spec.evaluation),
         answering=_answering(spec.evaluation, students),
-        interventions=tuple(
-            cast(Intervention, registry.build("intervention", value, f"interventions[{i}]"))
-            for i, value in enumerate(spec.interventions)
-        ),
+        interventions=registry.build_all("intervention", spec.interventions, "interventions"),
         arms=arms_of(spec, natural=isinstance(teacher or students[0], Checkpoint)),
     )
-    parts: list[tuple[str, Contamination | Benchmark]] = [("ladder.original", study.original)]
-    parts += [("contaminations", arm.contamination) for arm in study.arms]
+    parts: list[tuple[str, Contamination | Benchmark]] = [*sources(study)]
     parts += [(f"evaluation.benchmarks[{i}]", b) for i, b in enumerate(study.benchmarks)]
-    parts += [("ladder.distilling.original", taught_from(study, stage.fit)) for stage in study.every_stage()]
     check_language(students[0], study.language, parts)
-    for stage in study.every_stage():
-        stage.method.check(study.language)
-    for arm in study.arms:
-        arm.mitigation.check(study.language)
+    check_stages(ladder, study.every_stage(), study.language)
+    for i, value in enumerate(spec.mitigations):
+        against = cast(Mitigation, registry.build("mitigation", value))
+        with registry.told_as(f"mitigations[{i}]", against):
+            against.check(study.language)
     plain = len(study.every_stage()) == 1 and study.stages[0].method.kind == "imitates"
     if not plain:
         rule = "free of joint where distillation has several stages or rewards, which learn no contamination beside"
@@ -222,14 +199,6 @@ def construct(spec: Spec) -> Study:
         whole = all(arm.mitigation.stacks for arm in study.arms)
         rule = "of those that leave the network's form as it is where another process writes the answers"
         require(whole, "mitigations", rule, list(spec.mitigations))
-    for fit in (ladder.teaching, *(stage.fit for stage in study.every_stage())):
-        if fit.until.benchmark:
-            registry.build("benchmarks", fit.until.benchmark, "ladder.until.benchmark")
-        if fit.until.answering:
-            way = cast(Answering, registry.build("answering", fit.until.answering, "ladder.until.answering"))
-            plain = way.count == 1 and not way.memory_samples() and type(way).openings is Answering.openings
-            rule = "a way that answers once, without gold answers and without learning"
-            require(plain, "ladder.until.answering", rule, fit.until.answering)
     if study.interventions:
         sharded = spec.machine.devices > 1 and spec.machine.strategy == "fsdp"
         require(not sharded, "machine.strategy", "ddp where there are interventions", "fsdp")
@@ -266,10 +235,7 @@ def _check_matching(study: Study) -> None:
 
 
 def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
-    built = tuple(
-        cast(Benchmark, registry.build("benchmarks", value, f"evaluation.benchmarks[{i}]"))
-        for i, value in enumerate(evaluation.benchmarks)
-    )
+    built: tuple[Benchmark, ...] = registry.build_all("benchmarks", evaluation.benchmarks, "evaluation.benchmarks")
     names = [b.short_name() for b in built]
     require(len(set(names)) == len(names), "evaluation.benchmarks", "free of repeats", names)
     written = [b.short_name() for b in built if not b.asks]
@@ -282,10 +248,7 @@ def _benchmarks(evaluation: Evaluation) -> tuple[Benchmark, ...]:
 
 
 def _answering(evaluation: Evaluation, students: Sequence[Student]) -> tuple[Answering, ...]:
-    built = tuple(
-        cast(Answering, registry.build("answering", value, f"evaluation.answering[{i}]"))
-        for i, value in enumerate(evaluation.answering)
-    )
+    built: tuple[Answering, ...] = registry.build_all("answering", evaluation.answering, "evaluation.answering")
     labels = [one.label for one in built]
     rule = "free of repeats, and without greedy, which is always measured"
     require(len({*labels, "greedy"}) == len(labels) + 1, "evaluation.answering", rule, labels)

@@ -6,7 +6,7 @@ import dataclasses
 
 from forgetting import seeds
 from forgetting.analysis.early_stop import Rule, Watched
-from forgetting.errors import UsageError, require
+from forgetting.errors import require, under
 from forgetting.study.fingerprints import canonical, fingerprint, settings_form
 from forgetting.study.run import Run
 from forgetting.study.spec_files import to_mapping
@@ -59,10 +59,8 @@ class Sweep:
 
 def construct_sweep(spec: SweepSpec) -> Sweep:
     """Construct every part of a sweep. ``UsageError`` for anything that cannot be run as asked."""
-    try:
+    with under("study"):
         study = construct(spec.study)
-    except UsageError as error:
-        raise UsageError(f"study.{error}") from None
     rule = "empty in a sweep, whose students differ in capacity"
     require(not study.branches, "study.ladder.branches", rule, list(study.branches))
     spaces = tuple(space(study, target, number) for number, target in enumerate(spec.targets))

@@ -247,7 +247,7 @@ def _cut(spec: Spec, steps: int) -> Spec:
         distillation = tuple(
             {name: value for name, value in given.items() if name != "until"}
             | {"samples": steps * own.batch_size, "pool": pool, "shared_pool": pool}
-            for given, (_, own, _) in zip(distillation, ladder.stages(), strict=True)
+            for given, own in zip(distillation, (stage.fit for stage in ladder.stages()), strict=True)
         )
     cut = dataclasses.replace(fit, samples=samples, until=Until(), pool=pool, shared_pool=pool)
     evaluation = spec.evaluation

@@ -50,11 +50,11 @@ def test_unlooped_students_are_not_asked_and_answer_as_they_do() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"loops": -1}, "looped.loops: must be 0 or more, got -1"),
-        ({"loops": 2, "written": 3}, "looped.written: must be at most loops (2), got 3"),
-        ({"halt": "entropi", "threshold": 0.1}, "looped.halt: unknown name 'entropi'; did you mean 'entropy'?"),
-        ({"halt": "change"}, "looped.threshold: must be a finite number above 0 for halt: change, got 0"),
-        ({"threshold": 0.1}, "looped.threshold: must be 0 where halt is never, got 0.1"),
+        ({"loops": -1}, "answering.loops: must be 0 or more, got -1"),
+        ({"loops": 2, "written": 3}, "answering.written: must be at most loops (2), got 3"),
+        ({"halt": "entropi", "threshold": 0.1}, "answering.halt: unknown name 'entropi'; did you mean 'entropy'?"),
+        ({"halt": "change"}, "answering.threshold: must be a finite number above 0 for halt: change, got 0"),
+        ({"threshold": 0.1}, "answering.threshold: must be 0 where halt is never, got 0.1"),
     ],
 )
 def test_mistakes(settings: dict[str, Any], message: str) -> None:

@@ -66,7 +66,7 @@ def test_what_the_family_refuses(settings: dict[str, object], message: str) -> N
 
 def test_bad_settings_are_found_before_the_package_is_needed() -> None:
     for settings in ({"item_count": 0}, {"options": ["max_terms"]}, {"options": ["=3"]}, {"seed": -1}, {"dataset": ""}):
-        with pytest.raises(UsageError, match=r"^reasoning_gym\."):
+        with pytest.raises(UsageError, match=r"^benchmarks\."):
             registry.build("benchmarks", {"name": "reasoning_gym", **settings})
 
 

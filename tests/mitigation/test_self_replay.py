@@ -152,7 +152,7 @@ def test_a_judge_is_looked_at_while_a_study_is_put_together() -> None:
     def planned(**settings: Any) -> None:
         construct(Spec(mitigations=({"name": "self_replay", "prompts": "given", **settings},)))
 
-    with pytest.raises(UsageError, match=r"^self_replay\.judge: unknown name 'mathz'; did you mean 'maths'"):
+    with pytest.raises(UsageError, match=r"^mitigations\[0\]\.judge: unknown name 'mathz'; did you mean 'maths'"):
         planned(filter="right", judge="mathz")
     planned(filter="right")
     own = SelfReplay(prompts="given", filter="right")

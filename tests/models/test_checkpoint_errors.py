@@ -57,7 +57,7 @@ def test_another_architecture(here: Path, command: Callable[..., Outcome]) -> No
 
 def test_a_missing_data_set(folder: Path, here: Path, command: Callable[..., Outcome]) -> None:
     said = one_line(command, str(folder), f"{{name: conversations, source: '{here}/nothing.jsonl'}}")
-    assert "contamination.conversations.source: there is no file or folder" in said
+    assert "contaminations[0].source: there is no file or folder" in said
     said = one_line(command, str(folder), "{name: conversations, source: nobody/nothing}")
     assert "cannot load data set 'nobody/nothing'" in said and "HF_HUB_OFFLINE is set: give a local file" in said
 

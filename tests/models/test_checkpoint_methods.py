@@ -202,7 +202,7 @@ def test_what_a_checkpoint_cannot_be_taught_by_is_a_line(texts: dict[str, str], 
         distil.student(made, made.students[0], 0, Store(tmp_path, reference=None))
 
     for name in ("reward_guided", "rejection", "contrastive"):
-        with pytest.raises(UsageError, match=r"^distillation\.judge: must be a benchmark on natural text, .*'world'$"):
+        with pytest.raises(UsageError, match=r"^ladder\.distillation\.judge: must be .* on natural text, .*'world'$"):
             plan(texts, pupil, teacher, name)
     with pytest.raises(UsageError, match=r"^process\.mark: must be a text that begins .* behind ' ; ', .*'answer '$"):
         taught("process")

@@ -12,9 +12,14 @@ import pytest
 from forgetting import Ladder, Optimiser, Spec
 from forgetting.errors import UsageError
 from forgetting.mitigation.kl_to_base import KLToBase
-from forgetting.own_model.advise import advise, keep_of
+from forgetting.models.checkpoint import load
+from forgetting.natural.corpora import _hub_answers
+from forgetting.own_model.advise import PilotRounds, advise, keep_of
+from forgetting.own_model.allowance import Allowance
+from forgetting.own_model.gauge import pace
 from forgetting.own_model.given import default_rate, parameters_of
 from forgetting.own_model.plans import KL_ROWS, planned
+from forgetting.record.store import Store
 from forgetting.study.spec_files import load_spec
 from tests.conftest import Outcome
 from tests.contracts.members import DATA
@@ -94,12 +99,44 @@ def test_benchmarks_are_read_where_their_data_lie(here: Path, monkeypatch: pytes
     data = corpora(here)["dialogues"]
     checkpoint(here / "mine")
     monkeypatch.setenv("FORGETTING_DATA", str(here / "data"))
-    (asked,) = planned("./mine", data, {"maths": 0.9}).spec.evaluation.benchmarks
-    assert asked == {"name": "gsm8k", "limit": 100}
     (here / "data").mkdir()
     (here / "data" / "gsm8k-test.jsonl.gz").write_bytes(b"")
     (asked,) = planned("./mine", data, {"maths": 0.9}).spec.evaluation.benchmarks
     assert asked == {"name": "gsm8k", "limit": 100, "source": "$FORGETTING_DATA/gsm8k-{split}.jsonl.gz"}
+
+
+@pytest.mark.parametrize("offline", ["1", ""])
+def test_what_is_to_be_kept_and_cannot_be_measured_is_said_at_once(
+    offline: str, here: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Outcome]
+) -> None:
+    data = corpora(here)["dialogues"]
+    checkpoint(here / "mine")
+    monkeypatch.setenv("HF_HOME", str(here / "none"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    monkeypatch.delenv("FORGETTING_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: Unreachable)
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
+    _hub_answers.cache_clear()
+    for skill, name, file in (("maths", "gsm8k", "gsm8k-test.jsonl.gz"), ("code", "humaneval", "HumanEval.jsonl.gz")):
+        outcome = command("advise", "./mine", "--data", data, "--keep", f"{skill}:.95")
+        assert outcome.status == 2 and len(outcome.err.splitlines()) == 1
+        assert f"keep: {skill} is measured by {name}: cannot load data set" in outcome.err
+        assert ("HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached") in outcome.err
+        assert f"put {file} into the folder of FORGETTING_DATA, give --benchmarks '{{name: {name}" in outcome.err
+        assert outcome.err.endswith("or leave --keep out\n")
+    outcome = command("advise", "./mine", "--data", data, "--benchmarks", "gsm8k", "--keep", "maths:.95")
+    assert outcome.status == 2 and "error: benchmarks[0].source: cannot load data set 'openai/gsm8k'" in outcome.err
+    assert planned("10k", "dialogue", {"maths": 0.95}).keep == {"maths": 0.95}  # which needs no hub
+    _hub_answers.cache_clear()
+
+
+class Unreachable:
+    """A session of a machine without a network."""
+
+    @staticmethod
+    def head(url: str, timeout: float) -> None:
+        assert timeout <= 10
+        raise OSError("Name or service not known")
 
 
 def test_without_gsm8k_at_hand_what_needs_no_data_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,3 +233,19 @@ def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(he
     assert own.spec.fine_tuning.learning_rate == 1e-3 and own.spec.doses.dose == 64
     assert own.reserve == [] and max(own.costs().values()) == pytest.approx(1 + 4 / 3)  # KL on as many rows
     assert own.costs()[own.usual] == 2 and plan.usual == ""  # half replay is advised where there is something to replay
+
+
+def test_a_step_and_a_look_of_a_checkpoint_are_timed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = corpora(here)["dialogues"]
+    checkpoint(here / "mine")
+    plan = planned("./mine", data, {"sums": 0.9}, benchmarks=[{"name": "sums", "item_count": 4}], dose=16)
+    rounds = PilotRounds(plan, plan.keep, Allowance(32, "samples"), "2", here, Store(here / "store"), 0, quiet=False)
+    rounds._foretell(Allowance(32, "samples"), 6, 3, 1)
+    assert "pilots" not in "".join(capsys.readouterr())  # a student of the embedded world has no pace
+    model = load(plan.study.students[0])
+    before = {name: weight.clone() for name, weight in model.state().items()}
+    rounds.pace = pace(plan.study, model)
+    assert rounds.pace.sample > 0 and rounds.pace.pilot > 0
+    assert all(weight.equal(before[name]) for name, weight in model.state().items())
+    rounds._foretell(Allowance(32, "samples"), 6, 3, 1)
+    assert "pilots: about 1 minutes, one after another (a step of 32 samples" in "".join(capsys.readouterr())

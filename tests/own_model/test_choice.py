@@ -16,9 +16,10 @@ from forgetting.analysis.shipped_runs import shipped_runs, whole_runs
 from forgetting.errors import UsageError
 from forgetting.own_model import prospects
 from forgetting.own_model.advice import HALF_REPLAYED, NOTHING_TOLD, Advice
-from forgetting.own_model.allowance import Allowance, Speed, next_dose, scaled
+from forgetting.own_model.allowance import Allowance, Speed, expected, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Choice, Prospect, choose, flips, halved, ranked
 from forgetting.own_model.prospects import NOTHING_OLD, Pilot, _against
+from forgetting.spec import Spec
 
 KEEP = {"maths": 0.95}
 
@@ -90,6 +91,47 @@ def test_where_nothing_is_told_the_advice_says_what_whole_runs_of_others_kept() 
         assert f"whole runs of others ({kept[HALF_REPLAYED].students} students" in text
         assert f"{HALF_REPLAYED} kept {kept[HALF_REPLAYED].regret:.2f} less" in text
         assert f"{NOTHING_TOLD}, {kept[NOTHING_TOLD].regret:.2f} less" in text
+
+
+def test_how_long_pilots_take_is_foretold_from_a_step_and_a_look() -> None:
+    pace = Speed(0.5, 10.0)
+    assert expected(Allowance(64, "samples"), pace, arms=5, looks=3, rounds=1) == 64 * 0.5 + 5 * 4 * 10
+    assert expected(Allowance(64, "samples"), pace, arms=5, looks=3, rounds=3) == 64 * 0.5 + (5 + 3 + 2) * 4 * 10
+    assert expected(Allowance(90, "seconds"), pace, arms=5, looks=3, rounds=3) == 90
+
+
+def test_that_all_is_gone_at_the_full_rate_is_said_before_anything_else() -> None:
+    lost = dataclasses.replace(way("plain", 0.0, 0.0, 0.0), so_far={"maths": -0.5, "code": 1.0}, gone={"maths": 8})
+    half = way("half", 0.0, 0.0, 1.0, told=False)
+    half = dataclasses.replace(half, so_far={"maths": -0.5, "code": 1.0}, gone={"maths": 16})
+    slow = dataclasses.replace(way("slow", 0.5, 0.0, 1.0, told=False), so_far={"maths": 0.4, "code": 1.0})
+    words = {"plain": "plain tuning", "half": "replay 50%", "slow": "rate x 0.25"}
+    found = Advice(
+        "m", "d", {"maths": 0.95, "code": 0.9}, {}, Choice("half", "as_usual"), (lost, half, slow), words, 99,
+        spec=Spec(), budget="2", full_rate=("plain", "half"),
+    )  # fmt: skip
+    first, rest = " ".join(str(found).split()).split("code 0.9 ")[1].split(" Use ", 1)
+    assert first.startswith("What you keep is gone within 16 samples at this rate (0.002): maths at chance or below")
+    assert "rate x 0.25 has 0.40 of it so far. Ask again with a lower rate, --rate 0.0002, before" in first
+    assert "cannot tell yet; 0 (gone) so far" in rest and "0.40 so far" in rest and "-0.50" not in str(found)
+    none_left = dataclasses.replace(slow, gone={"maths": 32})
+    said = " ".join(str(dataclasses.replace(found, prospects=(lost, half, none_left))).split())
+    assert "no other rate that was tried has any of it left" in said
+    alone = dataclasses.replace(found, prospects=(lost, slow), choice=Choice("plain", "falls_short"),
+                                words={"plain": "plain tuning", "slow": "rate x 0.25"})  # fmt: skip
+    assert "or replay (--original)" in " ".join(str(alone).split())
+    kept = dataclasses.replace(half, gone={})
+    assert "is gone within" not in str(dataclasses.replace(found, prospects=(lost, kept, slow)))
+
+
+@pytest.mark.parametrize(
+    ("retention_D", "dose"),
+    [([1.0, 0.5, 0.0], 20), ([1.0, -0.5, -0.2], 10), ([1.0, 0.0, 0.1], 0), ([1.0, 0.2, 0.1], 0)],
+)
+def test_a_skill_is_gone_from_the_dose_after_which_nothing_is_left(retention_D: list[float], dose: int) -> None:
+    looks = {"retention": retention_D, "dose": [0, 10, 20], "arm": "plain", "depth": None, "variant": "original"}
+    study: Any = SimpleNamespace(scores=pd.DataFrame(looks | {"benchmark": "maths"}), skill_names={"maths": "maths"})
+    assert prospects._gone_from(study, "plain", "maths") == dose
 
 
 def test_an_interval_that_is_worth_nothing_bounds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +243,7 @@ def test_of_replay_that_has_learned_too_little_as_many_steps_are_supposed(monkey
         record={"arms": [{"name": arm, "mitigation": one} for arm, one in arms.items()]}, arm_names=tuple(arms)
     )
     monkeypatch.setattr(prospects, "_pilot", lambda *_: dataclasses.replace(little))
+    monkeypatch.setattr(prospects, "_gone_from", lambda *_: 0)
     monkeypatch.setattr(prospects, "_measured", lambda *_: Forecast(1.0, 0.9, 1.0, told=True))
     monkeypatch.setattr(prospects, "_forecast", lambda *given: {"maths": Forecast(1.0, 0.9, 1.0, told=given[-1])})
     known: Any = None

@@ -36,7 +36,7 @@ FACTORIES = {
     "model_name_or_path", "stage", "finetuning_type", "dataset_dir", "dataset", "cutoff_len", "lora_rank", "lora_alpha",
     "lora_target", "use_rslora", "template", "pure_bf16",
 }  # fmt: skip
-GSM8K = {"name": "gsm8k", "limit": 4}
+GSM8K = {"name": "gsm8k", "limit": 4, "source": str(Path(__file__).parents[1] / "data" / "gsm8k-{split}.jsonl")}
 REFUSING = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"

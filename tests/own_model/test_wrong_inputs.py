@@ -104,7 +104,7 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "a benchmark without a name": ([*GOOD, "--benchmarks", "[{limit: 3}]"], ["benchmarks", "a mapping with a name"]),
     "a benchmark's unknown setting": ([*GOOD, "--benchmarks", "[{name: sums, shot: 3}]"], ["did you mean 'shots'"]),
     "a benchmark of no items": ([*GOOD, "--benchmarks", "[{name: sums, item_count: 0}]"], ["item_count", "from 1"]),
-    "too many shots": ([*GOOD, "--benchmarks", "[{name: sums, shots: 99}]"], ["sums.shots", "99"]),
+    "too many shots": ([*GOOD, "--benchmarks", "[{name: sums, shots: 99}]"], ["benchmarks[0].shots", "99"]),
     "a mitigation that is none": ([*GOOD, "--mitigation", "replays"], ["did you mean 'replay'"]),
     "replay of nothing": ([*GOOD, "--mitigation", "{name: replay, share: 0.05}"], ["original", "replays"]),
     "an original that is not there": (
@@ -121,18 +121,18 @@ OPTIONS: dict[str, tuple[list[str], list[str]]] = {
     "an unknown logger": ([*GOOD, "--loggers", "[wandbb]"], ["loggers", "wandb"]),
     "data of an address": (["--data", "https://example.org/rows.jsonl"], ["data: ", "https://example.org/rows.jsonl"]),
     "an archive as data": (["--data", "rows.jsonl.zip"], ["data: there is no file or folder 'rows.jsonl.zip'"]),
-    "a source that is a list": (["--data", "{source: [rows.jsonl]}"], ["data.conversations.source", "text"]),
-    "a source that is a number": (["--data", "{source: 5}"], ["data.conversations.source", "5"]),
+    "a source that is a list": (["--data", "{source: [rows.jsonl]}"], ["data.source", "text"]),
+    "a source that is a number": (["--data", "{source: 5}"], ["data.source", "5"]),
     "a model as data": (["--data", "words.gguf"], ["data: ", "words.gguf"]),
     "a benchmark's file that is missing": (
         [*GOOD, "--benchmarks", "[{name: gsm8k, source: none.jsonl}]"],
-        ["gsm8k.source: there is no file or folder 'none.jsonl'"],
+        ["benchmarks[0].source: there is no file or folder 'none.jsonl'"],
     ),
     "more examples than there may be": (
         [*GOOD, "--benchmarks", "[{name: gsm8k, shots: 99}]"],
-        ["gsm8k.shots: must be from 0 to 16, got 99"],
+        ["benchmarks[0].shots: must be from 0 to 16, got 99"],
     ),
-    "adapters of no rank": ([*GOOD, "--mitigation", "{name: lora, rank: -1}"], ["lora.rank", "got -1"]),
+    "adapters of no rank": ([*GOOD, "--mitigation", "{name: lora, rank: -1}"], ["mitigation.rank", "got -1"]),
     "an original without its columns": (
         [*GOOD, "--original", "{source: rows.jsonl, prompt: a, answer: b}"],
         ["original."],
