@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from forgetting import seeds
-from forgetting.analysis.forecast import COVERAGE, ENDS, Forecaster, mean_of_the_size, past_runs
+from forgetting.analysis.forecast import COVERAGE, ENDS, Forecaster, mean_of_the_size, past_runs, sizes_of
 from forgetting.analysis.shipped_runs import TABLE, shipped_runs
 from forgetting.analysis.study_folder import StudyFolder, open_study
 
@@ -36,7 +36,6 @@ RETIRED = (
 )  # fmt: skip
 LAST_SHARE, MOST_ROWS = 0.25, 300  # of the dose; rows of a study and share, drawn by chance
 ABOUT = {"1%": 0.015, "3%": 0.05, "6%": 0.08, "a tenth": 0.15, "a quarter": 0.3}  # shares up to so much are called so
-ALIKE = 1.15  # sizes within this factor count as one
 LEFT_OUT = ("student", "size", "contamination")
 
 
@@ -45,7 +44,7 @@ def groups(past: pd.DataFrame, name: str) -> pd.Series[Any]:
     if name == "contamination":
         return past["source"]
     if name == "size":
-        return (np.log(past["capacity"]) / np.log(ALIKE)).round().astype(int)
+        return sizes_of(past)
     return past["student"].map({name: place % 8 for place, name in enumerate(sorted(past["student"].unique()))})
 
 

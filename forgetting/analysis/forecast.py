@@ -2,12 +2,12 @@
 
 What is learned from are past runs: of each, the last two looks within that tenth and retention at the end. A Gaussian
 process over what those looks had (below), the skill, the method and the contamination gives the mean and the width. A
-factor on the width makes past students, each left out in turn, be covered as often as said, by the past runs of which
-about as much was still to come: looks at a hundredth of a dose tell less than the process thinks. Of a contamination
-that no past run had, the factor covers past contaminations, each left out in turn and counting alike (pooled
-distributions of groups: Dunn, Wasserman and Ramdas, arXiv 1809.07441). Nothing is told of it where there are fewer than
-eight, since each is then worth more than .1 of what is said; of skills that no past run had; and of sizes far from
-theirs. Contamination seeds of a student are averaged.
+factor on the width makes past students, all of a size left out in turn, be covered as often as said, by the past runs
+of which about as much was still to come: looks at a hundredth of a dose tell less than the process thinks. Of a
+contamination that no past run had, the factor covers past contaminations, each left out in turn and counting alike
+(pooled distributions of groups: Dunn, Wasserman and Ramdas, arXiv 1809.07441). Nothing is told of it where there are
+fewer than eight, since each is then worth more than .1 of what is said; of skills that no past run had; and of sizes
+far from theirs. Contamination seeds of a student are averaged.
 
 Accuracy tells little so early, since nothing is lost yet; likelihood does: the rise of the gold answers' NLL and their
 KL from dose 0, which grow over decades before an answer turns wrong. What a rise means for the end differs by skill
@@ -43,6 +43,7 @@ FEATURES = (
     "log_rise", "log_rise_before", "log_kl", "log_kl_before", "retention_early", "log_probe_kl", "log_left", "share",
     "log_capacity",
 )  # fmt: skip
+ALIKE = 1.15  # sizes within this factor count as one
 KINDS = ("skill", "method", "source")  # runs are alike or not in these
 LEFT, CAPACITY = FEATURES.index("log_left"), FEATURES.index("log_capacity")
 FAR = math.log(4.0)  # a student so many times smaller or larger than all past ones is too far from them
@@ -100,6 +101,11 @@ def source_of(arm: Settings) -> str:
     contamination = arm.get("contamination")
     where = contamination.get("source") if isinstance(contamination, dict) else None
     return " ".join(filter(None, [part_name(contamination), where]))
+
+
+def sizes_of(runs: pd.DataFrame) -> pd.Series[int]:
+    """Which runs are of one size: those of about ``ALIKE`` times the capacity at most."""
+    return (np.log(runs["capacity"]) / math.log(ALIKE)).round().astype(int)
 
 
 def method_of(arm: Settings) -> str:
@@ -166,7 +172,7 @@ class Forecaster:
     centre_F: Floats
     spread_F: Floats
     words_K: tuple[NDArray[np.str_], ...]
-    apart_N: Floats  # standard deviations that each run lies from what other students foretell
+    apart_N: Floats  # standard deviations that each run lies from what students of other sizes foretell
     apart_sources_N: Floats  # and from what other contaminations do
     source_N: NDArray[np.str_]
     outcomes: float  # the width that 80% of past outcomes fill
@@ -174,17 +180,17 @@ class Forecaster:
 
     @classmethod
     def learned(cls, past: pd.DataFrame) -> Forecaster:
-        """From ``past_runs``: scales by their posterior mode, the factor by leaving out students and contaminations."""
+        """From ``past_runs``: scales by their posterior mode, factors by leaving out sizes and contaminations."""
         require(len(past) >= FEWEST, "past runs", f"{FEWEST} or more", len(past))
         past = past.iloc[_some(_words(past, "source"), MOST)]
         raw, y_N = past[list(FEATURES)].to_numpy(float), past["outcome"].to_numpy(float)
         centre, spread = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-9)
         words = tuple(np.unique(_words(past, kind)) for kind in KINDS)
         x_ND, filled = _columns(past, centre, spread, words), float(np.diff(np.quantile(y_N, ENDS))[0])
-        students, sources = _words(past, "student"), _words(past, "source")
+        sizes, sources = sizes_of(past).to_numpy(), _words(past, "source")
         some = _some(sources, FITTED)
         process = GaussianProcess(x_ND, y_N, len(KINDS), scales(x_ND[some], y_N[some], len(KINDS)))
-        apart = [np.abs(y_N - np.clip(mean, 0, 1)) / sd for mean, sd in map(process.left_out, (students, sources))]
+        apart = [np.abs(y_N - np.clip(mean, 0, 1)) / sd for mean, sd in map(process.left_out, (sizes, sources))]
         return cls(process, centre, spread, words, *apart, sources, filled)
 
     @property

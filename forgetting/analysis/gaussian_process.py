@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class GaussianProcess:
         whole = math.exp(2 * self.log_theta[-2]) + math.exp(2 * self.log_theta[-1])
         return mean, np.sqrt(whole - (across**2).sum(axis=0))
 
-    def left_out(self, group_N: NDArray[np.str_]) -> tuple[Floats, Floats]:
+    def left_out(self, group_N: NDArray[Any]) -> tuple[Floats, Floats]:
         """The same of each past point by the points of other groups; of a single group by its outcomes' mean alone.
 
         By the inverse of the whole Gram matrix (Rasmussen and Williams 2006, 5.4.2, for groups).
