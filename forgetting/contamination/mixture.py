@@ -30,12 +30,12 @@ class Mixture(Contamination):
     def __post_init__(self) -> None:
         where = "contamination.mixture"
         require(len(self.parts) > 0, f"{where}.parts", "at least one source", list(self.parts))
-        rule = f"{len(self.parts)} numbers above 0 that add up to 1"
-        right = len(self.shares) == len(self.parts) and min(self.shares) > 0 and abs(sum(self.shares) - 1) < 1e-9
-        require(right, f"{where}.shares", rule, list(self.shares))
         object.__setattr__(self, "parts", tuple(built.settings() for built in self._built()))
         for built in self._built():
             require(built.language == "natural", f"{where}.parts", "sources of natural text", built.short_name())
+        rule = f"{len(self.parts)} numbers above 0 that add up to 1"
+        right = len(self.shares) == len(self.parts) and min(self.shares) > 0 and abs(sum(self.shares) - 1) < 1e-9
+        require(right, f"{where}.shares", rule, list(self.shares))
 
     def __hash__(self) -> int:
         return hash(repr(self.settings()))

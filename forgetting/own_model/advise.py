@@ -153,12 +153,12 @@ class PilotRounds:
         return self._written(done)
 
     def _notes(self, source: str) -> tuple[str, ...]:
-        """What was not tried, and of which data nothing can be foretold."""
-        known = sorted(set(shipped_runs()["source"]))
+        """What was not tried, and that of other data little can be foretold."""
+        known = set(shipped_runs()["source"])
         if source in known:
             return self.plan.notes
-        what = f"forecasts have learned from {', '.join(known)} of the embedded world: of your data only pilots tell"
-        return (*self.plan.notes, what)
+        what = f"forecasts have learned from {len(known)} kinds of data in the embedded world, and yours is none of them"
+        return (*self.plan.notes, f"{what}: of most ways they cannot tell, and pilots decide")
 
     @property
     def folder(self) -> Path:

@@ -204,7 +204,7 @@ def test_what_a_checkpoint_cannot_be_taught_by_is_a_line(texts: dict[str, str], 
     for name in ("reward_guided", "rejection", "contrastive"):
         with pytest.raises(UsageError, match=r"^ladder\.distillation\.judge: must be .* on natural text, .*'world'$"):
             plan(texts, pupil, teacher, name)
-    with pytest.raises(UsageError, match=r"^process\.mark: must be a text that begins .* behind ' ; ', .*'answer '$"):
+    with pytest.raises(UsageError, match=r"^process\.mark: must be a text behind ' ; ' in one of .*'answer '$"):
         taught("process")
     hidden = {"name": "humaneval", "source": f"{DATA}/humaneval.jsonl"}
     with pytest.raises(UsageError, match=r"^distillation\.judge: .*humaneval"):
