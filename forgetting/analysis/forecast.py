@@ -105,7 +105,8 @@ def source_of(arm: Settings) -> str:
 
 def sizes_of(runs: pd.DataFrame) -> pd.Series[int]:
     """Which runs are of one size: those of about ``ALIKE`` times the capacity at most."""
-    return (np.log(runs["capacity"]) / math.log(ALIKE)).round().astype(int)
+    sizes: pd.Series[int] = (np.log(runs["capacity"]) / math.log(ALIKE)).round().astype(int)
+    return sizes
 
 
 def method_of(arm: Settings) -> str:
@@ -190,8 +191,10 @@ class Forecaster:
         sizes, sources = sizes_of(past).to_numpy(), _words(past, "source")
         some = _some(sources, FITTED)
         process = GaussianProcess(x_ND, y_N, len(KINDS), scales(x_ND[some], y_N[some], len(KINDS)))
-        apart = [np.abs(y_N - np.clip(mean, 0, 1)) / sd for mean, sd in map(process.left_out, (sizes, sources))]
-        return cls(process, centre, spread, words, *apart, sources, filled)
+        by_size, by_source = (
+            np.abs(y_N - np.clip(mean, 0, 1)) / sd for mean, sd in map(process.left_out, (sizes, sources))
+        )
+        return cls(process, centre, spread, words, by_size, by_source, sources, filled)
 
     @property
     def _capacities(self) -> tuple[float, float]:
@@ -241,7 +244,9 @@ def _words(runs: pd.DataFrame, column: str) -> NDArray[np.str_]:
 
 def _columns(runs: pd.DataFrame, centre: Floats, spread: Floats, words_K: Sequence[NDArray[np.str_]]) -> Floats:
     """``[R, D]``; the place of a word that no past run had is -1."""
-    codes = [pd.Index(words).get_indexer(_words(runs, kind)) for kind, words in zip(KINDS, words_K, strict=True)]
+    codes = [
+        pd.Index(words).get_indexer(pd.Index(_words(runs, kind))) for kind, words in zip(KINDS, words_K, strict=True)
+    ]
     return np.column_stack([(runs[list(FEATURES)].to_numpy(float) - centre) / spread, *codes])
 
 

@@ -169,10 +169,7 @@ class Advice:
             if not math.isfinite(one.times):
                 times, why = "-", "learned too little so far"
             return [way, times, why, "", *[""] * len(one.kept)]
-        kept = [
-            _kept(forecast, one.so_far[skill], self.keep[skill], whole=len(one.kept) == 1)
-            for skill, forecast in one.kept.items()
-        ]
+        kept = [_kept(forecast, one.so_far[skill], whole=len(one.kept) == 1) for skill, forecast in one.kept.items()]
         harm = f"{one.worst_harm:.2f}" if math.isfinite(one.worst_harm) else "-"
         return [way, f"{one.times:.2f}", f"{one.cost:.2f}", harm, *kept]
 
@@ -239,10 +236,8 @@ def _whole_runs() -> str:
     )
 
 
-def _kept(one: Forecast, so_far: float, wanted: float, *, whole: bool) -> str:
+def _kept(one: Forecast, so_far: float, *, whole: bool) -> str:
     """A cell, with its interval where there is room; what a pilot has kept where nothing can be told of the end."""
-    if not one.told and one.high < wanted:
-        return f"at most {one.high:.2f}"
     if not one.told:
         return f"{_share(so_far)} so far"
     return f"{_share(one.value)} ({one.low:.2f}–{max(one.high, 0.0):.2f})" if whole else _share(one.value)

@@ -157,7 +157,7 @@ class PilotRounds:
         known = set(shipped_runs()["source"])
         if source in known:
             return self.plan.notes
-        what = f"forecasts have learned from {len(known)} kinds of data in the embedded world, and yours is none of them"
+        what = f"forecasts have learned from {len(known)} data sets in the embedded world, and yours is none of them"
         return (*self.plan.notes, f"{what}: of most ways they cannot tell, and pilots decide")
 
     @property

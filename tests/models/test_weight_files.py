@@ -101,8 +101,8 @@ MISTAKES: dict[str, tuple[Callable[[str], Any], str]] = {
     "original of the world": (lambda f: study_of(f, original="original"), "ladder.original: 'original' is of the emb"),
     "contamination of the world": (
         lambda f: study_of(f, contaminations=("dialogue",)),
-        "contaminations[0]: 'dialogue' is of the embedded world, and the checkpoint 'tiny' reads natural text; give one "
-        "of altered_python, conversations, mixture, worked_answers",
+        "contaminations[0]: 'dialogue' is of the embedded world, and the checkpoint 'tiny' reads natural text; give "
+        "one of altered_python, conversations, mixture, worked_answers",
     ),
     "benchmark of the world": (
         lambda f: study_of(f, evaluation=Evaluation(benchmarks=("maths",))),
