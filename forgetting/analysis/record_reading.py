@@ -83,6 +83,13 @@ def part_name(value: Any) -> str:
     return str(value.get("name", "unknown")) if isinstance(value, dict) else str(value)
 
 
+def data_name(arm: Mapping[str, Any]) -> str:
+    """What an arm trains on, as a reader knows it: its contamination's name, and of one's own data that of the file."""
+    held = arm.get("contamination", str(arm.get("name", "unknown")).split("-")[0])
+    where = held.get("source") if isinstance(held, dict) else None
+    return f"{Path(str(where)).name.partition('.')[0]} ({part_name(held)})" if where else part_name(held)
+
+
 def replayed(arm: dict[str, Any]) -> float:
     """The share of an arm's stream that is replayed, from its settings in the record."""
     mitigation = arm.get("mitigation", "none")

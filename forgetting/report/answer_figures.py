@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from forgetting.analysis.learning_paths import PLAIN
+from forgetting.analysis.record_reading import data_name
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.report import drawing, tables
 from forgetting.report.first_screen import control_arm, instead, learned, least_kept, main_arm, skills_of
@@ -46,7 +47,7 @@ def answer_figure(study: StudyFolder, skill: str) -> Figure | None:
     drawing.retention_axes(axes)
     policy = str(arm.settings.get("rate_policy", "unknown")).replace("_", " ")
     figure.suptitle(
-        f"Retention of {skill} after {arm.contamination}\n"
+        f"Retention of {skill} after {data_name(arm.settings)}\n"
         f"shift {float(arm.settings.get('shift', 1)):g}, rate policy {policy}", x=0.02, ha="left", fontsize=10,
     )  # fmt: skip
     _legends(figure, study, f"dashed: {instead(control)} instead" if beside and control is not None else "")
@@ -95,7 +96,7 @@ def remedy_figure(study: StudyFolder, arm: ArmCurves, skill: str) -> Figure | No
     drawing.place_label(ax.xaxis)
     drawing.retention_axes(axes)
     among = f"the best of {answer.chosen_among} remedies" if answer.chosen_among > 1 else "the remedy"
-    source = study.arm(answer.arms).contamination
+    source = data_name(study.arm(answer.arms).settings)
     title = f"Retention of {skill} at equal learning of {source}\nplain tuning, and {among}"
     figure.suptitle(title, x=0.02, ha="left", fontsize=10)
     best = sizes_named({one.size: [one.method] for one in answer.shown})

@@ -13,6 +13,7 @@ import numpy as np
 
 from forgetting.analysis.curves import ORIGINAL, ForgettingCurve
 from forgetting.analysis.metrics import Status
+from forgetting.analysis.record_reading import data_name
 from forgetting.analysis.study_folder import ArmCurves, StudyFolder
 from forgetting.analysis.thresholds.threshold import Threshold, place_text, told
 from forgetting.analysis.tuning_cost import skill_cost
@@ -118,9 +119,9 @@ def _of_arm(study: StudyFolder, arm: ArmCurves, found: dict[str, list[Forgetting
     else:
         open_loss = max(curves, key=lambda curve: skill_cost(curve).not_excluded)
         answer = (
-            f"No loss is shown: after {dose:,} samples of {arm.contamination} no student's 95% interval of {worst} "
-            f"lies below what it was; a loss of {skill_cost(open_loss).not_excluded:.2f} ({open_loss.student}) is not "
-            "excluded."
+            f"No loss is shown: after {dose:,} samples of {data_name(arm.settings)} no student's 95% interval of "
+            f"{worst} lies below what it was; a loss of {skill_cost(open_loss).not_excluded:.2f} "
+            f"({open_loss.student}) is not excluded."
         )
     more = [*_remedies(study, worst), *([_since(worst, losers)] if _differ(losers) else [])]
     others = [f"{skill} {_range(own)}" for skill, own in found.items() if skill != worst]
@@ -145,7 +146,7 @@ def _remedies(study: StudyFolder, skill: str) -> list[str]:
     from forgetting.report.front_answer import front_answer, front_lines  # with scipy, which only fronts need
 
     found = front_answer(study, main_arm(study).name, skill)
-    return front_lines(found, study.arm(found.arms).contamination) if found is not None else []
+    return front_lines(found, data_name(study.arm(found.arms).settings)) if found is not None else []
 
 
 def _lost(
@@ -153,7 +154,7 @@ def _lost(
 ) -> str:
     least, most = (pick(curves, key=lambda curve: float(curve.retention[-1])) for pick in (min, max))
     who = f"{least.student} lost" if len(curves) == 1 else f"{len(losers)} of {len(curves)} students lost"
-    text = f"{who} {skill} to {arm.contamination}: after {dose:,} samples "
+    text = f"{who} {skill} to {data_name(arm.settings)}: after {dose:,} samples "
     if len(curves) == 1:
         text += f"{_kept(least)} of it is kept"
     elif float(most.retention[-1] - least.retention[-1]) < ALIKE:
