@@ -40,7 +40,7 @@ LEFT_OUT = ("student", "size", "contamination")
 
 
 def groups(past: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """What is left out together: an eighth of the students, sizes within 15% of each other, contaminations."""
+    """What is left out together: an eighth of the students, sizes that follow each other within 15%, contaminations."""
     if name == "contamination":
         return past["source"]
     if name == "size":

@@ -6,8 +6,8 @@ factor on the width makes past students, all of a size left out in turn, be cove
 of which about as much was still to come: looks at a hundredth of a dose tell less than the process thinks. Of a
 contamination that no past run had, the factor covers past contaminations, each left out in turn and counting alike
 (pooled distributions of groups: Dunn, Wasserman and Ramdas, arXiv 1809.07441). Nothing is told of it where there are
-fewer than eight, since each is then worth more than .1 of what is said; of skills that no past run had; and of sizes
-far from theirs. Contamination seeds of a student are averaged.
+fewer than eight, since each is then worth more than an eighth of what is said; of skills that no past run had; and of
+sizes far from theirs. Contamination seeds of a student are averaged.
 
 Accuracy tells little so early, since nothing is lost yet; likelihood does: the rise of the gold answers' NLL and their
 KL from dose 0, which grow over decades before an answer turns wrong. What a rise means for the end differs by skill
@@ -43,7 +43,7 @@ FEATURES = (
     "log_rise", "log_rise_before", "log_kl", "log_kl_before", "retention_early", "log_probe_kl", "log_left", "share",
     "log_capacity",
 )  # fmt: skip
-ALIKE = 1.15  # sizes within this factor count as one
+ALIKE = 1.15  # capacities that follow each other within this factor count as one size
 KINDS = ("skill", "method", "source")  # runs are alike or not in these
 LEFT, CAPACITY = FEATURES.index("log_left"), FEATURES.index("log_capacity")
 FAR = math.log(4.0)  # a student so many times smaller or larger than all past ones is too far from them
@@ -104,9 +104,10 @@ def source_of(arm: Settings) -> str:
 
 
 def sizes_of(runs: pd.DataFrame) -> pd.Series[int]:
-    """Which runs are of one size: those of about ``ALIKE`` times the capacity at most."""
-    sizes: pd.Series[int] = (np.log(runs["capacity"]) / math.log(ALIKE)).round().astype(int)
-    return sizes
+    """Which runs are of one size: a new one begins where a capacity is more than ``ALIKE`` times the next smaller."""
+    known = np.sort(runs["capacity"].unique())
+    number = np.cumsum(np.diff(np.log(known), prepend=np.log(known[:1])) > math.log(ALIKE))
+    return runs["capacity"].map(dict(zip(known, number, strict=True))).astype(int)
 
 
 def method_of(arm: Settings) -> str:

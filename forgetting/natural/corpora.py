@@ -181,13 +181,18 @@ def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> I
 
 def in_cache(name: str) -> bool:
     """Whether ``datasets`` has prepared a data set of the hub once on this machine."""
+    from datasets.naming import camelcase_to_snakecase
+
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    place = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser() / name.replace("/", "___")
-    return place.is_dir()
+    place = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser()
+    owner, slash, own = name.rpartition("/")
+    return (place / f"{owner}{'___' if slash else ''}{camelcase_to_snakecase(own)}").is_dir()
 
 
 def _told_offline() -> bool:
-    return bool(os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"))
+    """As ``huggingface_hub`` reads it."""
+    told = (os.environ.get(name, "").upper() for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"))
+    return any(value in ("1", "ON", "YES", "TRUE") for value in told)
 
 
 @cache

@@ -140,7 +140,7 @@ class Advice:
         assert own is not None
         how = "measured, 95%" if own.measured else f"forecast, {COVERAGE:.0%}"
         lines = [
-            f"  {skill} kept: {_share(one.value)} ({how} interval {one.low:.2f} to {one.high:.2f})" if one.told
+            f"  {skill} kept: {_share(one.value)} ({how} interval {one.low:.2f} to {max(one.high, 0.0):.2f})" if one.told
             else f"  {skill} kept: cannot tell yet; {_share(own.so_far[skill])} so far"
             for skill, one in own.kept.items()
         ]  # fmt: skip

@@ -93,10 +93,10 @@ def prospects(
 
 
 def _gone_from(study: StudyFolder, arm: str, skill: str) -> int:
-    """The dose from which on a skill is at or below chance until the last look; 0: it is not at the last one."""
+    """The dose from which on a skill is at or below chance until the last look; 0: it is not, or never was above."""
     looks = _looks(study, study.scores[(study.scores["arm"] == arm) & study.scores["depth"].isna()], skill)
     left_D = pd.to_numeric(looks["retention"]).to_numpy(float) > 0
-    if left_D[-1]:
+    if left_D[-1] or not left_D.any():
         return 0
     return int(looks["dose"].to_numpy()[len(left_D) - int(np.argmax(left_D[::-1]))])
 
@@ -147,7 +147,7 @@ def _forecast(
     """Retention of each skill at a dose that is still to come.
 
     What is kept now is no bound: what replay loses at first comes back, and so does what new text of the same task does
-    (in another notation of maths .18 is right after a tenth of the dose, and .59 at its end).
+    (in maths in another notation up to .94).
     """
     last = float(study.scores["dose"].max())
     runs = runs_so_far(study, math.ceil(dose), min(0.999, last / dose), arm)

@@ -21,6 +21,7 @@ from forgetting.analysis.forecast import (
     mean_of_the_size,
     past_runs,
     runs_so_far,
+    sizes_of,
     source_of,
 )
 from forgetting.analysis.gaussian_process import GaussianProcess
@@ -132,6 +133,11 @@ def test_a_wary_one_takes_the_width_of_others_for_past_contaminations() -> None:
     new = simulated(2, 1, 1).assign(source="c0")
     seen, wary = known.forecast(new), dataclasses.replace(known, wary=True).forecast(new)
     assert np.mean([one.high - one.low for one in wary]) > 2 * np.mean([one.high - one.low for one in seen])
+
+
+def test_capacities_that_follow_each_other_closely_are_one_size() -> None:
+    found = sizes_of(pd.DataFrame({"capacity": [111_000.0, 9_952, 34_240, 10_080, 31_940, 99_740, 34_240, 50_160]}))
+    assert found.tolist() == [3, 0, 1, 0, 1, 3, 1, 2]
 
 
 def test_of_a_skill_not_seen_nothing_is_told() -> None:

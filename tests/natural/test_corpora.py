@@ -15,7 +15,7 @@ import datasets
 import pytest
 
 from forgetting.errors import UsageError
-from forgetting.natural.corpora import rows
+from forgetting.natural.corpora import _told_offline, in_cache, rows
 
 ROWS = [{"text": "a", "number": 1}, {"text": "ä b", "number": 2}]
 
@@ -109,6 +109,22 @@ def test_what_the_hub_does_not_give(name: str, offline: str, message: str, tmp_p
         server.shutdown()
     assert done.stdout.startswith(f"aime.source: cannot load data set {name!r}: "), done.stderr
     assert message in done.stdout and done.stdout.count("\n") == 1
+
+
+def test_the_cache_has_names_as_datasets_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    for folder in ("HuggingFaceH4___math-500", "openai_humaneval"):
+        (tmp_path / folder).mkdir()
+    assert in_cache("HuggingFaceH4/MATH-500") and in_cache("openai_humaneval") and not in_cache("openai/gsm8k")
+
+
+@pytest.mark.parametrize(("value", "offline"), [("1", True), ("on", True), ("0", False), ("", False)])
+def test_offline_is_what_the_hubs_library_takes_for_it(
+    value: str, offline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
+    assert _told_offline() == offline
 
 
 def test_what_cannot_be_read(files: Path) -> None:

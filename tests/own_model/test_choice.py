@@ -126,7 +126,7 @@ def test_that_all_is_gone_at_the_full_rate_is_said_before_anything_else() -> Non
 
 @pytest.mark.parametrize(
     ("retention_D", "dose"),
-    [([1.0, 0.5, 0.0], 20), ([1.0, -0.5, -0.2], 10), ([1.0, 0.0, 0.1], 0), ([1.0, 0.2, 0.1], 0)],
+    [([1.0, 0.5, 0.0], 20), ([1.0, -0.5, -0.2], 10), ([1.0, 0.0, 0.1], 0), ([1.0, 0.2, 0.1], 0), ([0.0, 0.0, 0.0], 0)],
 )
 def test_a_skill_is_gone_from_the_dose_after_which_nothing_is_left(retention_D: list[float], dose: int) -> None:
     looks = {"retention": retention_D, "dose": [0, 10, 20], "arm": "plain", "depth": None, "variant": "original"}
