@@ -140,7 +140,7 @@ class Advice:
         assert own is not None
         how = "measured, 95%" if own.measured else f"forecast, {COVERAGE:.0%}"
         lines = [
-            f"  {skill} kept: {_share(one.value)} ({how} interval {one.low:.2f} to {max(one.high, 0.0):.2f})" if one.told
+            f"  {skill} kept: {_share(one.value)} ({how} interval {one.low:.2f} to {max(one.high, 0):.2f})" if one.told
             else f"  {skill} kept: cannot tell yet; {_share(own.so_far[skill])} so far"
             for skill, one in own.kept.items()
         ]  # fmt: skip
@@ -167,8 +167,8 @@ class Advice:
         if not one.learns:
             times, why = f"{one.times:.1f}", "learns less" if one.reaches else "may learn less"
             if not math.isfinite(one.times):
-                times, why = "-", "learned too little so far"
-            return [way, times, why, "", *[""] * len(one.kept)]
+                times, why = "-", "learned too little"
+            return [way, times, "", "", why, *[""] * (len(one.kept) - 1)]
         kept = [_kept(forecast, one.so_far[skill], whole=len(one.kept) == 1) for skill, forecast in one.kept.items()]
         harm = f"{one.worst_harm:.2f}" if math.isfinite(one.worst_harm) else "-"
         return [way, f"{one.times:.2f}", f"{one.cost:.2f}", harm, *kept]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from forgetting.models.ladder import Architecture
-from forgetting.testing import DistillationLaws, InterventionLaws, MitigationLaws, mitigation_laws, small
+from forgetting.testing import InterventionLaws, MitigationLaws, mitigation_laws, small
+from tests.contracts import test_distillation
 from tests.contracts.members import every
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,5 @@ class TestInterventionOfLooped(InterventionLaws):
     pass
 
 
-@every("distillation")
-class TestDistillationOfLooped(DistillationLaws):
+class TestDistillationOfLooped(test_distillation.TestDistillation):
     pass

@@ -230,7 +230,7 @@ def test_a_checkpoint_replays_those_of_its_answers_that_a_benchmark_says_are_rig
     part: dict[str, Any] = {
         "name": "self_replay", "prompts": "given", "filter": "right", "share": 0.5, "pool": 40, "max_new_tokens": 16,
     }  # fmt: skip
-    with pytest.raises(UsageError, match=r"^self_replay\.judge: must be a benchmark on natural text, .*'world'$"):
+    with pytest.raises(UsageError, match=r"^mitigations\[0\]\.judge: must be a benchmark on natural text, .*'world'$"):
         distilled(texts, models, tmp_path, mitigation=part)
     judged = {**part, "judge": {"name": "gsm8k", "source": texts["counts"]}}
     result = distilled(texts, models, tmp_path, mitigation=judged)

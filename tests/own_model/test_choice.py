@@ -84,7 +84,7 @@ def test_where_nothing_is_told_the_advice_says_what_whole_runs_of_others_kept() 
     )
     assert "whole runs" not in str(sure)
     slow = dataclasses.replace(ways[1], times=math.inf)
-    assert "learned too little so far" in str(dataclasses.replace(sure, prospects=(ways[0], slow)))
+    assert "learned too little" in str(dataclasses.replace(sure, prospects=(ways[0], slow)))
     kept = {row.rule: row for row in whole_runs().itertuples()}
     for verdict in ("as_usual", "cannot_tell"):
         text = " ".join(str(dataclasses.replace(sure, choice=Choice("dim", verdict))).split())  # type: ignore[arg-type]
