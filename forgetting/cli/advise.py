@@ -45,7 +45,7 @@ def parser() -> ArgumentParser:
         metavar="SKILL:SHARE,...",
         help="how much of each skill is to stay (default: .95 of maths, or of what is at hand)",
     )
-    what = "of all pilots: a multiple of the planned run, time (2h, 30m) or operations (1e17op) (default: 2)"
+    what = "of all pilots: a multiple of the planned run, time (2h, 30m) or operations (1e17op) (default: 2 or more)"
     command.add_argument("--budget", type=str, help=what)
     what = "samples of the planned run (default: your data once, and 10240 of an endless source)"
     command.add_argument("--dose", type=str, metavar="N", help=what)

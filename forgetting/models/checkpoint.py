@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16")
 ATTENTION = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
 CAUSAL = ("ForCausalLM", "LMHeadModel")
+NO_NETWORK = ("ConnectError", "ConnectionError", "ConnectTimeout", "Name or service not known")  # in what is raised
 PICKLED = "pickled weights only, which could run code"
 LABELS_VERSION = 2  # 2: dialogues are rendered and tokenised as a whole; texts begin as the tokenizer begins them
 _CHANGING = ("transformers_version", "_name_or_path")  # of config.json: what says nothing about the model
@@ -196,6 +197,8 @@ class Checkpoint:
             line = (
                 f"{self.source!r} is not on this machine, and only local files are allowed; give a folder: {text[:160]}"
             )
+        elif any(word in text for word in NO_NETWORK):
+            line = f"{self.source!r} is no folder or file here, and the hub cannot be reached; give a folder"
         else:
             line = f"{self.source!r} cannot be loaded: {text[:200] or type(error).__name__}"
         return UsageError(f"checkpoint: {line}")

@@ -95,7 +95,7 @@ class Advice:
         if self.choice is None:
             parts.append("There is nothing to forget, so nothing was trained. Keep another skill, or ask easier items.")
             return "\n".join(map(_filled, parts))
-        parts += ["", *self._gone(), self._head(), *self._forecasts(), "", *self._table(), ""]
+        parts += ["", *self._warming(), *self._gone(), self._head(), *self._forecasts(), "", *self._table(), ""]
         parts += ["What would change this:", *(f"- {line}" for line in self._changes())]
         parts += ["", "Good to know:", *(f"- {line}" for line in self.notes)] if self.notes else []
         return "\n".join(part if part[:2] == "  " else _filled(part) for part in parts + self._next())
@@ -116,6 +116,17 @@ class Advice:
         if self.choice.verdict == "keeps" and own is self.prospects[0]:
             return PLAIN_KEEPS
         return HEADS[self.choice.verdict].format(way=self.words[own.arm])
+
+    def _warming(self) -> list[str]:
+        """That the planned run ends before its rate is warm, so that all that follows is of little use."""
+        if self.spec is None or self.planned > (warm := warm_up(self.spec.fine_tuning)):
+            return []
+        return [
+            f"The planned run of {self.planned:,} samples lies in its warm-up of {warm:,}, so that it learns little: "
+            f"give --dose {2 * warm} or more, or fewer warmup_steps or a smaller batch_size in --config, before you "
+            "take what follows.",
+            "",
+        ]
 
     def _gone(self) -> list[str]:
         """That a skill is lost in every pilot at the full rate, and what may keep it; empty where one has it still."""

@@ -21,7 +21,7 @@ from forgetting.executors.bars import Bars
 from forgetting.own_model.advice import Advice, Standing
 from forgetting.own_model.allowance import Allowance, Speed, expected, next_dose, scaled
 from forgetting.own_model.choice import MOST_TIMES, Prospect, choose, halved, ranked
-from forgetting.own_model.given import WARM, warm_up
+from forgetting.own_model.given import WARM, keep_of, warm_up
 from forgetting.own_model.plans import Planned, is_checkpoint, planned, words
 from forgetting.record.store import Store
 from forgetting.spec import PartValue, Spec
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from forgetting.report.result import Result
 
 ROUNDS = 3  # at most
+USUAL_BUDGET = 2.0  # times the planned run
 LOOKS, CHECKPOINT_LOOKS = 4, 3  # of a pilot, dose 0 aside; those of checkpoints are dear
 SHORTEST_STEPS = 2  # batches of a pilot
 TIMED = 64  # the part of the planned dose that is run to know this machine's speed, where the budget is time
@@ -44,7 +45,7 @@ def advise(
     original: Any = None,
     benchmarks: PartValue | Sequence[PartValue] = (),
     keep: Mapping[str, float] | str | Sequence[str] | None = None,
-    budget: float | str = 2.0,
+    budget: float | str | None = None,
     dose: int | None = None,
     rate: float | None = None,
     spec: Spec | None = None,
@@ -66,7 +67,8 @@ def advise(
         benchmarks: what measures the skills, by name or with settings; by default of those in ``keep``
         keep: by skill, the retention that is wanted: a mapping, or ``"maths:.95"``, several with commas;
             by default .95 of maths, or of retrieval and sums where a checkpoint would have to fetch GSM8K
-        budget: of all pilots: a multiple of the planned run, ``"2h"``, ``"30m"``, or operations ``"1e17op"``
+        budget: of all pilots: a multiple of the planned run, ``"2h"``, or operations ``"1e17op"``; left out: 2, or more
+            where pilots would be too short
         dose: samples of the planned run; by default one's own data once, and 10,240 of an endless source
         rate: learning rate of the planned run
         spec: everything else of the planned run (batch size, schedule, devices, answers' length, ...)
@@ -81,6 +83,7 @@ def advise(
     path: Any = str | os.PathLike
     output, store = Path(checked(output, path, "output")), checked(store, path | None, "store")
     spec = checked(spec, Spec | None, "spec")
+    lenient, budget = budget is None, USUAL_BUDGET if budget is None else budget
     keep, allowance = checked(keep, Mapping | str | Sequence | None, "keep"), Allowance.of(budget)
     wanted = None if keep is None else keep_of(keep)
     asked = tuple(benchmarks) if isinstance(benchmarks, list | tuple) else (benchmarks,)
@@ -90,29 +93,8 @@ def advise(
     )
     said = budget if isinstance(budget, str) else f"{budget:g}"
     return PilotRounds(
-        plan, plan.keep, allowance, said, output, Store(Path(store) if store else None), workers, quiet
+        plan, plan.keep, allowance, said, output, Store(Path(store) if store else None), workers, quiet, lenient
     )()
-
-
-def keep_of(value: Mapping[str, float] | str | Sequence[str]) -> dict[str, float]:
-    """By skill the retention that is wanted. ``UsageError`` for what is no skill with a share."""
-    rule = "skills with the retention that is wanted, such as maths:.95"
-    if isinstance(value, Mapping):
-        pairs: list[tuple[str, Any]] = [(str(skill), level) for skill, level in value.items()]
-    else:
-        texts = value.split(",") if isinstance(value, str) else list(value)
-        pairs = [(str(text).rpartition(":")[0].strip(), str(text).rpartition(":")[2]) for text in texts]
-    found = dict[str, float]()
-    for skill, level in pairs:
-        try:
-            share = float(level)
-        except (TypeError, ValueError):
-            share = -1.0
-        require(bool(skill) and 0 < share <= 1, "keep", f"{rule}, above 0 and at most 1", value)
-        require(skill not in found, "keep", "free of repeats", value)
-        found[skill] = share
-    require(bool(found), "keep", rule, value)
-    return found
 
 
 @dataclasses.dataclass
@@ -127,6 +109,7 @@ class PilotRounds:
     store: Store
     workers: int | None
     quiet: bool
+    lenient: bool = False  # pilots that the budget leaves too short are made as short as can be
     pace: Speed | None = None  # of a checkpoint, as it was found at the gate: of a sample, and of a look
 
     def __call__(self) -> Advice:
@@ -216,7 +199,7 @@ class PilotRounds:
         for number in range(many):
             own = [costs[arm] for arm in left]
             dose = next_dose(allowance, spent, own, many - number, speed)
-            dose = min(dose, math.ceil(spec.doses.dose * most))
+            dose = min(max(dose, self._shortest() if self.lenient else 0), math.ceil(spec.doses.dose * most))
             if done and dose <= done[-1][0]:
                 break
             self._check(dose, len(left))
@@ -259,8 +242,11 @@ class PilotRounds:
 
         return operations(self.plan.study) if self.allowance.unit == "operations" else 1.0
 
+    def _shortest(self) -> int:
+        return SHORTEST_STEPS * self.plan.spec.fine_tuning.batch_size
+
     def _check(self, dose: int, arms: int) -> None:
-        least = SHORTEST_STEPS * self.plan.spec.fine_tuning.batch_size
+        least = self._shortest()
         if dose < least:
             rule = f"enough for {arms} pilots of {least} samples each"
             hint = f"; {scaled(self.budget, least / dose)} would do" if dose else ""

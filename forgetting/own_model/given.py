@@ -162,6 +162,27 @@ def default_rate(parameters: int) -> float:
     return float(f"{2e-3 * min(1.0, (1e5 / parameters) ** 0.5):.0e}")
 
 
+def keep_of(value: Mapping[str, float] | str | Sequence[str]) -> dict[str, float]:
+    """By skill the retention that is wanted. ``UsageError`` for what is no skill with a share."""
+    rule = "skills with the retention that is wanted, such as maths:.95"
+    if isinstance(value, Mapping):
+        pairs: list[tuple[str, Any]] = [(str(skill), level) for skill, level in value.items()]
+    else:
+        texts = value.split(",") if isinstance(value, str) else list(value)
+        pairs = [(str(text).rpartition(":")[0].strip(), str(text).rpartition(":")[2]) for text in texts]
+    found = dict[str, float]()
+    for skill, level in pairs:
+        try:
+            share = float(level)
+        except (TypeError, ValueError):
+            share = -1.0
+        require(bool(skill) and 0 < share <= 1, "keep", f"{rule}, above 0 and at most 1", value)
+        require(skill not in found, "keep", "free of repeats", value)
+        found[skill] = share
+    require(bool(found), "keep", rule, value)
+    return found
+
+
 def warm_up(fine_tuning: Optimiser) -> int:
     """Samples of the stream in which the rate rises: before its end ways to train look alike."""
     return fine_tuning.warmup_steps * fine_tuning.batch_size

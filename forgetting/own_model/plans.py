@@ -29,7 +29,6 @@ from forgetting.own_model.given import (
     parameters_of,
     source_of,
     student_of,
-    warm_up,
     without_template,
 )
 from forgetting.spec import Doses, Evaluation, PartValue, Spec
@@ -194,11 +193,6 @@ def planned(
         max_new_tokens=longest, answering=(),
     )  # fmt: skip
     last = dose or (base.doses.dose if base.doses != usual.doses else _dose(part))
-    if last <= (warm := warm_up(fine_tuning)):
-        notes.append(
-            f"the planned run of {last:,} samples lies in its warm-up of {warm:,}, so that it learns little: give a "
-            "larger --dose, or fewer warmup_steps or a smaller batch_size in --config"
-        )
     whole = dataclasses.replace(
         base, name="planned", contaminations=(source,), mitigations=tuple(remedies), keep="none", **PILOT,
         ladder=dataclasses.replace(

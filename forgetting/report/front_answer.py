@@ -27,8 +27,9 @@ class Remedy:
 
     ``area`` is the mean difference in retention from plain tuning, with its 95% interval over the ``compared``
     students, over the ``covered`` share of the levels. ``operations`` are those until the last level that both learn,
-    as a multiple of plain tuning's (NaN: not known). ``alike`` are the remedies that its interval does not tell from
-    it; ``behind`` those of which no student learns what half of plain tuning's do.
+    as a multiple of plain tuning's (NaN: not known); there it retains ``kept``, and plain tuning ``plain``. ``alike``
+    are the remedies that its interval does not tell from it; ``behind`` those of which no student learns what half of
+    plain tuning's do.
     """
 
     size: str
@@ -41,6 +42,8 @@ class Remedy:
     compared: int
     covered: float
     operations: float
+    kept: float
+    plain: float
     alike: tuple[str, ...]
     behind: tuple[str, ...]
 
@@ -110,8 +113,13 @@ def _best(study: StudyFolder, cell: tuple[str, str, str], areas: pd.DataFrame, l
     area, low, high, covered = (float(row[name]) for name in ("area", "low", "high", "covered"))
     strengths, students, compared = (int(row[name]) for name in ("strengths", "students", "compared"))
     operations = float(spent.iloc[-1]) if len(spent) else math.nan
+    both = levels.pivot_table(index="learning", columns="method", values="retention").get([method, PLAIN])
+    kept, plain = (math.nan, math.nan) if both is None or both.dropna().empty else both.dropna().iloc[-1]
     alike, behind = tuple(_alike(study, cell, method)), tuple(_behind(levels))
-    return Remedy(cell[2], method, strengths, students, area, low, high, compared, covered, operations, alike, behind)
+    return Remedy(
+        cell[2], method, strengths, students, area, low, high, compared, covered, operations, float(kept), float(plain),
+        alike, behind,
+    )  # fmt: skip
 
 
 def _alike(study: StudyFolder, cell: tuple[str, str, str], method: str) -> list[str]:
@@ -152,7 +160,12 @@ def _clause(one: Remedy, among: int) -> str:
         spent = f"for {one.operations:.1f} times plain tuning's operations"
         spent = "at a cost not known" if math.isnan(one.operations) else spent
         best = f"{one.method} is the best of {among} remedies" if among > 1 else f"{one.method} keeps more"
-        return f"at {one.size} {best}, {number}, {spent}"
+        last = (
+            ""
+            if math.isnan(one.kept)
+            else f", at the last level {one.kept:.2f} where plain tuning keeps {one.plain:.2f}"
+        )
+        return f"at {one.size} {best}, {number}{last}, {spent}"
     verdict = "keeps as much" if one.high < 0 else "is shown to keep more"
     if among > 1:
         return f"at {one.size} none of {among} remedies {verdict}; the best, {one.method}, {number}"

@@ -6,6 +6,7 @@ they end, the others are grey, and each is in a small panel of its own in a figu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,6 +116,8 @@ def level_axis(ax: Axes, levels: pd.DataFrame, size: float = drawing.STYLE["font
         needed = {other: (len(labels[number] + labels[other]) + 1) / 2 * CHARACTER * size for other in kept}
         if all(abs(inches[number] - inches[other]) >= least for other, least in needed.items()):
             kept.append(number)
+    floor = float(levels["nll"].iloc[0]) - math.exp(-float(levels["learning"].iloc[0])) if len(levels) else 0.0
+    ax.fmt_xdata = lambda learned: f"{floor + math.exp(-learned):.3g}"
     ax.xaxis.set_major_locator(FixedLocator(places))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticklabels([label if number in kept else "" for number, label in enumerate(labels)])

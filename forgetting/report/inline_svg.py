@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from markupsafe import Markup
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -66,12 +67,13 @@ def _points(figure: Figure) -> Iterator[tuple[Spot, str]]:
             xy: Floats = np.asarray(np.ma.filled(np.ma.asarray(line.get_xydata(), float), np.nan))
             for number, (x, y) in enumerate(line.get_transform().transform(xy)):
                 if np.isfinite(x) and np.isfinite(y):
-                    said = _SAID[line][number] if line in _SAID else _told(name, across, up, xy[number])
+                    said = _SAID[line][number] if line in _SAID else _told(name, across, up, xy[number], ax)
                     yield _place(float(x), height - float(y)), said
 
 
-def _told(name: str, across: str, up: str, xy: Floats) -> str:
-    return f"{_plain(name)}: {up} {xy[1]:,.4g}, {across} {xy[0]:,.6g}"
+def _told(name: str, across: str, up: str, xy: Floats, ax: Axes) -> str:
+    at = ax.fmt_xdata(xy[0]) if ax.fmt_xdata else f"{xy[0]:,.6g}"  # where the axis is not in the units of its label
+    return f"{_plain(name)}: {up} {xy[1]:,.4g}, {across} {at}"
 
 
 def _plain(label: str) -> str:

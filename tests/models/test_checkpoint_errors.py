@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from transformers import BertConfig, BertForMaskedLM
 
+from forgetting.models.checkpoint import Checkpoint
 from forgetting.models.ladder import architecture
 from forgetting.models.scratch import byte_level_bpe, fresh_checkpoint
 from tests.conftest import Outcome
@@ -53,6 +54,14 @@ def test_another_architecture(here: Path, command: Callable[..., Outcome]) -> No
     said = one_line(command, str(here / "bert"), dialogues(here / "d.jsonl"))
     assert "is 'bert' (BertForMaskedLM), which is no causal language model" in said
     assert not list(here.glob("runs/*"))
+
+
+def test_a_folder_that_is_not_there_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``huggingface_hub`` words it, in the midst of much else."""
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    raised = OSError("Got: ConnectError: [Errno -2] Name or service not known An error happened while trying to locate")
+    said = str(Checkpoint("models/mine").why(raised))
+    assert said == "checkpoint: 'models/mine' is no folder or file here, and the hub cannot be reached; give a folder"
 
 
 def test_a_missing_data_set(folder: Path, here: Path, command: Callable[..., Outcome]) -> None:

@@ -14,10 +14,11 @@ from forgetting.errors import UsageError
 from forgetting.mitigation.kl_to_base import KLToBase
 from forgetting.models.checkpoint import load
 from forgetting.natural.corpora import _hub_answers
-from forgetting.own_model.advise import PilotRounds, advise, keep_of
+from forgetting.own_model.advice import Advice
+from forgetting.own_model.advise import PilotRounds, advise
 from forgetting.own_model.allowance import Allowance
 from forgetting.own_model.gauge import pace
-from forgetting.own_model.given import default_rate, parameters_of
+from forgetting.own_model.given import default_rate, keep_of, parameters_of
 from forgetting.own_model.plans import KL_ROWS, planned
 from forgetting.record.store import Store
 from forgetting.study.spec_files import load_spec
@@ -91,8 +92,8 @@ def test_where_there_is_nothing_to_forget_nothing_is_trained(here: Path, command
 def test_a_run_that_ends_in_its_warm_up_is_said_to(here: Path) -> None:
     short = Spec(fine_tuning=Optimiser(batch_size=16, warmup_steps=5))
     for spec, dose, said in ((Spec(), 640, True), (Spec(), 641, False), (short, 80, True), (short, 81, False)):
-        notes = planned("10k", "dialogue", {"maths": 0.9}, spec=spec, dose=dose).notes
-        assert any("lies in its warm-up" in note for note in notes) == said
+        found = Advice("m", "d", {}, {}, planned=dose, spec=spec)._warming()
+        assert any("lies in its warm-up" in line for line in found) == said
 
 
 def test_benchmarks_are_read_where_their_data_lie(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +212,18 @@ def test_end_to_end_on_the_smallest_shipped_student(here: Path) -> None:
     again = advise("10k", "dialogue", **given)  # type: ignore[arg-type]
     assert str(again) == str(found) and time.perf_counter() - begin < 30
     assert sorted(path.name[:6] for path in folder.iterdir() if path.is_dir()) == ["round1"]
+
+
+@pytest.mark.slow
+def test_pilots_that_the_usual_budget_leaves_too_short_are_made_as_short_as_can_be(here: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"^budget: must be enough for 10 pilots of 64 samples each, got 2, .* would do"
+    ):
+        advise("10k", "dialogue", dose=64, budget=2, workers=0, quiet=True)
+    found = advise("10k", "dialogue", dose=64, workers=0, quiet=True)
+    assert found.rounds[0][0] == 64 and "The planned run of 64 samples lies in its warm-up of 640" in " ".join(
+        str(found).split()
+    )
 
 
 def test_a_spec_gives_the_rest_and_what_it_leaves_at_its_default_is_not_given(here: Path) -> None:

@@ -107,7 +107,7 @@ def test_that_all_is_gone_at_the_full_rate_is_said_before_anything_else() -> Non
     slow = dataclasses.replace(way("slow", 0.5, 0.0, 1.0, told=False), so_far={"maths": 0.4, "code": 1.0})
     words = {"plain": "plain tuning", "half": "replay 50%", "slow": "rate x 0.25"}
     found = Advice(
-        "m", "d", {"maths": 0.95, "code": 0.9}, {}, Choice("half", "as_usual"), (lost, half, slow), words, 99,
+        "m", "d", {"maths": 0.95, "code": 0.9}, {}, Choice("half", "as_usual"), (lost, half, slow), words, 999,
         spec=Spec(), budget="2", full_rate=("plain", "half"),
     )  # fmt: skip
     first, rest = " ".join(str(found).split()).split("code 0.9 ")[1].split(" Use ", 1)

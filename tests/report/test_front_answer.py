@@ -36,9 +36,11 @@ def test_the_best_is_told_with_its_interval_among_how_many_and_at_what_cost() ->
     areas = fronts(found).areas.set_index("method")
     area, low, high = areas.loc["replay", ["area", "low", "high"]]
     assert area == areas["area"].max() and low > 0
+    last = fronts(found).levels.query("nll == 2.5").set_index("method")["retention"]
     assert said(found) == (
         "Retention of maths beside plain tuning, at equal learning of dialogue (mean over NLL 6 to 2.5): at 34k replay "
-        f"is the best of 2 remedies, {area:+.2f} (95% {low:+.2f} to {high:+.2f}, 6 students, 100% of that range), for "
+        f"is the best of 2 remedies, {area:+.2f} (95% {low:+.2f} to {high:+.2f}, 6 students, 100% of that range), "
+        f"at the last level {last['replay']:.2f} where plain tuning keeps {last['plain']:.2f}, for "
         f"2.0 times plain tuning's operations. {FLATTERS}."
     )
 

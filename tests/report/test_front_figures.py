@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from forgetting.analysis.study_folder import StudyFolder, open_study
 from forgetting.report import front_figures
 from forgetting.report.front_figures import BEST, COLOURS, FEW, GREY, VERDICTS
+from forgetting.report.inline_svg import _told
 from tests.analysis.test_fronts import study
 from tests.report.conftest import write_remedied
 
@@ -101,6 +103,14 @@ def test_of_many_each_has_a_panel_in_the_order_of_its_area_and_the_colour_of_its
         assert plain.get_color() == "black" and to_hex(line.get_color()) == (more if row["low"] > 0 else less).lower()
     assert areas.loc["ema", "high"] < 0 < areas.loc["gate", "low"]
     assert len({ax.get_xlim() for ax in panels}) == len({ax.get_ylim() for ax in panels}) == 1
+
+
+def test_a_point_is_told_in_nats_and_not_in_learning() -> None:
+    ax = figure_of(of(["replay"])).axes[0]
+    levels = pd.DataFrame({"nll": [4.5, 1.5], "learning": [-math.log(4.0), 0.0]})  # a floor of half a nat
+    front_figures.level_axis(ax, levels)
+    assert ax.fmt_xdata is not None and [ax.fmt_xdata(x) for x in (-math.log(4.0), 0.0)] == ["4.5", "1.5"]
+    assert _told("plain", "NLL", "retention", np.array([0.0, 0.5]), ax) == "plain: retention 0.5, NLL 1.5"
 
 
 @pytest.mark.parametrize(
