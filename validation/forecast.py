@@ -34,6 +34,7 @@ RETIRED = (
     "section_4_2-611fa0a7", "section_4_1_dialogue-ef795ec1", "section_4_1_complexity-3ce6408d",
     "section_4_1_syntax-11a08e53",
 )  # fmt: skip
+LONG = ("early_looks-", "other_contaminations-")  # studies whose last dose is above 10,000 samples
 LAST_SHARE, MOST_ROWS = 0.25, 300  # of the dose; rows of a study and share, drawn by chance
 ABOUT = {"1%": 0.015, "3%": 0.05, "6%": 0.08, "a tenth": 0.15, "a quarter": 0.3}  # shares up to so much are called so
 LEFT_OUT = ("student", "size", "contamination")
@@ -120,6 +121,8 @@ def main() -> None:
         for share, most in ABOUT.items():
             own = found[(found["early"] > below) & (found["early"] <= most)]
             rows += [summary(name, share, own)] if len(own) else []
+            far = own[past.loc[own.index, "study"].str.startswith(LONG)]
+            rows += [summary(name, f"{share}, of 10,119 samples", far)] if len(far) else []
             below = most
     retired = past[past["study"].isin(RETIRED)].groupby("study")["commit"].first().to_dict()
     about = {"studies": past.groupby("study").size().to_dict(), "retired": retired, "interval": COVERAGE, "rows": rows}
