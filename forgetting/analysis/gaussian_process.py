@@ -37,7 +37,7 @@ class GaussianProcess:
         return np.asarray(np.linalg.cholesky(gram), np.float64)
 
     def conditioned(self, at_RD: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of an outcome at R other points, its noise included."""
+        """Mean and standard deviation of an outcome at R other points, its noise included; each ``[R]``."""
         middle = float(self.y_N.mean())
         across = linalg.solve_triangular(self.root, self._kernel(self.x_ND, at_RD), lower=True)
         mean = middle + across.T @ linalg.solve_triangular(self.root, self.y_N - middle, lower=True)
@@ -45,7 +45,7 @@ class GaussianProcess:
         return mean, np.sqrt(whole - (across**2).sum(axis=0))
 
     def left_out(self, group_N: NDArray[Any]) -> tuple[Floats, Floats]:
-        """The same of each past point by the points of other groups; of a single group by its outcomes' mean alone.
+        """The same, each ``[N]``, of past points by those of other groups; of a single group by its outcomes' mean.
 
         By the inverse of the whole Gram matrix (Rasmussen and Williams 2006, 5.4.2, for groups).
         """
@@ -67,7 +67,7 @@ class GaussianProcess:
 
 
 def scales(x: Floats, y: Floats, kinds: int) -> Floats:
-    """The posterior mode of the logs of all scales, under broad normal priors about what outcomes in 0 to 1 suggest."""
+    """The posterior mode of ``log_theta``, ``[D + 2]``, under broad normal priors about what outcomes in 0 to 1 say."""
     prior = np.log([*[3.0] * (x.shape[1] - kinds), *[2.0] * kinds, 0.4, 0.08])
     width = np.array([*[1.0] * x.shape[1], 0.5, 0.5])
     residual = y - y.mean()

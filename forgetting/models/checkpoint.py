@@ -30,7 +30,7 @@ from forgetting.models.weight_files import (
     tokenizer_hash,
     weights_hash,
 )
-from forgetting.natural.corpora import expanded
+from forgetting.natural.corpora import expanded, told_offline
 from forgetting.record.field_kinds import NONE, WHOLE, maybe
 from forgetting.record.reading import read_bytes
 from forgetting.record.store import verify
@@ -186,7 +186,7 @@ class Checkpoint:
 
     def why(self, error: Exception) -> UsageError:
         """What went wrong with a checkpoint, as the one line that a user reads."""
-        text, offline = " ".join(str(error).split()), self.local or bool(os.environ.get("HF_HUB_OFFLINE"))
+        text, offline = " ".join(str(error).split()), self.local or told_offline()
         if "gated" in text.lower():
             line = f"{self.source!r} is gated: accept its terms on the hub and log in (hf auth login)"
         elif "trust_remote_code" in text:
@@ -234,7 +234,7 @@ class Checkpoint:
         if not self._is_file():
             return found
         if not found.is_file():
-            where = "on this machine" if self.local or os.environ.get("HF_HUB_OFFLINE") else "in its repository"
+            where = "on this machine" if self.local or told_offline() else "in its repository"
             raise UsageError(f"checkpoint: {self.source!r} is not {where}")
         return plain_copy(found)
 

@@ -162,7 +162,7 @@ def _files(source: str, path: Path, field: str, streaming: bool) -> Any:
 def _hub(source: str, split: str, config: str, field: str, streaming: bool) -> Iterator[TextRow]:
     name, _, revision = source.partition("@")
     if not (source.startswith("hf://") or in_cache(name) or _hub_answers()):
-        why = f"HF_HUB_OFFLINE is set: {OFFLINE}" if _told_offline() else f"the hub cannot be reached: {OFFLINE}"
+        why = f"HF_HUB_OFFLINE is set: {OFFLINE}" if told_offline() else f"the hub cannot be reached: {OFFLINE}"
         raise UsageError(f"{field}: cannot load data set {source!r}: it is not on this machine, and {why}")
     datasets = _datasets()
     try:
@@ -189,8 +189,8 @@ def in_cache(name: str) -> bool:
     return (place / f"{owner}{'___' if slash else ''}{camelcase_to_snakecase(own)}").is_dir()
 
 
-def _told_offline() -> bool:
-    """As ``huggingface_hub`` reads it."""
+def told_offline() -> bool:
+    """Whether the environment says so, as ``huggingface_hub`` reads it."""
     told = (os.environ.get(name, "").upper() for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"))
     return any(value in ("1", "ON", "YES", "TRUE") for value in told)
 
@@ -200,7 +200,7 @@ def _hub_answers() -> bool:
     """Whether the hub can be reached, asked once and for seconds: ``datasets`` tries again for half a minute."""
     from huggingface_hub import constants, get_session
 
-    if _told_offline():
+    if told_offline():
         return False
     with suppress(Exception):  # of whichever library it sends by
         get_session().head(constants.ENDPOINT, timeout=REACHED_WITHIN)
@@ -219,7 +219,7 @@ def _reason(error: Exception, name: str) -> str:
     if "gated" in seen:
         where = f"https://huggingface.co/datasets/{name.removeprefix('hf://datasets/')}"
         return f"it is gated; accept its terms at {where} and log in with `hf auth login`, or give a local file"
-    if _told_offline():
+    if told_offline():
         return f"{_first_line(error)}; HF_HUB_OFFLINE is set: {OFFLINE}"
     if "scripts are no longer supported" in seen:
         return "it comes with a loading script, which is never run; name its files: hf://datasets/owner/name/*.jsonl"

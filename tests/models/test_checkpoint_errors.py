@@ -58,7 +58,7 @@ def test_another_architecture(here: Path, command: Callable[..., Outcome]) -> No
 
 def test_a_folder_that_is_not_there_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """As ``huggingface_hub`` words it, in the midst of much else."""
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     raised = OSError("Got: ConnectError: [Errno -2] Name or service not known An error happened while trying to locate")
     said = str(Checkpoint("models/mine").why(raised))
     assert said == "checkpoint: 'models/mine' is no folder or file here, and the hub cannot be reached; give a folder"

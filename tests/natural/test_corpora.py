@@ -15,7 +15,7 @@ import datasets
 import pytest
 
 from forgetting.errors import UsageError
-from forgetting.natural.corpora import _told_offline, in_cache, rows
+from forgetting.natural.corpora import in_cache, rows, told_offline
 
 ROWS = [{"text": "a", "number": 1}, {"text": "ä b", "number": 2}]
 
@@ -124,7 +124,7 @@ def test_offline_is_what_the_hubs_library_takes_for_it(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
     monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
-    assert _told_offline() == offline
+    assert told_offline() == offline
 
 
 def test_what_cannot_be_read(files: Path) -> None:
